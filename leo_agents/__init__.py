@@ -1,0 +1,1 @@
+"""Stable-Baselines3 algorithms that learn every goal from every step."""

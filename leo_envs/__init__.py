@@ -1,0 +1,1 @@
+"""Multi-goal environments."""
