@@ -125,7 +125,9 @@ def compare(first: Outcome, again: Outcome, names: tuple[str, ...], clock: Clock
     :param clock: when
     :param source: what is being compared with, for the message
     """
-    remedy = "draw every random number from self.np_random, which reset(seed=...) seeds, and let reset() set the whole state anew"
+    remedy = (
+        "draw every random number from self.np_random, which reset(seed=...) seeds, and let reset() set the whole state anew"
+    )
     if not np.array_equal(first.mask, again.mask):
         raise clock.error(
             f"the same mask for the same seed and actions ({source}, achieved: {quote(select_names(names, first.mask))})",

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from leo_wrappers.checks.calls import Call, Outcome, compare, perform
-from leo_wrappers.checks.errors import Clock, ContractError, quote, select_names
+from leo_wrappers.checks.errors import Clock, quote, select_names
 from leo_wrappers.checks.goal_judge import GoalJudge, commander, is_goal_view, shown_goal
 from leo_wrappers.checks.masks import MaskJudge
 from leo_wrappers.checks.observation_table import EndWatch, ObservationTable
@@ -21,9 +21,11 @@ Oracle = Callable[[Any, dict[str, Any]], Any]
 
 class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """
-    Passes everything through, and raises a :class:`ContractError` at the first reset or step that breaks the multi-goal contract.
+    Passes everything through, and raises a :class:`~leo_wrappers.checks.ContractError` at the first reset or step that breaks
+    the multi-goal contract.
 
-    It is what :func:`check_multigoal_env` runs; around an environment in training it finds what only a trained agent reaches.
+    It is what :func:`~leo_wrappers.check_multigoal_env` runs; around an environment in training it finds what only a trained
+    agent reaches.
 
     :param env: the environment to watch
     :param observation_determines_mask: refuse two different masks for the same observation. This is how the mask of another
@@ -36,7 +38,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
 
         >>> import gymnasium as gym
         >>> from leo_wrappers import MultiGoalWrapper, PredicateGoals
-        >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < -0.05, "pole/right": lambda obs: obs[..., 2] > 0.05})
+        >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
         >>> env = ContractChecker(MultiGoalWrapper(gym.make("CartPole-v1"), goals))
         >>> obs, info = env.reset(seed=0)
         >>> obs, reward, terminated, truncated, info = env.step(1)
@@ -118,7 +120,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         method = commander(self.env)
         if method is None:
             raise ValueError(
-                "expected an environment with set_goal or set_commanded_goal, got one with neither; wrap it with GoalConditionedWrapper"
+                "expected an environment with set_goal or set_commanded_goal, got one with neither; "
+                "wrap it with GoalConditionedWrapper"
             )
         index = goal_index(self._names, goal)
         self._note(Call("command_goal", {"goal": index}))
@@ -168,7 +171,13 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         return call
 
     def _after(
-        self, call: Call, observation: Any, mask: BoolArray, reward: float = 0.0, terminated: bool = False, truncated: bool = False
+        self,
+        call: Call,
+        observation: Any,
+        mask: BoolArray,
+        reward: float = 0.0,
+        terminated: bool = False,
+        truncated: bool = False,
     ) -> None:
         self.needs_reset = terminated or truncated
         if self._record:
@@ -182,7 +191,9 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         self._judge_names()
         if not self.env.observation_space.contains(observation):
             raise self.clock.error(
-                f"an observation in {self.env.observation_space}", repr(observation)[:200], "return it with that shape, dtype and range"
+                f"an observation in {self.env.observation_space}",
+                repr(observation)[:200],
+                "return it with that shape, dtype and range",
             )
         shown = shown_goal(observation)
         goal = self._goal if shown is None else shown
@@ -198,8 +209,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         if not np.array_equal(wanted, mask):
             wrong = select_names(self._names, wanted != mask) if wanted.shape == mask.shape else list(self._names)
             raise self.clock.error(
-                f"the mask of the state that the observation describes, by the oracle: {quote(self._achieved(wanted))} achieved",
-                f"{quote(self._achieved(mask))} achieved",
+                f"the mask of the state that the observation describes (by the oracle, achieved: {quote(self._achieved(wanted))})",
+                f"another one (achieved: {quote(self._achieved(mask))})",
                 "compute the mask after the step and before any reset",
                 wrong,
             )
@@ -221,14 +232,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
     def _judge_scalars(self, reward: Any, terminated: Any, truncated: Any) -> None:
         for name, value in (("terminated", terminated), ("truncated", truncated)):
             if type(value) is not bool:
-                raise self.clock.error(
-                    f"{name} to be a Python bool", f"{value!r} of type {type(value).__name__}", f"return bool({name})"
-                )
+                raise self.clock.error(f"{name} to be a Python bool", f"{value!r} of {type(value)}", f"return bool({name})")
         wanted = float if self._goals is not None else (float, int)
         if not isinstance(reward, wanted) or isinstance(reward, bool):
-            raise self.clock.error(
-                "the reward to be a Python float", f"{reward!r} of type {type(reward).__name__}", "return float(reward)"
-            )
-
-
-__all__ = ["ContractChecker", "ContractError", "Oracle"]
+            raise self.clock.error("the reward to be a Python float", f"{reward!r} of {type(reward)}", "return float(reward)")

@@ -50,7 +50,10 @@ class GoalJudge:
             raise self._wrong_goal_id(info[GOAL_KEY], "the goal in the observation", clock)
         if info.get("is_success", False):
             raise clock.error(
-                'info["is_success"] to be False', "True", "do not count goals that are already true at the reset", self._named(self.goal)
+                'info["is_success"] to be False',
+                "True",
+                "do not count goals that are already true at the reset",
+                self._named(self.goal),
             )
 
     def command(self, goal: int) -> None:
@@ -63,7 +66,13 @@ class GoalJudge:
         self._success = False
 
     def judge_step(
-        self, observation: Mapping[str, Any], reward: float, terminated: bool | None, info: Mapping[str, Any], mask: BoolArray, clock: Clock
+        self,
+        observation: Mapping[str, Any],
+        reward: float,
+        terminated: bool | None,
+        info: Mapping[str, Any],
+        mask: BoolArray,
+        clock: Clock,
     ) -> None:
         """
         Judges one step.
@@ -77,10 +86,12 @@ class GoalJudge:
         """
         achieved = bool(mask[self.goal])
         if GOAL_KEY not in info or info[GOAL_KEY] != self.goal:
-            raise self._wrong_goal_id(info.get(GOAL_KEY, "nothing"), "the goal that the agent was shown before the step", clock)
+            raise self._wrong_goal_id(
+                info.get(GOAL_KEY, "nothing"), "the goal that the agent was shown before the step", clock
+            )
         if reward != float(achieved):
             raise clock.error(
-                f"reward {float(achieved)}, because the mask says that the commanded goal is {'' if achieved else 'not '}achieved",
+                f"reward {float(achieved)}, because by the mask the commanded goal is {'' if achieved else 'not '}achieved",
                 f"reward {reward!r}",
                 "return float(mask[goal_id]) with the goal_id that was commanded before the step",
                 self._named(self.goal),
@@ -120,7 +131,10 @@ class GoalJudge:
 
     def _wrong_goal_id(self, got: Any, meaning: str, clock: Clock) -> Exception:
         return clock.error(
-            f'info["goal_id"] to be {self.goal}, {meaning}', f"{got!r}", "report the goal that the reward belongs to", self._named(self.goal)
+            f'info["goal_id"] to be {self.goal}, {meaning}',
+            f"{got!r}",
+            "report the goal that the reward belongs to",
+            self._named(self.goal),
         )
 
     def _named(self, goal: int) -> list[str]:

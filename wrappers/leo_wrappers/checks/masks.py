@@ -42,7 +42,7 @@ class MaskJudge:
         if self.key not in info:
             raise clock.error(
                 f"{where} at every reset and every step, the last one of an episode included",
-                f"only the keys {sorted(map(str, info))}",
+                f"only the keys {sorted(map(str, info))}" if info else "no keys at all",
                 "put the mask into the info on every return path, or wrap the environment with MultiGoalWrapper",
                 self.names,
             )
@@ -75,7 +75,11 @@ class MaskJudge:
         for earlier, copy, moment in self._handed_out:
             changed = (earlier != copy).reshape(-1, len(self.names)).any(axis=0)
             if np.shares_memory(mask, earlier):
-                effect = f", whose values for {quote(select_names(self.names, changed))} it has overwritten" if changed.any() else ""
+                effect = (
+                    f", whose values for {quote(select_names(self.names, changed))} it has overwritten"
+                    if changed.any()
+                    else ""
+                )
                 raise clock.error(
                     f"{where} to be a fresh array",
                     f"memory that it shares with the mask of {moment}{effect}",

@@ -102,16 +102,16 @@ class ObservationTable:
         if before.goal != now.goal:
             commanded = " and ".join(repr(self.names[sight.goal]) for sight in (before, now) if sight.goal is not None)
             advice = f"make the mask independent of the commanded goal (here {commanded})"
-        elif before.is_end != now.is_end:
+        elif before.is_end or now.is_end:
             advice = (
                 "on the step that ends an episode, return the mask of the state that the last observation describes, "
                 "not that of the next episode's first state"
             )
         else:
-            advice = "compute the mask from the state that the returned observation describes: after the step, before any reset"
-        return (
-            f"{advice}; or pass observation_determines_mask=False if the goals are about something that the observation does not show"
-        )
+            advice = (
+                "compute the mask from the state that the returned observation describes: after the step, before any reset"
+            )
+        return f"{advice}; or pass observation_determines_mask=False if the goals are about something that the observation does not show"
 
 
 class EndWatch:

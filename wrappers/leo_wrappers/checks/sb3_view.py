@@ -29,7 +29,7 @@ class SB3View:
                 "wrap each with MultiGoalWrapper before vectorising"
             ) from None
         self.names = common_goal_names(per_env)
-        self.on_success: str | None = venv.get_attr("on_success")[0] if venv.has_attr("on_success") else None
+        self.on_success = _on_success(venv)
         self._steps = [MaskJudge(self.names) for _ in range(self.num_envs)]
         self._starts = [MaskJudge(self.names) for _ in range(self.num_envs)]
 
@@ -72,11 +72,8 @@ class SB3View:
         observation = self._row(observations, row)
         if fingerprint(self.space, observation) == fingerprint(self.space, last):
             # A goal sampler may report an end where it only switches goals: the state, and so the mask, goes on.
-            return Start(observation, self._steps_mask(row))
+            return Start(observation, self._steps[row].latest)
         return self._start(observations, row, clock)
-
-    def _steps_mask(self, row: int) -> Any:
-        return self._steps[row].latest
 
     def _start(self, observations: Any, row: int, clock: Clock) -> Start:
         # The innermost VecEnv: wrappers own a reset_infos of their own, which nobody fills.
@@ -121,3 +118,11 @@ class SB3View:
         if isinstance(observations, tuple):
             return tuple(value[row] for value in observations)
         return observations[row]
+
+
+def _on_success(venv: Any) -> str | None:
+    """Of a goal sampler among the wrappers of the vector environment, else of the environments."""
+    mode: str | None = getattr(venv, "on_success", None)
+    if mode is None and venv.has_attr("on_success"):
+        mode = venv.get_attr("on_success")[0]
+    return mode

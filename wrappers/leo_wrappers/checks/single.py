@@ -4,7 +4,7 @@ import copy
 import importlib.util
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from leo_wrappers.checks.checker import ContractChecker, Oracle
 from leo_wrappers.checks.errors import Clock, ContractError, quote, select_names
 from leo_wrappers.checks.goal_judge import is_goal_view
+from leo_wrappers.checks.observation_table import GOAL_KEYS
 from leo_wrappers.checks.static import read_goal_names
 from leo_wrappers.goal_set import BoolArray
 
@@ -74,7 +75,7 @@ def check_multigoal_env(
         checker.replay()
         if env_fn is not None:
             _compare_copy(checker, env_fn)
-        _check_commanded_goals(env, seed, actions, Clock(origin=origin))
+        _check_commanded_goals(env, seed, actions, origin)
     checker.warn_if_suspicious()
     if not skip_gymnasium_check:
         run_gymnasium_check(env)
@@ -127,7 +128,7 @@ def _compare_copy(checker: ContractChecker, env_fn: Callable[[], gym.Env[Any, An
         other.close()
 
 
-def _check_commanded_goals(env: gym.Env[Any, Any], seed: int, actions: list[Any], clock: Clock) -> None:
+def _check_commanded_goals(env: gym.Env[Any, Any], seed: int, actions: list[Any], origin: str) -> None:
     """Plays the same actions from the same seeds with different goals commanded, and compares the masks."""
     by_options = is_goal_view(env.observation_space)
     if not by_options and not env.has_wrapper_attr("set_commanded_goal"):
@@ -137,16 +138,15 @@ def _check_commanded_goals(env: gym.Env[Any, Any], seed: int, actions: list[Any]
     for start in range(0, len(actions), COMMANDED_STEPS):
         part = actions[start : start + COMMANDED_STEPS]
         episode_seed = seed + start // COMMANDED_STEPS
+        moment = Clock(origin=f"{origin} This episode's begin with number {start + 1} of them." if start else origin)
         first, *others = (_masks_under_goal(env, goal, episode_seed, part, by_options) for goal in goals)
         for goal, masks in zip(goals[1:], others, strict=True):
-            _compare_masks(names, (goals[0], first), (goal, masks), episode_seed, clock)
+            _compare_masks(names, (goals[0], first), (goal, masks), episode_seed, moment)
     if not by_options:
         env.get_wrapper_attr("set_commanded_goal")(None)
 
 
-def _masks_under_goal(
-    env: gym.Env[Any, Any], goal: int, seed: int, actions: list[Any], by_options: bool
-) -> list[BoolArray]:
+def _masks_under_goal(env: gym.Env[Any, Any], goal: int, seed: int, actions: list[Any], by_options: bool) -> list[BoolArray]:
     if not by_options:
         env.get_wrapper_attr("set_commanded_goal")(goal)
     _, info = env.reset(seed=seed, options={"goal": goal} if by_options else None)
@@ -181,10 +181,16 @@ def _compare_masks(
 
 
 class _PinnedGoal(gym.Wrapper[Any, Any, Any, Any]):
-    """Commands the same goal at every reset: a selector that learns would look non-deterministic to Gymnasium's checker."""
+    """Commands and shows always goal 0: a selector that learns would look non-deterministic to Gymnasium's checker."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        return self.env.reset(seed=seed, options={**(options or {}), "goal": 0})
+        observation, info = self.env.reset(seed=seed, options={**(options or {}), "goal": 0})
+        self._shown = {key: observation[key] for key in GOAL_KEYS if key in observation}
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        observation, *rest = self.env.step(action)
+        return {**observation, **copy.deepcopy(self._shown)}, *rest  # type: ignore[return-value]
 
 
 def run_gymnasium_check(env: gym.Env[Any, Any]) -> None:

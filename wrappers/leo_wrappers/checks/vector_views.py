@@ -261,7 +261,8 @@ def unbatch(infos: Mapping[str, Any], row: int) -> dict[str, Any]:
     """
     result: dict[str, Any] = {}
     for key, values in infos.items():
-        if key.startswith("_") or key in ("final_obs", "final_info") or not np.asarray(infos.get(f"_{key}", True)).all() and not infos[f"_{key}"][row]:
+        present = infos.get(f"_{key}")
+        if key.startswith("_") or key in ("final_obs", "final_info") or (present is not None and not present[row]):
             continue
         if isinstance(values, Mapping):
             result[key] = unbatch(values, row)
