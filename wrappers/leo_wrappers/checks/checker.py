@@ -209,7 +209,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         if not np.array_equal(wanted, mask):
             wrong = select_names(self._names, wanted != mask) if wanted.shape == mask.shape else list(self._names)
             raise self.clock.error(
-                f"the mask of the state that the observation describes (by the oracle, achieved: {quote(self._achieved(wanted))})",
+                f"the mask that the oracle gives for the observation (achieved: {quote(self._achieved(wanted))})",
                 f"another one (achieved: {quote(self._achieved(mask))})",
                 "compute the mask after the step and before any reset",
                 wrong,

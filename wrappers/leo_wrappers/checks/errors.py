@@ -111,4 +111,4 @@ def select_names(names: Sequence[str], mask: BoolArray) -> list[str]:
     :param names: all names
     :param mask: bool ``[G]``
     """
-    return [names[goal] for goal in np.flatnonzero(mask)]
+    return [names[goal] for goal in np.flatnonzero(mask).tolist()]

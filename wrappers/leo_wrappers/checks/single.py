@@ -36,28 +36,28 @@ def check_multigoal_env(
     """
     Checks that an environment keeps the multi-goal contract, and Gymnasium's and Stable-Baselines3's API with it.
 
-    It plays random episodes and checks every mask (there, bool, of shape ``(G,)``, a fresh array, of the state that the observation
-    describes), the goal names, the scalars' types, and in a goal-conditioned view reward, ``goal_id`` and ``is_success``. Then it
-    repeats the same calls and compares, commands different goals and compares the masks, and runs the other two checkers.
-    A :class:`ContractError` says which goals, at which step, from which seed, what was expected, and what to do. The environment is
-    left open, to be reset before its next use.
+    It plays random episodes and checks every mask (there, bool, of shape ``(G,)``, a fresh array, of the state that the
+    observation describes), the goal names, the scalars' types, and in a goal-conditioned view reward, ``goal_id`` and
+    ``is_success``. Then it repeats the same calls and compares, commands different goals and compares the masks, and runs the
+    other two checkers. A :class:`~leo_wrappers.checks.ContractError` says which goals, at which step, from which seed, what was
+    expected, and what to do. The environment is left open, to be reset before its next use.
 
     :param env: the environment
     :param seed: seeds the environment and the actions
     :param steps: how many steps to play, in as many episodes as they need
-    :param observation_determines_mask: refuse two different masks for the same observation. It finds masks of another state than
-        the observation's: one step late, or of the next episode. Turn it off where goals are about something that the
+    :param observation_determines_mask: refuse two different masks for the same observation. It finds masks of another state
+        than the observation's: one step late, or of the next episode. Turn it off where goals are about something that the
         observation does not show (partial observation), or about what happened on the way.
     :param oracle: ``(observation, info) -> mask``, another way to compute the mask, which must agree at every reset and step
     :param env_fn: makes another copy of the environment, which must have the same goal names and give the same run
-    :param skip_sb3_check: do not run ``stable_baselines3.common.env_checker.check_env``, which otherwise runs if it is installed
+    :param skip_sb3_check: do not run ``stable_baselines3.common.env_checker.check_env``, which else runs if it is installed
     :param skip_gymnasium_check: do not run ``gymnasium.utils.env_checker.check_env``
 
     Example::
 
         >>> import gymnasium as gym
         >>> from leo_wrappers import MultiGoalWrapper, PredicateGoals
-        >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < -0.05, "pole/right": lambda obs: obs[..., 2] > 0.05})
+        >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
         >>> check_multigoal_env(MultiGoalWrapper(gym.make("CartPole-v1"), goals), skip_sb3_check=True)
     """
     if not isinstance(env, gym.Env):
@@ -119,8 +119,8 @@ def _compare_copy(checker: ContractChecker, env_fn: Callable[[], gym.Env[Any, An
         if names != others:
             changed = [name for name in others if name not in names]
             raise ContractError(
-                f"expected every copy of the environment to have the same goal_names, got {len(names)} and {len(others)} names, "
-                f"new in the second: {quote(changed)}; derive the names from the constructor's arguments alone",
+                f"expected every copy of the environment to have the same goal_names, got {len(names)} and {len(others)} "
+                f"names, new in the second: {quote(changed)}; derive the names from the constructor's arguments alone",
                 goals=changed,
             )
         checker.replay(other)

@@ -138,12 +138,12 @@ class GymnasiumView:
                 for i, obs in enumerate(rows)
             ]
         if self.mode == AutoresetMode.NEXT_STEP:
-            for i in np.flatnonzero(self._was_done):
+            for i in np.flatnonzero(self._was_done).tolist():
                 if rewards[i] != 0 or done[i]:
                     raise clock.error(
-                        f"the step after the end of environment {i}'s episode to be its reset, with reward 0 and no end (NEXT_STEP)",
+                        f"the step after environment {i}'s last one to be its reset, with reward 0 and no end (NEXT_STEP)",
                         f"reward {rewards[i]}, terminated={terminated[i]}, truncated={truncated[i]}",
-                        "ignore the action there and return the reset's observation and mask, or declare another autoreset_mode",
+                        "ignore the action there and return the reset's observation and mask, or declare another mode",
                     )
                 result[i] = Start(rows[i], masks[i], unbatch(infos, i))
         self._was_done = done
@@ -183,7 +183,7 @@ class GymnasiumView:
         observations, infos = self.venv.reset(options={"reset_mask": done.copy()})
         masks = self._judge_batch(infos, clock, done)
         rows = list(iterate(self.venv.observation_space, observations))
-        for i in np.flatnonzero(done):
+        for i in np.flatnonzero(done).tolist():
             transition = result[i]
             assert isinstance(transition, Transition)
             transition.start = Start(rows[i], masks[i], unbatch(infos, i))
