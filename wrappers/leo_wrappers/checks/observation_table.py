@@ -111,8 +111,10 @@ class ObservationTable:
             advice = (
                 "compute the mask from the state that the returned observation describes: after the step, before any reset"
             )
-        return f"{advice}; or pass observation_determines_mask=False if the goals are about something that the "
-            "observation does not show, or about what happened on the way"
+        return (
+            f"{advice}; or pass observation_determines_mask=False if the goals are about something that the observation does not "
+            "show, or about what happened on the way"
+        )
 
 
 class EndWatch:
@@ -150,8 +152,8 @@ class EndWatch:
         if self._suspicious >= SUSPICIOUS and not self._cleared:
             warnings.warn(
                 f"All {self._suspicious} episodes that ended with a new mask ended with exactly the mask of the reset that "
-                "followed, although the observations differ. Check that the last step's mask is computed before any reset; pass "
-                "an oracle to have it checked, or ignore this if the goals really are so.",
+                "followed, although the observations differ. Check that the last step's mask is computed before any reset; "
+                "pass an oracle to have it checked, or ignore this if the goals really are so.",
                 UserWarning,
                 stacklevel=3,
             )

@@ -39,8 +39,8 @@ def check_multigoal_env(
     It plays random episodes and checks every mask (there, bool, of shape ``(G,)``, a fresh array, of the state that the
     observation describes), the goal names, the scalars' types, and in a goal-conditioned view reward, ``goal_id`` and
     ``is_success``. Then it repeats the same calls and compares, commands different goals and compares the masks, and runs the
-    other two checkers. A :class:`~leo_wrappers.checks.ContractError` says which goals, at which step, from which seed, what was
-    expected, and what to do. The environment is left open, to be reset before its next use.
+    other two checkers. A :class:`~leo_wrappers.checks.ContractError` says which goals, at which step, from which seed, what
+    was expected, and what to do. The environment is left open, to be reset before its next use.
 
     :param env: the environment
     :param seed: seeds the environment and the actions

@@ -35,8 +35,8 @@ def check_multigoal_vec_env(
     :param venv: a ``gymnasium.vector.VectorEnv`` or a Stable-Baselines3 ``VecEnv``
     :param seed: seeds the environments and the actions
     :param steps: how many steps to play
-    :param observation_determines_mask: refuse two different masks for the same observation. It finds last steps that report the
-        mask of the reset after them. Turn it off where goals are about something that the observation does not show.
+    :param observation_determines_mask: refuse two different masks for the same observation. It finds last steps that report
+        the mask of the reset after them. Turn it off where goals are about something that the observation does not show.
     :param env_fn: makes one environment alone. N of them, seeded ``seed``, ``seed + 1`` and so on, are played beside the
         vector environment and must give the same masks; this finds every wrong row. A ``SyncVectorEnv`` or ``AsyncVectorEnv``
         brings its own.
