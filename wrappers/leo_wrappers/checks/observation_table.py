@@ -112,8 +112,8 @@ class ObservationTable:
                 "compute the mask from the state that the returned observation describes: after the step, before any reset"
             )
         return (
-            f"{advice}; or pass observation_determines_mask=False if the goals are about something that the observation does not "
-            "show, or about what happened on the way"
+            f"{advice}; or pass observation_determines_mask=False if the goals are about something that the observation does "
+            "not show, or about what happened on the way"
         )
 
 
