@@ -27,7 +27,8 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
     goal commanded at the episode's start was achieved by any step so far (being true at the reset does not count).
 
     Goal environments keep their three keys. Where the goals are points, ``desired_goal`` shows the commanded one and
-    ``compute_reward`` is 1.0 within reach of any desired point and 0.0 elsewhere, in line with the reward.
+    ``compute_reward`` is 1.0 within reach of any desired point and 0.0 elsewhere, in line with the reward. (With ``"switch"``
+    the observation of a successful step shows the next goal already; for hindsight relabelling use the other two.)
 
     :param env: a multi-goal environment
     :param goal: command always this goal, by name or index
@@ -187,5 +188,5 @@ class GoalView:
         result = dict(obs) if self._is_dict else {"observation": obs}
         result[GOAL_KEY] = np.array(goal_id, dtype=np.int64)[()]
         if self._points is not None:
-            result["desired_goal"] = self._points[goal_id]
+            result["desired_goal"] = np.take(self._points, goal_id, axis=0)  # a copy, also for one goal
         return result
