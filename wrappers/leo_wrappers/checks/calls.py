@@ -32,11 +32,13 @@ class Call:
     :param method: the checker's method that was called
     :param arguments: with what
     :param outcome: what came, None where nothing comes or where it raised
+    :param commanded: the goal that the environment had been told of before a reset
     """
 
     method: str
     arguments: dict[str, Any]
     outcome: Outcome | None = None
+    commanded: int | None = None
 
     def code(self, env: str = "env") -> str:
         """
@@ -93,6 +95,9 @@ def perform(env: gym.Env[Any, Any], call: Call, clock: Clock) -> Outcome | None:
     """
     if call.method == "reset":
         clock.tick_reset(call.arguments["seed"])
+        if commander(env) == "set_commanded_goal":
+            # An environment may remember it across resets, and should have to remember what it did the first time.
+            env.get_wrapper_attr("set_commanded_goal")(call.commanded)
         observation, info = env.reset(seed=call.arguments["seed"], options=_options(env, call))
         return Outcome(observation, info["goals_achieved"])
     if call.method == "step":

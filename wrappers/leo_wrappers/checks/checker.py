@@ -80,7 +80,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Resets the environment and judges what it returns."""
         self.clock.tick_reset(seed)
-        call = self._note(Call("reset", {"seed": seed, "options": deepcopy(options)}))
+        call = self._note(Call("reset", {"seed": seed, "options": deepcopy(options)}, commanded=self._goal))
         result = self.env.reset(seed=seed, options=options)
         if not isinstance(result, tuple) or len(result) != 2:
             raise self.clock.error("reset() to return (observation, info)", repr(result)[:200], "return both")

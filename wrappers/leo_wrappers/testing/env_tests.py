@@ -3,7 +3,6 @@
 import importlib.util
 from typing import Any
 
-import gymnasium as gym
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from leo_wrappers.checks import check_multigoal_env, check_multigoal_vec_env
@@ -104,6 +103,3 @@ def multigoal_env_tests(
         "__doc__": f"The multi-goal contract of {source.name}.",
     }
     return type("TestMultiGoalEnv", (MultiGoalEnvTests,), members)
-
-
-__all__ = ["MultiGoalEnvTests", "gym", "multigoal_env_tests"]

@@ -113,7 +113,7 @@ class MultiGoalMachine(stateful.RuleBasedStateMachine):
             f"env = ContractChecker({make}{options})",
             *calls,
         ]
-        return "\n".join([*lines[:-1], f"{lines[-1]}  # {error}"])
+        return "\n".join([*lines[:-1], f"{lines[-1]}  # raises {error}"])
 
 
 def multigoal_state_machine(

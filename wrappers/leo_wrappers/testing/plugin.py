@@ -8,7 +8,8 @@ The option may be repeated. To test environments in every run of a whole suite, 
 
 Goals about something that the observation does not show need ``--leo-partially-observed`` too.
 
-pytest imports this module at every start, in every project, so it imports nothing but pytest until an environment is asked for.
+pytest imports this module at every start, in every project, so it imports nothing but pytest until an environment is asked
+for.
 """
 
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--leo-partially-observed",
         action="store_true",
-        help="the goals are about something that the observation does not show: allow the same observation with different masks",
+        help="the goals are about something that the observation does not show: let it come with different masks",
     )
     parser.addini("leo_envs", "multi-goal environments to test in every run of the whole suite", type="linelist", default=[])
 

@@ -66,7 +66,8 @@ def _finite_bounds(space: spaces.Box) -> tuple[npt.NDArray[Any], npt.NDArray[Any
     with np.errstate(over="ignore", invalid="ignore"):
         finite_low = np.where(np.isinf(low), np.minimum(-wide, high - wide), low)
         finite_high = np.where(np.isinf(high), np.maximum(wide, low + wide), high)
-    smallest, largest = np.finfo(space.dtype).min, np.finfo(space.dtype).max
+    limits: Any = np.finfo(space.dtype)  # type: ignore[type-var]
+    smallest, largest = limits.min, limits.max
     finite_low, finite_high = np.clip(finite_low, smallest, largest), np.clip(finite_high, smallest, largest)
     return np.asarray(finite_low, dtype=space.dtype), np.asarray(finite_high, dtype=space.dtype)
 
@@ -78,7 +79,7 @@ def _scalars(dtype: np.dtype[Any], low: Any, high: Any) -> st.SearchStrategy[Any
         return st.integers(int(low), int(high))
     width = 8 * dtype.itemsize
     if width in (16, 32, 64):
-        return st.floats(float(low), float(high), width=width)
+        return st.floats(float(low), float(high), width=width)  # type: ignore[arg-type]
     # Wider than Hypothesis draws: bounds that round outwards are put back.
     return st.floats(float(low), float(high)).map(lambda value: np.clip(dtype.type(value), low, high))
 
@@ -170,7 +171,8 @@ def _(space: spaces.OneOf) -> st.SearchStrategy[tuple[np.int64, Any]]:
 
 def _stack(space: gym.Space[Any], values: list[Any]) -> Any:
     """The elements as one batch, as Gymnasium makes it of any space."""
-    return concatenate(space, values, create_empty_array(space, len(values)))
+    empty: Any = create_empty_array(space, len(values))
+    return concatenate(space, values, empty)
 
 
 def action_sequences(
@@ -206,7 +208,8 @@ def masks(num_goals: int, batch_shape: tuple[int, ...] = ()) -> st.SearchStrateg
         >>> find(masks(3), lambda mask: mask[1])
         array([False,  True, False])
     """
-    return st_numpy.arrays(np.bool_, (*batch_shape, num_goals))
+    # Without a fill, so that a mask shrinks goal by goal.
+    return st_numpy.arrays(np.bool_, (*batch_shape, num_goals), fill=st.nothing())
 
 
 def goal_names(min_size: int = 1, max_size: int = 8) -> st.SearchStrategy[tuple[str, ...]]:
@@ -223,7 +226,7 @@ def goal_names(min_size: int = 1, max_size: int = 8) -> st.SearchStrategy[tuple[
 
 def goal_sets(dimensions: int = 2, max_goals: int = 6) -> st.SearchStrategy[GoalSet]:
     """
-    Goal sets of every kind, and unions of them, over signals of shape ``(..., dimensions)`` that move within about ten of zero.
+    Goal sets of every kind, and unions of them, over signals of shape ``(..., dimensions)`` around zero.
 
     :param dimensions: the length of a signal
     :param max_goals: the most goals in a set; a union may have twice as many
