@@ -44,12 +44,14 @@ class Clock:
     :param episode: how many resets there have been, that one included
     :param step: how many steps there have been
     :param origin: where the actions come from, a sentence for the error message
+    :param batched: whether the run is that of a vector environment, whose episodes are nobody's in particular
     """
 
     seed: int | None = None
     episode: int = 0
     step: int = 0
     origin: str = ""
+    batched: bool = False
     at_reset: bool = True
 
     def tick_reset(self, seed: int | None) -> None:
@@ -66,6 +68,8 @@ class Clock:
 
     def __str__(self) -> str:
         run = "an unseeded run" if self.seed is None else f"the run with seed {self.seed}"
+        if self.batched:
+            return f"the reset that begins {run}" if self.at_reset else f"step {self.step} of {run}"
         if self.at_reset:
             return f"the reset that begins episode {self.episode} (after step {self.step}) of {run}"
         return f"step {self.step} (episode {self.episode}) of {run}"

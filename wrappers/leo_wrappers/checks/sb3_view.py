@@ -21,14 +21,13 @@ class SB3View:
         self.venv = venv
         self.num_envs: int = venv.num_envs
         self.space = venv.observation_space
-        try:
-            per_env = venv.get_attr("goal_names")
-        except AttributeError:
+        # Asked first: in a worker process, an attribute that is not there ends the whole vector environment.
+        if not venv.has_attr("goal_names"):
             raise ContractError(
                 f"expected the environments in {type(venv).__name__} to have goal_names, got none; "
                 "wrap each with MultiGoalWrapper before vectorising"
-            ) from None
-        self.names = common_goal_names(per_env)
+            )
+        self.names = common_goal_names(venv.get_attr("goal_names"))
         self.on_success = _on_success(venv)
         self._steps = [MaskJudge(self.names) for _ in range(self.num_envs)]
         self._starts = [MaskJudge(self.names) for _ in range(self.num_envs)]

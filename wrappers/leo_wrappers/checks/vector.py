@@ -55,12 +55,12 @@ def check_multigoal_vec_env(
     origin = f"The actions of this run are {view.action_hint.format(seed=seed)}."
     env_fns = _reference_fns(venv, view.num_envs) if env_fn is None else [env_fn] * view.num_envs
     actions = view.sample_actions(seed, steps)
-    run = _Run(view, Clock(origin=origin), observation_determines_mask)
+    run = _Run(view, Clock(origin=origin, batched=True), observation_determines_mask)
     first = run.play(seed, actions, env_fns)
-    again = _Run(view, Clock(origin=origin), observation_determines_mask).play(seed, actions, [])
+    again = _Run(view, Clock(origin=origin, batched=True), observation_determines_mask).play(seed, actions, [])
     spec = getattr(venv, "spec", None)
     if not (spec is not None and spec.nondeterministic):
-        _compare_runs(view.names, first, again, seed, Clock(origin=origin))
+        _compare_runs(view.names, first, again, seed, Clock(origin=origin, batched=True))
     run.ends.warn()
 
 

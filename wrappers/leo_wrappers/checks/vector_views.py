@@ -240,10 +240,11 @@ def _per_env(venv: VectorEnv[Any, Any, Any], name: str, common: bool = True) -> 
             value = getattr(inner, name)
             return value if common else [value]
         inner = vars(inner).get("env")
-    try:
-        values = venv.unwrapped.get_attr(name)  # type: ignore[attr-defined]
-    except AttributeError:
+    envs: Any = venv.unwrapped
+    # Asked first: in a worker process, an attribute that is not there ends the whole vector environment.
+    if not hasattr(envs, "call") or not all(envs.call("has_wrapper_attr", name)):
         return None
+    values = envs.get_attr(name)
     return values[0] if common else values
 
 

@@ -1,11 +1,16 @@
 """A corridor with a goal for each cell, and a switch for each way to get the contract wrong."""
 
 import random
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import SyncVectorEnv
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from leo_wrappers import GoalConditionedWrapper
 
 
 class CorridorEnv(gym.Env[Any, Any]):
@@ -26,6 +31,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         self.observation_space = spaces.Box(0, length - 1, (1,), np.float32)
         self.action_space = spaces.Discrete(2)
         self.position = self.steps = self.resets = 0
+        self.went_left = False
         self.commanded: int | None = None
         self._buffer = np.zeros(length, dtype=bool)
         self._declare_faults()
@@ -51,6 +57,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         super().reset(seed=seed)
         self.steps = 0
         self.resets += 1
+        self.went_left = False
         self.position = int(self.np_random.integers(self.length - 1)) if self.random_start else 0
         if self.fault == "unseeded second reset" and seed is None and self.random_start:
             self.position = random.randrange(self.length - 1)
@@ -65,6 +72,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         before = self.position
         self.position = min(max(self.position + (1 if action == 1 else -1), 0), self.length - 1)
         self.steps += 1
+        self.went_left = action == 0
         terminated: Any = self.position == self.length - 1
         truncated = not terminated and self.steps >= self.limit
         if self.fault == "numpy terminated":
@@ -96,12 +104,95 @@ class CorridorEnv(gym.Env[Any, Any]):
             return self._buffer
         if self.fault == "mask of the commanded goal" and self.commanded is not None:
             mask[self.commanded] |= abs(self.commanded - position) == 1
-        if self.fault == "left of cell 2 after three steps right" and self._tripped(position):
+        if self.fault == "cell 2 from cell 1 at step 3" and position == 1 and self.steps == 3:
+            mask[2] = True
+        if self.fault == "cell 2 once a step went left" and self.went_left:
             mask[2] = True
         return mask
 
-    def _tripped(self, position: int) -> bool:
-        return position == 1 and self.steps == 3
-
     def _info(self, mask: Any) -> dict[str, Any]:
         return {"goals_achieved": mask}
+
+
+class FaultyView(GoalConditionedWrapper):
+    """
+    A goal-conditioned view with a fault.
+
+    :param fault: what to get wrong
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], fault: str, **kwargs: Any) -> None:
+        super().__init__(env, **kwargs)
+        self.fault = fault
+        if fault == "one goal too many":
+            self.observation_space = spaces.Dict({**self.observation_space.spaces, "goal_id": spaces.Discrete(6)})  # type: ignore[attr-defined]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        obs, info = super().reset(seed=seed, options=options)
+        if self.fault == "success at reset":
+            info["is_success"] = bool(info["goals_achieved"][self.goal_id])
+        return obs, info
+
+    def step(self, action: Any) -> Any:
+        obs, reward, terminated, truncated, info = super().step(action)
+        if self.fault == "no reward":
+            reward = 0.0
+        elif self.fault == "success of this step only":
+            info["is_success"] = bool(reward)
+        elif self.fault == "numpy success":
+            info["is_success"] = np.bool_(info["is_success"])
+        elif self.fault == "goes on":
+            terminated = False
+        elif self.fault == "no goal_id":
+            del info["goal_id"]
+        elif self.fault == "switches in passing":
+            obs["goal_id"] = np.int64((obs["goal_id"] + 1) % len(self.goal_names))
+        return obs, reward, terminated, truncated, info
+
+
+class FaultyVectorEnv(SyncVectorEnv):
+    """A Gymnasium vector environment with a fault."""
+
+    fault = ""
+
+    def step(self, actions: Any) -> Any:
+        was_done = self._autoreset_envs.copy()
+        obs, rewards, terminated, truncated, infos = super().step(actions)
+        done = terminated | truncated
+        if self.fault == "final mask of the reset" and done.any():
+            infos["final_info"]["goals_achieved"][done] = infos["goals_achieved"][done]
+        elif self.fault == "no final info":
+            infos = {key: value for key, value in infos.items() if "final" not in key}
+        elif self.fault == "no final observation":
+            infos.pop("final_obs", None)
+        elif self.fault == "no presence":
+            del infos["_goals_achieved"]
+        elif self.fault == "rows swapped":
+            infos["goals_achieved"] = infos["goals_achieved"][::-1].copy()
+        elif self.fault == "reward of the reset":
+            rewards[was_done] = 1.0
+        elif self.fault == "reused batch":
+            self.__dict__.setdefault("batch", np.zeros_like(infos["goals_achieved"]))[:] = infos["goals_achieved"]
+            infos["goals_achieved"] = self.__dict__["batch"]
+        return obs, rewards, terminated, truncated, infos
+
+
+class FaultyVecEnv(DummyVecEnv):
+    """A Stable-Baselines3 vector environment with a fault."""
+
+    fault = ""
+
+    def step_wait(self) -> Any:
+        obs, rewards, dones, infos = super().step_wait()
+        for row, info in enumerate(infos):
+            if self.fault == "aliased rows":
+                info["goals_achieved"] = infos[0]["goals_achieved"]
+            if dones[row] and self.fault == "no terminal mask":
+                del info["goals_achieved"]
+            if dones[row] and self.fault == "no terminal observation":
+                del info["terminal_observation"]
+            if dones[row] and self.fault == "terminal mask of the reset":
+                info["goals_achieved"] = deepcopy(self.reset_infos[row]["goals_achieved"])
+            if self.fault == "no reset mask":
+                self.reset_infos[row] = {}
+        return obs, rewards, dones, infos
