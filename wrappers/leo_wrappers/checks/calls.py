@@ -1,6 +1,6 @@
 """Calls of an environment as data: repeated on it, compared, and written out as source code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
@@ -22,6 +22,7 @@ class Outcome:
     reward: float = 0.0
     terminated: bool = False
     truncated: bool = False
+    info: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,11 +100,11 @@ def perform(env: gym.Env[Any, Any], call: Call, clock: Clock) -> Outcome | None:
             # An environment may remember it across resets, and should have to remember what it did the first time.
             env.get_wrapper_attr("set_commanded_goal")(call.commanded)
         observation, info = env.reset(seed=call.arguments["seed"], options=_options(env, call))
-        return Outcome(observation, info["goals_achieved"])
+        return Outcome(observation, info["goals_achieved"], info=info)
     if call.method == "step":
         clock.tick_step()
         observation, reward, terminated, truncated, info = env.step(call.arguments["action"])
-        return Outcome(observation, info["goals_achieved"], float(reward), terminated, truncated)
+        return Outcome(observation, info["goals_achieved"], float(reward), terminated, truncated, info)
     if call.method == "command_goal":
         method = commander(env)
         assert method is not None

@@ -145,9 +145,21 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         moment = Clock(origin=self.clock.origin)
         for call in calls:
             again = perform(self.env if env is None else env, call, moment)
+            if env is None and self._goals is not None:
+                self._follow(self._goals, call, again, moment)
             if call.outcome is not None and again is not None:
                 compare(call.outcome, again, self._names, moment, "the first time" if env is None else "from another copy")
         return self
+
+    @staticmethod
+    def _follow(goals: GoalJudge, call: Call, again: Outcome | None, moment: Clock) -> None:
+        """A selector that learns may switch to other goals the second time; the judge must know the one that it ends with."""
+        if call.method == "command_goal":
+            goals.command(call.arguments["goal"])
+        elif again is not None and call.method == "reset":
+            goals.judge_reset(again.observation, again.info, moment)
+        elif again is not None:
+            goals.judge_step(again.observation, again.reward, again.terminated, again.info, again.mask, moment)
 
     def warn_if_suspicious(self) -> None:
         """Warns about what is probably, but not certainly, wrong."""

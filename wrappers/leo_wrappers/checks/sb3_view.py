@@ -54,7 +54,7 @@ class SB3View:
     def step(self, actions: Any, clock: Clock) -> list[Transition | Start]:
         """Steps every environment."""
         observations, rewards, dones, infos = self.venv.step(actions)
-        if not isinstance(infos, list) or len(infos) != self.num_envs:
+        if not isinstance(infos, list | tuple) or len(infos) != self.num_envs:
             raise clock.error(f"a list of {self.num_envs} infos", repr(infos)[:200], "return one dict an environment")
         masks = [judge.judge(infos[row], clock, f"infos[{row}]") for row, judge in enumerate(self._steps)]
         self._check_rows(masks, "infos", clock)

@@ -172,7 +172,7 @@ def _(space: spaces.OneOf) -> st.SearchStrategy[tuple[np.int64, Any]]:
 def _stack(space: gym.Space[Any], values: list[Any]) -> Any:
     """The elements as one batch, as Gymnasium makes it of any space."""
     empty: Any = create_empty_array(space, len(values))
-    return concatenate(space, values, empty)
+    return concatenate(space, values, empty) if values else empty
 
 
 def action_sequences(
