@@ -212,6 +212,8 @@ def run_state_machine(
         stateful_step_count=stateful_step_count,
         deadline=None,
         report_multiple_bugs=False,
+        # The contract error explains itself, and better than line coverage could.
+        phases=[phase for phase in hypothesis.settings().phases if phase is not hypothesis.Phase.explain],
         suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
     )
     try:
