@@ -12,9 +12,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 from leo_agents.common.memory import check_fits_in_memory, format_bytes
 from leo_wrappers import achieved_from_infos
 
-# The eight bits of every byte as floats, so that unpacking is one lookup.
-_BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(np.float32)
-
 
 class GoalReplayBufferSamples(NamedTuple):
     """
@@ -197,8 +194,8 @@ class GoalReplayBuffer(DictReplayBuffer):
 
     def _unpack(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
         """The masks of some transitions as float32, of shape ``[batch, num_goals]``."""
-        bits = _BITS[self.packed_masks[batch_inds, env_inds]]
-        return bits.reshape(len(batch_inds), 8 * bits.shape[1])[:, : self.num_goals]
+        bits = np.unpackbits(self.packed_masks[batch_inds, env_inds], axis=1, count=self.num_goals)
+        return bits.astype(np.float32)
 
 
 def packed_width(num_goals: int) -> int:
