@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.common.memory import check_fits_in_memory, format_bytes
 from leo_wrappers import achieved_from_infos
+from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY
 
 
 class GoalReplayBufferSamples(NamedTuple):
@@ -130,8 +131,13 @@ class GoalReplayBuffer(DictReplayBuffer):
         self.packed_masks[self.pos] = np.packbits(achieved, axis=1)
         if self.has_goal_ids:
             self.goal_ids[self.pos] = obs[self.goal_key].reshape(self.n_envs)
+        position = self.pos
         # Copies of the dicts: the parent replaces entries of the ones it is given.
         super().add(dict(obs), dict(next_obs), action, reward, done, infos)
+        for row in np.flatnonzero(done):
+            if infos[row].get(ENDED_BY_GOAL_KEY, False):
+                # An end for the commanded goal only: the others' bootstrap goes on, as after a truncation.
+                self.timeouts[position, row] = 1.0
 
     def _get_samples(  # type: ignore[override]
         self, batch_inds: np.ndarray, env: VecNormalize | None = None

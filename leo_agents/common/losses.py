@@ -1,5 +1,6 @@
 """The all-goals targets and losses, as pure functions which refuse shapes that would only broadcast."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch as th
@@ -113,3 +114,21 @@ def _column(name: str, tensor: th.Tensor, batch_size: int) -> th.Tensor:
             f"expected {name} of shape ({batch_size},) or ({batch_size}, 1), one entry per row, got {tuple(tensor.shape)}"
         )
     return tensor.reshape(batch_size, 1)
+
+
+def check_finite_goals(predictions: th.Tensor, targets: th.Tensor, goal_names: Sequence[str], step: int) -> None:
+    """
+    Stops a training whose loss is not finite, before the update, with the goals that it went wrong for.
+
+    :param predictions: of shape ``[batch, goals]``
+    :param targets: of the same shape
+    :param goal_names: the goals of the columns
+    :param step: number of environment steps so far
+    """
+    broken = ~(th.isfinite(predictions) & th.isfinite(targets)).all(dim=0)
+    names = [name for name, wrong in zip(goal_names, broken.tolist(), strict=True) if wrong]
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    raise FloatingPointError(
+        f"expected a finite loss, got none at step {step}, for {len(names)} of {len(goal_names)} goals: {shown}; the update "
+        "was not made and the last checkpoint is untouched: check the observations, or lower learning_rate"
+    )

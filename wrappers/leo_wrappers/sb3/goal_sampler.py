@@ -72,6 +72,14 @@ class VecGoalSampler(VecEnvWrapper):
         """Which goals any state of any environment has achieved so far, ``[G]``."""
         return self.selector.seen.copy()
 
+    def set_selector(self, selector: SelectorLike) -> None:
+        """
+        Chooses goals in another way from the next choice on.
+
+        :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+        """
+        self._pursuit.selector = make_selector(selector, self.goal_names)
+
     def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
         """
         Seeds the selector and the environments.
