@@ -1,0 +1,317 @@
+"""A goal set: names, a vectorised test "which goals does this signal achieve?", and a descriptor per goal."""
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BoolArray = npt.NDArray[np.bool_]
+Goal = str | int
+"""A goal as users name it: its name or its index."""
+
+
+def check_goal_names(names: Iterable[str]) -> tuple[str, ...]:
+    """
+    The names as a tuple, refused unless they are unique, non-empty strings and there is at least one.
+
+    :param names: the goal names, in order
+    :return: the same names
+    """
+    if isinstance(names, str):
+        raise TypeError(f"expected a sequence of goal names, got the single string {names!r}; write [{names!r}]")
+    result = tuple(names)
+    if not result:
+        raise ValueError("expected at least one goal, got an empty goal set; give it names")
+    wrong = [name for name in result if not isinstance(name, str) or not name]
+    if wrong:
+        raise ValueError(f"expected goal names to be non-empty strings, got {wrong[:5]!r}; name every goal")
+    if len(set(result)) != len(result):
+        seen: set[str] = set()
+        duplicates = sorted({name for name in result if name in seen or seen.add(name)})  # type: ignore[func-returns-value]
+        raise ValueError(f"expected unique goal names, got duplicates of {duplicates[:5]!r}; rename or drop them")
+    return result
+
+
+def goal_index(goal_names: Sequence[str], goal: Goal) -> int:
+    """
+    The id of a goal given by name or index, with an error that suggests what was meant.
+
+    :param goal_names: the names, in order
+    :param goal: a name, or an index from 0
+    :return: the index
+
+    Example::
+
+        >>> goal_index(("cell/0,0", "cell/0,1"), "cell/0,1")
+        1
+    """
+    if isinstance(goal, str):
+        try:
+            return goal_names.index(goal)
+        except ValueError:
+            near = difflib.get_close_matches(goal, goal_names, n=3, cutoff=0.4) or list(goal_names[:3])
+            raise ValueError(f"expected one of the {len(goal_names)} goal names, got {goal!r}; nearest: {near}") from None
+    if isinstance(goal, bool | np.bool_) or not isinstance(goal, int | np.integer):
+        raise TypeError(f"expected a goal name or index, got {goal!r} of type {type(goal).__name__}")
+    if not 0 <= goal < len(goal_names):
+        raise ValueError(f"expected a goal id from 0 to {len(goal_names) - 1}, got {int(goal)}; see goal_names")
+    return int(goal)
+
+
+def goal_families(goal_names: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """
+    Goal ids by family, the part of the name before the first "/"; a name without one is a family of its own.
+
+    :param goal_names: the names, in order
+    :return: the families in order of first appearance
+
+    Example::
+
+        >>> {family: ids.tolist() for family, ids in goal_families(("a/0", "b", "a/1")).items()}
+        {'a': [0, 2], 'b': [1]}
+    """
+    members: dict[str, list[int]] = {}
+    for goal_id, name in enumerate(goal_names):
+        members.setdefault(name.split("/", 1)[0], []).append(goal_id)
+    return {family: np.array(ids, dtype=np.int64) for family, ids in members.items()}
+
+
+class GoalSet:
+    """
+    A finite, named, ordered set of goals over some signal (an observation, an ``achieved_goal``, a state).
+
+    The builders :class:`PointGoals`, :class:`GridGoals` and :class:`PredicateGoals` cover most needs; this class takes any
+    vectorised test. Sets over the same signal join with ``|`` and shrink with :meth:`subset`.
+
+    :param names: unique names; ``"family/detail"`` forms families
+    :param test: maps a signal with any leading batch shape to ``bool[..., G]``; a subclass overrides ``_test`` instead
+    :param descriptors: a vector per goal for networks that take the goal as input; one-hot when None
+    :param signal_shape: the shape of one signal; checked on every call when given
+
+    Example::
+
+        >>> import numpy as np
+        >>> sides = GoalSet(["side/left", "side/right"], lambda x: np.stack([x[..., 0] < 0, x[..., 0] > 0], axis=-1))
+        >>> sides.achieved(np.array([[-1.0], [2.0]]))
+        array([[ True, False],
+               [False,  True]])
+        >>> sides.index("side/right")
+        1
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        test: Callable[[Any], npt.ArrayLike] | None = None,
+        *,
+        descriptors: npt.ArrayLike | None = None,
+        signal_shape: Sequence[int] | None = None,
+    ) -> None:
+        self.names = check_goal_names(names)
+        self.signal_shape = None if signal_shape is None else tuple(signal_shape)
+        if test is None and type(self)._test is GoalSet._test:
+            raise TypeError("expected a test, got None; pass a function from a signal to bool[..., G]")
+        self._user_test = test
+        if descriptors is not None:
+            # Shadows the lazily made one-hot descriptors.
+            self.__dict__["descriptors"] = self._checked_descriptors(descriptors)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self.names[:3]) + (", ..." if len(self) > 3 else "")
+        return f"{type(self).__name__}({len(self)} goals: {shown})"
+
+    @property
+    def are_points(self) -> bool:
+        """Whether :meth:`reaches` can compare a signal with an arbitrary point of the same space."""
+        return False
+
+    @property
+    def num_goals(self) -> int:
+        """The number of goals, G."""
+        return len(self.names)
+
+    @cached_property
+    def descriptors(self) -> npt.NDArray[np.float32]:
+        """One vector per goal, float32 ``[G, d]``."""
+        return np.eye(len(self), dtype=np.float32)
+
+    @cached_property
+    def families(self) -> dict[str, npt.NDArray[np.int64]]:
+        """Goal ids by family, see :func:`goal_families`."""
+        return goal_families(self.names)
+
+    def achieved(self, signal: Any, out: BoolArray | None = None) -> BoolArray:
+        """
+        Which goals each signal achieves.
+
+        :param signal: one signal or a batch of them, with any leading shape
+        :param out: a bool array ``[..., G]`` to write to; a fresh one when None
+        :return: bool ``[..., G]``
+        """
+        signal = self._checked_signal(signal)
+        if out is None:
+            return self._test(signal)
+        out[...] = self._test(signal)
+        return out
+
+    def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
+        """
+        Whether each signal reaches the point beside it, which need not be one of the goals.
+
+        :param signal: signals ``[..., d]``
+        :param point: points of the same space, broadcast against the signals
+        :return: bool ``[...]``
+        """
+        raise TypeError(f"expected goals that are points of a space, got a {type(self).__name__}; use PointGoals or GridGoals")
+
+    def index(self, goal: Goal) -> int:
+        """
+        The id of a goal given by name or index; a ValueError names the nearest.
+
+        :param goal: a name or an index
+        :return: the index
+        """
+        if isinstance(goal, str) and goal in self._ids:
+            return self._ids[goal]
+        return goal_index(self.names, goal)
+
+    def subset(self, goals: Iterable[Goal]) -> "GoalSet":
+        """
+        The set of only these goals, in the order given.
+
+        :param goals: names or indices
+        :return: a new goal set over the same signal
+        """
+        return SubsetGoals(self, [self.index(goal) for goal in goals])
+
+    def __or__(self, other: "GoalSet") -> "GoalSet":
+        if not isinstance(other, GoalSet):
+            return NotImplemented
+        return UnionGoals([self, other])
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {name: goal_id for goal_id, name in enumerate(self.names)}
+
+    def _test(self, signal: Any) -> BoolArray:
+        assert self._user_test is not None
+        result = np.asarray(self._user_test(signal))
+        expected = (
+            (*self._batch_shape(signal), len(self)) if self.signal_shape is not None else (*result.shape[:-1], len(self))
+        )
+        if result.dtype != np.bool_ or result.shape != expected:
+            raise ValueError(
+                f"expected the goals' test to return bool of shape {expected}, got {result.dtype} of shape {result.shape}; "
+                "write it for any leading batch shape, with the goals on the last axis"
+            )
+        # The user's function may return the same array each time, or a view of the signal: the mask must be a fresh one.
+        return result.copy()
+
+    def _batch_shape(self, signal: npt.NDArray[Any]) -> tuple[int, ...]:
+        assert self.signal_shape is not None
+        return signal.shape[: signal.ndim - len(self.signal_shape)]
+
+    def _checked_signal(self, signal: Any) -> Any:
+        """Dictionaries and other structures pass as they are; arrays must fit ``signal_shape`` and be free of NaN."""
+        if self.signal_shape is None and not isinstance(signal, np.ndarray | np.generic | list | tuple | int | float):
+            return signal
+        array = np.asarray(signal)
+        shape = self.signal_shape
+        if shape is not None and (array.ndim < len(shape) or array.shape[array.ndim - len(shape) :] != shape):
+            raise ValueError(
+                f"expected a signal of shape (..., {', '.join(map(str, shape))}), got {array.shape}; "
+                "pass `signal` to choose the part of the state that the goals are about"
+            )
+        # The sum is NaN exactly when an entry is (or when infinities of both signs meet), and much cheaper than isnan().any().
+        if array.dtype.kind == "f" and np.isnan(array.sum()) and np.isnan(array).any():
+            where = np.argwhere(np.isnan(array))[0].tolist()
+            raise ValueError(
+                f"expected a signal without NaN, got NaN at index {where}; the environment's state is broken there"
+            )
+        return array
+
+    def _checked_descriptors(self, descriptors: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        array = np.array(descriptors, dtype=np.float32)
+        if array.ndim != 2 or array.shape[0] != len(self) or not np.isfinite(array).all():
+            raise ValueError(
+                f"expected finite descriptors of shape ({len(self)}, d), one row a goal, got {array.shape}; "
+                "leave them out for one-hot vectors"
+            )
+        return array
+
+
+class SubsetGoals(GoalSet):
+    """
+    Some goals of another set, in a new order; made by :meth:`GoalSet.subset`.
+
+    :param parent: the whole set
+    :param goal_ids: which of its goals to keep
+    """
+
+    def __init__(self, parent: GoalSet, goal_ids: Sequence[int]) -> None:
+        self._parent = parent
+        self._goal_ids = np.array(goal_ids, dtype=np.int64)
+        names = [parent.names[goal_id] for goal_id in goal_ids]
+        super().__init__(names, signal_shape=parent.signal_shape)
+
+    @property
+    def are_points(self) -> bool:
+        """As the parent."""
+        return self._parent.are_points
+
+    def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
+        """As the parent."""
+        return self._parent.reaches(signal, point)
+
+    @cached_property
+    def descriptors(self) -> npt.NDArray[np.float32]:
+        """The parent's descriptors of these goals."""
+        return self._parent.descriptors[self._goal_ids]
+
+    def _test(self, signal: Any) -> BoolArray:
+        return np.take(self._parent._test(signal), self._goal_ids, axis=-1)
+
+
+class UnionGoals(GoalSet):
+    """
+    Several goal sets over the same signal as one; made by ``a | b``.
+
+    A descriptor tells first which part the goal comes from, then that part's own descriptor in that part's own columns, so
+    that goals of different parts never look alike.
+
+    :param parts: the sets to join; their names must not clash
+    """
+
+    def __init__(self, parts: Sequence[GoalSet]) -> None:
+        # a | b | c is one union of three parts, not a union inside a union.
+        self._parts: list[GoalSet] = [
+            inner for part in parts for inner in (part._parts if isinstance(part, UnionGoals) else [part])
+        ]
+        shapes = {part.signal_shape for part in self._parts if part.signal_shape is not None}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"expected goal sets over the same signal, got signals of shapes {sorted(shapes)}; join what matches"
+            )
+        names = [name for part in self._parts for name in part.names]
+        super().__init__(names, signal_shape=next(iter(shapes), None))
+
+    @cached_property
+    def descriptors(self) -> npt.NDArray[np.float32]:
+        """Part indicator, then one block of columns per part."""
+        widths = [part.descriptors.shape[1] for part in self._parts]
+        result = np.zeros((len(self), len(widths) + sum(widths)), dtype=np.float32)
+        row, column = 0, len(widths)
+        for number, (part, width) in enumerate(zip(self._parts, widths, strict=True)):
+            result[row : row + len(part), number] = 1.0
+            result[row : row + len(part), column : column + width] = part.descriptors
+            row, column = row + len(part), column + width
+        return result
+
+    def _test(self, signal: Any) -> BoolArray:
+        return np.concatenate([part._test(signal) for part in self._parts], axis=-1)

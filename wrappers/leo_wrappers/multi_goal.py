@@ -1,0 +1,118 @@
+"""The contract for any Gymnasium environment."""
+
+from collections.abc import Callable
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from leo_wrappers.goal_set import BoolArray, GoalSet
+from leo_wrappers.infos import MASK_KEY
+
+GOAL_ENV_METHODS = ("compute_reward", "compute_terminated", "compute_truncated")
+
+
+class MultiGoalWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
+    """
+    Reports which of a set of goals every reset and step achieved, as ``info["goals_achieved"]``.
+
+    The mask is a fresh bool array ``[G]`` for the state that the returned observation describes: after the step, before any
+    reset. Observation, reward and ends stay what they were. Wrapping an environment that already reports goals replaces them.
+
+    :param env: any Gymnasium environment
+    :param goals: the goals to test at every step
+    :param signal: ``(observation, info) -> signal``, the part of the state that the goals are about; when None, the
+        ``achieved_goal`` of goal environments, else the whole observation
+
+    Example::
+
+        >>> import gymnasium as gym
+        >>> from leo_wrappers import MultiGoalWrapper, PredicateGoals
+        >>> goals = PredicateGoals({"pole/left": lambda s: s[..., 2] < -0.05, "pole/right": lambda s: s[..., 2] > 0.05})
+        >>> env = MultiGoalWrapper(gym.make("CartPole-v1"), goals)
+        >>> obs, info = env.reset(seed=0)
+        >>> info["goals_achieved"]
+        array([False, False])
+    """
+
+    def __init__(
+        self, env: gym.Env[Any, Any], goals: GoalSet, signal: Callable[[Any, dict[str, Any]], Any] | None = None
+    ) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self, _disable_deepcopy=True, goals=goals, signal=signal)
+        gym.Wrapper.__init__(self, env)
+        if not isinstance(goals, GoalSet):
+            raise TypeError(
+                f"expected a GoalSet, got {type(goals).__name__}; build one with PointGoals, GridGoals, PredicateGoals"
+            )
+        self.goal_set = goals
+        self.goal_names = goals.names
+        self._signal = signal
+        self._signal_key = _default_signal_key(env.observation_space, goals, signal)
+        self._step_number = 0
+
+    @property
+    def goal_points(self) -> npt.NDArray[np.float32] | None:
+        """The goals' places ``[G, d]``, where they are points of the signal's space; unlike ``goal_set``, always picklable."""
+        return self.goal_set.descriptors if self.goal_set.are_points else None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Resets the environment; the info tells which goals the first state achieves."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        self._step_number = 0
+        return obs, {**info, MASK_KEY: self._achieved(obs, info)}
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Steps the environment; the info tells which goals the new state achieves."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self._step_number += 1
+        return obs, reward, terminated, truncated, {**info, MASK_KEY: self._achieved(obs, info)}
+
+    def __getattr__(self, name: str) -> Any:
+        return goal_env_method(self, name)
+
+    def _achieved(self, obs: Any, info: dict[str, Any]) -> BoolArray:
+        if self._signal is not None:
+            signal = self._signal(obs, info)
+        else:
+            signal = obs if self._signal_key is None else obs[self._signal_key]
+        try:
+            return self.goal_set.achieved(signal)
+        except ValueError as error:
+            raise ValueError(f"{error} (at step {self._step_number} of the episode; step 0 is the reset)") from error
+
+
+def goal_env_method(wrapper: gym.Wrapper[Any, Any, Any, Any], name: str) -> Any:
+    """
+    Passes on the three methods that make an environment a GoalEnv, where the wrapped one has them, and nothing else.
+
+    Gymnasium's wrappers hide attributes, but Stable-Baselines3 asks a wrapper for these when the innermost env has them.
+
+    :param wrapper: the wrapper that was asked
+    :param name: the attribute that it lacks
+    :return: the method of the environment below
+    """
+    if name in GOAL_ENV_METHODS:
+        return wrapper.env.get_wrapper_attr(name)
+    raise AttributeError(f"{type(wrapper).__name__!r} object has no attribute {name!r}")
+
+
+def _default_signal_key(space: gym.Space[Any], goals: GoalSet, signal: Callable[..., Any] | None) -> str | None:
+    """The observation's key to read the signal from; refuses early what every step would refuse."""
+    if isinstance(space, spaces.Dict) and "goal_id" in space.spaces:
+        raise ValueError(
+            "expected an environment without a commanded goal, got one whose observation has 'goal_id'; "
+            "put MultiGoalWrapper inside GoalConditionedWrapper"
+        )
+    if signal is not None:
+        return None
+    key = "achieved_goal" if isinstance(space, spaces.Dict) and "achieved_goal" in space.spaces else None
+    source = space if key is None else space[key]  # type: ignore[index]
+    shape = goals.signal_shape
+    if shape is not None and source.shape is not None and source.shape[max(0, len(source.shape) - len(shape)) :] != shape:
+        raise ValueError(
+            f"expected a signal of shape {shape}, got {key or 'observations'} of shape {source.shape}; "
+            "pass signal=lambda obs, info: ... to choose the part of the state that the goals are about"
+        )
+    return key

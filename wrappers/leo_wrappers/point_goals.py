@@ -1,0 +1,188 @@
+"""Goals that are places: points with a tolerance, and the cells of a box."""
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from leo_wrappers.goal_set import BoolArray, Goal, GoalSet
+
+
+class PointGoals(GoalSet):
+    """
+    A goal is achieved within ``tolerance`` of its point, the boundary included.
+
+    :param points: ``[G, d]``
+    :param tolerance: the largest distance that counts as reached, above 0
+    :param metric: ``"l2"`` (Euclidean) or ``"linf"`` (the largest coordinate difference)
+    :param names: one name a point; ``"family/x,y,..."`` when None
+    :param family: the family in the names made from the points
+
+    Example::
+
+        >>> goals = PointGoals([[0.0, 0.0], [1.0, 0.0]], tolerance=0.1)
+        >>> goals.names
+        ('point/0,0', 'point/1,0')
+        >>> goals.achieved([0.95, 0.0])
+        array([False,  True])
+    """
+
+    def __init__(
+        self,
+        points: npt.ArrayLike,
+        tolerance: float,
+        *,
+        metric: Literal["l2", "linf"] = "l2",
+        names: Iterable[str] | None = None,
+        family: str = "point",
+    ) -> None:
+        self.points = np.array(points, dtype=np.float64)
+        if self.points.ndim != 2 or 0 in self.points.shape or not np.isfinite(self.points).all():
+            raise ValueError(f"expected finite points of shape (G, d), got shape {self.points.shape}; give one row a goal")
+        if not tolerance > 0:
+            raise ValueError(f"expected a tolerance above 0, got {tolerance}; a smaller one can never be met")
+        if metric not in ("l2", "linf"):
+            raise ValueError(f"expected metric 'l2' or 'linf', got {metric!r}")
+        self.tolerance = float(tolerance)
+        self.metric = metric
+        if names is None:
+            names = [f"{family}/" + ",".join(f"{x:g}" for x in point) for point in self.points + 0.0]  # no "-0"
+        names = tuple(names)
+        if len(names) != len(self.points):
+            raise ValueError(f"expected one name a point, got {len(names)} names for {len(self.points)} points")
+        super().__init__(names, descriptors=self.points, signal_shape=self.points.shape[1:])
+        # Coordinate by coordinate, the test needs no [..., G, d] array in between.
+        self._coordinates = np.ascontiguousarray(self.points.T)
+
+    def subset(self, goals: Iterable[Goal]) -> "PointGoals":
+        """
+        The set of only these points, in the order given.
+
+        :param goals: names or indices
+        :return: a new set, which tests only these points
+        """
+        ids = [self.index(goal) for goal in goals]
+        names = [self.names[goal_id] for goal_id in ids]
+        return PointGoals(self.points[ids], self.tolerance, metric=self.metric, names=names)
+
+    @property
+    def are_points(self) -> bool:
+        """True: any point of the space can be compared."""
+        return True
+
+    def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
+        """Whether each signal is within the tolerance of the point beside it."""
+        difference = np.asarray(signal, dtype=np.float64) - np.asarray(point, dtype=np.float64)
+        return np.asarray(self._distance(np.moveaxis(difference, -1, 0)) <= self.tolerance)
+
+    def _test(self, signal: npt.NDArray[Any]) -> BoolArray:
+        signal = signal.astype(np.float64, copy=False)
+        # An iterator: only one coordinate's differences exist at a time.
+        differences = (signal[..., axis, None] - line for axis, line in enumerate(self._coordinates))
+        return np.asarray(self._distance(differences) <= self.tolerance)
+
+    def _distance(self, differences: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        total: npt.NDArray[np.float64] | None = None
+        for difference in differences:
+            if self.metric == "linf":
+                term = np.abs(difference)
+                total = term if total is None else np.maximum(total, term, out=total)
+            else:
+                term = np.multiply(difference, difference)
+                total = term if total is None else np.add(total, term, out=total)
+        assert total is not None
+        # The root, rather than the tolerance squared: at the boundary this rounds as the usual norm does.
+        return total if self.metric == "linf" else np.sqrt(total)
+
+
+class GridGoals(GoalSet):
+    """
+    A box cut into cells: every point of the box lies in exactly one cell, a point outside achieves nothing.
+
+    A cell contains its lower faces; the last cell of each axis its upper face too. Index arithmetic finds the cell, so the
+    cost per point does not grow with the number of cells, apart from writing the mask.
+
+    :param low: the box's lower corner, ``[d]``
+    :param high: its upper corner
+    :param shape: the number of cells along each axis
+    :param names: one name a cell in row-major order; ``"family/i,j,..."`` when None
+    :param family: the family in the names made from the indices
+
+    Example::
+
+        >>> goals = GridGoals(low=[0, 0], high=[1, 1], shape=[2, 2])
+        >>> goals.names
+        ('cell/0,0', 'cell/0,1', 'cell/1,0', 'cell/1,1')
+        >>> goals.achieved([0.2, 0.9])
+        array([False,  True, False, False])
+    """
+
+    def __init__(
+        self,
+        low: npt.ArrayLike,
+        high: npt.ArrayLike,
+        shape: Sequence[int],
+        *,
+        names: Iterable[str] | None = None,
+        family: str = "cell",
+    ) -> None:
+        self.low = np.array(low, dtype=np.float64)
+        self.high = np.array(high, dtype=np.float64)
+        self.shape = tuple(int(n) for n in shape)
+        box_shape = (len(self.shape),)
+        if self.low.shape != box_shape or self.high.shape != box_shape or not self.shape:
+            raise ValueError(
+                f"expected low, high and shape of one length, got {self.low.shape}, {self.high.shape} and {len(self.shape)}"
+            )
+        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low < self.high).all()):
+            raise ValueError(f"expected finite low < high on every axis, got {self.low.tolist()} and {self.high.tolist()}")
+        if min(self.shape) < 1:
+            raise ValueError(f"expected at least one cell along each axis, got shape {self.shape}")
+        if names is None:
+            names = (f"{family}/" + ",".join(map(str, cell)) for cell in product(*map(range, self.shape)))
+        names = tuple(names)
+        if len(names) != np.prod(self.shape):
+            raise ValueError(f"expected one name a cell, got {len(names)} names for {np.prod(self.shape)} cells")
+        axes = [
+            low + (np.arange(n) + 0.5) * (high - low) / n for low, high, n in zip(self.low, self.high, self.shape, strict=True)
+        ]
+        self.centres = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self.shape))
+        super().__init__(names, descriptors=self.centres, signal_shape=box_shape)
+        self._cells_per_unit = np.array(self.shape) / (self.high - self.low)
+        self._strides = np.array([int(np.prod(self.shape[axis + 1 :])) for axis in range(len(self.shape))], dtype=np.int64)
+
+    def cell_of(self, signal: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """
+        The goal id of the cell that each point lies in, -1 outside the box.
+
+        :param signal: points ``[..., d]``
+        :return: ids ``[...]``
+        """
+        return self._cell_of(self._checked_signal(signal))
+
+    @property
+    def are_points(self) -> bool:
+        """True: any point of the space can be compared."""
+        return True
+
+    def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
+        """Whether each signal lies in the same cell as the point beside it."""
+        cell = self.cell_of(signal)
+        return np.asarray((cell >= 0) & (cell == self.cell_of(point)))
+
+    def _cell_of(self, signal: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        signal = signal.astype(np.float64, copy=False)
+        inside = np.logical_and(signal >= self.low, signal <= self.high).all(axis=-1)
+        # Clipped before the cast: far outside points would overflow it, and the upper face belongs to the last cell.
+        position = np.clip((signal - self.low) * self._cells_per_unit, 0, np.array(self.shape) - 1)
+        cells = position.astype(np.int64) @ self._strides
+        return np.where(inside, cells, -1)
+
+    def _test(self, signal: npt.NDArray[Any]) -> BoolArray:
+        cells = self._cell_of(signal)
+        mask = np.zeros((*cells.shape, len(self)), dtype=bool)
+        inside = np.flatnonzero(cells.reshape(-1) >= 0)
+        mask.reshape(-1, len(self))[inside, cells.reshape(-1)[inside]] = True
+        return mask

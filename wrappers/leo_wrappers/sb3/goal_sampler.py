@@ -1,0 +1,221 @@
+"""Commanded goals for training: one sampler in the main process for all environments."""
+
+import os
+from typing import Any
+
+import cloudpickle
+import numpy as np
+import numpy.typing as npt
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from leo_wrappers.goal_conditioned import GOAL_KEY, GoalView
+from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
+from leo_wrappers.infos import InfoList, achieved_from_infos, read_mask
+from leo_wrappers.pursuit import GoalPursuit, Judgement, OnSuccess, check_on_success
+from leo_wrappers.selection import GoalIds, GoalSelector, SelectorLike, make_selector
+
+
+class VecGoalSampler(VecEnvWrapper):
+    """
+    Commands goals in a vector of multi-goal environments, with one shared record of which goals were ever achieved.
+
+    As in :class:`~leo_wrappers.GoalConditionedWrapper`, ``goal_id`` in the observation is the goal that the next step is
+    judged by, the reward is ``float(mask[goal])``, and ``info["is_success"]`` speaks of the goal commanded at the episode's
+    start. When a goal is replaced, ``info["terminal_observation"]`` holds the observation with the old one.
+
+    Put a ``VecNormalize`` above it, never below, and name the keys to normalise: ``norm_obs_keys=["observation"]``.
+
+    :param venv: multi-goal environments; any ``VecEnv``
+    :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+    :param on_success: ``"switch"`` commands a new goal in place, without a reset; ``"terminate"`` also reports ``done``,
+        for algorithms whose values belong to one goal (DQN, PPO), while the environment itself runs on; ``"continue"``
+        keeps the goal
+    :param seed: seeds the selector; ``seed()`` does so too
+
+    Example::
+
+        >>> import gymnasium as gym, leo_envs
+        >>> from stable_baselines3.common.env_util import make_vec_env
+        >>> venv = VecGoalSampler(make_vec_env("leo/GridWorld-v0", n_envs=2), selector="seen", seed=0)
+        >>> obs = venv.reset()
+        >>> sorted(obs), obs["goal_id"].shape
+        (['goal_id', 'observation'], (2,))
+    """
+
+    def __init__(
+        self, venv: VecEnv, selector: SelectorLike = "seen", on_success: OnSuccess = "switch", seed: int | None = None
+    ) -> None:
+        _refuse_normalisation_below(venv)
+        self.goal_names = _common_goal_names(venv)
+        self.on_success = check_on_success(on_success)
+        points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
+        self._view = GoalView(venv.observation_space, len(self.goal_names), points)
+        super().__init__(venv, observation_space=self._view.space)
+        self._pursuit = GoalPursuit(make_selector(selector, self.goal_names, seed), self.num_envs)
+        self._masks: BoolArray = np.zeros((self.num_envs, len(self.goal_names)), dtype=bool)
+        # Only an environment that is looked at needs to know its goal: telling it costs a message to each process.
+        self._announces = self.render_mode is not None and venv.has_attr("set_commanded_goal")
+
+    @property
+    def selector(self) -> GoalSelector:
+        """Chooses the goals; its statistics are public."""
+        return self._pursuit.selector
+
+    @property
+    def goals(self) -> GoalIds:
+        """The goals that the next steps are judged by, ``[N]``."""
+        return self._pursuit.goals.copy()
+
+    @property
+    def seen(self) -> BoolArray:
+        """Which goals any state of any environment has achieved so far, ``[G]``."""
+        return self.selector.seen.copy()
+
+    def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
+        """
+        Seeds the selector and the environments.
+
+        :param seed: the seed
+        :return: the environments' seeds
+        """
+        if seed is not None:
+            self.selector.seed(seed)
+        return list(self.venv.seed(seed))
+
+    def set_goal(self, goal: Goal, indices: VecEnvIndices = None) -> None:
+        """
+        Commands a goal from the next step on, until the selector replaces it.
+
+        :param goal: a name or an index
+        :param indices: in which environments; in all of them when None
+        """
+        rows = np.array(list(self._get_indices(indices)), dtype=np.int64)
+        self._pursuit.start(rows, self._masks[rows], goal_index(self.goal_names, goal))
+        self._announce(rows)
+
+    def reset(self) -> VecEnvObs:
+        """
+        Resets all environments and commands a goal in each.
+
+        :return: the observations, with ``goal_id``
+        """
+        obs = self.venv.reset()
+        self.reset_infos = list(self.venv.unwrapped.reset_infos)
+        self._masks = self._reset_masks(range(self.num_envs))
+        everywhere = np.arange(self.num_envs)
+        self._pursuit.start(everywhere, self._masks)
+        self._announce(everywhere)
+        return self._view.add(obs, self._pursuit.goals)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """
+        Waits for the step, judges it, and replaces the goals of finished episodes and, as asked, of successful ones.
+
+        :return: observations, rewards, dones and infos
+        """
+        obs, _, ended, infos = self.venv.step_wait()
+        achieved = self._masks = achieved_from_infos(infos, self.num_envs)
+        judgement = self._pursuit.judge(achieved, ended)
+        succeeded = judgement.achieved & ~ended if self.on_success != "continue" else np.zeros_like(ended)
+        infos = self._judged_infos(infos, obs, judgement, np.flatnonzero(succeeded), np.flatnonzero(ended))
+        dones = ended | succeeded if self.on_success == "terminate" else ended
+        self._replace_goals(ended, succeeded)
+        rewards = judgement.achieved.astype(np.float32)
+        return self._view.add(obs, self._pursuit.goals), rewards, dones, InfoList(infos, achieved)  # type: ignore[return-value]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """
+        Saves the selector with its statistics, not the environments.
+
+        :param path: the file to write
+        """
+        with open(path, "wb") as file:
+            cloudpickle.dump({"selector": self.selector, "on_success": self.on_success}, file)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], venv: VecEnv) -> "VecGoalSampler":
+        """
+        A sampler that goes on with saved statistics.
+
+        :param path: a file that :meth:`save` wrote; as with any pickle, load only what you trust
+        :param venv: environments with the same goals
+        :return: the sampler
+        """
+        with open(path, "rb") as file:
+            saved = cloudpickle.load(file)
+        return cls(venv, selector=saved["selector"], on_success=saved["on_success"])
+
+    def _judged_infos(
+        self,
+        infos: list[dict[str, Any]],
+        obs: VecEnvObs,
+        judgement: Judgement,
+        succeeded: npt.NDArray[np.integer],
+        ended: npt.NDArray[np.integer],
+    ) -> list[dict[str, Any]]:
+        goals, successes = judgement.goals.tolist(), judgement.is_success.tolist()
+        judged = [
+            {**info, GOAL_KEY: goal, "is_success": success}
+            for info, goal, success in zip(infos, goals, successes, strict=True)
+        ]
+        for row in ended:
+            judged[row]["terminal_observation"] = self._view.add(judged[row]["terminal_observation"], goals[row])
+            if self.on_success == "terminate" and judgement.achieved[row]:
+                # Reaching the goal on the very step of a time-out is an end, not a truncation: nothing is left to bootstrap.
+                judged[row]["TimeLimit.truncated"] = False
+        for row in succeeded:
+            inner = {key: value[row].copy() for key, value in obs.items()} if isinstance(obs, dict) else obs[row].copy()  # type: ignore[union-attr]
+            judged[row]["terminal_observation"] = self._view.add(inner, goals[row])
+        return judged
+
+    def _replace_goals(self, ended: BoolArray, succeeded: BoolArray) -> None:
+        finished, reached = np.flatnonzero(ended), np.flatnonzero(succeeded)
+        if len(finished):
+            self._masks = self._masks.copy()  # the infos keep the terminal masks
+            self._masks[finished] = self._reset_masks(finished)
+            for row in finished:
+                self.reset_infos[row] = self.venv.unwrapped.reset_infos[row]
+            self._pursuit.start(finished, self._masks[finished])
+        if len(reached):
+            renew = self._pursuit.start if self.on_success == "terminate" else self._pursuit.command
+            renew(reached, self._masks[reached])
+        if len(finished) or len(reached):
+            self._announce(np.concatenate([finished, reached]))
+
+    def _reset_masks(self, rows: Any) -> BoolArray:
+        # The innermost VecEnv: wrappers own a reset_infos of their own, which nobody fills.
+        infos = self.venv.unwrapped.reset_infos
+        return np.stack([read_mask(infos[row], f"at the reset of environment {row}") for row in rows])
+
+    def _announce(self, rows: npt.NDArray[np.integer]) -> None:
+        if self._announces:
+            for row in rows.tolist():
+                self.venv.env_method("set_commanded_goal", int(self._pursuit.goals[row]), indices=row)
+
+
+def _refuse_normalisation_below(venv: VecEnv) -> None:
+    inner = venv
+    while isinstance(inner, VecEnvWrapper):
+        if isinstance(inner, VecNormalize):
+            raise ValueError(
+                "expected no VecNormalize below VecGoalSampler, got one: replay buffers would store observations without "
+                "goal_id; wrap the other way round, VecNormalize(VecGoalSampler(venv), norm_obs_keys=[...])"
+            )
+        inner = inner.venv
+
+
+def _common_goal_names(venv: VecEnv) -> tuple[str, ...]:
+    try:
+        all_names = venv.get_attr("goal_names")
+    except AttributeError:
+        raise ValueError(
+            "expected environments with goal_names, got some without; wrap each with MultiGoalWrapper before vectorising"
+        ) from None
+    names = check_goal_names(all_names[0])
+    for number, other in enumerate(all_names):
+        if tuple(other) != names:
+            raise ValueError(
+                f"expected every environment to have the same goals in one order, environment {number} differs from 0"
+            )
+    return names

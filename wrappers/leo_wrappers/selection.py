@@ -1,0 +1,291 @@
+"""Which goal to command next: selectors, with the statistics they choose by."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
+
+GoalIds = npt.NDArray[np.int64]
+
+# A draw that lands on a goal already achieved is drawn again; after this many rounds the few rows left are solved exactly.
+_REDRAWS = 8
+
+
+class GoalSelector:
+    """
+    Chooses the goals to command, and counts how they went. This one draws uniformly from all goals.
+
+    The counters are public: ``seen`` (which goals any state has achieved), ``attempts`` and ``successes`` per goal. Randomness
+    comes from an own generator, ``rng``, so that choosing goals never shifts any other random number.
+
+    :param skip_achieved: do not command a goal that the current state achieves, unless no other is left
+    :param seed: seeds the generator
+
+    Example::
+
+        >>> import numpy as np
+        >>> selector = SeenGoals(seed=0).bind(("a", "b", "c"))
+        >>> selector.observe(np.array([[False, True, False]]))
+        >>> selector.select(np.zeros((2, 3), dtype=bool))
+        array([1, 1])
+    """
+
+    def __init__(self, *, skip_achieved: bool = True, seed: int | None = None) -> None:
+        self.skip_achieved = skip_achieved
+        self.rng = np.random.default_rng(seed)
+        self.goal_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.num_goals} goals)"
+
+    def bind(self, goal_names: Sequence[str]) -> Self:
+        """
+        Sets the goals to choose from. Statistics survive being bound to the same goals again.
+
+        :param goal_names: the names, in order
+        :return: self
+        """
+        names = check_goal_names(goal_names)
+        if self.goal_names and self.goal_names != names:
+            raise ValueError(
+                f"expected the {len(self.goal_names)} goals that this selector was made for, got {len(names)} other ones; "
+                "use a new selector for another environment"
+            )
+        if not self.goal_names:
+            self.goal_names = names
+            self.seen: BoolArray = np.zeros(len(names), dtype=bool)
+            self.attempts: GoalIds = np.zeros(len(names), dtype=np.int64)
+            self.successes: GoalIds = np.zeros(len(names), dtype=np.int64)
+        return self
+
+    @property
+    def num_goals(self) -> int:
+        """The number of goals, G."""
+        return len(self.goal_names)
+
+    def seed(self, seed: int | None) -> None:
+        """
+        Starts the generator afresh.
+
+        :param seed: the new seed
+        """
+        self.rng = np.random.default_rng(seed)
+
+    def observe(self, achieved: BoolArray) -> None:
+        """
+        Takes note of which goals some states achieved.
+
+        :param achieved: masks ``[..., G]``
+        """
+        self.seen |= achieved.reshape(-1, self.num_goals).any(axis=0)
+
+    def record(self, goal_ids: npt.ArrayLike, success: npt.ArrayLike) -> None:
+        """
+        Counts finished attempts.
+
+        :param goal_ids: the goals that were commanded
+        :param success: whether each was achieved
+        """
+        goal_ids = np.atleast_1d(np.asarray(goal_ids, dtype=np.int64))
+        np.add.at(self.attempts, goal_ids, 1)
+        np.add.at(self.successes, goal_ids, np.atleast_1d(np.asarray(success)).astype(np.int64))
+
+    def select(self, achieved: BoolArray) -> GoalIds:
+        """
+        A goal for each of some states.
+
+        :param achieved: the states' masks ``[n, G]``
+        :return: goal ids ``[n]``
+        """
+        chosen = self._draw(len(achieved))
+        if not self.skip_achieved:
+            return chosen
+        for _ in range(_REDRAWS):
+            again = np.flatnonzero(achieved[np.arange(len(achieved)), chosen])
+            if len(again) == 0:
+                return chosen
+            chosen[again] = self._draw(len(again))
+        weights = self._weights()
+        for row in np.flatnonzero(achieved[np.arange(len(achieved)), chosen]):
+            left = np.where(achieved[row], 0.0, weights)
+            if left.any():
+                chosen[row] = self.rng.choice(self.num_goals, p=left / left.sum())
+        return chosen
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        Everything that the next choice depends on.
+
+        :return: a dictionary for :meth:`load_state_dict`
+        """
+        return {
+            "goal_names": self.goal_names,
+            "rng": self.rng.bit_generator.state,
+            "seen": self.seen.copy(),
+            "attempts": self.attempts.copy(),
+            "successes": self.successes.copy(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """
+        Goes on from a saved state.
+
+        :param state: from :meth:`state_dict`, of a selector for the same goals
+        """
+        self.bind(state["goal_names"])
+        self.rng.bit_generator.state = state["rng"]
+        self.seen, self.attempts, self.successes = (state[key].copy() for key in ("seen", "attempts", "successes"))
+
+    def _weights(self) -> npt.NDArray[np.float64]:
+        """How much each goal is wanted, not normalised; what subclasses override."""
+        return np.ones(self.num_goals)
+
+    def _draw(self, count: int) -> GoalIds:
+        cumulative = np.cumsum(self._weights())
+        drawn = np.searchsorted(cumulative, self.rng.random(count) * cumulative[-1], side="right")
+        # Rounding may put a draw on the very end, past the last goal with any weight.
+        return np.minimum(drawn, np.searchsorted(cumulative, cumulative[-1]))
+
+
+class UniformGoals(GoalSelector):
+    """Every goal alike, whether it was ever achieved or not."""
+
+
+class SeenGoals(GoalSelector):
+    """Uniform over the goals that some state has achieved; over all goals as long as there is none."""
+
+    def _weights(self) -> npt.NDArray[np.float64]:
+        return (self.seen if self.seen.any() else ~self.seen).astype(np.float64)
+
+
+class LeastAchievedGoals(SeenGoals):
+    """
+    Seen goals, each with weight 1 / (1 + its successes).
+
+    Goals never seen stay out: in most environments some of them cannot be reached, and would take all attempts.
+    """
+
+    def _weights(self) -> npt.NDArray[np.float64]:
+        return super()._weights() / (1.0 + self.successes)
+
+
+class FixedGoal(GoalSelector):
+    """
+    Always the same goal.
+
+    :param goal: its name or index
+    """
+
+    def __init__(self, goal: Goal) -> None:
+        super().__init__(skip_achieved=False)
+        self.goal = goal
+
+    def bind(self, goal_names: Sequence[str]) -> Self:
+        """Sets the goals to choose from; refuses names that lack the goal."""
+        goal_index(goal_names, self.goal)
+        return super().bind(goal_names)
+
+    def _draw(self, count: int) -> GoalIds:
+        return np.full(count, goal_index(self.goal_names, self.goal), dtype=np.int64)
+
+
+class RoundRobinGoals(GoalSelector):
+    """
+    One goal after the other, in order, over and over: what an evaluation wants.
+
+    :param start: the id of the first goal
+    """
+
+    def __init__(self, *, start: int = 0) -> None:
+        super().__init__(skip_achieved=False)
+        self.next_goal = start
+
+    def state_dict(self) -> dict[str, Any]:
+        """The statistics and the goal to come."""
+        return {**super().state_dict(), "next_goal": self.next_goal}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on with the goal that was to come."""
+        super().load_state_dict(state)
+        self.next_goal = state["next_goal"]
+
+    def _draw(self, count: int) -> GoalIds:
+        drawn = (self.next_goal + np.arange(count, dtype=np.int64)) % self.num_goals
+        self.next_goal = int((self.next_goal + count) % self.num_goals)
+        return drawn
+
+
+class CallableGoals(GoalSelector):
+    """
+    Chooses by a function of the user's.
+
+    :param function: ``(selector, count) -> goal ids``; it can read ``selector.seen``, ``attempts`` and ``successes``, and
+        should draw from ``selector.rng``
+    :param seed: seeds the generator
+    """
+
+    def __init__(self, function: Callable[[GoalSelector, int], npt.ArrayLike], *, seed: int | None = None) -> None:
+        super().__init__(skip_achieved=False, seed=seed)
+        self.function = function
+
+    def _draw(self, count: int) -> GoalIds:
+        drawn = np.asarray(self.function(self, count))
+        if drawn.shape != (count,) or drawn.dtype.kind not in "iu":
+            raise ValueError(
+                f"expected the goal selector to return {count} integer goal ids, got {drawn.dtype} of shape {drawn.shape}; "
+                "return an array of `count` ids"
+            )
+        if count and not (0 <= drawn.min() and drawn.max() < self.num_goals):
+            raise ValueError(
+                f"expected goal ids from 0 to {self.num_goals - 1} from the goal selector, got {drawn.tolist()[:5]}"
+            )
+        return drawn.astype(np.int64)
+
+
+STRATEGIES: dict[str, type[GoalSelector]] = {
+    "uniform": UniformGoals,
+    "seen": SeenGoals,
+    "least_achieved": LeastAchievedGoals,
+    "round_robin": RoundRobinGoals,
+}
+
+SelectorLike = str | int | GoalSelector | Callable[[GoalSelector, int], npt.ArrayLike]
+
+
+def make_selector(spec: SelectorLike, goal_names: Sequence[str], seed: int | None = None) -> GoalSelector:
+    """
+    The selector that a user means.
+
+    :param spec: a strategy's name, a goal (by name or index) to always command, a function, or a selector
+    :param goal_names: the goals to choose from
+    :param seed: seeds the generator when given
+    :return: a selector bound to the goals
+
+    Example::
+
+        >>> make_selector("a", goal_names=("a", "b"))
+        FixedGoal(2 goals)
+    """
+    if isinstance(spec, GoalSelector):
+        selector = spec
+    elif isinstance(spec, str) and spec in STRATEGIES:
+        selector = STRATEGIES[spec]()
+    elif callable(spec):
+        selector = CallableGoals(spec)
+    else:
+        selector = _fixed_goal(spec, goal_names)
+    selector.bind(goal_names)
+    if seed is not None:
+        selector.seed(seed)
+    return selector
+
+
+def _fixed_goal(spec: Goal, goal_names: Sequence[str]) -> FixedGoal:
+    try:
+        goal_index(goal_names, spec)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"expected a strategy ({', '.join(STRATEGIES)}), a function, or a goal; {error}") from None
+    return FixedGoal(spec)
