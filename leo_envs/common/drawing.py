@@ -36,16 +36,15 @@ def rounded_square(size: int, half: float, corner: float) -> Coverage:
     return _covered(outside + inside - corner)
 
 
-def blend(tile: Frame, coverage: Coverage, color: Color, opacity: float = 1.0) -> None:
+def blend(tile: Frame, coverage: Coverage, color: Color) -> None:
     """
     Paint a shape on a tile, in place.
 
-    :param tile: a view of a picture ``[size, size, 3]``
-    :param coverage: the shape
+    :param tile: a view of a picture ``[height, width, 3]``
+    :param coverage: the shape ``[height, width]``
     :param color: its colour
-    :param opacity: from 0, nothing, to 1, solid
     """
-    weight = (coverage * opacity)[..., None]
+    weight = coverage[..., None]
     tile[...] = np.rint(tile * (1.0 - weight) + np.array(color, dtype=np.float32) * weight).astype(np.uint8)
 
 

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from leo_envs.common.drawing import Color, blend, disc, rounded_square
+from leo_envs.common.drawing import Color, Coverage, blend, disc, rounded_square
 from leo_envs.common.world import Frame
 from leo_envs.gridworld.maps import GridMap
 
@@ -15,6 +15,7 @@ STARTS: Color = (205, 198, 184)
 AGENT: Color = (38, 103, 217)
 RIM: Color = (255, 255, 255)
 GOAL: Color = (34, 160, 98)
+PALE_GOAL: Color = (183, 219, 199)
 
 
 class GridPainter:
@@ -36,6 +37,8 @@ class GridPainter:
         self.grid = grid
         # About 512 pixels along the longer edge, whatever the map; small maps are not blown up.
         self.tile = int(np.clip(512 // max(grid.shape), 4, 48))
+        # On large maps the agent and the goal outgrow their cells, or nobody would find them.
+        self.marker = max(self.tile, 16)
 
     def frame(self, state: int, commanded_goal: int | None) -> Frame:
         """
@@ -46,15 +49,12 @@ class GridPainter:
         :return: RGB ``[height, width, 3]``
         """
         frame = self._background.copy()
-        size = self.tile
+        size = self.marker
         if commanded_goal is not None:
-            tile = self._tile_of(frame, commanded_goal)
-            blend(tile, rounded_square(size, 0.42 * size, 0.14 * size), GOAL)
-            blend(tile, rounded_square(size, 0.30 * size, 0.08 * size), FLOOR)
-            blend(tile, rounded_square(size, 0.30 * size, 0.08 * size), GOAL, opacity=0.3)
-        tile = self._tile_of(frame, state)
-        blend(tile, disc(size, 0.36 * size), RIM)
-        blend(tile, disc(size, 0.30 * size), AGENT)
+            self._stamp(frame, commanded_goal, rounded_square(size, 0.42 * size, 0.14 * size), GOAL)
+            self._stamp(frame, commanded_goal, rounded_square(size, 0.30 * size, 0.08 * size), PALE_GOAL)
+        self._stamp(frame, state, disc(size, 0.36 * size), RIM)
+        self._stamp(frame, state, disc(size, 0.30 * size), AGENT)
         return frame
 
     def text(self, state: int, commanded_goal: int | None) -> str:
@@ -82,11 +82,13 @@ class GridPainter:
         edge[::size] = edge[:, ::size] = True
         if size >= 8:
             frame[floor & edge] = LINES
-        for row, column in self.grid.starts:
-            tile = frame[row * size : (row + 1) * size, column * size : (column + 1) * size]
-            blend(tile, disc(size, 0.14 * size), STARTS)
+        for cell in self.grid.starts:
+            self._stamp(frame, self.grid.number_of(cell), disc(size, 0.14 * size), STARTS)
         return frame
 
-    def _tile_of(self, frame: Frame, number: int) -> Frame:
-        row, column = self.grid.cells[number] * self.tile
-        return frame[row : row + self.tile, column : column + self.tile]
+    def _stamp(self, frame: Frame, number: int, shape: Coverage, color: Color) -> None:
+        """Paint a shape centred on a cell, as far as it lies on the picture."""
+        row, column = self.grid.cells[number] * self.tile + (self.tile - len(shape)) // 2
+        top, left = max(-row, 0), max(-column, 0)
+        area = frame[row + top : row + len(shape), column + left : column + len(shape)]
+        blend(area, shape[top : top + area.shape[0], left : left + area.shape[1]], color)
