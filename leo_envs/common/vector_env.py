@@ -20,7 +20,7 @@ Step = tuple[FloatArray, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str
 
 class WorldVectorEnv(WorldView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
     """
-    Many episodes at once in one world: what SyncVectorEnv of the single environment returns, at a thousandth of the cost.
+    Many episodes at once in one world: what SyncVectorEnv of the single environment returns, at a small fraction of the cost.
 
     Row i draws from a generator of its own, seeded with ``seed + i``, and takes exactly the trajectory of the single
     environment with that seed. Every array handed out is a fresh one.
@@ -138,18 +138,16 @@ class WorldVectorEnv(WorldView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]
         if waiting is not None:
             self._restart(states, waiting)
         truncated: BoolArray = self._elapsed >= self._limit
-        self._any_ended = bool(truncated.any())
+        self._ended, self._any_ended = truncated, bool(truncated.any())
         final: dict[str, Any] = {}
-        if self._any_ended:
-            if self.autoreset_mode is AutoresetMode.SAME_STEP:
-                rows = np.flatnonzero(truncated)
-                final = self._final_infos(states, rows, truncated)
-                self._restart(states, rows)
-            self._ended = truncated.copy()
+        if self._any_ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            rows = np.flatnonzero(truncated)
+            final = self._final_infos(states, rows, truncated)
+            self._restart(states, rows)
         self._states = states
         infos = self._infos(states) | final
         zeros, running = np.zeros(self.num_envs, dtype=np.float64), np.zeros(self.num_envs, dtype=np.bool_)
-        return self.world.observe(states), zeros, running, truncated, infos
+        return self.world.observe(states), zeros, running, truncated.copy(), infos
 
     def set_commanded_goals(self, goal_ids: npt.ArrayLike | None) -> None:
         """
