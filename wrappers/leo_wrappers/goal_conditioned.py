@@ -187,5 +187,5 @@ class GoalView:
         result = dict(obs) if self._is_dict else {"observation": obs}
         result[GOAL_KEY] = np.array(goal_id, dtype=np.int64)[()]
         if self._points is not None:
-            result["desired_goal"] = self._points[goal_id]
+            result["desired_goal"] = np.take(self._points, goal_id, axis=0)  # a copy, also for one goal
         return result

@@ -3,12 +3,15 @@
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from math import isnan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 BoolArray = npt.NDArray[np.bool_]
+_ARRAY_LIKE = (np.ndarray, np.generic, list, tuple, int, float)
+
 Goal = str | int
 """A goal as users name it: its name or its index."""
 
@@ -219,7 +222,7 @@ class GoalSet:
 
     def _checked_signal(self, signal: Any) -> Any:
         """Dictionaries and other structures pass as they are; arrays must fit ``signal_shape`` and be free of NaN."""
-        if self.signal_shape is None and not isinstance(signal, np.ndarray | np.generic | list | tuple | int | float):
+        if self.signal_shape is None and not isinstance(signal, _ARRAY_LIKE):
             return signal
         array = np.asarray(signal)
         shape = self.signal_shape
@@ -228,8 +231,8 @@ class GoalSet:
                 f"expected a signal of shape (..., {', '.join(map(str, shape))}), got {array.shape}; "
                 "pass `signal` to choose the part of the state that the goals are about"
             )
-        # The sum is NaN exactly when an entry is (or when infinities of both signs meet), and much cheaper than isnan().any().
-        if array.dtype.kind == "f" and np.isnan(array.sum()) and np.isnan(array).any():
+        # The sum is NaN when an entry is (or when infinities of both signs meet), and much cheaper than isnan().any().
+        if array.dtype.kind == "f" and isnan(np.add.reduce(array, axis=None)) and np.isnan(array).any():
             where = np.argwhere(np.isnan(array))[0].tolist()
             raise ValueError(
                 f"expected a signal without NaN, got NaN at index {where}; the environment's state is broken there"

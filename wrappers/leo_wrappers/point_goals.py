@@ -10,6 +10,10 @@ import numpy.typing as npt
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet
 
 
+# Batches are tested in blocks of about this many differences, which stay in the cache.
+_BLOCK = 32_768
+
+
 class PointGoals(GoalSet):
     """
     A goal is achieved within ``tolerance`` of its point, the boundary included.
@@ -53,7 +57,7 @@ class PointGoals(GoalSet):
         if len(names) != len(self.points):
             raise ValueError(f"expected one name a point, got {len(names)} names for {len(self.points)} points")
         super().__init__(names, descriptors=self.points, signal_shape=self.points.shape[1:])
-        # Coordinate by coordinate, the test needs no [..., G, d] array in between.
+        # Coordinates first: the long axis of goals is then the contiguous one.
         self._coordinates = np.ascontiguousarray(self.points.T)
 
     def subset(self, goals: Iterable[Goal]) -> "PointGoals":
@@ -75,26 +79,28 @@ class PointGoals(GoalSet):
     def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
         """Whether each signal is within the tolerance of the point beside it."""
         difference = np.asarray(signal, dtype=np.float64) - np.asarray(point, dtype=np.float64)
-        return np.asarray(self._distance(np.moveaxis(difference, -1, 0)) <= self.tolerance)
+        return np.asarray(self._length(np.moveaxis(difference, -1, 0)) <= self.tolerance)
 
     def _test(self, signal: npt.NDArray[Any]) -> BoolArray:
         signal = signal.astype(np.float64, copy=False)
-        # An iterator: only one coordinate's differences exist at a time.
-        differences = (signal[..., axis, None] - line for axis, line in enumerate(self._coordinates))
-        return np.asarray(self._distance(differences) <= self.tolerance)
+        if signal.ndim == 1:
+            return self._length(self._coordinates - signal[:, None]) <= self.tolerance
+        columns = signal.reshape(-1, signal.shape[-1]).T
+        mask = np.empty((columns.shape[1], len(self)), dtype=bool)
+        block = max(1, _BLOCK // self._coordinates.size)
+        for start in range(0, len(mask), block):
+            rows = slice(start, start + block)
+            differences = self._coordinates[:, None, :] - columns[:, rows, None]
+            np.less_equal(self._length(differences), self.tolerance, out=mask[rows])
+        return mask.reshape(*signal.shape[:-1], len(self))
 
-    def _distance(self, differences: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-        total: npt.NDArray[np.float64] | None = None
-        for difference in differences:
-            if self.metric == "linf":
-                term = np.abs(difference)
-                total = term if total is None else np.maximum(total, term, out=total)
-            else:
-                term = np.multiply(difference, difference)
-                total = term if total is None else np.add(total, term, out=total)
-        assert total is not None
+    def _length(self, differences: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The length of difference vectors that lie along the first axis; overwrites them."""
+        if self.metric == "linf":
+            return np.maximum.reduce(np.abs(differences, out=differences))
+        np.multiply(differences, differences, out=differences)
         # The root, rather than the tolerance squared: at the boundary this rounds as the usual norm does.
-        return total if self.metric == "linf" else np.sqrt(total)
+        return np.sqrt(np.add.reduce(differences))
 
 
 class GridGoals(GoalSet):

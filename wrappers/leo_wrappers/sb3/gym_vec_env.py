@@ -102,7 +102,7 @@ class GymVecEnv(VecEnv):
         :return: whether the environments have it
         """
         try:
-            self.get_attr(attr_name, [])
+            self.get_attr(attr_name, 0)
         except AttributeError:
             return False
         return True
@@ -114,13 +114,10 @@ class GymVecEnv(VecEnv):
         :return: its values
         """
         rows = list(self._get_indices(indices))
-        inner = self.vector_env.unwrapped
-        if hasattr(self.vector_env, attr_name):
-            return [getattr(self.vector_env, attr_name)] * len(rows)
-        if hasattr(inner, "get_attr"):
-            values = inner.get_attr(attr_name)
-            return [values[row] for row in rows]
-        raise AttributeError(f"{type(inner).__name__!r} object has no attribute {attr_name!r}")
+        environments = self._environments()
+        if environments is not None:
+            return [environments[row].get_wrapper_attr(attr_name) for row in rows]
+        return [getattr(self.vector_env, attr_name)] * len(rows)
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """
@@ -144,12 +141,11 @@ class GymVecEnv(VecEnv):
         :param kwargs: keyword arguments
         :return: what each call returned
         """
-        inner = self.vector_env.unwrapped
-        environments = getattr(inner, "envs", None)
+        environments = self._environments()
         if environments is None:
             raise AttributeError(
-                f"expected separate environments to call {method_name!r} on, got a batched {type(inner).__name__}; "
-                "call the method of the vector environment itself"
+                f"expected separate environments to call {method_name!r} on, got a batched "
+                f"{type(self.vector_env.unwrapped).__name__}; call the method of the vector environment itself"
             )
         methods = [environments[row].get_wrapper_attr(method_name) for row in self._get_indices(indices)]
         return [method(*args, **kwargs) for method in methods]
@@ -161,6 +157,10 @@ class GymVecEnv(VecEnv):
         :return: False each, since a batched environment has no single ones inside
         """
         return [False for _ in self._get_indices(indices)]
+
+    def _environments(self) -> list[gym.Env[Any, Any]] | None:
+        """The environments of a SyncVectorEnv; None where the batch is one thing."""
+        return getattr(self.vector_env.unwrapped, "envs", None)
 
     def _common_options(self) -> dict[str, Any] | None:
         if any(options != self._options[0] for options in self._options):

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+
+from leo_wrappers import (
+    CallableGoals,
+    FixedGoal,
+    GoalSelector,
+    LeastAchievedGoals,
+    RoundRobinGoals,
+    SeenGoals,
+    UniformGoals,
+    make_selector,
+)
+
+NAMES = ("a", "b", "c", "d")
+NOTHING = np.zeros((8000, 4), dtype=bool)
+
+
+def frequencies(selector: GoalSelector, achieved: np.ndarray = NOTHING) -> np.ndarray:
+    return np.bincount(selector.select(achieved), minlength=4) / len(achieved)
+
+
+def test_uniform_draws_every_goal_alike():
+    np.testing.assert_allclose(frequencies(UniformGoals(seed=0).bind(NAMES)), 0.25, atol=0.02)
+
+
+def test_seen_draws_only_what_was_seen_and_all_when_nothing_was():
+    selector = SeenGoals(seed=0).bind(NAMES)
+    np.testing.assert_allclose(frequencies(selector), 0.25, atol=0.02)
+    selector.observe(np.array([[False, True, False, False], [False, False, False, True]]))
+    np.testing.assert_allclose(frequencies(selector), [0, 0.5, 0, 0.5], atol=0.02)
+    assert selector.seen.tolist() == [False, True, False, True]
+
+
+def test_least_achieved_prefers_few_successes_among_the_seen():
+    selector = LeastAchievedGoals(seed=0).bind(NAMES)
+    selector.observe(np.array([True, True, True, False]))
+    selector.record([0, 0, 0, 1, 1], [True, True, True, True, False])
+    assert selector.attempts.tolist() == [3, 2, 0, 0] and selector.successes.tolist() == [3, 1, 0, 0]
+    weights = np.array([1 / 4, 1 / 2, 1, 0])
+    np.testing.assert_allclose(frequencies(selector), weights / weights.sum(), atol=0.02)
+
+
+def test_goals_that_are_already_true_are_skipped_exactly():
+    """Redrawing must leave the other goals' proportions as they were, also for rows with one goal left or none."""
+    selector = UniformGoals(seed=0).bind(NAMES)
+    achieved = np.zeros((9000, 4), dtype=bool)
+    achieved[:, 0] = True
+    np.testing.assert_allclose(frequencies(selector, achieved), [0, 1 / 3, 1 / 3, 1 / 3], atol=0.02)
+    achieved[:, 1:3] = True
+    np.testing.assert_array_equal(frequencies(selector, achieved), [0, 0, 0, 1])
+    achieved[:] = True
+    np.testing.assert_allclose(frequencies(selector, achieved), 0.25, atol=0.02)
+    allowed = UniformGoals(skip_achieved=False, seed=0).bind(NAMES)
+    np.testing.assert_allclose(frequencies(allowed, achieved), 0.25, atol=0.02)
+
+
+def test_skipping_stays_within_the_seen_goals_where_it_can():
+    selector = SeenGoals(seed=0).bind(NAMES)
+    selector.observe(np.array([True, True, False, False]))
+    achieved = np.array([[True, False, False, False]] * 50)
+    assert set(selector.select(achieved).tolist()) == {1}
+
+
+def test_fixed_and_round_robin():
+    assert FixedGoal("c").bind(NAMES).select(np.ones((2, 4), dtype=bool)).tolist() == [2, 2]
+    selector = RoundRobinGoals(start=2).bind(NAMES)
+    assert selector.select(NOTHING[:3]).tolist() == [2, 3, 0]
+    assert selector.select(NOTHING[:2]).tolist() == [1, 2]
+
+
+def test_a_function_chooses_with_the_statistics_at_hand():
+    selector = make_selector(lambda selector, count: np.full(count, selector.attempts.argmin()), NAMES)
+    selector.record([0, 1], [False, False])
+    assert selector.select(NOTHING[:2]).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda selector, count: [0], "return 2 integer goal ids"),
+        (lambda selector, count: [0.0] * count, "integer goal ids, got float64"),
+        (lambda selector, count: [4] * count, "ids from 0 to 3"),
+        (lambda selector, count: [-1] * count, "ids from 0 to 3"),
+    ],
+)
+def test_a_function_that_chooses_wrongly(function, message):
+    with pytest.raises(ValueError, match=message):
+        CallableGoals(function).bind(NAMES).select(NOTHING[:2])
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ("uniform", UniformGoals),
+        ("seen", SeenGoals),
+        ("least_achieved", LeastAchievedGoals),
+        ("round_robin", RoundRobinGoals),
+        ("b", FixedGoal),
+        (3, FixedGoal),
+        (lambda selector, count: np.zeros(count, dtype=int), CallableGoals),
+    ],
+)
+def test_make_selector_understands(spec, kind):
+    assert type(make_selector(spec, NAMES)) is kind
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ("sene", ValueError, r"a strategy \(uniform, seen, .*got 'sene'"),
+        (4, ValueError, "goal id from 0 to 3, got 4"),
+        (None, TypeError, "a function, or a goal"),
+        (UniformGoals().bind(("x",)), ValueError, "this selector was made for"),
+    ],
+)
+def test_make_selector_refuses(spec, error, message):
+    with pytest.raises(error, match=message):
+        make_selector(spec, NAMES)
+
+
+@pytest.mark.parametrize("make", [UniformGoals, SeenGoals, LeastAchievedGoals, RoundRobinGoals, lambda: FixedGoal(1)])
+def test_a_restored_selector_goes_on_exactly(make):
+    original = make().bind(NAMES)
+    original.seed(3)
+    original.observe(np.array([True, False, True, True]))
+    original.record([2], [True])
+    original.select(NOTHING[:5])
+    copy = make()
+    copy.load_state_dict(original.state_dict())
+    np.testing.assert_array_equal(copy.select(NOTHING[:50]), original.select(NOTHING[:50]))
+    assert copy.seen.tolist() == original.seen.tolist() and copy.successes.tolist() == [0, 0, 1, 0]
+
+
+def test_its_own_generator_leaves_numpy_alone():
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    first = UniformGoals(seed=5).bind(NAMES).select(NOTHING[:50])
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    np.testing.assert_array_equal(first, UniformGoals(seed=5).bind(NAMES).select(NOTHING[:50]))
+    assert (first != UniformGoals(seed=6).bind(NAMES).select(NOTHING[:50])).any()
