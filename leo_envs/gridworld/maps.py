@@ -1,5 +1,6 @@
 """Maps: where the walls are and where episodes begin, written as text."""
 
+import operator
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -64,7 +65,7 @@ class GridMap:
         :return: its number; a ValueError for a wall or a cell outside
         """
         try:
-            row, column = (int(axis) for axis in cell)
+            row, column = (operator.index(axis) for axis in cell)
         except (TypeError, ValueError):
             raise ValueError(f"expected a cell as (row, column), got {cell!r}; pass two integers") from None
         rows, columns = self.shape
@@ -98,7 +99,7 @@ def check_size(size: int | Sequence[int]) -> Cell:
     :param size: one number for a square, or rows and columns
     :return: rows and columns
     """
-    pair = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(edge, int | np.integer) and 1 <= edge <= MAX_SIZE for edge in pair):
         raise ValueError(
             f"expected a size from 1 to {MAX_SIZE}, or two of them, got {size!r}; pass e.g. size=32 or size=(16, 32)"
