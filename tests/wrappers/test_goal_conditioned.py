@@ -9,6 +9,10 @@ from leo_wrappers import GoalConditionedWrapper, MultiGoalWrapper, PredicateGoal
 from tests.line_env import LineEnv, LineGoalEnv, line_goals, make_line
 
 
+def make_line_goal_env():
+    return MultiGoalWrapper(LineGoalEnv(), line_goals())
+
+
 def walk(env, actions):
     """The visible part of each step: goal in the observation, goal judged by, reward, ends, success."""
     rows = []
@@ -52,6 +56,13 @@ def test_the_environments_own_ends_stay_its_own():
     env = GoalConditionedWrapper(make_line(trap=1), goal="at/4")
     env.reset()
     assert walk(env, [1]) == [(4, 4, 0.0, True, False, False)]
+    assert "ended_by_goal" not in env.step(1)[4]
+    env = GoalConditionedWrapper(make_line(trap=1), goal="at/1")
+    env.reset()
+    assert "ended_by_goal" not in env.step(1)[4], "the trap ends the episode for every goal"
+    env = GoalConditionedWrapper(make_line(), goal="at/1")
+    env.reset()
+    assert env.step(1)[4]["ended_by_goal"]
     env = GoalConditionedWrapper(make_line(horizon=2), goal="at/2")
     env.reset()
     assert walk(env, [1, 1]) == [(2, 2, 0.0, False, False, False), (2, 2, 1.0, True, True, True)]
@@ -125,10 +136,11 @@ def test_goal_envs_with_other_goals_keep_their_own_compute_reward():
 
 
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
-@pytest.mark.parametrize("inner", [make_line, lambda: MultiGoalWrapper(LineGoalEnv(), line_goals())])
+@pytest.mark.parametrize("inner", [make_line, make_line_goal_env])
 def test_both_checkers_accept_it(inner, on_success):
     check_env(GoalConditionedWrapper(inner(), on_success=on_success), skip_render_check=True)
-    sb3_check_env(GoalConditionedWrapper(inner(), on_success=on_success))
+    if on_success != "switch" or inner is make_line:  # a switch shows the next goal, not the one that the reward is about
+        sb3_check_env(GoalConditionedWrapper(inner(), on_success=on_success))
 
 
 class NestedEnv(LineEnv):

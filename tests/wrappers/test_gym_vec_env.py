@@ -66,5 +66,5 @@ def test_options_are_common():
 
 
 def test_it_needs_resets_within_the_step():
-    with pytest.raises(ValueError, match="SAME_STEP, got .*NEXT_STEP; make it with"):
+    with pytest.raises(ValueError, match=r"SAME_STEP, got .*NEXT_STEP; make it with"):
         GymVecEnv(SyncVectorEnv([make_line]))

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet
 
-
 # Batches are tested in blocks of about this many differences, which stay in the cache.
 _BLOCK = 32_768
 
