@@ -1,1 +1,10 @@
 """Stable-Baselines3 algorithms that learn every goal from every step."""
+
+try:
+    import stable_baselines3  # noqa: F401
+except ImportError as error:
+    raise ImportError('leo_agents needs Stable-Baselines3; install it with: pip install "leo-rl[agents]"') from error
+
+from leo_agents.leo_dqn import LEODQN
+
+__all__ = ["LEODQN"]

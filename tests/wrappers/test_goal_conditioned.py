@@ -56,6 +56,13 @@ def test_the_environments_own_ends_stay_its_own():
     env = GoalConditionedWrapper(make_line(trap=1), goal="at/4")
     env.reset()
     assert walk(env, [1]) == [(4, 4, 0.0, True, False, False)]
+    assert "ended_by_goal" not in env.step(1)[4]
+    env = GoalConditionedWrapper(make_line(trap=1), goal="at/1")
+    env.reset()
+    assert "ended_by_goal" not in env.step(1)[4], "the trap ends the episode for every goal"
+    env = GoalConditionedWrapper(make_line(), goal="at/1")
+    env.reset()
+    assert env.step(1)[4]["ended_by_goal"]
     env = GoalConditionedWrapper(make_line(horizon=2), goal="at/2")
     env.reset()
     assert walk(env, [1, 1]) == [(2, 2, 0.0, False, False, False), (2, 2, 1.0, True, True, True)]

@@ -72,6 +72,7 @@ def test_terminate_reports_done_while_the_environment_runs_on():
     venv.reset()
     obs, _, dones, infos = venv.step(np.array([1, 1]))
     assert dones.tolist() == [True, False] and not infos[0]["TimeLimit.truncated"]
+    assert infos[0]["ended_by_goal"] and "ended_by_goal" not in infos[1]
     assert infos[0]["terminal_observation"]["goal_id"] == 1
     assert obs["observation"].tolist() == [[1.0], [1.0]] and obs["goal_id"].tolist() == [3, 4]
     _, _, _, infos = venv.step(np.array([1, 1]))
@@ -82,7 +83,7 @@ def test_success_on_the_step_of_a_time_out_is_an_end():
     venv = VecGoalSampler(dummy(1, horizon=1), selector="at/1", on_success="terminate")
     venv.reset()
     _, rewards, dones, infos = venv.step(np.array([1]))
-    assert dones[0] and rewards[0] == 1.0 and infos[0]["TimeLimit.truncated"] is False
+    assert dones[0] and rewards[0] == 1.0 and infos[0]["TimeLimit.truncated"] is False and infos[0]["ended_by_goal"]
 
 
 def test_continue_keeps_the_goal():

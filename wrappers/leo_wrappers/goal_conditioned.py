@@ -15,6 +15,8 @@ from leo_wrappers.pursuit import GoalPursuit, OnSuccess, check_on_success
 from leo_wrappers.selection import GoalIds, GoalSelector, SelectorLike, make_selector
 
 GOAL_KEY = "goal_id"
+ENDED_BY_GOAL_KEY = "ended_by_goal"
+"""In the info of a step whose end is the commanded goal's doing alone: for every other goal the episode could go on."""
 _ONLY_ROW = np.zeros(1, dtype=np.int64)
 
 
@@ -124,9 +126,10 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         if achieved and self.on_success == "switch":
             self._pursuit.command(_ONLY_ROW, self._mask[None])
             self._announce()
-        terminated = bool(terminated) or (achieved and self.on_success == "terminate")
         info = {**info, GOAL_KEY: int(judgement.goals[0]), "is_success": bool(judgement.is_success[0])}
-        return self._view.add(obs, self.goal_id), float(achieved), terminated, bool(truncated), info
+        if achieved and self.on_success == "terminate" and not terminated:
+            terminated = info[ENDED_BY_GOAL_KEY] = True
+        return self._view.add(obs, self.goal_id), float(achieved), bool(terminated), bool(truncated), info
 
     def __getattr__(self, name: str) -> Any:
         if name == "compute_reward" and self._view.shows_point:

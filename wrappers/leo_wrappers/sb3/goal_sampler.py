@@ -9,7 +9,7 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from leo_wrappers.goal_conditioned import GOAL_KEY, GoalView
+from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY, GOAL_KEY, GoalView
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
 from leo_wrappers.infos import InfoList, achieved_from_infos, read_mask
 from leo_wrappers.pursuit import GoalPursuit, Judgement, OnSuccess, check_on_success
@@ -71,6 +71,14 @@ class VecGoalSampler(VecEnvWrapper):
     def seen(self) -> BoolArray:
         """Which goals any state of any environment has achieved so far, ``[G]``."""
         return self.selector.seen.copy()
+
+    def set_selector(self, selector: SelectorLike) -> None:
+        """
+        Chooses goals in another way from the next choice on.
+
+        :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+        """
+        self._pursuit.selector = make_selector(selector, self.goal_names)
 
     def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
         """
@@ -161,12 +169,14 @@ class VecGoalSampler(VecEnvWrapper):
         ]
         for row in ended:
             judged[row]["terminal_observation"] = self._view.add(judged[row]["terminal_observation"], goals[row])
-            if self.on_success == "terminate" and judgement.achieved[row]:
-                # Reaching the goal on the very step of a time-out is an end, not a truncation: nothing is left to bootstrap.
-                judged[row]["TimeLimit.truncated"] = False
+            if self.on_success == "terminate" and judgement.achieved[row] and judged[row].get("TimeLimit.truncated", False):
+                # Reaching the goal on the very step of a time-out is an end: the commanded goal has nothing left to bootstrap.
+                judged[row].update({"TimeLimit.truncated": False, ENDED_BY_GOAL_KEY: True})
         for row in succeeded:
             inner = {key: value[row].copy() for key, value in obs.items()} if isinstance(obs, dict) else obs[row].copy()  # type: ignore[union-attr]
             judged[row]["terminal_observation"] = self._view.add(inner, goals[row])
+            if self.on_success == "terminate":
+                judged[row][ENDED_BY_GOAL_KEY] = True
         return judged
 
     def _replace_goals(self, ended: BoolArray, succeeded: BoolArray) -> None:

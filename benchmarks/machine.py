@@ -1,0 +1,34 @@
+"""What a measured figure must be read with: the machine, the versions and the date."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+
+def describe(*packages: str) -> dict[str, object]:
+    """
+    The machine and the versions, ready for JSON.
+
+    :param packages: distributions whose versions matter to the figure
+    :return: cpu, cores, cores_used, system, python, versions, date
+    """
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "cores_used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {package: importlib.metadata.version(package) for package in packages},
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

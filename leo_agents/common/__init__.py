@@ -1,0 +1,1 @@
+"""What the algorithms share: heads, losses, replay and policies."""

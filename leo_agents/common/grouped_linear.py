@@ -1,0 +1,113 @@
+"""One linear map per row, chosen by the row's group, without computing the other groups' maps."""
+
+from typing import Any
+
+import torch as th
+from torch.autograd.function import once_differentiable
+
+
+def grouped_linear(
+    features: th.Tensor,
+    weight: th.Tensor,
+    bias: th.Tensor,
+    groups: th.Tensor,
+    columns: th.Tensor | None = None,
+) -> th.Tensor:
+    """
+    ``out[i] = weight[groups[i]] @ features[i] + bias[groups[i]]``.
+
+    The rows are sorted by group, so that each group costs one matrix product, forward and backward. Left to autograd
+    each group's slice would fill a gradient of the whole weight with zeros; here every slice is written once.
+
+    :param features: of shape ``[batch, inputs]``
+    :param weight: of shape ``[num_groups, outputs, inputs]``
+    :param bias: of shape ``[num_groups, outputs]``
+    :param groups: the group of each row, integers of shape ``[batch]`` or ``[batch, 1]``
+    :param columns: compute only these outputs (integers of shape ``[k]``); all of them by default
+    :return: of shape ``[batch, outputs]`` or ``[batch, k]``
+    """
+    groups = groups.reshape(-1)
+    if features.ndim != 2 or features.shape[1] != weight.shape[2] or len(groups) != len(features):
+        raise ValueError(
+            f"expected features of shape [batch, {weight.shape[2]}] and one group per row, "
+            f"got features {tuple(features.shape)} and groups {tuple(groups.shape)}"
+        )
+    return _GroupedLinear.apply(features, weight, bias, groups, columns)  # type: ignore[no-untyped-call]
+
+
+class _GroupedLinear(th.autograd.Function):
+    """The forward and backward passes of :func:`grouped_linear`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: th.Tensor,
+        weight: th.Tensor,
+        bias: th.Tensor,
+        groups: th.Tensor,
+        columns: th.Tensor | None,
+    ) -> th.Tensor:
+        num_groups = weight.shape[0]
+        sizes = th.bincount(groups, minlength=num_groups).tolist()
+        if len(sizes) > num_groups:
+            raise ValueError(f"expected groups in 0..{num_groups - 1}, got {len(sizes) - 1}")
+        order = th.argsort(groups)
+        rows = features.index_select(0, order)
+        num_outputs = weight.shape[1] if columns is None else len(columns)
+        sorted_out = features.new_empty(len(features), num_outputs)
+        for group, start, stop in _spans(sizes):
+            matrix, offset = _columns(weight[group], columns), _columns(bias[group], columns)
+            th.addmm(offset, rows[start:stop], matrix.t(), out=sorted_out[start:stop])
+        ctx.save_for_backward(rows, weight, order, columns)
+        ctx.sizes = sizes
+        return th.empty_like(sorted_out).index_copy_(0, order, sorted_out)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_out: th.Tensor) -> tuple[th.Tensor | None, ...]:
+        rows, weight, order, columns = ctx.saved_tensors
+        need_features, need_weight, need_bias = ctx.needs_input_grad[:3]
+        grads = grad_out.index_select(0, order)
+        grad_rows = th.empty_like(rows) if need_features else None
+        grad_weight = _unfilled_like(weight, ctx.sizes, columns) if need_weight else None
+        grad_bias = weight.new_zeros(weight.shape[:2]) if need_bias else None
+        for group, start, stop in _spans(ctx.sizes):
+            grad = grads[start:stop]
+            if grad_rows is not None:
+                th.mm(grad, _columns(weight[group], columns), out=grad_rows[start:stop])
+            if grad_weight is not None and columns is None:
+                th.mm(grad.t(), rows[start:stop], out=grad_weight[group])
+            elif grad_weight is not None:
+                grad_weight[group].index_add_(0, columns, grad.t() @ rows[start:stop])
+            if grad_bias is not None and columns is None:
+                th.sum(grad, 0, out=grad_bias[group])
+            elif grad_bias is not None:
+                grad_bias[group].index_add_(0, columns, grad.sum(0))
+        grad_features = None if grad_rows is None else th.empty_like(rows).index_copy_(0, order, grad_rows)
+        return grad_features, grad_weight, grad_bias, None, None
+
+
+def _spans(sizes: list[int]) -> list[tuple[int, int, int]]:
+    """The non-empty groups with where their sorted rows start and stop."""
+    spans, start = [], 0
+    for group, size in enumerate(sizes):
+        if size:
+            spans.append((group, start, start + size))
+        start += size
+    return spans
+
+
+def _columns(tensor: th.Tensor, columns: th.Tensor | None) -> th.Tensor:
+    """The chosen rows of one group's slice (they are the columns of its output)."""
+    return tensor if columns is None else tensor.index_select(0, columns)
+
+
+def _unfilled_like(weight: th.Tensor, sizes: list[int], columns: th.Tensor | None) -> th.Tensor:
+    """Room for the weight's gradient, zero only where no product will write."""
+    if columns is not None:
+        return th.zeros_like(weight)
+    grad = th.empty_like(weight)
+    for group, size in enumerate(sizes):
+        if not size:
+            grad[group].zero_()
+    return grad

@@ -1,0 +1,361 @@
+"""LEODQN: Q-learning about every goal from every transition."""
+
+import io
+import pathlib
+from typing import Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.dqn.dqn import DQN
+
+from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
+from leo_agents.common.goal_algorithm import GoalAlgorithm
+from leo_agents.common.losses import (
+    GoalReduction,
+    all_goals_targets,
+    bce_goals_loss,
+    check_finite_goals,
+    squared_goals_loss,
+)
+from leo_agents.common.policies import GoalQNetwork
+from leo_agents.leo_dqn.policies import MultiGoalPolicy, Observation
+from leo_wrappers.goal_set import Goal
+from leo_wrappers.selection import SelectorLike
+
+SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
+
+LOSSES = {"bce": bce_goals_loss, "squared": squared_goals_loss}
+
+
+class LEODQN(GoalAlgorithm, DQN):
+    """
+    Learning Everything all at Once with a replay buffer and a target network (paper: https://arxiv.org/abs/2605.23551).
+
+    As Stable-Baselines3's DQN, but every gradient step is about all goals: the network gives the values of every goal and
+    action at once, and the replay buffer remembers which goals each transition achieved. Achieving a goal ends the bootstrap
+    of that goal alone.
+
+    :param policy: ``"MultiGoalPolicy"``, a class like it, or one of DQN's names, which mean the same here
+    :param env: a multi-goal environment, bare (goals are then commanded by a :class:`~leo_wrappers.sb3.VecGoalSampler`) or
+        goal-conditioned
+    :param learning_rate: a number or a schedule
+    :param buffer_size: number of transitions remembered
+    :param learning_starts: number of steps before the first gradient step
+    :param batch_size: number of transitions in a gradient step; each is about all goals
+    :param tau: share of the online network in a target update; 1 for hard updates
+    :param gamma: discount
+    :param train_freq: steps of the environments between gradient steps
+    :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
+    :param replay_buffer_class: :class:`~leo_agents.common.buffers.GoalReplayBuffer` or a subclass
+    :param replay_buffer_kwargs: further arguments of the buffer
+    :param optimize_memory_usage: not supported, as for any Dict observation
+    :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
+    :param target_update_interval: environment steps between target updates
+    :param exploration_fraction: share of the training over which exploration falls
+    :param exploration_initial_eps: share of random actions at the start
+    :param exploration_final_eps: share of random actions in the end
+    :param max_grad_norm: gradients are clipped to this norm
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.common.heads`
+    :param loss: ``"bce"``, or ``"squared"`` as in the paper
+    :param double_q: choose the next action by the online network, value it by the target network
+    :param goals_per_update: draw this many goals for each gradient step; all of them when None
+    :param goal_reduction: ``"mean"`` over the goals, or ``"sum"``
+    :param amp: compute in bfloat16 where it is safe
+    :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
+        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
+    :param log_goals: log a success rate for every goal, not only aggregates
+    :param stats_window_size: number of episodes that the logged averages are about
+    :param tensorboard_log: where to log for TensorBoard
+    :param policy_kwargs: further arguments of the policy, see :class:`~leo_agents.leo_dqn.policies.MultiGoalPolicy`
+    :param verbose: 0 for silence, 1 for information, 2 for more
+    :param seed: seeds everything random
+    :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``
+    :param _init_setup_model: build the network at once
+
+    Example::
+
+        >>> import gymnasium as gym, leo_envs
+        >>> from leo_agents import LEODQN
+        >>> model = LEODQN("MultiGoalPolicy", gym.make("leo/GridWorld-v0"), seed=0).learn(100)
+        >>> obs, info = gym.make("leo/GridWorld-v0").reset(seed=0)
+        >>> model.act(obs, goal="cell/0,0") in range(4)
+        True
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MultiGoalPolicy": MultiGoalPolicy,
+        "MlpPolicy": MultiGoalPolicy,
+        "CnnPolicy": MultiGoalPolicy,
+        "MultiInputPolicy": MultiGoalPolicy,
+    }
+    policy: MultiGoalPolicy  # type: ignore[assignment]
+    q_net: GoalQNetwork  # type: ignore[assignment]
+    q_net_target: GoalQNetwork  # type: ignore[assignment]
+    replay_buffer: GoalReplayBuffer | None
+
+    def __init__(
+        self,
+        policy: str | type[MultiGoalPolicy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 1e-3,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 1_000,
+        batch_size: int = 256,
+        tau: float = 1.0,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 4,
+        gradient_steps: int = 1,
+        replay_buffer_class: type[GoalReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        target_update_interval: int = 1_000,
+        exploration_fraction: float = 0.2,
+        exploration_initial_eps: float = 1.0,
+        exploration_final_eps: float = 0.1,
+        max_grad_norm: float = 10.0,
+        head: str = "dense",
+        loss: Literal["bce", "squared"] = "bce",
+        double_q: bool = False,
+        goals_per_update: int | None = None,
+        goal_reduction: GoalReduction = "mean",
+        amp: bool = False,
+        goal_selector: SelectorLike | None = None,
+        log_goals: bool = False,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        if optimize_memory_usage:
+            raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
+        if isinstance(policy, str) and policy in self.policy_aliases:
+            policy = MultiGoalPolicy
+        super().__init__(
+            policy,  # type: ignore[arg-type]
+            env,
+            learning_rate=learning_rate,
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            target_update_interval=target_update_interval,
+            exploration_fraction=exploration_fraction,
+            exploration_initial_eps=exploration_initial_eps,
+            exploration_final_eps=exploration_final_eps,
+            max_grad_norm=max_grad_norm,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs={"head": head, **(policy_kwargs or {})},
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=False,
+        )
+        # The parent's own n_steps stays 1: its buffers know no goals.
+        self.replay_buffer_kwargs = {"n_steps": n_steps, "gamma": gamma, "verbose": verbose, **self.replay_buffer_kwargs}
+        self.loss = loss
+        self.double_q = double_q
+        self.goals_per_update = goals_per_update
+        self.goal_reduction: GoalReduction = goal_reduction
+        self.amp = amp
+        self.goal_selector = goal_selector
+        self.log_goals = log_goals
+        self.goal_names = ()
+        if _init_setup_model:
+            self._setup_model()
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """As the parents; refuses actions of another kind before they fail in the midst of training."""
+        venv = GoalAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+        if not isinstance(venv.action_space, spaces.Discrete):
+            remedy = "use LEOTD3 or LEOSAC" if isinstance(venv.action_space, spaces.Box) else "flatten the actions to Discrete"
+            raise ValueError(f"expected Discrete actions, got {venv.action_space}; {remedy}")
+        return venv
+
+    def act(self, observation: Observation, goal: Goal) -> int:
+        """
+        The best action towards a goal, for a single observation.
+
+        :param observation: with or without a commanded goal, which is ignored
+        :param goal: a name or an index
+        :return: the action
+        """
+        return self.policy.act(observation, goal)
+
+    def q_values(self, observation: Observation) -> np.ndarray:
+        """
+        The values of every goal and action.
+
+        :param observation: a batch of observations, or a single one
+        :return: ``[B, G, A]``
+        """
+        return self.policy.q_values(observation)
+
+    def expected_steps(self, observation: Observation) -> np.ndarray:
+        """
+        The values as numbers of steps.
+
+        :param observation: a batch of observations, or a single one
+        :return: ``[B, G]``, infinite where the value is 0
+        """
+        return self.policy.expected_steps(observation, self.gamma)
+
+    def predict(
+        self,
+        observation: Observation,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        The actions for the goals in the observations; unless deterministic, each environment explores by its own coin.
+
+        :param observation: observations with ``goal_id``
+        :param state: passed through
+        :param episode_start: no effect
+        :param deterministic: do not explore
+        :return: the actions and the state
+        """
+        actions, state = self.policy.predict(observation, state, episode_start, deterministic)
+        if not deterministic:
+            explore = np.random.random(actions.shape) < self.exploration_rate
+            actions = np.where(explore, np.random.randint(self.policy.action_space.n, size=actions.shape), actions)
+        return actions, state
+
+    def train(self, gradient_steps: int, batch_size: int = 256) -> None:
+        """
+        Learns about all goals from each of some batches.
+
+        :param gradient_steps: number of batches
+        :param batch_size: number of transitions in each
+        """
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        assert self.replay_buffer is not None
+        losses = []
+        for _ in range(gradient_steps):
+            batch: GoalReplayBufferSamples = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[assignment]
+            loss = self._goals_loss(batch, self._draw_goals())
+            self.policy.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = th.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), self.max_grad_norm)
+            if not th.isfinite(norm):
+                raise FloatingPointError(
+                    f"expected finite gradients, got a norm of {float(norm)} at step {self.num_timesteps}; the update was not "
+                    "made: lower learning_rate or max_grad_norm, or check the observations"
+                )
+            self.policy.optimizer.step()
+            losses.append(loss.item())
+        self._n_updates += gradient_steps
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/loss", np.mean(losses))
+
+    def learn(
+        self: SelfLEODQN,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "LEODQN",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfLEODQN:
+        """
+        Learns; see Stable-Baselines3.
+
+        :param total_timesteps: number of steps of the environments
+        :param callback: called at every step
+        :param log_interval: number of episodes between logs
+        :param tb_log_name: name of the run for TensorBoard
+        :param reset_num_timesteps: count the steps from 0
+        :param progress_bar: show one
+        :return: self
+        """
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def dump_logs(self) -> None:
+        """Writes the log."""
+        self._log_goals()
+        super().dump_logs()
+
+    def load_replay_buffer(self, path: str | pathlib.Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
+        """
+        Loads a replay buffer, unless it belongs to other goals or another number of environments.
+
+        :param path: the file
+        :param truncate_last_traj: no effect
+        """
+        before = self.replay_buffer
+        super().load_replay_buffer(path, truncate_last_traj)
+        found: ReplayBuffer | None = self.replay_buffer
+        for what, expected in (("n_envs", self.n_envs), ("num_goals", len(self.goal_names))):
+            if getattr(found, what, None) != expected:
+                self.replay_buffer = before
+                raise ValueError(
+                    f"expected a replay buffer with {what} {expected}, got {getattr(found, what, None)}; load one that was "
+                    "saved from the same kind of training"
+                )
+
+    def _setup_model(self) -> None:
+        self._check_options()
+        self._bind_goals()
+        self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "num_goals": len(self.goal_names)}
+        super()._setup_model()
+        if self.goals_per_update is not None and not 1 <= self.goals_per_update <= len(self.goal_names):
+            raise ValueError(f"expected goals_per_update from 1 to {len(self.goal_names)}, got {self.goals_per_update}")
+
+    def _check_options(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"expected loss to be one of {list(LOSSES)}, got {self.loss!r}")
+        if self.loss == "bce" and not self.policy_kwargs.get("squash", True):
+            raise ValueError('expected values in [0, 1] for loss="bce", got squash=False; use loss="squared"')
+        if self.batch_size > self.buffer_size:
+            raise ValueError(
+                f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"
+            )
+
+    def _draw_goals(self) -> th.Tensor | None:
+        """The goals of one gradient step; None for all."""
+        if self.goals_per_update is None:
+            return None
+        return th.randperm(len(self.goal_names), device=self.device)[: self.goals_per_update]
+
+    def _goals_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
+        """The loss of a batch about some goals, or all; an error names the goals that are not finite."""
+        achieved = batch.goals_achieved if goals is None else batch.goals_achieved[:, goals]
+        discounts = self.gamma if batch.discounts is None else batch.discounts
+        with th.autocast(self.device.type, dtype=th.bfloat16, enabled=self.amp):
+            with th.no_grad():
+                next_values = self._next_values(batch, goals)
+                targets = all_goals_targets(achieved, next_values.float(), batch.dones, discounts)
+            outputs = self.q_net.head.taken(self.q_net.features(batch.observations), batch.actions.long(), goals).float()
+        predictions = outputs if self.loss == "bce" else self.q_net.values(outputs)
+        loss = LOSSES[self.loss](predictions, targets, goal_reduction=self.goal_reduction)
+        if not th.isfinite(loss):
+            names = self.goal_names if goals is None else [self.goal_names[goal] for goal in goals.tolist()]
+            check_finite_goals(predictions, targets, names, self.num_timesteps)
+        return loss
+
+    def _next_values(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
+        """The value of the next state for each goal ``[B, K]``."""
+        target = self.q_net_target
+        features = target.features(batch.next_observations)
+        if not self.double_q:
+            return target.values(target.head.max_over_actions(features, goals))
+        _, actions = self.q_net.head.best_actions(self.q_net.features(batch.next_observations), goals)
+        outputs = target.head(features) if goals is None else target.head(features)[:, goals]
+        return target.values(outputs.gather(2, actions.unsqueeze(2)).squeeze(2))

@@ -1,0 +1,215 @@
+"""The policy of LEODQN: an online and a target network over all goals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import nn
+
+from leo_agents.common.policies import COMMAND_KEYS, GOAL_KEY, GoalQNetwork, add_command, default_extractor, state_space
+from leo_wrappers.goal_set import Goal, goal_index
+
+Observation = np.ndarray | dict[str, np.ndarray]
+
+
+class MultiGoalPolicy(BasePolicy):
+    """
+    Acts greedily for the goal in the observation, ``goal_id``; knows the values of all others too.
+
+    :param observation_space: a flat Dict with ``goal_id``
+    :param action_space: the actions
+    :param lr_schedule: the learning rate
+    :param goal_names: the goals, in order; filled in by the algorithm
+    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default
+    :param activation_fn: the nonlinearity
+    :param layer_norm: whether to normalise before each nonlinearity
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.common.heads`
+    :param head_kwargs: further arguments of the head
+    :param squash: pass the values through a sigmoid, so that they stay in ``[0, 1]``
+    :param features_extractor_class: reads the state (the observation without the command); chosen by its space when None
+    :param features_extractor_kwargs: further arguments of the extractor
+    :param normalize_images: divide images by 255
+    :param optimizer_class: the optimiser
+    :param optimizer_kwargs: its arguments besides the learning rate; a fused update for Adam by default
+    """
+
+    q_net: GoalQNetwork
+    q_net_target: GoalQNetwork
+    action_space: spaces.Discrete
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        goal_names: Sequence[str],
+        net_arch: list[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        layer_norm: bool = True,
+        head: str = "dense",
+        head_kwargs: dict[str, Any] | None = None,
+        squash: bool = True,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        state = state_space(observation_space)
+        if optimizer_kwargs is None and issubclass(optimizer_class, th.optim.Adam):
+            optimizer_kwargs = {"fused": True}
+        super().__init__(
+            observation_space,
+            action_space,
+            features_extractor_class=features_extractor_class or default_extractor(state),
+            features_extractor_kwargs=features_extractor_kwargs,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+            normalize_images=normalize_images,
+        )
+        self.goal_names = tuple(goal_names)
+        self.net_args: dict[str, Any] = {
+            "net_arch": [256, 256] if net_arch is None else list(net_arch),
+            "activation_fn": activation_fn,
+            "layer_norm": layer_norm,
+            "head": head,
+            "head_kwargs": head_kwargs,
+            "squash": squash,
+        }
+        self._state_space = state
+        self._build(lr_schedule)
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """
+        :return: an extractor for the state, which the command is no part of
+        """
+        return self.features_extractor_class(self._state_space, **self.features_extractor_kwargs)
+
+    def make_q_net(self) -> GoalQNetwork:
+        """
+        :return: a new network
+        """
+        network = GoalQNetwork(
+            self.observation_space,
+            self.action_space,
+            num_goals=len(self.goal_names),
+            features_extractor=self.make_features_extractor(),
+            normalize_images=self.normalize_images,
+            **self.net_args,
+        )
+        return network.to(self.device)
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        """
+        :param obs: observations with ``goal_id``
+        :param deterministic: no effect, the policy is greedy
+        :return: the actions ``[B]``
+        """
+        return self._predict(obs, deterministic=deterministic)
+
+    def predict(
+        self,
+        observation: Observation,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        :param observation: observations with ``goal_id``
+        :param state: passed through
+        :param episode_start: no effect
+        :param deterministic: no effect, the policy is greedy
+        :return: the actions and the state
+        """
+        if not isinstance(observation, dict) or GOAL_KEY not in observation:
+            raise ValueError(
+                f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
+                "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
+            )
+        return super().predict(observation, state, episode_start, deterministic)
+
+    def act(self, observation: Observation, goal: Goal) -> int:
+        """
+        The best action towards a goal.
+
+        :param observation: a single observation; a command in it is ignored
+        :param goal: a name or an index
+        :return: the action
+        """
+        actions, _ = self.predict(self._commanded(observation, goal_index(self.goal_names, goal)))
+        if np.ndim(actions) != 0:
+            raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
+        return int(actions)
+
+    def q_values(self, observation: Observation) -> np.ndarray:
+        """
+        The values of every goal and action.
+
+        :param observation: a batch of observations, or a single one
+        :return: ``[B, G, A]``
+        """
+        tensors, _ = self.obs_to_tensor(self._commanded(observation, 0))
+        self.set_training_mode(False)
+        with th.no_grad():
+            return self.q_net(tensors).cpu().numpy()
+
+    def expected_steps(self, observation: Observation, gamma: float) -> np.ndarray:
+        """
+        The values as numbers of steps, ``1 + log(max_a Q) / log(gamma)``: exact where the world is deterministic.
+
+        :param observation: a batch of observations, or a single one
+        :param gamma: the discount that the values were learned with
+        :return: ``[B, G]``, infinite where the value is 0
+        """
+        best = np.clip(self.q_values(observation).max(axis=-1), 0.0, 1.0)
+        with np.errstate(divide="ignore"):
+            return 1.0 + np.log(best) / np.log(gamma)
+
+    def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
+        """The observation, single or batched as it comes, with the same goal in every row."""
+        state = {key: value for key, value in add_command(observation, 0).items() if key not in COMMAND_KEYS}
+        expected = set(self._state_space.spaces) if isinstance(self._state_space, spaces.Dict) else {"observation"}
+        if isinstance(self._state_space, spaces.Dict) and set(state) != expected:
+            raise ValueError(f"expected an observation with the keys {sorted(expected)}, got {sorted(state)}")
+        key, value = next(iter(state.items()))
+        space = self._state_space[key] if isinstance(self._state_space, spaces.Dict) else self._state_space
+        batch_shape = np.shape(value)[: np.ndim(value) - len(space.shape or ())]
+        return add_command(state, np.full(batch_shape, goal_id, dtype=np.int64))
+
+    def set_training_mode(self, mode: bool) -> None:
+        """
+        The target network never trains.
+
+        :param mode: whether the online network does
+        """
+        self.q_net.set_training_mode(mode)
+        self.training = mode
+
+    def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        return self.q_net._predict(obs, deterministic=deterministic)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        self.q_net = self.make_q_net()
+        self.q_net_target = self.make_q_net()
+        self.q_net_target.load_state_dict(self.q_net.state_dict())
+        self.q_net_target.set_training_mode(False)
+        self.optimizer = self.optimizer_class(  # type: ignore[call-arg]
+            self.q_net.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
+        )
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {
+            **super()._get_constructor_parameters(),
+            **self.net_args,
+            "goal_names": self.goal_names,
+            "lr_schedule": self._dummy_schedule,  # dummy lr schedule, not needed for loading policy alone
+            "optimizer_class": self.optimizer_class,
+            "optimizer_kwargs": self.optimizer_kwargs,
+            "features_extractor_class": self.features_extractor_class,
+            "features_extractor_kwargs": self.features_extractor_kwargs,
+        }

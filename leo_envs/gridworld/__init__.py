@@ -1,0 +1,8 @@
+"""Grid worlds: four moves, one goal for every free cell, exact values to compare with."""
+
+from leo_envs.gridworld.env import GridWorldEnv
+from leo_envs.gridworld.generators import maze_map, random_map
+from leo_envs.gridworld.maps import GridMap, paper_map
+from leo_envs.gridworld.vector_env import GridWorldVectorEnv
+
+__all__ = ["GridMap", "GridWorldEnv", "GridWorldVectorEnv", "maze_map", "paper_map", "random_map"]

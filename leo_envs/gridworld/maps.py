@@ -1,0 +1,127 @@
+"""Maps: where the walls are and where episodes begin, written as text."""
+
+import operator
+from collections.abc import Sequence
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_SIZE = 128
+"""The most rows or columns of a map: 16,384 cells."""
+
+WALL, FREE, START = "#", ".", "S"
+
+Cell = tuple[int, int]
+
+
+class GridMap:
+    """
+    A map read from text: ``#`` a wall, ``.`` a free cell, ``S`` a free cell where episodes begin. The edge of the map is a
+    wall too.
+
+    :param text: the map, as one string with a row a line or as a sequence of rows
+
+    Example::
+
+        >>> grid = GridMap("S.#|..#".replace("|", chr(10)))
+        >>> grid.shape, len(grid.cells), grid.starts
+        ((2, 3), 4, [(0, 0)])
+    """
+
+    def __init__(self, text: str | Sequence[str]) -> None:
+        rows = text.strip().splitlines() if isinstance(text, str) else list(text)
+        rows = [row.strip() for row in rows]
+        _check_rows(rows)
+        letters = np.array([list(row) for row in rows])
+        self.walls: npt.NDArray[np.bool_] = letters == WALL
+        self.shape: Cell = (len(rows), len(rows[0]))
+        self.cells: npt.NDArray[np.intp] = np.argwhere(~self.walls)
+        if not len(self.cells):
+            raise ValueError(
+                f"expected a map with at least one free cell, got {len(rows)} rows of walls; write '.' where it is free"
+            )
+        self.starts: list[Cell] = [(int(row), int(column)) for row, column in np.argwhere(letters == START)]
+        # The number of each free cell in row-major order, -1 on walls.
+        self.numbers: npt.NDArray[np.intp] = np.full(self.shape, -1, dtype=np.intp)
+        self.numbers[~self.walls] = np.arange(len(self.cells))
+
+    def __str__(self) -> str:
+        letters = np.where(self.walls, WALL, FREE)
+        for cell in self.starts:
+            letters[cell] = START
+        return "\n".join("".join(row) for row in letters)
+
+    @property
+    def centre(self) -> Cell:
+        """The cell in the middle; the lower right one of the middle four where the size is even."""
+        return self.shape[0] // 2, self.shape[1] // 2
+
+    def number_of(self, cell: Sequence[int]) -> int:
+        """
+        The number of a free cell in row-major order.
+
+        :param cell: row and column
+        :return: its number; a ValueError for a wall or a cell outside
+        """
+        try:
+            row, column = (operator.index(axis) for axis in cell)
+        except (TypeError, ValueError):
+            raise ValueError(f"expected a cell as (row, column), got {cell!r}; pass two integers") from None
+        rows, columns = self.shape
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise ValueError(
+                f"expected a cell of the {rows} x {columns} map, got ({row}, {column}); rows and columns count from 0"
+            )
+        if self.walls[row, column]:
+            raise ValueError(f"expected a free cell, got the wall at ({row}, {column}); choose a cell that is '.' on the map")
+        return int(self.numbers[row, column])
+
+
+def paper_map() -> GridMap:
+    """
+    The 16 x 16 map of the LEO paper's grid world; its episodes begin at the centre cell.
+
+    :return: the map
+
+    Example::
+
+        >>> paper_map().shape, len(paper_map().cells), paper_map().centre
+        ((16, 16), 180, (8, 8))
+    """
+    return GridMap(files("leo_envs.gridworld").joinpath("data/paper16.txt").read_text(encoding="ascii"))
+
+
+def check_size(size: int | Sequence[int]) -> Cell:
+    """
+    A size as rows and columns, refused unless both are from 1 to :data:`MAX_SIZE`.
+
+    :param size: one number for a square, or rows and columns
+    :return: rows and columns
+    """
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(pair) != 2 or not all(isinstance(edge, int | np.integer) and 1 <= edge <= MAX_SIZE for edge in pair):
+        raise ValueError(
+            f"expected a size from 1 to {MAX_SIZE}, or two of them, got {size!r}; pass e.g. size=32 or size=(16, 32)"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def _check_rows(rows: Sequence[str]) -> None:
+    if not rows or not rows[0]:
+        raise ValueError(
+            "expected a map with at least one free cell, got empty text; write '#' for walls and '.' for free cells"
+        )
+    for number, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"expected rows of equal length, got {len(rows[0])} cells in row 0 and {len(row)} in row {number}; "
+                "pad the short ones with '#'"
+            )
+        unknown = sorted(set(row) - {WALL, FREE, START})
+        if unknown:
+            raise ValueError(f"expected only '#', '.' and 'S' on the map, got {unknown} in row {number}; replace them")
+    if max(len(rows), len(rows[0])) > MAX_SIZE:
+        raise ValueError(
+            f"expected a map of at most {MAX_SIZE} x {MAX_SIZE} cells, got {len(rows)} x {len(rows[0])}; cut it down"
+        )

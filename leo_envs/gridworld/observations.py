@@ -1,0 +1,133 @@
+"""What the agent sees of the cell it stands on, in three forms that can each be read back."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from leo_envs.common.arrays import one_hot
+from leo_envs.common.world import FloatArray, IntArray
+from leo_envs.gridworld.maps import GridMap
+
+
+class Observation(ABC):
+    """
+    A form of observation: from a free cell's number to a float32 vector in [0, 1] and back.
+
+    :param grid: the map
+    :param width: the length of the vector
+    """
+
+    def __init__(self, grid: GridMap, width: int) -> None:
+        self.grid = grid
+        self.space: spaces.Box[np.float32] = spaces.Box(0.0, 1.0, (width,), np.float32)
+
+    @abstractmethod
+    def encode(self, states: npt.ArrayLike) -> FloatArray:
+        """The vectors of these cells, ``[..., width]``."""
+
+    @abstractmethod
+    def decode(self, observations: FloatArray) -> IntArray:
+        """The numbers of the cells that look like this."""
+
+
+class TableObservation(Observation):
+    """
+    Observations short enough to hold those of all cells in a table.
+
+    :param grid: the map
+    :param table: one row a free cell
+    """
+
+    def __init__(self, grid: GridMap, table: FloatArray) -> None:
+        super().__init__(grid, table.shape[1])
+        self._table = table
+
+    def encode(self, states: npt.ArrayLike) -> FloatArray:
+        """Rows of the table, copied."""
+        return self._table.take(np.asarray(states, dtype=np.intp), axis=0)
+
+
+class RowColumn(TableObservation):
+    """
+    The row and the column, each one-hot.
+
+    :param grid: the map
+
+    Example::
+
+        >>> RowColumn(GridMap(["..", ".#"])).encode(1)
+        array([1., 0., 0., 1.], dtype=float32)
+    """
+
+    def __init__(self, grid: GridMap) -> None:
+        rows, columns = grid.shape
+        table = np.zeros((len(grid.cells), rows + columns), dtype=np.float32)
+        numbers = np.arange(len(grid.cells))
+        table[numbers, grid.cells[:, 0]] = 1.0
+        table[numbers, rows + grid.cells[:, 1]] = 1.0
+        super().__init__(grid, table)
+
+    def decode(self, observations: FloatArray) -> IntArray:
+        """The cell where both are one."""
+        rows = self.grid.shape[0]
+        row = observations[..., :rows].argmax(axis=-1)
+        column = observations[..., rows:].argmax(axis=-1)
+        return self.grid.numbers[row, column]
+
+
+class Coordinates(TableObservation):
+    """
+    The row and the column, each from 0 at the first to 1 at the last.
+
+    :param grid: the map
+
+    Example::
+
+        >>> Coordinates(GridMap(["...", "..."])).encode([1, 3])
+        array([[0. , 0.5],
+               [1. , 0. ]], dtype=float32)
+    """
+
+    def __init__(self, grid: GridMap) -> None:
+        self._last = np.maximum(np.array(grid.shape) - 1, 1)
+        super().__init__(grid, (grid.cells / self._last).astype(np.float32))
+
+    def decode(self, observations: FloatArray) -> IntArray:
+        """The nearest cell."""
+        cells = np.rint(np.clip(observations, 0.0, 1.0) * self._last).astype(np.intp)
+        return self.grid.numbers[
+            np.minimum(cells[..., 0], self.grid.shape[0] - 1), np.minimum(cells[..., 1], self.grid.shape[1] - 1)
+        ]
+
+
+class OneHot(Observation):
+    """
+    One number per free cell: the table of a map of 16,384 cells would take a gigabyte, so vectors are made when asked for.
+
+    :param grid: the map
+
+    Example::
+
+        >>> OneHot(GridMap(["..", ".#"])).encode(2)
+        array([0., 0., 1.], dtype=float32)
+    """
+
+    def __init__(self, grid: GridMap) -> None:
+        super().__init__(grid, len(grid.cells))
+
+    def encode(self, states: npt.ArrayLike) -> FloatArray:
+        """Zeros with a one at the cell's number."""
+        return one_hot(states, len(self.grid.cells), np.float32)
+
+    def decode(self, observations: FloatArray) -> IntArray:
+        """The cell of the one."""
+        return observations.argmax(axis=-1)
+
+
+OBSERVATIONS: dict[str, type[RowColumn | Coordinates | OneHot]] = {
+    "row_column": RowColumn,
+    "coordinates": Coordinates,
+    "one_hot": OneHot,
+}

@@ -1,0 +1,138 @@
+"""The all-goals targets and losses: a hand-computed table, and equality with relabelling the batch goal by goal."""
+
+import pytest
+import torch as th
+from torch import nn
+
+from leo_agents.common.heads import DenseHead, FactoredHead
+from leo_agents.common.losses import all_goals_targets, bce_goals_loss, squared_goals_loss
+
+HEADS = {
+    "dense": lambda: DenseHead(6, 5, 3),
+    "narrow": lambda: DenseHead(6, 5, 3, width=4),
+    "factored": lambda: FactoredHead(6, 5, 3, rank=4),
+    "described": lambda: FactoredHead(6, 5, 3, rank=4, descriptors=th.randn(5, 2)),
+}
+
+
+def test_targets_of_a_hand_computed_table() -> None:
+    """Goal 0 achieved, goal 1 not; the rows: running, terminated, truncated (not terminated)."""
+    achieved = th.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    next_values = th.tensor([[0.8, 0.5], [0.8, 0.5], [0.8, 0.4]])
+    terminated = th.tensor([0.0, 1.0, 0.0])
+    expected = th.tensor([[1.0, 0.45], [1.0, 0.0], [1.0, 0.36]])
+    th.testing.assert_close(all_goals_targets(achieved, next_values, terminated, 0.9), expected)
+    th.testing.assert_close(all_goals_targets(achieved, next_values, terminated[:, None].bool(), 0.9), expected)
+
+
+def test_targets_with_a_discount_per_row() -> None:
+    """Windows of one and two steps; in the second, goal 1 was achieved one step after the action."""
+    achieved = th.tensor([[0.0, 1.0], [0.0, 0.9]])
+    next_values = th.tensor([[0.5, 0.7], [0.5, 0.7]])
+    targets = all_goals_targets(achieved, next_values, th.zeros(2, 1), th.tensor([[0.9], [0.81]]))
+    th.testing.assert_close(targets, th.tensor([[0.45, 1.0], [0.405, 0.9]]))
+
+
+@pytest.mark.parametrize("loss_fn", [bce_goals_loss, squared_goals_loss])
+def test_goal_weights_and_reduction(loss_fn) -> None:
+    outputs, targets = th.rand(4, 3), th.rand(4, 3)
+    weights = th.tensor([1.0, 0.0, 2.0])
+    per_goal = th.stack([loss_fn(outputs[:, [g]], targets[:, [g]]) for g in range(3)])
+    th.testing.assert_close(loss_fn(outputs, targets), per_goal.mean())
+    th.testing.assert_close(loss_fn(outputs, targets, goal_reduction="sum"), per_goal.sum())
+    th.testing.assert_close(loss_fn(outputs, targets, weights), (per_goal * weights).mean())
+    th.testing.assert_close(loss_fn(outputs, targets, weights.expand(4, 3), "sum"), (per_goal * weights).sum())
+
+
+def test_loss_values() -> None:
+    values, targets = th.tensor([[0.25, 0.5]]), th.tensor([[0.5, 1.0]])
+    assert squared_goals_loss(values, targets).item() == pytest.approx((0.03125 + 0.125) / 2)
+    expected = -(0.5 * th.log(values[0, 0]) + 0.5 * th.log(1 - values[0, 0]) + th.log(values[0, 1])) / 2
+    assert bce_goals_loss(th.logit(values), targets).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss_fn", [bce_goals_loss, squared_goals_loss])
+def test_targets_get_no_gradient(loss_fn) -> None:
+    outputs, targets = th.rand(4, 3, requires_grad=True), th.rand(4, 3, requires_grad=True)
+    loss_fn(outputs, targets).backward()
+    assert outputs.grad is not None and targets.grad is None
+
+
+@pytest.mark.parametrize("head_name", HEADS)
+@pytest.mark.parametrize("loss", ["bce", "squared"])
+def test_update_equals_naive_relabelling(head_name: str, loss: str) -> None:
+    """One all-goals update has the loss and gradients of the mean over goals of single-goal updates on one network."""
+    th.manual_seed(0)
+    trunk, head = nn.Sequential(nn.Linear(4, 6), nn.Tanh()).double(), HEADS[head_name]().double()
+    obs, next_obs = th.randn(2, 16, 4, dtype=th.float64)
+    actions, terminated = th.randint(0, 3, (16, 1)), th.rand(16) < 0.3
+    achieved = (th.rand(16, 5) < 0.3).double()
+    gamma = 0.9
+
+    def all_goals_loss() -> th.Tensor:
+        with th.no_grad():
+            next_values = th.sigmoid(head.max_over_actions(trunk(next_obs)))
+        targets = all_goals_targets(achieved, next_values, terminated, gamma)
+        logits = head.taken(trunk(obs), actions)
+        return bce_goals_loss(logits, targets) if loss == "bce" else squared_goals_loss(th.sigmoid(logits), targets)
+
+    def single_goal_loss(goal: int) -> th.Tensor:
+        """Plain DQN with reward and end relabelled for one goal, from the full head's one output for that goal."""
+        reward = achieved[:, goal]
+        done = ((reward > 0) | terminated).double()
+        with th.no_grad():
+            next_value = th.sigmoid(head(trunk(next_obs))[:, goal]).max(dim=1).values
+        target = reward + gamma * (1 - done) * next_value
+        value = th.sigmoid(head(trunk(obs))[:, goal].gather(1, actions)[:, 0])
+        if loss == "bce":
+            return -(target * value.log() + (1 - target) * (1 - value).log()).mean()
+        return (0.5 * (value - target) ** 2).mean()
+
+    def gradients(objective: th.Tensor) -> list[th.Tensor]:
+        return list(th.autograd.grad(objective, [*trunk.parameters(), *head.parameters()]))
+
+    together, relabelled = all_goals_loss(), th.stack([single_goal_loss(goal) for goal in range(5)]).mean()
+    th.testing.assert_close(together, relabelled)
+    th.testing.assert_close(gradients(together), gradients(relabelled))
+
+
+def test_one_goal_equals_dqn() -> None:
+    """With one goal and the squared loss it is DQN whose episodes end at the success (up to the loss's half)."""
+    th.manual_seed(0)
+    head, features, next_features = DenseHead(6, 1, 3), th.randn(8, 6), th.randn(8, 6)
+    actions, reward, terminated = th.randint(0, 3, (8, 1)), (th.rand(8, 1) < 0.5).float(), (th.rand(8, 1) < 0.3).float()
+    with th.no_grad():
+        next_values = head.max_over_actions(next_features).sigmoid()
+        dqn_target = (
+            reward + 0.9 * (1 - th.maximum(reward, terminated)) * head(next_features)[:, 0].max(1, True).values.sigmoid()
+        )
+    targets = all_goals_targets(reward, next_values, terminated, 0.9)
+    loss = squared_goals_loss(head.taken(features, actions).sigmoid(), targets)
+    value = head(features)[:, 0].gather(1, actions).sigmoid()
+    th.testing.assert_close(loss, 0.5 * nn.functional.mse_loss(value, dqn_target))
+
+
+@pytest.mark.parametrize("loss_fn", [bce_goals_loss, squared_goals_loss])
+@pytest.mark.parametrize("shapes", [((4, 3), (4, 1)), ((4, 3), (4,)), ((4,), (4,)), ((4, 3), (3, 4))])
+def test_losses_refuse_shapes_that_would_broadcast(loss_fn, shapes) -> None:
+    with pytest.raises(ValueError, match="same shape"):
+        loss_fn(th.rand(shapes[0]), th.rand(shapes[1]))
+
+
+def test_losses_refuse_bad_weights_and_reductions() -> None:
+    with pytest.raises(ValueError, match="goal_weights of shape"):
+        bce_goals_loss(th.rand(4, 3), th.rand(4, 3), th.rand(4))
+    with pytest.raises(ValueError, match="goal_reduction"):
+        bce_goals_loss(th.rand(4, 3), th.rand(4, 3), goal_reduction="max")  # type: ignore[arg-type]
+
+
+def test_targets_refuse_bad_shapes_and_types() -> None:
+    good = th.rand(4, 3)
+    with pytest.raises(ValueError, match="same shape"):
+        all_goals_targets(good, th.rand(4, 1), th.zeros(4), 0.9)
+    with pytest.raises(ValueError, match="terminated of shape"):
+        all_goals_targets(good, good, th.zeros(3), 0.9)
+    with pytest.raises(ValueError, match="discount of shape"):
+        all_goals_targets(good, good, th.zeros(4), th.zeros(4, 3))
+    with pytest.raises(ValueError, match="as floats"):
+        all_goals_targets(good > 0.5, good, th.zeros(4), 0.9)
