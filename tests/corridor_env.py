@@ -1,6 +1,5 @@
 """A corridor with a goal for each cell, and a switch for each way to get the contract wrong."""
 
-import random
 from copy import deepcopy
 from typing import Any
 
@@ -60,7 +59,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         self.went_left = False
         self.position = int(self.np_random.integers(self.length - 1)) if self.random_start else 0
         if self.fault == "unseeded second reset" and seed is None and self.random_start:
-            self.position = random.randrange(self.length - 1)
+            self.position = self.resets % (self.length - 1)  # what no seed resets
         if self.fault == "renames goals" and self.resets == 3:
             self.goal_names = (*self.goal_names[:2], "cell/two", *self.goal_names[3:])
         info = self._info(self._mask(self.position))

@@ -188,7 +188,7 @@ def test_a_planted_fault_shrinks_to_the_fewest_calls():
     [
         ("mask of the commanded goal", "independent of the commanded goal", "env.command_goal("),
         ("unseeded second reset", "same seed and actions", "env.replay()"),
-        ("renames goals", "'cell/two'", "env.reset()"),
+        ("renames goals", "'cell/two'", "env.reset("),
         ("late mask", "after the step, before any reset", "env.step("),
     ],
 )

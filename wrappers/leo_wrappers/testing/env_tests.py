@@ -72,7 +72,7 @@ def multigoal_env_tests(
     oracle: Oracle | None = None,
     reuse_env: bool = False,
     steps: int = 200,
-    max_examples: int = 50,
+    max_examples: int = 100,
 ) -> type[MultiGoalEnvTests]:
     """
     A test class for an environment: one line in a test module, under a name that begins with ``Test``.

@@ -61,11 +61,11 @@ class MultiGoalMachine(stateful.RuleBasedStateMachine):
             self.checker.reset(seed=seed)
 
     def walk(self, actions: list[Any]) -> None:
-        """Acts, until the episode ends."""
+        """Acts, and resets where an episode ends."""
         with self._reproducible():
             for action in actions:
                 if self.checker.needs_reset:
-                    break
+                    self.checker.reset()
                 self.checker.step(action)
 
     def command(self, goal: int) -> None:
@@ -151,14 +151,14 @@ def multigoal_state_machine(
     actions = st.deferred(lambda: action_sequences(probe()[0], max_size=WALK, min_size=1))
     goals = st.deferred(lambda: st.integers(0, probe()[1] - 1))
     base = MultiGoalMachine
-    ready = stateful.precondition(lambda self: not self.checker.needs_reset)
     can_command = stateful.precondition(lambda self: self.can_command)
     can_replay = stateful.precondition(lambda self: self.can_replay)
     rules = {
         "begin": stateful.initialize(seed=SEEDS)(_renamed(base.reset)),
-        "reset_seeded": stateful.rule(seed=SEEDS)(_renamed(base.reset)),
-        "reset_unseeded": stateful.rule(seed=st.none())(_renamed(base.reset)),
-        "act": stateful.rule(actions=actions)(ready(_renamed(base.walk))),
+        "reset_env": stateful.rule(seed=st.none() | SEEDS)(_renamed(base.reset)),
+        # Twice, because most of what goes wrong does so while acting.
+        "act": stateful.rule(actions=actions)(_renamed(base.walk)),
+        "act_on": stateful.rule(actions=actions)(_renamed(base.walk)),
         "command_goal": stateful.rule(goal=goals)(can_command(_renamed(base.command))),
         "replay_calls": stateful.rule()(can_replay(_renamed(base.replay))),
     }
@@ -178,7 +178,7 @@ def _renamed(method: Any) -> Any:
 def run_state_machine(
     env: EnvLike,
     *,
-    max_examples: int = 50,
+    max_examples: int = 100,
     stateful_step_count: int = 20,
     observation_determines_mask: bool = True,
     oracle: Oracle | None = None,

@@ -46,7 +46,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         # Someone who names files to run wants those alone, not what the configuration adds to the suite.
         ids += [env_id for env_id in config.getini("leo_envs") if env_id not in ids]
     for env_id in ids:
-        items.extend(EnvCollector.from_parent(session, name=f"leo-env[{env_id}]", env_id=env_id).collect())
+        name = f"leo-env[{env_id}]"
+        items.extend(EnvCollector.from_parent(session, name=name, nodeid=name, env_id=env_id).collect())
 
 
 class EnvCollector(pytest.Collector):
