@@ -1,5 +1,6 @@
 """Checkpoints to go on from exactly: networks, optimisers, replay, environments and every source of randomness."""
 
+import inspect
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 if TYPE_CHECKING:
     from leo_agents.common.goal_algorithm import GoalAlgorithm
@@ -72,7 +73,7 @@ def save_checkpoint(model: "GoalAlgorithm", folder: str | os.PathLike[str]) -> P
     _dump(getattr(model, "replay_buffer", None), partial / "replay.pkl")
     reason = why_not_exact(model.env)
     if reason is None:
-        _dump(model.env, partial / "env.pkl")
+        _dump(_take_apart(model.env), partial / "env.pkl")
     else:
         warnings.warn(
             f"The checkpoint leaves out the environment, {reason}: resume with env=..., which then starts with a new episode.",
@@ -110,7 +111,7 @@ def load_training_state(model: "GoalAlgorithm", checkpoint: Path) -> None:
     :param checkpoint: its folder
     """
     if hasattr(model, "replay_buffer"):
-        model.load_replay_buffer(checkpoint / "replay.pkl")  # type: ignore[operator]
+        model.load_replay_buffer(checkpoint / "replay.pkl")  # type: ignore[attr-defined]
     state = _load(checkpoint / "state.pkl")
     sampler = model.goal_sampler
     if sampler is not None and state["selector"] is not None:
@@ -128,7 +129,7 @@ def load_environment(checkpoint: Path) -> VecEnv | None:
     :return: the environment as it was, if it could be saved
     """
     path = checkpoint / "env.pkl"
-    return _load(path) if path.exists() else None
+    return _put_together(_load(path)) if path.exists() else None
 
 
 def why_not_exact(env: VecEnv | None) -> str | None:
@@ -142,10 +143,30 @@ def why_not_exact(env: VecEnv | None) -> str | None:
         if isinstance(inner, gym.utils.EzPickle):
             return f"whose {type(inner).__name__} is saved as its constructor's arguments only"
     try:
-        cloudpickle.dumps(env)
+        cloudpickle.dumps(_take_apart(env))
     except Exception as error:  # whatever an environment's own pickling may raise
         return f"which cannot be pickled ({type(error).__name__}: {error})"
     return None
+
+
+def _take_apart(env: VecEnv | None) -> list[Any]:
+    """The innermost VecEnv, and each wrapper's state from the inside out: the wrappers themselves refuse to be pickled."""
+    wrappers: list[Any] = []
+    while isinstance(env, VecEnvWrapper):
+        state = {name: value for name, value in env.__dict__.items() if name not in ("venv", "class_attributes")}
+        wrappers.insert(0, (type(env), state))
+        env = env.venv
+    return [env, *wrappers]
+
+
+def _put_together(parts: list[Any]) -> VecEnv:
+    env: VecEnv = parts[0]
+    for kind, state in parts[1:]:
+        wrapper: VecEnvWrapper = kind.__new__(kind)
+        # As VecEnvWrapper's own constructor leaves it.
+        wrapper.__dict__.update(state, venv=env, class_attributes=dict(inspect.getmembers(kind)))
+        env = wrapper
+    return env
 
 
 def _inner_environments(env: Any) -> list[Any]:

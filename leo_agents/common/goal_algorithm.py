@@ -1,5 +1,9 @@
 """What every algorithm here shares: the environment's goals, and how they are commanded and reported."""
 
+import os
+from pathlib import Path
+from typing import Self
+
 import numpy as np
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
