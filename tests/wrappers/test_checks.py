@@ -22,6 +22,7 @@ from leo_wrappers import (
 )
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from tests.corridor_env import CorridorEnv, FaultyVecEnv, FaultyVectorEnv, FaultyView
+from tests.line_env import LineGoalEnv, line_goals
 
 check_quickly = partial(check_multigoal_env, skip_sb3_check=True, skip_gymnasium_check=True)
 
@@ -77,6 +78,13 @@ def test_faultless_sb3_vector_environments_pass():
 def test_a_goal_sampler_passes(on_success):
     venv = VecGoalSampler(DummyVecEnv([CorridorEnv] * 3), on_success=on_success)
     check_multigoal_vec_env(venv, env_fn=CorridorEnv)
+
+
+@pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
+def test_faultless_views_of_goal_environments_pass(on_success):
+    make = lambda: GoalConditionedWrapper(MultiGoalWrapper(LineGoalEnv(), line_goals()), on_success=on_success)  # noqa: E731
+    for seed in range(10):  # Stable-Baselines3 looks at one random step
+        check_multigoal_env(make(), seed=seed, env_fn=make, steps=20)
 
 
 def test_wrapped_environments_pass_with_their_own_warnings_only(recwarn):

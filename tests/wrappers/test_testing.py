@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import leo_wrappers.testing
 from leo_wrappers import ContractError, GoalConditionedWrapper, GridGoals, PointGoals, PredicateGoals
+from leo_wrappers.checks.calls import Call
 from leo_wrappers.testing import (
     action_sequences,
     from_space,
@@ -22,6 +23,8 @@ from leo_wrappers.testing import (
     multigoal_state_machine,
     run_state_machine,
 )
+from leo_wrappers.testing.sources import EnvSource
+from leo_wrappers.testing.trials import Setup, cut_down
 from tests.corridor_env import CorridorEnv
 
 pytest_plugins = "pytester"
@@ -290,10 +293,22 @@ def test_a_slow_environment_is_made_once():
     assert len(made) > 10
 
 
+def test_what_hypothesis_leaves_over_is_cut_away():
+    setup = Setup(EnvSource(planted))
+    step = [Call("step", {"action": np.int64(action)}) for action in (0, 1)]
+    begin, again = Call("reset", {"seed": 0, "options": None}), Call("reset", {"seed": None, "options": None})
+    # Neither the second episode's walk nor the replay matters, and the first two steps left only together.
+    calls = [begin, *[step[0]] * 12, again, Call("replay", {}), step[0], step[0], step[1], step[0], step[1]]
+    play = lambda calls: setup.play(planted(), calls)  # noqa: E731
+    error = play(calls)
+    shortest, error = cut_down(calls, error, play)
+    assert shortest == [begin, step[1], step[0], step[1]] and "At step 3 " in str(error)
+
+
 def test_the_machine_is_a_test_case_that_users_extend():
     machine = multigoal_state_machine(planted)
     assert issubclass(machine.TestCase, unittest.TestCase)
-    machine.TestCase.settings = settings(max_examples=50, stateful_step_count=10, deadline=None, phases=without_explaining)
+    machine.TestCase.settings = settings(max_examples=200, deadline=None, derandomize=True, phases=without_explaining)
     result = unittest.TestResult()
     machine.TestCase("runTest").run(result)
     ((_, failure),) = result.errors + result.failures
@@ -322,6 +337,9 @@ def test_an_environment_itself_is_refused():
 
 CORRIDORS = """
 import functools, gymnasium as gym
+from leo_wrappers.checks.calls import Call
+from leo_wrappers.testing.sources import EnvSource
+from leo_wrappers.testing.trials import Setup, cut_down
 from tests.corridor_env import CorridorEnv
 
 gym.register("Good-v0", CorridorEnv)

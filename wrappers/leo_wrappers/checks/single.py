@@ -16,6 +16,7 @@ from leo_wrappers.checks.goal_judge import is_goal_view
 from leo_wrappers.checks.observation_table import GOAL_KEYS
 from leo_wrappers.checks.static import read_goal_names
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.multi_goal import goal_env_method
 
 # How many different goals are commanded to see whether the mask cares, and for how many steps an episode.
 COMMANDED_GOALS = 8
@@ -77,6 +78,7 @@ def check_multigoal_env(
             _compare_copy(checker, env_fn)
         _check_commanded_goals(env, seed, actions, origin)
     checker.warn_if_suspicious()
+    env.action_space.seed(seed)  # the other checkers sample from it
     if not skip_gymnasium_check:
         run_gymnasium_check(env)
     if not skip_sb3_check:
@@ -181,7 +183,10 @@ def _compare_masks(
 
 
 class _PinnedGoal(gym.Wrapper[Any, Any, Any, Any]):
-    """Commands and shows always goal 0: a selector that learns would look non-deterministic to Gymnasium's checker."""
+    """
+    Commands and shows always goal 0, for checkers that know nothing of goals: a selector that learns would look
+    non-deterministic to Gymnasium's, a switch of goals like a reward for the wrong goal to Stable-Baselines3's.
+    """
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options={**(options or {}), "goal": 0})
@@ -191,6 +196,13 @@ class _PinnedGoal(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         observation, *rest = self.env.step(action)
         return {**observation, **copy.deepcopy(self._shown)}, *rest  # type: ignore[return-value]
+
+    def __getattr__(self, name: str) -> Any:
+        return goal_env_method(self, name)
+
+
+def _pinned(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return _PinnedGoal(env) if is_goal_view(env.observation_space) else env
 
 
 def run_gymnasium_check(env: gym.Env[Any, Any]) -> None:
@@ -203,9 +215,7 @@ def run_gymnasium_check(env: gym.Env[Any, Any]) -> None:
         # The wrappers are meant to be checked too: without them there is no mask.
         warnings.filterwarnings("ignore", message=".*is different from the unwrapped version.*")
         try:
-            gymnasium_check_env(
-                _PinnedGoal(env) if is_goal_view(env.observation_space) else env, skip_render_check=True, skip_close_check=True
-            )
+            gymnasium_check_env(_pinned(env), skip_render_check=True, skip_close_check=True)
         except (AssertionError, gym.error.Error) as error:
             raise ContractError(
                 f"expected the environment to pass gymnasium.utils.env_checker.check_env, got: {error}; "
@@ -224,7 +234,7 @@ def run_sb3_check(env: gym.Env[Any, Any]) -> None:
     from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
     try:
-        sb3_check_env(env)
+        sb3_check_env(_pinned(env))
     except AssertionError as error:
         raise ContractError(
             f"expected the environment to pass stable_baselines3.common.env_checker.check_env, got: {error}; "

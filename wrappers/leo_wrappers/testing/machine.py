@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 
+from leo_wrappers.checks.calls import Call
 from leo_wrappers.checks.checker import ContractChecker, Oracle
 from leo_wrappers.checks.errors import ContractError
 from leo_wrappers.checks.goal_judge import commander
@@ -14,6 +15,7 @@ from leo_wrappers.checks.static import read_goal_names
 from leo_wrappers.testing._hypothesis import hypothesis, st, stateful
 from leo_wrappers.testing.sources import EnvLike, EnvSource
 from leo_wrappers.testing.strategies import action_sequences
+from leo_wrappers.testing.trials import Setup, cut_down
 
 WALK = 10
 SEEDS = st.integers(0, 2**31 - 1)
@@ -26,28 +28,35 @@ class MultiGoalMachine(stateful.RuleBasedStateMachine):
     :func:`multigoal_state_machine` makes the subclass for an environment, whose own rules may be added in a further subclass.
     """
 
-    source: ClassVar[EnvSource]
-    observation_determines_mask: ClassVar[bool] = True
-    oracle: ClassVar[Oracle | None] = None
+    setup: ClassVar[Setup]
     reuse_env: ClassVar[bool] = False
+    failing: ClassVar[list[Call]] = []
+    """The calls of the last run that went wrong."""
     _shared: ClassVar[gym.Env[Any, Any] | None] = None
 
     def __init__(self) -> None:
         super().__init__()
         self.env: ContractChecker | None = None
         with self._reproducible():
-            bare = self._borrow() if self.reuse_env else self.source.make()
+            bare = self.borrow()
             self.can_command = commander(bare) is not None
             self.can_replay = not (bare.spec is not None and bare.spec.nondeterministic)
-            self.env = ContractChecker(
-                bare, observation_determines_mask=self.observation_determines_mask, oracle=type(self).oracle, record=True
-            )
+            self.env = self.setup.watch(bare)
 
     @classmethod
-    def _borrow(cls) -> gym.Env[Any, Any]:
+    def borrow(cls) -> gym.Env[Any, Any]:
+        """An environment for one run: a new one, or with ``reuse_env`` always the same."""
+        if not cls.reuse_env:
+            return cls.setup.source.make()
         if cls._shared is None:
-            cls._shared = cls.source.make()
+            cls._shared = cls.setup.source.make()
         return cls._shared
+
+    @classmethod
+    def give_back(cls, env: gym.Env[Any, Any]) -> None:
+        """Closes an environment, unless the next run needs it."""
+        if env is not cls._shared:
+            env.close()
 
     @property
     def checker(self) -> ContractChecker:
@@ -79,41 +88,20 @@ class MultiGoalMachine(stateful.RuleBasedStateMachine):
             self.checker.replay()
 
     def teardown(self) -> None:
-        """Closes the environment, unless the next run needs it."""
-        if self.env is not None and not self.reuse_env:
-            self.env.close()
+        """Ends the run."""
+        if self.env is not None:
+            self.give_back(self.env.env)
 
     @contextmanager
     def _reproducible(self) -> Iterator[None]:
         """Puts the calls so far into whatever goes wrong."""
         try:
             yield
-        except ContractError as error:
-            error.calls, error.reproducer = self._calls(), self._program("ContractError")
-            raise
         except Exception as error:
-            error.add_note(f"To reproduce:\n\n{self._program(type(error).__name__)}")
+            calls = [] if self.env is None else self.env.calls
+            type(self).failing = calls
+            self.setup.explain(error, calls)
             raise
-
-    def _calls(self) -> tuple[str, ...]:
-        return () if self.env is None else tuple(call.code() for call in self.env.calls)
-
-    def _program(self, error: str) -> str:
-        imports, make = self.source.code()
-        options = "" if self.observation_determines_mask else ", observation_determines_mask=False"
-        options += ", oracle=oracle" if type(self).oracle is not None else ""
-        calls = self._calls()
-        options += ", record=True" if any(".replay(" in call for call in calls) else ""
-        if any("np." in text for text in (make, *calls)):
-            imports = ["import numpy as np", *imports]
-        lines = [
-            *imports,
-            "from leo_wrappers.checks import ContractChecker",
-            "",
-            f"env = ContractChecker({make}{options})",
-            *calls,
-        ]
-        return "\n".join([*lines[:-1], f"{lines[-1]}  # raises {error}"])
 
 
 def multigoal_state_machine(
@@ -133,21 +121,16 @@ def multigoal_state_machine(
         the environment's whole life may then not shrink.
     """
 
+    setup = Setup(EnvSource(env), observation_determines_mask, oracle)
+
     @functools.cache
     def probe() -> tuple[gym.Space[Any], int]:
-        made = options["source"].make()
+        made = setup.source.make()
         try:
             return made.action_space, len(read_goal_names(made))
         finally:
             made.close()
 
-    options: dict[str, Any] = {
-        "source": EnvSource(env),
-        "observation_determines_mask": observation_determines_mask,
-        # A plain function on a class would become a method.
-        "oracle": None if oracle is None else staticmethod(oracle),
-        "reuse_env": reuse_env,
-    }
     actions = st.deferred(lambda: action_sequences(probe()[0], max_size=WALK, min_size=1))
     goals = st.deferred(lambda: st.integers(0, probe()[1] - 1))
     base = MultiGoalMachine
@@ -162,7 +145,7 @@ def multigoal_state_machine(
         "command_goal": stateful.rule(goal=goals)(can_command(_renamed(base.command))),
         "replay_calls": stateful.rule()(can_replay(_renamed(base.replay))),
     }
-    return type("MultiGoalMachine", (base,), {**options, **rules})
+    return type("MultiGoalMachine", (base,), {"setup": setup, "reuse_env": reuse_env, **rules})
 
 
 def _renamed(method: Any) -> Any:
@@ -226,6 +209,24 @@ def run_state_machine(
             "The same calls do not always lead here: the environment is not deterministic, or reuse_env hides why."
         )
         raise found[0] from None
+    except Exception as error:
+        raise _cut_down(machine, error) from None
     finally:
         if machine._shared is not None:
             machine._shared.close()
+
+
+def _cut_down(machine: type[MultiGoalMachine], error: Exception) -> Exception:
+    """The same error after as few calls as possible."""
+
+    def play(calls: list[Call]) -> Exception | None:
+        env = machine.borrow()
+        try:
+            return machine.setup.play(env, calls)
+        finally:
+            machine.give_back(env)
+
+    calls, shortest = cut_down(machine.failing, error, play)
+    if shortest is not error:
+        machine.setup.explain(shortest, calls)
+    return shortest
