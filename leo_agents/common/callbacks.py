@@ -53,7 +53,7 @@ class GoalEvalCallback(EventCallback):
         >>> import gymnasium as gym, leo_envs
         >>> from leo_agents import LEODQN
         >>> env, eval_env = (gym.make("leo/GridWorld-v0", max_episode_steps=20) for _ in range(2))
-        >>> callback = GoalEvalCallback(eval_env, eval_freq=50, goals=["cell/0,0"])
+        >>> callback = GoalEvalCallback(eval_env, eval_freq=50, goals=["cell/0,0"], verbose=0)
         >>> model = LEODQN("MultiGoalPolicy", env, seed=0).learn(100, callback)
         >>> callback.last_report
         GoalReport(1 goals, 1 attempts, mean success 0.000)

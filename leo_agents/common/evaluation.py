@@ -47,7 +47,8 @@ def evaluate_goals(
 
     Nothing about training changes: the sampler's selector and statistics, the statistics of ``VecNormalize``, and, if
     deterministic, no random number is drawn outside the environments. But the environments are left in the midst of
-    episodes: evaluate in others than a training that is to go on uses, or reset these.
+    episodes: evaluate in others than a training that is to go on uses, or reset these. (``GoalConditionedWrapper`` counts
+    these episodes in its own selector, and a seed seeds that too.)
 
     With a seed, episode number j (counted through all goals, then through all again) starts from ``seed + j``. The same seed
     gives the same report, for any N where the environments are independent of each other and the model is deterministic.
