@@ -1,10 +1,16 @@
 """What every algorithm here shares: the environment's goals, and how they are commanded and reported."""
 
+import os
+from pathlib import Path
+from typing import Self
+
 import numpy as np
+import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
+from leo_agents.common.checkpoints import latest_checkpoint, load_environment, load_training_state, save_checkpoint
 from leo_agents.common.policies import GOAL_KEY
 from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.sb3 import VecGoalSampler
@@ -61,6 +67,42 @@ class GoalAlgorithm(BaseAlgorithm):
         super().set_env(venv, force_reset)
         if before is not None and after is not None and before is not after:
             after.set_selector(before.selector)
+
+    def save_checkpoint(self, folder: str | os.PathLike[str]) -> Path:
+        """
+        Saves all that training needs to go on exactly, replay and environments included; replaces the checkpoint before.
+
+        Call it between two calls of ``learn``, or let :class:`~leo_agents.common.checkpoints.ExactCheckpoints` call it. A
+        process killed while saving leaves the previous checkpoint whole.
+
+        :param folder: the folder of this training's checkpoints
+        :return: the checkpoint's own folder
+        """
+        return save_checkpoint(self, folder)
+
+    @classmethod
+    def resume(
+        cls,
+        folder: str | os.PathLike[str],
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+    ) -> Self:
+        """
+        Goes on from the newest checkpoint: the next ``learn(..., reset_num_timesteps=False)`` does what the saved one would
+        have done. Load only what you trust: checkpoints are pickles.
+
+        :param folder: the folder of a training's checkpoints
+        :param env: the environment, where it could not be saved, or another one, which starts with a new episode
+        :param device: where to compute
+        :return: the algorithm
+        """
+        checkpoint = latest_checkpoint(folder)
+        saved = load_environment(checkpoint) if env is None else None
+        if env is None and saved is None:
+            raise ValueError(f"expected an environment, as {checkpoint} holds none; pass env=...")
+        model = cls.load(checkpoint / "model.zip", env=saved or env, device=device, force_reset=saved is None)
+        load_training_state(model, checkpoint)
+        return model
 
     def _bind_goals(self) -> None:
         """Before the networks are made: takes over the environment's goals, or insists on those already learned."""

@@ -32,6 +32,10 @@ def grouped_linear(
             f"expected features of shape [batch, {weight.shape[2]}] and one group per row, "
             f"got features {tuple(features.shape)} and groups {tuple(groups.shape)}"
         )
+    if th.is_autocast_enabled(features.device.type):
+        # Autocast does not look into custom functions.
+        dtype = th.get_autocast_dtype(features.device.type)
+        features, weight, bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
     return _GroupedLinear.apply(features, weight, bias, groups, columns)  # type: ignore[no-untyped-call]
 
 

@@ -137,7 +137,7 @@ class GoalQNetwork(BasePolicy):
         :return: what the heads read ``[B, H]``
         """
         assert self.features_extractor is not None
-        return self.trunk(self.extract_features(self._state_of(obs), self.features_extractor))
+        return self.trunk(self.extract_features(self.state_of(obs), self.features_extractor))
 
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """
@@ -167,7 +167,11 @@ class GoalQNetwork(BasePolicy):
         assert isinstance(observation, dict)
         return self.goal_outputs(observation, observation[GOAL_KEY]).argmax(dim=1)
 
-    def _state_of(self, obs: PyTorchObs) -> PyTorchObs:
+    def state_of(self, obs: PyTorchObs) -> PyTorchObs:
+        """
+        :param obs: observations, with or without the command
+        :return: what the features extractor reads of them
+        """
         if not isinstance(obs, dict):
             return obs
         state = {key: value for key, value in obs.items() if key not in COMMAND_KEYS}

@@ -249,10 +249,10 @@ class LEODQN(GoalAlgorithm, DQN):
         assert self.replay_buffer is not None
         losses = []
         for _ in range(gradient_steps):
-            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+            batch: GoalReplayBufferSamples = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[assignment]
             loss = self._goals_loss(batch, self._draw_goals())
             self.policy.optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             norm = th.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), self.max_grad_norm)
             if not th.isfinite(norm):
                 raise FloatingPointError(

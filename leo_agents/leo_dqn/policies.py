@@ -14,6 +14,22 @@ from torch import nn
 from leo_agents.common.policies import COMMAND_KEYS, GOAL_KEY, GoalQNetwork, add_command, default_extractor, state_space
 from leo_wrappers.goal_set import Goal, goal_index
 
+
+def _repeat(tensor: th.Tensor) -> th.Tensor:
+    return tensor.repeat(2, *[1] * (tensor.ndim - 1))
+
+
+class _Acting(nn.Module):
+    """The values of the actions for the goals given: what an export is about."""
+
+    def __init__(self, network: GoalQNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, state: PyTorchObs, goal_ids: th.Tensor) -> th.Tensor:
+        return self.network.values(self.network.goal_outputs(state, goal_ids))
+
+
 Observation = np.ndarray | dict[str, np.ndarray]
 
 
@@ -169,6 +185,23 @@ class MultiGoalPolicy(BasePolicy):
         best = np.clip(self.q_values(observation).max(axis=-1), 0.0, 1.0)
         with np.errstate(divide="ignore"):
             return 1.0 + np.log(best) / np.log(gamma)
+
+    def to_torchscript(self) -> th.jit.ScriptModule:
+        """
+        The online network without this library: ``(states, goal_ids) -> values [B, A]``, to be used through PyTorch alone.
+
+        :return: a module to ``save``; its states are a tensor, or a dictionary of tensors where the state has several parts
+        """
+        tensors, _ = self.obs_to_tensor(self._commanded(self._state_space.sample(), 0))
+        state, goal_ids = self.q_net.state_of(tensors), tensors[GOAL_KEY]  # type: ignore[index]
+        self.set_training_mode(False)
+        # Traced with two rows: one would be taken for a dimension that never grows.
+        twice = (
+            {key: value.repeat(2, *[1] * (value.ndim - 1)) for key, value in state.items()}
+            if isinstance(state, dict)
+            else (state.repeat(2, *[1] * (state.ndim - 1)))
+        )
+        return th.jit.trace(_Acting(self.q_net), (twice, goal_ids.repeat(2)), check_trace=False)  # type: ignore[no-any-return, no-untyped-call]
 
     def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
         """The observation, single or batched as it comes, with the same goal in every row."""

@@ -1,0 +1,167 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
+
+import leo_envs  # noqa: F401
+from leo_agents import LEODQN
+from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint
+from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
+from tests.line_env import make_line
+
+ENVIRONMENTS = {
+    "single": lambda: make_line(start=None),
+    "dummy": lambda: DummyVecEnv([lambda: make_line(start=None)] * 3),
+    "normalised": lambda: VecNormalize(
+        VecGoalSampler(DummyVecEnv([make_line] * 2), selector="least_achieved"),
+        norm_obs_keys=["observation"],
+        norm_reward=False,
+    ),
+    "native": lambda: GymVecEnv(
+        gym.make_vec("leo/GridWorld-v0", num_envs=4, start="random", autoreset_mode=AutoresetMode.SAME_STEP)
+    ),
+}
+
+
+def make_model(env, **kwargs):
+    options = {"learning_starts": 40, "batch_size": 16, "buffer_size": 130, "policy_kwargs": {"net_arch": [16]}}
+    return LEODQN("MultiGoalPolicy", env, seed=5, device="cpu", target_update_interval=30, **{**options, **kwargs})
+
+
+def everything(model):
+    """Whatever could differ after training: weights, targets, moments of the optimiser, replay, statistics, randomness."""
+    parameters = model.get_parameters()
+    moments = [state[key] for state in parameters["policy.optimizer"]["state"].values() for key in sorted(state)]
+    selector = model.goal_sampler.selector
+    arrays = [*parameters["policy"].values(), *moments, th.get_rng_state()]
+    arrays = [array.numpy() for array in arrays]
+    return [
+        *arrays,
+        model.replay_buffer.packed_masks,
+        model.replay_buffer.goal_ids,
+        model.replay_buffer.actions,
+        *model.replay_buffer.observations.values(),
+        *model._last_obs.values(),
+        selector.attempts,
+        selector.successes,
+        selector.rng.random(3),
+        np.random.random(3),
+        np.array([model.num_timesteps, model._n_updates, model.exploration_rate, model._episode_num]),
+    ]
+
+
+def assert_same(first, second):
+    assert len(first) == len(second)
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+RESUME = """
+import sys, pickle
+from leo_agents import LEODQN
+from tests.agents.test_checkpoints import everything
+model = LEODQN.resume(sys.argv[1])
+model.learn(int(sys.argv[2]) - model.num_timesteps, reset_num_timesteps=False)
+pickle.dump(everything(model), open(sys.argv[3], "wb"))
+"""
+
+
+@pytest.mark.parametrize("kind", ENVIRONMENTS)
+def test_a_resumed_run_equals_an_uninterrupted_one_in_a_new_process(kind, tmp_path):
+    """The whole schedule is 480 steps; one run does them at a stretch, another is taken up by a new process half-way."""
+    callback = ExactCheckpoints(tmp_path / "halfway", save_freq=240)
+    straight = make_model(ENVIRONMENTS[kind]())
+    straight.learn(480)
+    expected = everything(straight)
+    make_model(ENVIRONMENTS[kind]()).learn(480, callback=callback)
+    assert latest_checkpoint(tmp_path / "halfway").name == "step-000000000240"
+    arguments = [str(tmp_path / "halfway"), "480", str(tmp_path / "result.pkl")]
+    subprocess.run([sys.executable, "-c", RESUME, *arguments], check=True)
+    assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), expected)
+
+
+def test_saving_between_two_calls_of_learn_changes_nothing(tmp_path):
+    straight = make_model(make_line()).learn(200)
+    straight.learn(200, reset_num_timesteps=False)
+    expected = everything(straight)
+    saved = make_model(make_line()).learn(200)
+    saved.save_checkpoint(tmp_path)
+    th.manual_seed(99)  # the saved run's randomness must not be needed any more
+    resumed = LEODQN.resume(tmp_path).learn(200, reset_num_timesteps=False)
+    assert_same(everything(resumed), expected)
+
+
+def test_only_the_newest_checkpoint_stays(tmp_path):
+    model = make_model(make_line()).learn(50)
+    model.save_checkpoint(tmp_path)
+    model.save_checkpoint(tmp_path)
+    model.learn(20, reset_num_timesteps=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000000000052"]
+    newest = model.save_checkpoint(tmp_path)
+    assert list(tmp_path.iterdir()) == [newest]
+
+
+def test_environments_in_other_processes_are_left_out_with_a_word(tmp_path):
+    model = make_model(SubprocVecEnv([make_line], start_method="forkserver")).learn(60)
+    with pytest.warns(UserWarning, match=r"leaves out the environment, which cannot be pickled.*resume with env="):
+        model.save_checkpoint(tmp_path)
+    model.env.close()
+    with pytest.raises(ValueError, match="pass env="):
+        LEODQN.resume(tmp_path)
+    resumed = LEODQN.resume(tmp_path, env=make_line())
+    assert resumed.goal_sampler.selector.attempts.tolist() == model.goal_sampler.selector.attempts.tolist()
+    resumed.learn(20, reset_num_timesteps=False)
+    assert resumed.num_timesteps == 80
+
+
+def test_environments_that_only_pickle_their_constructor_are_left_out(tmp_path):
+    class Forgetful(gym.Wrapper, gym.utils.EzPickle):
+        def __init__(self):
+            gym.utils.EzPickle.__init__(self)
+            super().__init__(make_line())
+
+    model = make_model(Forgetful()).learn(60)
+    with pytest.warns(UserWarning, match="whose Forgetful is saved as its constructor's arguments only"):
+        model.save_checkpoint(tmp_path)
+
+
+def test_nothing_to_resume(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected a checkpoint"):
+        LEODQN.resume(tmp_path)
+    (tmp_path / ".partial-123").mkdir()
+    with pytest.raises(FileNotFoundError, match="found none"):
+        LEODQN.resume(tmp_path)
+
+
+SAVE_FOREVER = """
+import sys
+from tests.agents.test_checkpoints import make_model
+from tests.line_env import make_line
+model = make_model(make_line(), buffer_size=20_000, policy_kwargs={"net_arch": [256, 256]}).learn(60)
+model.save_checkpoint(sys.argv[1])
+print("ready", flush=True)
+while True:
+    model.num_timesteps += 1
+    model.save_checkpoint(sys.argv[1])
+"""
+
+
+@pytest.mark.expensive
+def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, str(tmp_path)], stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        time.sleep(rng.uniform(0, 0.5))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        model = LEODQN.resume(tmp_path)
+        assert model.learn(8, reset_num_timesteps=False)._n_updates > 0
