@@ -142,6 +142,16 @@ def test_saved_model_acts_the_same_and_learns_on(buffer: str, tmp_path: Path) ->
     assert further.replay_buffer.size() == 250
 
 
+@pytest.mark.parametrize("squash", [True, False])
+def test_squashed_values(squash: bool) -> None:
+    model = goal_conditioned_dqn(make_line(), squash=squash, seed=0)
+    for network in (model.q_net, model.q_net_target):
+        values = network({"observation": th.linspace(-1e4, 1e4, 200)[:, None], "goal_id": th.arange(200)[:, None] % 5})
+        assert ((values >= 0) & (values <= 1)).all() == squash
+    optimised = {id(parameter) for group in model.policy.optimizer.param_groups for parameter in group["params"]}
+    assert optimised >= {id(parameter) for parameter in model.q_net.parameters()}
+
+
 def test_descriptors_come_from_the_environment() -> None:
     extractor = goal_conditioned_dqn(make_line()).q_net.features_extractor
     th.testing.assert_close(extractor.descriptors, th.arange(5.0)[:, None])

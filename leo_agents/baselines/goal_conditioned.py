@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
+from leo_agents.baselines.policies import SquashedMultiInputPolicy
 from leo_agents.baselines.relabelling import POINT_KEY, RelabellingReplayBuffer
 from leo_agents.common.goal_algorithm import find_sampler
 from leo_agents.common.policies import GOAL_KEY
@@ -36,6 +37,7 @@ def goal_conditioned_dqn(
     goal_input: GoalInput = "descriptor",
     buffer: BufferName = "plain",
     descriptors: npt.ArrayLike | None = None,
+    squash: bool = True,
     selector: SelectorLike | None = None,
     **dqn_kwargs: Any,
 ) -> DQN:
@@ -52,6 +54,8 @@ def goal_conditioned_dqn(
         (:class:`~leo_agents.baselines.MaskHerReplayBuffer`), ``"all_goals"`` with every goal
         (:class:`~leo_agents.baselines.AllGoalsReplayBuffer`); ``replay_buffer_kwargs`` goes to it
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
+    :param squash: keep the values in ``[0, 1]``, see :class:`~leo_agents.baselines.policies.SquashedMultiInputPolicy`; False
+        leaves the network of Stable-Baselines3 as it is, which learns worse
     :param selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
         None
     :param dqn_kwargs: arguments of ``stable_baselines3.DQN``
@@ -74,7 +78,7 @@ def goal_conditioned_dqn(
     if issubclass(BUFFERS[buffer], RelabellingReplayBuffer):
         buffer_kwargs.setdefault("goal_points", _shown_points(venv))
     return DQN(
-        "MultiInputPolicy",
+        SquashedMultiInputPolicy if squash else "MultiInputPolicy",
         venv,
         policy_kwargs=_policy_kwargs(venv, goal_input, descriptors, dqn_kwargs.pop("policy_kwargs", None) or {}),
         replay_buffer_class=BUFFERS[buffer],
