@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import warnings
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.dqn import DQN
 
@@ -47,7 +49,7 @@ class LEODQN(GoalAlgorithm, DQN):
     :param buffer_size: number of transitions remembered
     :param learning_starts: number of steps before the first gradient step
     :param batch_size: number of transitions in a gradient step; each is about all goals
-    :param tau: share of the online network in a target update; 1 for hard updates
+    :param tau: share of the online network in a target update, 1 for hard updates
     :param gamma: discount
     :param train_freq: steps of the environments between gradient steps
     :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
@@ -55,7 +57,8 @@ class LEODQN(GoalAlgorithm, DQN):
     :param replay_buffer_kwargs: further arguments of the buffer
     :param optimize_memory_usage: not supported, as for any Dict observation
     :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
-    :param target_update_interval: environment steps between target updates
+    :param target_update_interval: gradient steps between target updates (DQN counts environment steps, which would tie them to
+        the number of environments)
     :param exploration_fraction: share of the training over which exploration falls
     :param exploration_initial_eps: share of random actions at the start
     :param exploration_final_eps: share of random actions in the end
@@ -102,11 +105,11 @@ class LEODQN(GoalAlgorithm, DQN):
         self,
         policy: str | type[MultiGoalPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 1e-3,
+        learning_rate: float | Schedule = 2e-3,
         buffer_size: int = 1_000_000,
         learning_starts: int = 1_000,
         batch_size: int = 256,
-        tau: float = 1.0,
+        tau: float = 0.02,
         gamma: float = 0.99,
         train_freq: int | tuple[int, str] = 4,
         gradient_steps: int = 1,
@@ -114,7 +117,7 @@ class LEODQN(GoalAlgorithm, DQN):
         replay_buffer_kwargs: dict[str, Any] | None = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
-        target_update_interval: int = 1_000,
+        target_update_interval: int = 1,
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.1,
@@ -261,7 +264,9 @@ class LEODQN(GoalAlgorithm, DQN):
                 )
             self.policy.optimizer.step()
             losses.append(loss.item())
-        self._n_updates += gradient_steps
+            self._n_updates += 1
+            if self._n_updates % self.target_update_interval == 0:
+                self._update_target()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", np.mean(losses))
 
@@ -286,6 +291,17 @@ class LEODQN(GoalAlgorithm, DQN):
         :return: self
         """
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def _on_step(self) -> None:
+        """Follows the exploration schedule; the target is updated with the gradient steps."""
+        self.exploration_rate = self.exploration_schedule(self._current_progress_remaining)
+        self.logger.record("rollout/exploration_rate", self.exploration_rate)
+
+    def _update_target(self) -> None:
+        with th.no_grad():
+            for online, target in zip(self.q_net.parameters(), self.q_net_target.parameters(), strict=True):
+                target.lerp_(online, self.tau)
+        polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)
 
     def dump_logs(self) -> None:
         """Writes the log."""
@@ -314,7 +330,10 @@ class LEODQN(GoalAlgorithm, DQN):
         self._check_options()
         self._bind_goals()
         self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "num_goals": len(self.goal_names)}
-        super()._setup_model()
+        with warnings.catch_warnings():
+            # DQN counts the target's updates in environment steps, and warns when there are more environments than that.
+            warnings.filterwarnings("ignore", message="The number of environments used is greater than the target")
+            super()._setup_model()
         if self.goals_per_update is not None and not 1 <= self.goals_per_update <= len(self.goal_names):
             raise ValueError(f"expected goals_per_update from 1 to {len(self.goal_names)}, got {self.goals_per_update}")
 

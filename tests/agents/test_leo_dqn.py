@@ -94,7 +94,7 @@ def test_the_loss_against_a_hand_written_one(head, double_q):
 def test_it_learns_the_exact_values_of_a_line():
     """Every state and goal of a line with a trap, against gamma^(steps - 1)."""
     env = make_line(length=6, start=None, trap=5, horizon=20)
-    model = small(env, learning_rate=3e-3, train_freq=1, target_update_interval=100, exploration_final_eps=1.0).learn(3_000)
+    model = small(env, learning_rate=3e-3, train_freq=1, exploration_final_eps=1.0).learn(3_000)
     states = np.arange(5, dtype=np.float32)[:, None]
     q = model.q_values(states)
     for state in range(5):
@@ -110,7 +110,7 @@ def test_it_learns_the_exact_values_of_a_line():
 
 def test_a_terminal_state_is_worth_nothing_to_other_goals():
     """Stepping into the trap next door ends everything: only the goal that the trap itself is gains."""
-    model = small(make_line(length=4, start=2, trap=3, horizon=50), train_freq=1, target_update_interval=50).learn(1_500)
+    model = small(make_line(length=4, start=2, trap=3, horizon=50), train_freq=1).learn(1_500)
     q = model.q_values(np.array([[2.0]], dtype=np.float32))[0, :, 1]
     assert q[3] > 0.9 and q[:3].max() < 0.1
 
@@ -224,7 +224,7 @@ def test_the_same_seed_is_the_same_run_and_another_is_another():
         {"goals_per_update": 2},
         {"goal_reduction": "sum"},
         {"amp": True},
-        {"tau": 0.01, "target_update_interval": 1},
+        {"tau": 1.0, "target_update_interval": 30},
         {"loss": "squared"},
         {"head": "factored", "policy_kwargs": {"net_arch": [32], "head_kwargs": {"rank": 4}}},
         {"policy_kwargs": {"net_arch": [], "layer_norm": False}},

@@ -1,41 +1,65 @@
 """Environments that report, at every step, which of all goals were achieved."""
 
-from leo_wrappers.goal_conditioned import GoalConditionedWrapper
-from leo_wrappers.goal_set import GoalSet, goal_families, goal_index
-from leo_wrappers.infos import InfoList, achieved_from_infos
-from leo_wrappers.multi_goal import MultiGoalWrapper
-from leo_wrappers.point_goals import GridGoals, PointGoals
-from leo_wrappers.predicate_goals import PredicateGoals
-from leo_wrappers.selection import (
-    CallableGoals,
-    FixedGoal,
-    GoalSelector,
-    LeastAchievedGoals,
-    RoundRobinGoals,
-    SeenGoals,
-    UniformGoals,
-    make_selector,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leo_wrappers.checks import ContractChecker as ContractChecker
+    from leo_wrappers.checks import ContractError as ContractError
+    from leo_wrappers.checks import check_multigoal_env as check_multigoal_env
+    from leo_wrappers.checks import check_multigoal_vec_env as check_multigoal_vec_env
+    from leo_wrappers.goal_conditioned import GoalConditionedWrapper as GoalConditionedWrapper
+    from leo_wrappers.goal_set import GoalSet as GoalSet
+    from leo_wrappers.goal_set import goal_families as goal_families
+    from leo_wrappers.goal_set import goal_index as goal_index
+    from leo_wrappers.infos import InfoList as InfoList
+    from leo_wrappers.infos import achieved_from_infos as achieved_from_infos
+    from leo_wrappers.multi_goal import MultiGoalWrapper as MultiGoalWrapper
+    from leo_wrappers.point_goals import GridGoals as GridGoals
+    from leo_wrappers.point_goals import PointGoals as PointGoals
+    from leo_wrappers.predicate_goals import PredicateGoals as PredicateGoals
+    from leo_wrappers.selection import CallableGoals as CallableGoals
+    from leo_wrappers.selection import FixedGoal as FixedGoal
+    from leo_wrappers.selection import GoalSelector as GoalSelector
+    from leo_wrappers.selection import LeastAchievedGoals as LeastAchievedGoals
+    from leo_wrappers.selection import RoundRobinGoals as RoundRobinGoals
+    from leo_wrappers.selection import SeenGoals as SeenGoals
+    from leo_wrappers.selection import UniformGoals as UniformGoals
+    from leo_wrappers.selection import make_selector as make_selector
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CallableGoals",
-    "FixedGoal",
-    "GoalConditionedWrapper",
-    "GoalSelector",
-    "GoalSet",
-    "GridGoals",
-    "InfoList",
-    "LeastAchievedGoals",
-    "MultiGoalWrapper",
-    "PointGoals",
-    "PredicateGoals",
-    "RoundRobinGoals",
-    "SeenGoals",
-    "UniformGoals",
-    "achieved_from_infos",
-    "goal_families",
-    "goal_index",
-    "make_selector",
-]
+# Imported when asked for: the pytest plugin lives in this package, so every pytest run in every project imports it, and must
+# not wait for NumPy and Gymnasium.
+_HOMES = {
+    "checks": ("ContractChecker", "ContractError", "check_multigoal_env", "check_multigoal_vec_env"),
+    "goal_conditioned": ("GoalConditionedWrapper",),
+    "goal_set": ("GoalSet", "goal_families", "goal_index"),
+    "infos": ("InfoList", "achieved_from_infos"),
+    "multi_goal": ("MultiGoalWrapper",),
+    "point_goals": ("GridGoals", "PointGoals"),
+    "predicate_goals": ("PredicateGoals",),
+    "selection": (
+        "CallableGoals",
+        "FixedGoal",
+        "GoalSelector",
+        "LeastAchievedGoals",
+        "RoundRobinGoals",
+        "SeenGoals",
+        "UniformGoals",
+        "make_selector",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -231,8 +231,7 @@ class GoalSet:
                 f"expected a signal of shape (..., {', '.join(map(str, shape))}), got {array.shape}; "
                 "pass `signal` to choose the part of the state that the goals are about"
             )
-        # The sum is NaN when an entry is (or when infinities of both signs meet), and much cheaper than isnan().any().
-        if array.dtype.kind == "f" and isnan(np.add.reduce(array, axis=None)) and np.isnan(array).any():
+        if array.dtype.kind == "f" and isnan(_quick_sum(array)) and np.isnan(array).any():
             where = np.argwhere(np.isnan(array))[0].tolist()
             raise ValueError(
                 f"expected a signal without NaN, got NaN at index {where}; the environment's state is broken there"
@@ -247,6 +246,13 @@ class GoalSet:
                 "leave them out for one-hot vectors"
             )
         return array
+
+
+def _quick_sum(array: npt.NDArray[np.floating]) -> float:
+    """NaN when an entry is, or when infinities of both signs meet; for one signal much cheaper than ``isnan(array).any()``."""
+    if array.ndim == 1 and len(array) <= 32:
+        return sum(array.tolist())
+    return float(np.add.reduce(array, axis=None))
 
 
 class SubsetGoals(GoalSet):

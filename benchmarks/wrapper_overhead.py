@@ -1,0 +1,86 @@
+"""
+What MultiGoalWrapper with 512 point goals adds to a step, beside an environment that does nothing and one that simulates.
+
+Run with ``python benchmarks/wrapper_overhead.py``; writes ``results/wrapper_overhead.json``.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from machine import describe
+
+from leo_wrappers import GridGoals, MultiGoalWrapper, PointGoals
+
+STEPS, REPEATS = 5_000, 9
+RESULT = Path(__file__).parent / "results" / "wrapper_overhead.json"
+
+
+class IdleEnv(gym.Env[np.ndarray, int]):
+    """Returns the same observation: what is measured is the wrapper alone."""
+
+    observation_space = gym.spaces.Box(-1, 1, (3,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(3, dtype=np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.zeros(3, dtype=np.float32), 0.0, False, False, {}
+
+
+def cartpole() -> gym.Env[Any, Any]:
+    """Without TimeLimit, and told never to end: a step is a step."""
+    env = gym.make("CartPole-v1", disable_env_checker=True).unwrapped
+    env.x_threshold = env.theta_threshold_radians = np.inf
+    return env
+
+
+def microseconds(env: gym.Env[Any, Any]) -> float:
+    """The time of one step."""
+    env.reset(seed=0)
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        env.step(0)
+    return (time.perf_counter() - start) / STEPS * 1e6
+
+
+def measure(make: Callable[[], gym.Env[Any, Any]], goals: Any, signal: Any = None) -> dict[str, float]:
+    """Bare and wrapped in turn, so that both meet the same noise."""
+    bare, wrapped = make(), MultiGoalWrapper(make(), goals, signal=signal)
+    pairs = np.array([(microseconds(bare), microseconds(wrapped)) for _ in range(REPEATS)])
+    added = pairs[:, 1] - pairs[:, 0]
+    return {
+        "bare_us": float(np.median(pairs[:, 0])),
+        "added_us_median": float(np.median(added)),
+        "added_us_min": float(added.min()),
+        "added_us_max": float(added.max()),
+    }
+
+
+def main() -> None:
+    rng = np.random.default_rng(0)
+    points = {count: PointGoals(rng.uniform(-1, 1, (count, 3)), tolerance=0.1) for count in (16, 512, 4096)}
+    cells = GridGoals([-1] * 3, [1] * 3, [8] * 3)
+    cases = {
+        "idle, 16 points": measure(IdleEnv, points[16]),
+        "idle, 512 points": measure(IdleEnv, points[512]),
+        "idle, 4096 points": measure(IdleEnv, points[4096]),
+        "idle, 512 cells": measure(IdleEnv, cells),
+        "CartPole, 512 points": measure(cartpole, points[512], signal=lambda obs, info: np.clip(obs[:3], -1, 1)),
+    }
+    for name, figures in cases.items():
+        print(f"{name:24s} adds {figures['added_us_median']:6.1f} us a step ({figures['added_us_min']:.1f} to "
+              f"{figures['added_us_max']:.1f}; bare {figures['bare_us']:.1f})")  # fmt: skip
+    RESULT.write_text(
+        json.dumps({"machine": describe("gymnasium", "numpy"), "steps": STEPS, "repeats": REPEATS, "cases": cases}, indent=2)
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,387 @@
+import re
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+import leo_wrappers
+from leo_wrappers import (
+    ContractChecker,
+    ContractError,
+    GoalConditionedWrapper,
+    InfoList,
+    MultiGoalWrapper,
+    PredicateGoals,
+    UniformGoals,
+    check_multigoal_env,
+    check_multigoal_vec_env,
+)
+from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
+from tests.corridor_env import CorridorEnv, FaultyVecEnv, FaultyVectorEnv, FaultyView
+
+check_quickly = partial(check_multigoal_env, skip_sb3_check=True, skip_gymnasium_check=True)
+
+
+def by_position(observation, info):
+    return np.arange(5) == observation[0]
+
+
+def names_of(*cells):
+    return ", ".join(f"'cell/{cell}'" for cell in cells)
+
+
+# ---------------------------------------------------------------------------------------------- nothing wrong, nothing said
+
+
+def test_a_faultless_environment_passes():
+    check_multigoal_env(CorridorEnv(), env_fn=CorridorEnv, oracle=by_position)
+
+
+@pytest.mark.parametrize("selector", ["uniform", "seen", "least_achieved", "round_robin"])
+@pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
+def test_faultless_goal_conditioned_views_pass(on_success, selector):
+    make = lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, selector=selector)  # noqa: E731
+    check_multigoal_env(make(), env_fn=make)
+    for mode in AutoresetMode:
+        check_multigoal_vec_env(SyncVectorEnv([make] * 3, autoreset_mode=mode))
+    check_multigoal_vec_env(DummyVecEnv([make] * 3), env_fn=make)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_faultless_gymnasium_vector_environments_pass(mode):
+    check_multigoal_vec_env(SyncVectorEnv([CorridorEnv] * 3, autoreset_mode=mode))
+
+
+def test_faultless_vector_environments_of_processes_pass():
+    envs = AsyncVectorEnv([CorridorEnv] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    venv = SubprocVecEnv([CorridorEnv] * 2)
+    try:
+        check_multigoal_vec_env(envs, steps=50)
+        check_multigoal_vec_env(venv, steps=50, env_fn=CorridorEnv)
+    finally:
+        envs.close()
+        venv.close()
+
+
+def test_faultless_sb3_vector_environments_pass():
+    check_multigoal_vec_env(DummyVecEnv([CorridorEnv] * 3))
+    vector_env = SyncVectorEnv([CorridorEnv] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
+    check_multigoal_vec_env(GymVecEnv(vector_env), env_fn=CorridorEnv)
+
+
+@pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
+def test_a_goal_sampler_passes(on_success):
+    venv = VecGoalSampler(DummyVecEnv([CorridorEnv] * 3), on_success=on_success)
+    check_multigoal_vec_env(venv, env_fn=CorridorEnv)
+
+
+def test_wrapped_environments_pass_with_their_own_warnings_only(recwarn):
+    goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
+    check_multigoal_env(MultiGoalWrapper(gym.make("CartPole-v1"), goals))
+    assert not [warning for warning in recwarn if "different from the unwrapped" in str(warning.message)]
+
+
+# ------------------------------------------------------------------------------------------------ one fault, one message
+
+FAULTS = {
+    "no names": ["goal_names", "got none on it", "wrap it with MultiGoalWrapper"],
+    "list of names": ["tuple of str", "got a list", "tuple(...)"],
+    "names not str": ["non-empty str, got [0, 1, 2, 3, 4]"],
+    "duplicate names": ["unique", "'cell/1', 'cell/3' more than once"],
+    "renames goals": ["5 goal_names that the environment began with", "'cell/two'", "begins episode 3", "seed 0"],
+    "nested observation": ["flat Dict", "a Dict under 'inner'", "Stable-Baselines3 refuses"],
+    "compute_reward": ["compute_reward", "GoalEnv", "rename the method"],
+    "no mask at reset": ["the reset that begins episode 1", 'info["goals_achieved"]', "no keys at all", "seed 0", "'cell/0'"],
+    "no mask at the end": ["step ", 'info["goals_achieved"]', "the last one of an episode included", "seed 0"],
+    "list mask": ["numpy.ndarray", "a list", "np.asarray(mask, dtype=bool)"],
+    "int mask": ["dtype bool", "int64", "mask.astype(bool)", "'cell/0'"],
+    "short mask": ["shape (5,)", "shape (4,)", "5 goal_names"],
+    "reused mask": ["fresh array", "shares with the mask of the reset that begins episode 1", "mask.copy()", "step 1 "],
+    "late mask": ["same observation came with", "after the step, before any reset", "observation_determines_mask=False"],
+    "reset mask at the end": ["same observation came with", "on the step that ends an episode", "seed 0"],
+    "mask of the commanded goal": ["whichever goal is commanded", "'cell/2'", "without looking at the commanded goal"],
+    "unseeded second reset": ["begins episode 2", "same seed and actions", "self.np_random"],
+    "numpy terminated": ["terminated to be a Python bool", "numpy.bool", "bool(terminated)", "step 1 "],
+    "numpy reward": ["Python float", "numpy.float32", "float(reward)"],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_named(fault):
+    with pytest.raises(ContractError) as caught:
+        check_quickly(CorridorEnv(fault=fault))
+    for part in FAULTS[fault]:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["late mask", "reused mask", "no mask at the end"])
+def test_seed_and_step_lead_back_to_the_fault(fault):
+    env = CorridorEnv(fault=fault)
+    with pytest.raises(ContractError, match=r"env\.action_space\.seed\(3\)") as caught:
+        check_quickly(env, seed=3)
+    assert caught.value.seed == 3 and f"step {caught.value.step} " in str(caught.value)
+    again = ContractChecker(CorridorEnv(fault=fault))
+    again.action_space.seed(3)
+    again.reset(seed=3)
+    for _ in range(caught.value.step - 1):
+        *_, terminated, truncated, _ = again.step(again.action_space.sample())
+        if terminated or truncated:
+            again.reset()
+    with pytest.raises(ContractError, match=f"^At step {caught.value.step} "):
+        again.step(again.action_space.sample())
+
+
+def test_the_goals_concerned_are_those_that_differ():
+    with pytest.raises(ContractError) as caught:
+        check_quickly(CorridorEnv(fault="reset mask at the end", random_start=False, limit=999), oracle=by_position)
+    assert caught.value.goals == ("cell/0", "cell/4")
+    assert "the oracle gives" in str(caught.value) and f"Goals concerned: {names_of(0, 4)}" in str(caught.value)
+
+
+def test_a_mask_that_is_always_the_reset_s_is_suspicious_but_no_error():
+    # The last cell is only ever seen at the end, and every episode begins in the first: no observation contradicts the mask.
+    env = CorridorEnv(fault="reset mask at the end", random_start=False, length=3, limit=10_000)
+    with pytest.warns(UserWarning, match="exactly the mask of the reset that followed"):
+        check_quickly(env)
+
+
+def test_a_mask_may_depend_on_what_the_observation_does_not_show_if_told_so():
+    env = CorridorEnv(fault="cell 2 once a step went left")
+    with pytest.raises(ContractError, match="Goals concerned: 'cell/2'"):
+        check_quickly(env)
+    check_quickly(env, observation_determines_mask=False)
+
+
+def test_copies_must_agree():
+    with pytest.raises(ContractError, match="same goal_names, got 5 and 6 names, new in the second: 'cell/5'"):
+        check_quickly(CorridorEnv(), env_fn=lambda: CorridorEnv(length=6))
+    with pytest.raises(ContractError, match="from another copy"):
+        check_quickly(CorridorEnv(limit=12), env_fn=lambda: CorridorEnv(limit=3))
+
+
+def test_nondeterminism_is_allowed_to_those_who_declare_it():
+    gym.register("Corridor-v0", CorridorEnv, nondeterministic=True, kwargs={"fault": "unseeded second reset"})
+    try:
+        check_quickly(gym.make("Corridor-v0"))
+    finally:
+        del gym.registry["Corridor-v0"]
+
+
+def test_the_other_checkers_run_too():
+    class NoSeed(CorridorEnv):
+        def reset(self, *, seed=None, options=None):
+            self._np_random = np.random.default_rng(0)
+            return super().reset(options=options)
+
+    check_quickly(NoSeed())
+    with pytest.raises(ContractError, match=r"gymnasium\.utils\.env_checker\.check_env, got:"):
+        check_multigoal_env(NoSeed())
+
+    class InfiniteActions(CorridorEnv):
+        def __init__(self):
+            super().__init__()
+            self.action_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+
+        def step(self, action):
+            return super().step(int(action[0] > 0))
+
+    with pytest.raises(ContractError, match=r"stable_baselines3\.common\.env_checker\.check_env, got: Continuous action"):
+        check_multigoal_env(InfiniteActions())
+    check_multigoal_env(InfiniteActions(), skip_sb3_check=True)
+
+
+@pytest.mark.parametrize(("argument", "error"), [(SyncVectorEnv([CorridorEnv]), TypeError), (CorridorEnv, TypeError)])
+def test_the_wrong_kind_of_environment_is_told_where_to_go(argument, error):
+    with pytest.raises(error, match="use check_multigoal_vec_env"):
+        check_multigoal_env(argument)
+    with pytest.raises(TypeError, match="use check_multigoal_env for a single"):
+        check_multigoal_vec_env(CorridorEnv())
+    with pytest.raises(ValueError, match="steps=0"):
+        check_multigoal_env(CorridorEnv(), steps=0)
+
+
+# ---------------------------------------------------------------------------------------------- the goal-conditioned view
+
+VIEW_FAULTS = {
+    "no reward": ("continue", ["reward 1.0", "reward 0.0", "float(mask[goal_id])", "Goals concerned: 'cell/"]),
+    "success at reset": ("continue", ['info["is_success"] to be False', "already true at the reset"]),
+    "success of this step only": ("continue", ['info["is_success"] to be the bool True', "False"]),
+    "numpy success": ("continue", ['info["is_success"] to be the bool', "np."]),
+    "goes on": ("terminate", ["terminated=True", 'on_success is "terminate"']),
+    "no goal_id": ("continue", ['info["goal_id"] to be', "'nothing'"]),
+    "switches in passing": ("switch", ['observation["goal_id"] to stay', "by set_goal, or on success"]),
+    "one goal too many": ("continue", ["Discrete(5)", "Discrete(6)"]),
+}
+
+
+@pytest.mark.parametrize("fault", VIEW_FAULTS)
+def test_every_fault_of_a_goal_conditioned_view_is_named(fault):
+    on_success, parts = VIEW_FAULTS[fault]
+    with pytest.raises(ContractError) as caught:
+        # Goals that are already true are commanded too: only those make "success at reset" wrong.
+        env = FaultyView(CorridorEnv(limit=40), fault, on_success=on_success, selector=UniformGoals(skip_achieved=False))
+        check_quickly(env)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_success_counts_anew_when_a_goal_is_set():
+    env = ContractChecker(GoalConditionedWrapper(CorridorEnv(random_start=False), on_success="continue"))
+    env.reset(seed=0, options={"goal": "cell/1"})
+    assert env.step(1)[4]["is_success"]
+    env.command_goal("cell/2")
+    assert not env.step(0)[4]["is_success"]
+    assert not env.step(1)[4]["is_success"]
+    assert env.step(1)[4]["is_success"]
+
+
+# ------------------------------------------------------------------------------------------------------- vector environments
+
+SAME, NEXT = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP
+VECTOR_FAULTS = {
+    "final mask of the reset": (SAME, ["last state", "before any reset", "step "]),
+    "no final info": (SAME, ['infos["_final_info"]', "no such key", 'infos["final_obs"]']),
+    "no final observation": (SAME, ['infos["final_obs"]', "no such key"]),
+    "no presence": (NEXT, ['infos["_goals_achieved"] to be the bool array [True, True, True]', "None"]),
+    "rows swapped": (NEXT, ["environment 0's last state", "the same environment alone", "Goals concerned"]),
+    "reward of the reset": (NEXT, ["with reward 0 and no end (NEXT_STEP)", "reward 1.0"]),
+    "reused batch": (SAME, ["fresh array", "shares with the mask of step 1"]),
+}
+
+
+def faulty(kind, fault, **kwargs):
+    return type(kind.__name__, (kind,), {"fault": fault})([CorridorEnv] * 3, **kwargs)
+
+
+@pytest.mark.parametrize("fault", VECTOR_FAULTS)
+def test_every_fault_of_a_gymnasium_vector_environment_is_named(fault):
+    mode, parts = VECTOR_FAULTS[fault]
+    with pytest.raises(ContractError) as caught:
+        check_multigoal_vec_env(faulty(FaultyVectorEnv, fault, autoreset_mode=mode), observation_determines_mask=False)
+    for part in [*parts, "seed 0"]:
+        assert part in str(caught.value)
+
+
+SB3_FAULTS = {
+    "aliased rows": ["infos[0] and infos[1] not to overlap", "rows of one [N, G] array"],
+    "no terminal mask": ['["goals_achieved"]', "the last one of an episode included"],
+    "no terminal observation": ['["terminal_observation"] where dones['],
+    "terminal mask of the reset": ["same observation came with", "on the step that ends an episode"],
+    "no reset mask": ["venv.unwrapped.reset_infos[", "no keys at all"],
+}
+
+
+@pytest.mark.parametrize("fault", SB3_FAULTS)
+def test_every_fault_of_an_sb3_vector_environment_is_named(fault):
+    with pytest.raises(ContractError) as caught:
+        check_multigoal_vec_env(faulty(FaultyVecEnv, fault))
+    for part in [*SB3_FAULTS[fault], "seed 0"]:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("determines", [True, False])
+def test_a_terminal_mask_of_the_reset_is_found_by_the_table_and_by_the_copy_alone(determines):
+    """Where the observation does not determine the mask, only the environments played beside show the fault."""
+    env_fn = None if determines else CorridorEnv
+    with pytest.raises(ContractError, match=re.escape("same observation" if determines else "last state")):
+        check_multigoal_vec_env(
+            faulty(FaultyVecEnv, "terminal mask of the reset"), observation_determines_mask=determines, env_fn=env_fn
+        )
+
+
+def test_vector_environments_must_be_reproducible():
+    with pytest.raises(ContractError, match=r"environment [0-2] for the same seed and actions"):
+        check_multigoal_vec_env(DummyVecEnv([partial(CorridorEnv, fault="unseeded second reset")] * 3))
+
+
+def test_environments_with_other_goals_do_not_go_together():
+    make = [CorridorEnv, lambda: RenamedCorridor()]
+    for venv in (SyncVectorEnv(make), DummyVecEnv(make)):
+        with pytest.raises(ContractError, match=r"got others in environment 1 .*'way/0'"):
+            check_multigoal_vec_env(venv)
+
+
+class RenamedCorridor(CorridorEnv):
+    def __init__(self):
+        super().__init__()
+        self.goal_names = tuple(name.replace("cell", "way") for name in self.goal_names)
+
+
+def test_the_batch_of_an_info_list_must_be_its_rows():
+    class Unbatched(DummyVecEnv):
+        def step_wait(self):
+            *rest, infos = super().step_wait()
+            return *rest, InfoList(infos, np.zeros((2, 5), dtype=bool))
+
+    with pytest.raises(ContractError, match=r"infos\.goals_achieved to be the \[N, G\] array"):
+        check_multigoal_vec_env(Unbatched([CorridorEnv] * 2))
+
+
+@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv, DummyVecEnv, SubprocVecEnv])
+def test_vector_environments_without_names_are_told_what_to_do(kind):
+    venv = kind([partial(CorridorEnv, fault="no names")])
+    try:
+        with pytest.raises(ContractError, match=r"goal_names, got none; .*MultiGoalWrapper"):
+            check_multigoal_vec_env(venv)
+    finally:
+        venv.close()
+
+
+def test_vector_environments_declare_their_mode():
+    envs = SyncVectorEnv([CorridorEnv])
+    envs.metadata = {}
+    with pytest.raises(ContractError, match="autoreset_mode"):
+        check_multigoal_vec_env(envs)
+
+
+# ---------------------------------------------------------------------------------------------------- the watching wrapper
+
+
+def test_the_checker_changes_nothing():
+    plain, watched = CorridorEnv(), ContractChecker(CorridorEnv())
+    for env in (plain, watched):
+        env.action_space.seed(1)
+    seed = 5
+    for _ in range(10):
+        (obs, info), (watched_obs, watched_info) = plain.reset(seed=seed), watched.reset(seed=seed)
+        seed, done = None, False
+        while not done:
+            assert np.array_equal(obs, watched_obs) and np.array_equal(info["goals_achieved"], watched_info["goals_achieved"])
+            obs, *rest, info = plain.step(plain.action_space.sample())
+            watched_obs, *watched_rest, watched_info = watched.step(watched.action_space.sample())
+            assert rest == watched_rest
+            done = rest[1] or rest[2]
+
+
+def test_a_mask_changed_after_it_was_handed_out_is_noticed():
+    env = ContractChecker(CorridorEnv(random_start=False))
+    _, info = env.reset(seed=0)
+    info["goals_achieved"][3] = True
+    with pytest.raises(ContractError, match="to stay what it was, got other values for 'cell/3'"):
+        env.step(1)
+
+
+def test_replaying_needs_a_record():
+    env = ContractChecker(CorridorEnv())
+    with pytest.raises(ValueError, match="record=True"):
+        env.replay()
+    with pytest.raises(ValueError, match=r"reset\(seed=\.\.\.\)"):
+        ContractChecker(CorridorEnv(), record=True).replay()
+
+
+def test_commanding_a_goal_needs_a_method():
+    class Plain(CorridorEnv):
+        set_commanded_goal = property()
+
+    with pytest.raises(ValueError, match="wrap it with GoalConditionedWrapper"):
+        ContractChecker(Plain()).command_goal(0)
+
+
+def test_every_public_name_can_be_imported():
+    assert all(getattr(leo_wrappers, name).__name__ == name for name in leo_wrappers.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = leo_wrappers.no_such_name
