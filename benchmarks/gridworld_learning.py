@@ -8,15 +8,20 @@ Run ``python benchmarks/gridworld_learning.py``; table, curves and figure go to 
 All agents see the same observations and the same number of environment steps, have two hidden layers of 256 and take the same
 number of gradient steps, one for every step of the eight environments. What differs is what a gradient step is about:
 
-- LEODQN: 256 transitions, each for all goals, in one pass.
+- LEODQN: 256 transitions, each for all 180 goals, in one pass.
 - DQN (UVFA), DQN + HER: 256 transitions, each for one goal.
 - DQN + random goals: 256 transitions, each for one goal drawn uniformly: all-goals relabelling at the cost of plain DQN.
 - DQN + all goals: every transition for each of the 180 goals, a row each. 256 transitions would make 46,080 rows; it takes
   16, which make 2,880 rows, still eleven times those of plain DQN (``--all-goals-batch`` sets the number).
 
-The DQNs are Stable-Baselines3's own, with the goal's cell encoded as the agent's own is. Success is that of the greedy policy
-from the start within 200 steps, over all goals that can be reached. The value error is the mean of |max_a Q - optimal value|
-over all states and goals that can be reached. Seconds are those of training alone, without evaluation, on one thread.
+The DQNs are Stable-Baselines3's own, with the goal's cell encoded as the agent's own is. Their values pass through a sigmoid
+as LEODQN's do, without which they learn next to nothing here. They keep the squared loss (Huber's, within one), so LEODQN is
+also shown with the squared loss: the difference to it is what learning all goals makes. Their exploration draws one coin for
+all environments, LEODQN's one for each.
+
+Success is that of the greedy policy from the start within 200 steps, over all goals that can be reached. The value error is
+the mean of |max_a Q - optimal value| over all states and goals that can be reached. Seconds are those of training alone,
+without evaluation, on one thread. Intervals are 95 % by Student's t over seeds.
 """
 
 import os
@@ -37,11 +42,10 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gymnasium as gym  # noqa: E402
-import matplotlib  # noqa: E402
 import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
+from curves import draw_curves, interval  # noqa: E402
 from machine import describe  # noqa: E402
-from scipy import stats  # noqa: E402
 from stable_baselines3 import DQN  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -51,7 +55,6 @@ from leo_agents import LEODQN  # noqa: E402
 from leo_agents.baselines import goal_conditioned_dqn  # noqa: E402
 from leo_wrappers.sb3 import GymVecEnv  # noqa: E402
 
-matplotlib.use("Agg")
 gym.register_envs(leo_envs)
 
 NUM_ENVS, BATCH, GAMMA, HORIZON = 8, 256, 0.99, 200
@@ -71,11 +74,13 @@ SHARED: dict[str, Any] = {
 }
 COLORS = {
     "LEODQN": "#2667d9",
+    "LEODQN, squared loss": "#7fb0f5",
     "DQN (UVFA)": "#8a8f9c",
     "DQN + HER": "#e07b39",
     "DQN + random goals": "#22a062",
     "DQN + all goals": "#8e4ec6",
 }
+ONE_GOAL = ("DQN (UVFA)", "DQN + HER", "DQN + random goals")
 Row = dict[str, Any]
 
 
@@ -92,8 +97,8 @@ def make_model(algorithm: str, seed: int, steps: int, all_goals_batch: int) -> D
     vector_env: Any = gym.make_vec("leo/GridWorld-v0", num_envs=NUM_ENVS, autoreset_mode="SameStep")
     venv = GymVecEnv(vector_env)
     kwargs: dict[str, Any] = {**SHARED, "seed": seed, "buffer_size": steps, "batch_size": BATCH}
-    if algorithm == "LEODQN":
-        return LEODQN("MultiGoalPolicy", venv, **kwargs)
+    if algorithm.startswith("LEODQN"):
+        return LEODQN("MultiGoalPolicy", venv, loss="squared" if "squared" in algorithm else "bce", **kwargs)
     # Goal g is to stand on free cell g: what the agent would see there says which.
     kwargs["descriptors"] = vector_env.unwrapped.all_observations()
     if algorithm == "DQN (UVFA)":
@@ -218,18 +223,6 @@ def run_all(options: argparse.Namespace) -> Iterator[list[Row]]:
                 bar.update()
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """
-    The mean over seeds and half the width of its 95 % interval, by Student's t.
-
-    :param values: one number a seed
-    :return: mean and half width; infinite for a single seed
-    """
-    if len(values) < 2:
-        return float(np.mean(values)), float("inf")
-    return float(np.mean(values)), float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
-
-
 def summarise(rows: list[Row], all_goals_batch: int) -> list[Row]:
     """
     One line for each algorithm, at the end of its training.
@@ -252,7 +245,7 @@ def summarise(rows: list[Row], all_goals_batch: int) -> list[Row]:
             "gradient_steps": next(iter(runs.values()))[-1]["gradient_steps"],
             "transitions_per_gradient_step": transitions,
             "rows_per_gradient_step": transitions * (num_goals if algorithm == "DQN + all goals" else 1),
-            "goals_per_transition": num_goals if algorithm in ("LEODQN", "DQN + all goals") else 1,
+            "goals_per_transition": 1 if algorithm in ONE_GOAL else num_goals,
         }
         for key in ("success", "value_error", "seconds"):
             line[key], half = interval([curve[-1][key] for curve in runs.values()])
@@ -285,40 +278,6 @@ def show(table: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def draw(rows: list[Row], path: Path) -> None:
-    """
-    The curves with their 95 % intervals.
-
-    :param rows: of all evaluations
-    :param path: the picture to write
-    """
-    from matplotlib import pyplot as plt
-
-    panels = {"success": "success over all reachable goals", "value_error": "error of max Q against optimal"}
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for axis, (key, title) in zip(axes, panels.items(), strict=True):
-        for algorithm, color in COLORS.items():
-            values: dict[int, list[float]] = defaultdict(list)
-            for row in rows:
-                if row["algorithm"] == algorithm:
-                    values[row["steps"]].append(row[key])
-            if not values:
-                continue
-            steps = sorted(values)
-            means, halves = np.array([interval(values[step]) for step in steps]).T
-            axis.plot(steps, means, color=color, label=algorithm, linewidth=1.8)
-            if np.isfinite(halves).all():
-                low, high = np.maximum(means - halves, 0.0), np.minimum(means + halves, 1.0)
-                axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
-        axis.set(xlabel="environment steps", title=title)
-        axis.set_ylim(bottom=0.0)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-
-
 def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """
     Writes everything, also of an unfinished benchmark.
@@ -343,7 +302,8 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    draw(rows, options.out.with_suffix(".png"))
+    titles = {"success": "success over all reachable goals", "value_error": "error of max Q against optimal"}
+    draw_curves(rows, titles, COLORS, options.out.with_suffix(".png"))
     return table
 
 
