@@ -7,7 +7,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecMonitor, VecNormalize
 
 from leo_agents import LEODQN
-from leo_agents.common.evaluation import evaluate_goals
+from leo_agents.evaluation.evaluate import evaluate_goals
 from leo_wrappers import GoalConditionedWrapper, GoalSet, MultiGoalWrapper
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from tests.line_env import LineEnv, line_goals, make_line

@@ -3,8 +3,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from leo_agents.common.goal_report import GoalReport, select_goals, wilson_interval
-from leo_agents.common.report_text import compare_reports
+from leo_agents.evaluation.goal_report import GoalReport, select_goals, wilson_interval
+from leo_agents.evaluation.report_text import compare_reports
 
 
 class TestWilson:

@@ -4,9 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from leo_agents.common.curves import append_to_curve, start_curve
-from leo_agents.common.goal_report import GoalReport
-from leo_agents.common.plots import plot_comparison, plot_learning_curve, plot_report
+from leo_agents.evaluation.curves import append_to_curve, start_curve
+from leo_agents.evaluation.goal_report import GoalReport
+from leo_agents.evaluation.plots import plot_comparison, plot_learning_curve, plot_report
 
 pytest.importorskip("matplotlib")
 
@@ -167,8 +167,8 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch):
 def test_matplotlib_is_imported_late_and_pyplot_never():
     code = """
 import sys
-from leo_agents.common.goal_report import GoalReport
-from leo_agents.common.plots import plot_report
+from leo_agents.evaluation.goal_report import GoalReport
+from leo_agents.evaluation.plots import plot_report
 early = "matplotlib.figure" in sys.modules
 plot_report(GoalReport(("a",), [0], [1], [0], ([1],)))
 print(early, "matplotlib.figure" in sys.modules, "matplotlib.pyplot" in sys.modules)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from leo_agents.common.goal_report import FloatArray, GoalReport, IntArray
-from leo_agents.common.plot_style import GREY, PALE, new_figure
+from leo_agents.evaluation.goal_report import FloatArray, GoalReport, IntArray
+from leo_agents.evaluation.plot_style import GREY, PALE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

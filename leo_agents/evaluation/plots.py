@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leo_agents.common.curves import read_curve
-from leo_agents.common.goal_maps import plot_maps
-from leo_agents.common.goal_report import GoalReport
-from leo_agents.common.plot_style import COLOURS, GREY, PathLike, new_figure, saved, tidy
-from leo_agents.common.report_text import check_same_goals, percent
+from leo_agents.evaluation.curves import read_curve
+from leo_agents.evaluation.goal_maps import plot_maps
+from leo_agents.evaluation.goal_report import GoalReport
+from leo_agents.evaluation.plot_style import COLOURS, GREY, PathLike, new_figure, saved, tidy
+from leo_agents.evaluation.report_text import check_same_goals, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ def plot_report(report: GoalReport, path: PathLike | None = None, *, title: str 
     """
     Success at every goal: a map where the goals are places in the plane, else a bar each with its 95 % interval.
 
-    :param report: what :func:`~leo_agents.common.evaluation.evaluate_goals` found
+    :param report: what :func:`~leo_agents.evaluation.evaluate.evaluate_goals` found
     :param path: save the picture here, in the format that the ending says
     :param title: the picture's title
     :return: the figure
@@ -63,7 +63,7 @@ def plot_learning_curve(
     """
     Mean success over a training, how the worst and the best tenth of the goals fare, and how many goals are learned.
 
-    :param csv_path: the table that :class:`~leo_agents.common.callbacks.GoalEvalCallback` wrote, or several by name
+    :param csv_path: the table that :class:`~leo_agents.evaluation.callbacks.GoalEvalCallback` wrote, or several by name
     :param path: save the picture here
     :param title: the picture's title
     :return: the figure
