@@ -85,6 +85,11 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         """The goal that the next step is judged by."""
         return int(self._pursuit.goals[0])
 
+    @property
+    def fixed_goal(self) -> int | None:
+        """The goal commanded at every reset, as :meth:`set_goal` takes it; None where the selector chooses."""
+        return self._fixed_goal
+
     def set_goal(self, goal: Goal | None) -> None:
         """
         Commands a goal from the next step on, and at every reset to come.

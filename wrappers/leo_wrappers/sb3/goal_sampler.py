@@ -1,6 +1,8 @@
 """Commanded goals for training: one sampler in the main process for all environments."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cloudpickle
@@ -79,6 +81,22 @@ class VecGoalSampler(VecEnvWrapper):
         :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
         self._pursuit.selector = make_selector(selector, self.goal_names)
+
+    @contextmanager
+    def commanding(self, selector: SelectorLike) -> Iterator[None]:
+        """
+        Commands goals in another way for a while, each for its whole episode, as evaluations want. Then selector, statistics
+        and ``on_success`` are what they were. Reset at the beginning, and before training goes on.
+
+        :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+        """
+        before = self._pursuit, self.on_success
+        self._pursuit = GoalPursuit(make_selector(selector, self.goal_names), self.num_envs)
+        self.on_success = "continue"
+        try:
+            yield
+        finally:
+            self._pursuit, self.on_success = before
 
     def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
         """

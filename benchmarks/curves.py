@@ -1,0 +1,59 @@
+"""Learning curves with their uncertainty."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from scipy import stats
+
+matplotlib.use("Agg")
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """
+    The mean over seeds and half the width of its 95 % interval, by Student's t.
+
+    :param values: one number a seed
+    :return: mean and half width; infinite for a single seed
+    """
+    if len(values) < 2:
+        return float(np.mean(values)), float("inf")
+    return float(np.mean(values)), float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
+
+
+def draw_curves(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str], colors: Mapping[str, str], path: Path) -> None:
+    """
+    A panel for each quantity: the mean over seeds against environment steps, in a band of its 95 % interval.
+
+    :param rows: evaluations, with "algorithm", "seed", "steps" and the quantities, which lie in [0, 1]
+    :param titles: of the panels, by quantity
+    :param colors: of the curves, by algorithm
+    :param path: the picture to write
+    """
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(titles), figsize=(5.5 * len(titles), 4.2), layout="constrained", squeeze=False)
+    for axis, (quantity, title) in zip(axes[0], titles.items(), strict=True):
+        for algorithm, color in colors.items():
+            values: dict[int, list[float]] = defaultdict(list)
+            for row in rows:
+                if row["algorithm"] == algorithm:
+                    values[row["steps"]].append(row[quantity])
+            if not values:
+                continue
+            steps = sorted(values)
+            means, halves = np.array([interval(values[step]) for step in steps]).T
+            axis.plot(steps, means, color=color, label=algorithm, linewidth=1.8)
+            if np.isfinite(halves).all():
+                low, high = np.maximum(means - halves, 0.0), np.minimum(means + halves, 1.0)
+                axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
+        axis.set(xlabel="environment steps", title=title)
+        axis.set_ylim(bottom=0.0)
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0, 0].legend(frameon=False, fontsize=9)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

@@ -1,0 +1,78 @@
+"""All-goals relabelling: every transition replayed for every goal."""
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
+
+from leo_agents.baselines.relabelling import RelabellingReplayBuffer
+
+
+class AllGoalsReplayBuffer(RelabellingReplayBuffer):
+    """
+    What a network with the goal among its inputs needs to learn as much from a transition as LEO does: a row for each goal.
+
+    ``sample(batch_size)`` draws ``batch_size`` transitions and gives ``batch_size`` times ``goals_per_transition`` rows.
+
+    The arguments are those of :class:`~leo_agents.baselines.relabelling.RelabellingReplayBuffer`, and:
+
+    :param goals_per_transition: how many different goals to relabel each transition with, drawn uniformly; all when None
+
+    Example::
+
+        >>> import numpy as np
+        >>> from gymnasium import spaces
+        >>> space = spaces.Dict({"observation": spaces.Box(0, 9, (1,)), "goal_id": spaces.Discrete(3)})
+        >>> buffer = AllGoalsReplayBuffer(100, space, spaces.Discrete(2))
+        >>> obs = {"observation": np.array([[5]]), "goal_id": np.array([0])}
+        >>> infos = [{"goals_achieved": np.array([False, True, False])}]
+        >>> buffer.add(obs, obs, np.array([1]), np.array([0.0]), np.array([False]), infos)
+        >>> rows = buffer.sample(1)
+        >>> rows.observations["goal_id"].flatten(), rows.rewards.flatten()
+        (tensor([0, 1, 2]), tensor([0., 1., 0.]))
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        *,
+        goals_per_transition: int | None = None,
+        goal_points: npt.ArrayLike | None = None,
+        goal_key: str = "goal_id",
+        verbose: int = 0,
+    ) -> None:
+        super().__init__(
+            buffer_size,
+            observation_space,
+            action_space,
+            device,
+            n_envs,
+            optimize_memory_usage,
+            handle_timeout_termination,
+            goal_points=goal_points,
+            goal_key=goal_key,
+            verbose=verbose,
+        )
+        if goals_per_transition is not None and not 1 <= goals_per_transition <= self.num_goals:
+            raise ValueError(
+                f"expected goals_per_transition from 1 to {self.num_goals}, got {goals_per_transition}; None takes all goals"
+            )
+        self.goals_per_transition = goals_per_transition
+
+    def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]
+        env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
+        if self.goals_per_transition is None:
+            goals = np.broadcast_to(np.arange(self.num_goals), (len(batch_inds), self.num_goals))
+        else:
+            # The places of the smallest of random keys: different goals, each set of them as likely as any other.
+            keys = np.random.random((len(batch_inds), self.num_goals))
+            goals = keys.argpartition(self.goals_per_transition - 1, axis=1)[:, : self.goals_per_transition]
+        return self._relabelled(batch_inds, env_inds, goals, env)

@@ -1,0 +1,70 @@
+"""The goal as an input of the network, by a vector that describes it."""
+
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
+from stable_baselines3.common.type_aliases import TensorDict
+
+
+class GoalDescriptorExtractor(BaseFeaturesExtractor):
+    """
+    SB3's ``CombinedExtractor`` for everything but the goal, beside the commanded goal's descriptor.
+
+    :param observation_space: a flat Dict space with the commanded goal, ``Discrete``
+    :param descriptors: a vector per goal ``[num_goals, d]``; one-hot when None
+    :param goal_key: the observation's key of the commanded goal
+    :param cnn_output_dim: number of features of each image
+    :param normalized_image: whether images are scaled already, as in ``CombinedExtractor``
+
+    Example::
+
+        >>> import torch as th
+        >>> from gymnasium import spaces
+        >>> space = spaces.Dict({"observation": spaces.Box(0, 1, (2,)), "goal_id": spaces.Discrete(3)})
+        >>> extractor = GoalDescriptorExtractor(space, descriptors=[[0.0], [0.5], [1.0]])
+        >>> extractor({"observation": th.tensor([[0.1, 0.2]]), "goal_id": th.tensor([[0.0, 1.0, 0.0]])})
+        tensor([[0.1000, 0.2000, 0.5000]])
+    """
+
+    descriptors: th.Tensor | None
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        descriptors: npt.ArrayLike | None = None,
+        goal_key: str = "goal_id",
+        cnn_output_dim: int = 256,
+        normalized_image: bool = False,
+    ) -> None:
+        goal_space = observation_space.spaces.get(goal_key) if isinstance(observation_space, spaces.Dict) else None
+        if not isinstance(goal_space, spaces.Discrete):
+            raise ValueError(
+                f"expected a Dict observation space with a Discrete {goal_key!r}, got {observation_space}; "
+                "wrap the environment with VecGoalSampler or GoalConditionedWrapper"
+            )
+        state = CombinedExtractor(
+            spaces.Dict({key: space for key, space in observation_space.spaces.items() if key != goal_key}),
+            cnn_output_dim,
+            normalized_image,
+        )
+        num_goals = int(goal_space.n)
+        table = None if descriptors is None else th.as_tensor(descriptors, dtype=th.float32)
+        if table is not None and (table.ndim != 2 or len(table) != num_goals):
+            raise ValueError(
+                f"expected descriptors of shape [{num_goals}, d], got {tuple(table.shape)}; give one row per goal"
+            )
+        super().__init__(observation_space, state.features_dim + (num_goals if table is None else table.shape[1]))
+        self.goal_key = goal_key
+        self.state_extractor = state
+        self.register_buffer("descriptors", table)
+
+    def forward(self, observations: TensorDict) -> th.Tensor:
+        """
+        :param observations: preprocessed by SB3, which makes the goal one-hot
+        :return: features ``[batch, features_dim]``
+        """
+        goal = observations[self.goal_key].flatten(start_dim=1)
+        if self.descriptors is not None:
+            goal = self.descriptors[goal.argmax(dim=1)]
+        return th.cat([self.state_extractor(observations), goal], dim=1)

@@ -1,0 +1,197 @@
+"""The baselines around SB3's DQN: rows of all goals, the goal as an input, learning, saving, and LEO's update the long way."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from leo_agents import LEODQN
+from leo_agents.baselines import (
+    AllGoalsReplayBuffer,
+    GoalDescriptorExtractor,
+    MaskHerReplayBuffer,
+    goal_conditioned_dqn,
+    goal_conditioned_venv,
+    naive_all_goals_loss,
+    naive_goal_losses,
+)
+from leo_wrappers import GoalConditionedWrapper, MultiGoalWrapper
+from leo_wrappers.sb3 import VecGoalSampler
+from tests.line_env import LineGoalEnv, line_goals, make_line
+from tests.stamped_line import NUM_GOALS, TABLE, add_step, line_space, stamped_line
+
+
+def test_all_goals_rows() -> None:
+    """Every transition with every goal, once each, judged by the masks."""
+    model = goal_conditioned_dqn(DummyVecEnv([stamped_line] * 2), buffer="all_goals", goal_input="one_hot", seed=0)
+    rows = model.learn(60).replay_buffer.sample(32)
+    goals = rows.observations["goal_id"].view(32, NUM_GOALS)
+    assert th.equal(goals, th.arange(NUM_GOALS).expand(32, -1))
+    stamps = rows.observations["observation"][:, 1].view(32, NUM_GOALS)
+    assert (stamps == stamps[:, :1]).all() and len(stamps.unique()) > 10
+    after = rows.next_observations["observation"][:, 0].view(32, NUM_GOALS).int()
+    masks = th.as_tensor(TABLE)[after[:, 0].long()].float()
+    assert th.equal(rows.rewards.view(32, NUM_GOALS), masks)
+    assert th.equal(rows.dones.view(32, NUM_GOALS), th.maximum(masks, (after == 4).float()))
+    assert len(rows.actions) == 32 * NUM_GOALS and masks.any()
+
+
+def test_some_goals_of_each_transition_are_different_ones_and_all_as_likely() -> None:
+    buffer = AllGoalsReplayBuffer(10, line_space(), spaces.Discrete(2), goals_per_transition=3)
+    add_step(buffer, 1, 2)
+    goals = buffer.sample(6_000).observations["goal_id"].view(6_000, 3).sort(dim=1).values
+    assert (goals[:, 1:] > goals[:, :-1]).all()
+    shares = th.bincount(goals.flatten(), minlength=9) / 6_000
+    th.testing.assert_close(shares, th.full((9,), 1 / 3), atol=0.04, rtol=0)
+
+
+def test_desired_goal_follows_the_relabelled_goal() -> None:
+    env = MultiGoalWrapper(LineGoalEnv(), line_goals())
+    model = goal_conditioned_dqn(env, buffer="all_goals", seed=0).learn(20)
+    rows = model.replay_buffer.sample(8)
+    for observations in (rows.observations, rows.next_observations):
+        assert th.equal(observations["desired_goal"], observations["goal_id"].to(observations["desired_goal"]))
+    assert th.equal(rows.rewards, (rows.next_observations["achieved_goal"] == rows.observations["desired_goal"]).float())
+
+
+@pytest.mark.parametrize("loss", ["bce", "squared"])
+@pytest.mark.parametrize("head", ["dense", "factored"])
+def test_naive_relabelling_is_leos_update(loss: str, head: str) -> None:
+    th.manual_seed(0)
+    model = LEODQN("MultiGoalPolicy", make_line(start=None, trap=4), head=head, loss=loss, learning_starts=50, seed=0)
+    batch = model.learn(200).replay_buffer.sample(64)
+    parameters = list(model.q_net.parameters())
+
+    def assert_same_gradients(found: tuple[th.Tensor, ...], expected: tuple[th.Tensor, ...]) -> None:
+        for mine, other in zip(found, expected, strict=True):
+            assert other.norm() > 1e-5
+            assert (mine - other).norm() < 1e-4 * other.norm()
+
+    together = model._goals_loss(batch, None)
+    naive = naive_all_goals_loss(model.q_net, model.q_net_target, batch, model.gamma, loss)
+    th.testing.assert_close(naive, together)
+    expected = th.autograd.grad(together, parameters)
+    assert_same_gradients(th.autograd.grad(naive, parameters), expected)
+    model.q_net.zero_grad()
+    for one in naive_goal_losses(model.q_net, model.q_net_target, batch, model.gamma, loss):
+        (one / 5).backward()
+    assert_same_gradients(tuple(parameter.grad for parameter in parameters), expected)
+
+
+def test_extractor_shows_descriptor_or_one_hot() -> None:
+    space = spaces.Dict({"observation": spaces.Box(0, 1, (2,)), "goal_id": spaces.Discrete(3)})
+    descriptors = np.array([[5.0, 6.0], [7.0, 8.0], [9.0, 10.0]])
+    observations = {"observation": th.rand(4, 2), "goal_id": th.eye(3)[[2, 0, 1, 1]]}
+    described, one_hot = GoalDescriptorExtractor(space, descriptors), GoalDescriptorExtractor(space)
+    assert (described.features_dim, one_hot.features_dim) == (4, 5)
+    expected = th.as_tensor(descriptors[[2, 0, 1, 1]], dtype=th.float32)
+    th.testing.assert_close(described(observations), th.cat([observations["observation"], expected], dim=1))
+    th.testing.assert_close(one_hot(observations), th.cat([observations["observation"], observations["goal_id"]], dim=1))
+    # As a batch from a replay buffer arrives.
+    batch = {**observations, "goal_id": observations["goal_id"][:, None]}
+    th.testing.assert_close(described(batch), described(observations))
+
+
+def test_extractor_reads_images() -> None:
+    space = spaces.Dict({"picture": spaces.Box(0, 255, (3, 36, 36), np.uint8), "goal_id": spaces.Discrete(2)})
+    extractor = GoalDescriptorExtractor(space, [[1.0], [2.0]], cnn_output_dim=7)
+    assert extractor({"picture": th.rand(5, 3, 36, 36), "goal_id": th.eye(2)[[0, 1, 0, 1, 0]]}).shape == (5, 8)
+
+
+LEARN = {"learning_rate": 5e-3, "learning_starts": 100, "batch_size": 64, "train_freq": 2, "target_update_interval": 100}
+LEARN |= {"exploration_fraction": 0.5, "policy_kwargs": {"net_arch": [64, 64]}, "gamma": 0.9, "seed": 0}
+
+
+def success(model: DQN, num_episodes: int = 20) -> float:
+    env = GoalConditionedWrapper(make_line(start=None), selector="round_robin")
+    env.reset(seed=7)
+    return float(evaluate_policy(model, env, n_eval_episodes=num_episodes, warn=False)[0])
+
+
+@pytest.mark.parametrize("buffer", ["plain", "her", "all_goals"])
+@pytest.mark.parametrize("goal_input", ["descriptor", "one_hot"])
+def test_every_baseline_learns_every_goal(buffer: str, goal_input: str) -> None:
+    steps = 4000 if buffer == "plain" else 3000
+    model = goal_conditioned_dqn(
+        DummyVecEnv([lambda: make_line(start=None)] * 2), buffer=buffer, goal_input=goal_input, selector="uniform", **LEARN
+    )
+    assert success(model) < 0.9
+    assert success(model.learn(steps)) == 1.0
+
+
+@pytest.mark.parametrize("buffer", ["plain", "her", "all_goals"])
+def test_saved_model_acts_the_same_and_learns_on(buffer: str, tmp_path: Path) -> None:
+    model = goal_conditioned_dqn(make_line(), buffer=buffer, **LEARN).learn(200)
+    model.save(tmp_path / "model")
+    model.save_replay_buffer(tmp_path / "buffer")
+    obs = {"observation": np.arange(5, dtype=np.float32)[:, None], "goal_id": np.array([4, 3, 2, 1, 0])}
+    expected = model.predict(obs, deterministic=True)[0]
+    alone = DQN.load(tmp_path / "model")
+    np.testing.assert_array_equal(alone.predict(obs, deterministic=True)[0], expected)
+    further = DQN.load(tmp_path / "model", env=goal_conditioned_venv(make_line(), seed=1))
+    np.testing.assert_array_equal(further.predict(obs, deterministic=True)[0], expected)
+    further.load_replay_buffer(tmp_path / "buffer")
+    assert further.replay_buffer.size() == 200
+    further.learn(50, reset_num_timesteps=False)
+    assert further.replay_buffer.size() == 250
+
+
+@pytest.mark.parametrize("squash", [True, False])
+def test_squashed_values(squash: bool) -> None:
+    model = goal_conditioned_dqn(make_line(), squash=squash, seed=0)
+    for network in (model.q_net, model.q_net_target):
+        values = network({"observation": th.linspace(-1e4, 1e4, 200)[:, None], "goal_id": th.arange(200)[:, None] % 5})
+        assert ((values >= 0) & (values <= 1)).all() == squash
+    optimised = {id(parameter) for group in model.policy.optimizer.param_groups for parameter in group["params"]}
+    assert optimised >= {id(parameter) for parameter in model.q_net.parameters()}
+
+
+def test_descriptors_come_from_the_environment() -> None:
+    extractor = goal_conditioned_dqn(make_line()).q_net.features_extractor
+    th.testing.assert_close(extractor.descriptors, th.arange(5.0)[:, None])
+    extractor = goal_conditioned_dqn(make_line(), descriptors=np.eye(5, 2)).q_net.features_extractor
+    th.testing.assert_close(extractor.descriptors, th.eye(5, 2))
+    assert goal_conditioned_dqn(make_line(), goal_input="one_hot").q_net.features_extractor.descriptors is None
+    predicates = goal_conditioned_dqn(stamped_line()).q_net.features_extractor
+    th.testing.assert_close(predicates.descriptors, th.eye(NUM_GOALS))
+
+
+def test_conditioned_environments_are_taken_as_they_are() -> None:
+    assert isinstance(goal_conditioned_dqn(make_line()).env, VecGoalSampler)
+    venv = VecGoalSampler(DummyVecEnv([make_line]), on_success="terminate")
+    assert goal_conditioned_dqn(venv).env is venv
+    assert not isinstance(goal_conditioned_dqn(GoalConditionedWrapper(make_line())).env, VecGoalSampler)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: goal_conditioned_dqn("CartPole-v1"), "goal_names"),
+        (lambda: goal_conditioned_dqn(make_line(), buffer="hers"), "buffer to be one of"),
+        (lambda: goal_conditioned_dqn(make_line(), goal_input="name"), "goal_input to be one of"),
+        (lambda: goal_conditioned_dqn(make_line(), goal_input="one_hot", descriptors=np.eye(5)), "no descriptors"),
+        (lambda: goal_conditioned_dqn(make_line(), descriptors=np.eye(4)), r"descriptors of shape \[5, d\]"),
+        (lambda: goal_conditioned_dqn(make_line(), replay_buffer_class=MaskHerReplayBuffer), "replay_buffer_class"),
+        (lambda: goal_conditioned_dqn(VecGoalSampler(DummyVecEnv([make_line]))), "on_success=\"terminate\", got 'switch'"),
+        (lambda: goal_conditioned_dqn(GoalConditionedWrapper(make_line(), on_success="continue")), "got 'continue'"),
+        (lambda: goal_conditioned_dqn(GoalConditionedWrapper(make_line()), selector="seen"), "bare multi-goal"),
+        (lambda: MaskHerReplayBuffer(9, line_space(), spaces.Discrete(2), n_sampled_goal=-1), "n_sampled_goal of at least 0"),
+        (
+            lambda: MaskHerReplayBuffer(9, line_space(), spaces.Discrete(2), goal_selection_strategy="past"),
+            "goal_selection_strategy to be one of",
+        ),
+        (lambda: AllGoalsReplayBuffer(9, line_space(), spaces.Discrete(2), goals_per_transition=10), "from 1 to 9, got 10"),
+        (lambda: AllGoalsReplayBuffer(9, line_space()["observation"], spaces.Discrete(2)), "Discrete 'goal_id'"),
+        (lambda: AllGoalsReplayBuffer(9, line_space(), spaces.Discrete(2), goal_points=np.eye(9)), "desired_goal"),
+        (lambda: GoalDescriptorExtractor(line_space()["observation"]), "Discrete 'goal_id'"),
+    ],
+)
+def test_bad_input_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,180 @@
+"""Hindsight relabelling against an oracle that reads the stored trajectories."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from leo_agents.baselines import MaskHerReplayBuffer, goal_conditioned_dqn
+from leo_wrappers import GoalConditionedWrapper
+from tests.stamped_line import NUM_GOALS, TABLE, add_step, line_space, stamped_line
+
+
+def collect(strategy: str, n_envs: int, steps: int, wrapping: str = "sampler", size: int = 40, **kwargs: Any) -> DQN:
+    """A buffer filled by SB3 itself with random steps, in two calls of learn."""
+    if wrapping == "sampler":
+        venv: VecEnv = DummyVecEnv([stamped_line] * n_envs)
+    else:  # each environment is reset when its goal is reached
+        venv = DummyVecEnv([lambda: GoalConditionedWrapper(stamped_line(), seed=0)] * n_envs)
+    model = goal_conditioned_dqn(
+        venv,
+        buffer="her",
+        goal_input="one_hot",
+        buffer_size=size * n_envs,
+        learning_starts=10**6,
+        seed=0,
+        replay_buffer_kwargs={"goal_selection_strategy": strategy, **kwargs},
+    )
+    return model.learn(steps * n_envs // 2).learn(steps * n_envs // 2)
+
+
+class Oracle:
+    """What may be sampled, read off the stored observations."""
+
+    def __init__(self, buffer: MaskHerReplayBuffer) -> None:
+        size = buffer.buffer_size
+        slots = [(buffer.pos + k) % size for k in range(size)] if buffer.full else list(range(buffer.pos))
+        self.steps: dict[tuple[int, int], dict[str, Any]] = {}
+        self.n_envs = buffer.n_envs
+        for env in range(buffer.n_envs):
+            for slot in slots:
+                _, stamp, episode = buffer.observations["observation"][slot, env].astype(int)
+                after = buffer.next_observations["observation"][slot, env].astype(int)
+                assert after[1] == stamp + 1 and after[2] == episode
+                self.steps[env, stamp] = {
+                    "episode": episode,
+                    "mask": TABLE[after[0]],
+                    "terminated": after[0] == 4,
+                    "action": buffer.actions[slot, env, 0],
+                    "goal": buffer.goal_ids[slot, env],
+                }
+
+    def chosen(self, strategy: str, env: int, stamp: int) -> list[dict[str, Any]]:
+        if strategy == "random":
+            return list(self.steps.values())
+        episode = self.steps[env, stamp]["episode"]
+        same = [(s, step) for (e, s), step in sorted(self.steps.items()) if e == env and step["episode"] == episode]
+        if strategy == "final":
+            return [same[-1][1]]
+        return [step for s, step in same if strategy == "episode" or s >= stamp]
+
+    def goal_distribution(self, strategy: str, env: int, stamp: int) -> np.ndarray:
+        own = np.eye(NUM_GOALS)[self.steps[env, stamp]["goal"]]
+        masks = [step["mask"] for step in self.chosen(strategy, env, stamp)]
+        return np.mean([mask / mask.sum() if mask.any() else own for mask in masks], axis=0)
+
+
+@pytest.mark.parametrize("strategy", ["future", "final", "episode", "random"])
+@pytest.mark.parametrize(("n_envs", "steps", "wrapping"), [(1, 30, "sampler"), (3, 150, "sampler"), (2, 90, "reset")])
+def test_hindsight_against_the_stored_trajectories(strategy: str, n_envs: int, steps: int, wrapping: str) -> None:
+    """Partly filled, wrapped around, and with environments that are reset at success: goals, rewards, ends, frequencies."""
+    buffer = collect(strategy, n_envs, steps, wrapping, n_sampled_goal=10**9).replay_buffer
+    assert isinstance(buffer, MaskHerReplayBuffer) and buffer.full == (steps > 40)
+    oracle = Oracle(buffer)
+    counts: dict[tuple[int, int], np.ndarray] = {}
+    # The environment is no part of the observation: each has episodes of its own, told apart by drawing it again.
+    np.random.seed(1)
+    rows = buffer.sample(60_000)
+    np.random.seed(1)
+    inds = np.random.randint(0, buffer.size(), size=60_000)
+    envs = np.random.randint(0, n_envs, size=60_000)
+    stamps = rows.observations["observation"][:, 1].int().numpy()
+    np.testing.assert_array_equal(stamps, buffer.observations["observation"][inds, envs, 1])
+    goals = rows.observations["goal_id"][:, 0].numpy()
+    for env, stamp, goal, action, reward, done in zip(
+        envs, stamps, goals, rows.actions[:, 0].numpy(), rows.rewards[:, 0].numpy(), rows.dones[:, 0].numpy(), strict=True
+    ):
+        step = oracle.steps[env, stamp]
+        assert action == step["action"] and reward == step["mask"][goal]
+        assert done == (step["mask"][goal] or step["terminated"])
+        counts.setdefault((env, stamp), np.zeros(NUM_GOALS))[goal] += 1
+    assert counts.keys() == oracle.steps.keys()
+    for (env, stamp), found in counts.items():
+        expected = oracle.goal_distribution(strategy, env, stamp)
+        assert not found[expected == 0].any()
+        deviation = np.sqrt(found.sum() * expected * (1 - expected))
+        np.testing.assert_array_less(np.abs(found - found.sum() * expected), 5 * deviation + 1e-6)
+    assert th.equal(rows.next_observations["goal_id"], rows.observations["goal_id"])
+
+
+def test_hindsight_looks_past_a_change_of_the_goal() -> None:
+    """Only there can a future goal be one that was achieved after the commanded one."""
+    model = collect("final", 1, 30, n_sampled_goal=10**9)
+    buffer = model.replay_buffer
+    ended_by_goal = (buffer.dones == 1) & (buffer.timeouts == 1)
+    episodes = buffer.observations["observation"][..., 2]
+    crossed = [t for t in range(buffer.pos - 1) if ended_by_goal[t] and episodes[t] == episodes[t + 1]]
+    assert crossed, "no success in the midst of an episode: the other tests would test too little"
+    last_steps = np.minimum(buffer.last_steps[: buffer.pos, 0], buffer.pos - 1)
+    assert all(last_steps[t] > t for t in crossed)
+
+
+def test_a_time_limit_is_an_end_even_where_the_reset_looks_the_same() -> None:
+    buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), goal_selection_strategy="final")
+    add_step(buffer, 1, 2, done=True, **{"TimeLimit.truncated": True})
+    add_step(buffer, 2, 3)
+    add_step(buffer, 3, 4, done=True, ended_by_goal=True)
+    add_step(buffer, 4, 5)
+    assert buffer.last_steps[0] == 0 and buffer.first_steps[:4, 0].tolist() == [0, 1, 1, 1]
+    np.testing.assert_array_equal(buffer._hindsight_goals(np.arange(4), np.zeros(4, int)), [2, 5, 5, 5])
+
+
+@pytest.mark.parametrize(("k", "share"), [(0, 0.0), (1, 0.5), (4, 0.8)])
+def test_share_of_relabelled_rows(k: int, share: float) -> None:
+    buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), n_sampled_goal=k)
+    for x in range(5):
+        add_step(buffer, x, x + 1, goal=8)  # goal 8 is never achieved
+    rows = buffer.sample(100)
+    assert (rows.observations["goal_id"] != 8).sum() == 100 * share
+    assert rows.rewards.sum() > 0 or k == 0
+
+
+def test_rows_without_any_goal_in_reach_keep_theirs() -> None:
+    buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), n_sampled_goal=10**9)
+    add_step(buffer, 20, 21, goal=7)
+    rows = buffer.sample(50)
+    assert (rows.observations["goal_id"] == 7).all() and not rows.rewards.any() and not rows.dones.any()
+
+
+def test_hindsight_buffer_survives_pickling_and_reset() -> None:
+    buffer = collect("future", 2, 100).replay_buffer
+    copy = pickle.loads(pickle.dumps(buffer))
+    drawn = []
+    for source in (buffer, copy):
+        np.random.seed(3)
+        drawn.append(source.sample(64))
+    assert th.equal(drawn[0].observations["goal_id"], drawn[1].observations["goal_id"])
+    assert th.equal(drawn[0].rewards, drawn[1].rewards)
+    copy.reset()
+    assert copy.size() == 0 and copy.num_steps == 0
+    with pytest.raises(ValueError):
+        copy.sample(1)
+
+
+def test_an_episode_longer_than_the_buffer() -> None:
+    buffer = MaskHerReplayBuffer(4, line_space(), spaces.Discrete(2), goal_selection_strategy="episode")
+    for step in range(9):
+        add_step(buffer, step, step + 1, done=step == 6, **{"TimeLimit.truncated": step == 6})
+        ends = buffer.last_steps[: buffer.size(), 0]
+        expected = [6 if step >= 7 and stored <= 6 else np.iinfo(np.int64).max for stored in range(step - 3, step + 1)]
+        if step >= 3:
+            assert [ends[stored % 4] for stored in range(step - 3, step + 1)] == expected
+    for _ in range(20):
+        steps, _ = buffer._chosen_steps(np.arange(4), np.zeros(4, int))  # steps 8, 5, 6, 7
+        assert steps[0] in (7, 8) and steps[1] in (5, 6) and steps[2] in (5, 6) and steps[3] in (7, 8)
+
+
+def test_buffers_refuse_masks_of_other_environments() -> None:
+    buffer = MaskHerReplayBuffer(20, line_space(), spaces.Discrete(2), n_envs=2)
+    obs = {"observation": np.zeros((2, 1), np.float32), "goal_id": np.zeros(2, int)}
+    step = (obs, obs, np.zeros(2), np.zeros(2), np.zeros(2))
+    with pytest.raises(ValueError, match="got 1 infos for 2 environments"):
+        buffer.add(*step, [{"goals_achieved": np.zeros(9, bool)}])
+    with pytest.raises(ValueError, match="MultiGoalWrapper"):
+        buffer.add(*step, [{}, {}])
+    assert buffer.size() == 0 and buffer.num_steps == 0
