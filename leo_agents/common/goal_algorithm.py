@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 import torch as th
+from gymnasium.vector import VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
@@ -13,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from leo_agents.common.checkpoints import latest_checkpoint, load_environment, load_training_state, save_checkpoint
 from leo_agents.common.policies import GOAL_KEY
 from leo_wrappers.goal_set import check_goal_names
-from leo_wrappers.sb3 import VecGoalSampler
+from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import SelectorLike, make_selector
 
 
@@ -41,7 +42,9 @@ class GoalAlgorithm(BaseAlgorithm):
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """As the parent, and commands goals where nothing does so yet."""
+        """As the parent; takes Gymnasium's vector environments too, and commands goals where nothing does so yet."""
+        if isinstance(env, VectorEnv):
+            env = GymVecEnv(env)
         venv = BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
         if GOAL_KEY in getattr(venv.observation_space, "spaces", {}):
             return venv

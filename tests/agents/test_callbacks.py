@@ -9,8 +9,8 @@ from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from leo_agents import LEODQN
-from leo_agents.common.callbacks import GoalEvalCallback
-from leo_agents.common.curves import CURVE_COLUMNS, read_curve
+from leo_agents.evaluation.callbacks import GoalEvalCallback
+from leo_agents.evaluation.curves import CURVE_COLUMNS, read_curve
 from leo_wrappers import GoalConditionedWrapper
 from leo_wrappers.sb3 import VecGoalSampler
 from tests.line_env import LineEnv, make_line

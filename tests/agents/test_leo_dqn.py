@@ -16,7 +16,7 @@ import leo_envs  # noqa: F401
 from leo_agents import LEODQN
 from leo_agents.leo_dqn import MultiGoalPolicy
 from leo_wrappers import GoalConditionedWrapper, MultiGoalWrapper, PredicateGoals, SeenGoals
-from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
+from leo_wrappers.sb3 import VecGoalSampler
 from tests.line_env import LineEnv, line_goals, make_line
 
 SMALL = {"learning_starts": 32, "batch_size": 32, "buffer_size": 2_000, "policy_kwargs": {"net_arch": [32]}, "device": "cpu"}
@@ -130,7 +130,7 @@ ENVIRONMENTS = {
     "subproc": lambda: SubprocVecEnv([make_line] * 2, start_method="forkserver"),
     "sampler": lambda: VecGoalSampler(dummy(2), selector="uniform"),
     "normalised": lambda: VecNormalize(VecGoalSampler(dummy(2)), norm_obs_keys=["observation"], norm_reward=False),
-    "native": lambda: GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=4, autoreset_mode=AutoresetMode.SAME_STEP)),
+    "native": lambda: gym.make_vec("leo/GridWorld-v0", num_envs=4, autoreset_mode=AutoresetMode.SAME_STEP),
 }
 
 

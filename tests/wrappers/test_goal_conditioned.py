@@ -178,3 +178,12 @@ NESTED = MultiGoalWrapper(NestedEnv(), PredicateGoals({"a": lambda s: s}), signa
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_fixed_goal_is_public():
+    env = GoalConditionedWrapper(make_line(), goal="at/3")
+    assert env.fixed_goal == 3
+    env.set_goal(None)
+    assert env.fixed_goal is None
+    env.set_goal("at/1")
+    assert env.fixed_goal == 1

@@ -207,3 +207,17 @@ def test_every_environment_must_have_the_same_goals():
     other = MultiGoalWrapper(LineEnv(), line_goals().subset([1, 0, 2, 3, 4]))
     with pytest.raises(ValueError, match="environment 1 differs from 0"):
         VecGoalSampler(DummyVecEnv([make_line, lambda: other]))
+
+
+def test_another_selector_for_a_while_leaves_no_trace():
+    venv = VecGoalSampler(dummy(), selector="least_achieved", on_success="terminate", seed=0)
+    venv.reset()
+    venv.step(np.array([1, 1]))
+    before, goals = venv.selector.state_dict(), venv.goals
+    with pytest.raises(RuntimeError, match="stop"), venv.commanding("at/1"):
+        assert venv.on_success == "continue" and venv.reset()["goal_id"].tolist() == [1, 1]
+        _, rewards, dones, _ = venv.step(np.array([1, 1]))
+        assert rewards.tolist() == [1.0, 1.0] and not dones.any() and venv.goals.tolist() == [1, 1]
+        raise RuntimeError("stop")
+    assert str(venv.selector.state_dict()) == str(before)
+    assert venv.on_success == "terminate" and venv.goals.tolist() == goals.tolist()

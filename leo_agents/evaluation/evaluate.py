@@ -14,8 +14,8 @@ from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 
 from leo_agents.common.goal_algorithm import find_sampler
-from leo_agents.common.goal_report import FloatArray, GoalReport, Goals, IntArray, select_goals
 from leo_agents.common.policies import GOAL_KEY
+from leo_agents.evaluation.goal_report import FloatArray, GoalReport, Goals, IntArray, select_goals
 from leo_wrappers import GoalSelector, achieved_from_infos
 from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
@@ -47,7 +47,8 @@ def evaluate_goals(
 
     Nothing about training changes: the sampler's selector and statistics, the statistics of ``VecNormalize``, and, if
     deterministic, no random number is drawn outside the environments. But the environments are left in the midst of
-    episodes: evaluate in others than a training that is to go on uses, or reset these.
+    episodes: evaluate in others than a training that is to go on uses, or reset these. (``GoalConditionedWrapper`` counts
+    these episodes in its own selector, and a seed seeds that too.)
 
     With a seed, episode number j (counted through all goals, then through all again) starts from ``seed + j``. The same seed
     gives the same report, for any N where the environments are independent of each other and the model is deterministic.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leo_agents.common.report_text import report_text
+from leo_agents.evaluation.report_text import report_text
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_families, goal_index
 
 IntArray = npt.NDArray[np.int64]

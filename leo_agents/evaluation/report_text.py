@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from leo_agents.common.goal_report import GoalReport
+    from leo_agents.evaluation.goal_report import GoalReport
 
 _WORST = 5
 

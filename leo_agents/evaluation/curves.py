@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leo_agents.common.goal_report import LEARNED, FloatArray, GoalReport, IntArray, mean_of_extreme, nan_mean
+from leo_agents.evaluation.goal_report import LEARNED, FloatArray, GoalReport, IntArray, mean_of_extreme, nan_mean
 
 CURVE_COLUMNS = ("timesteps", "goal_id", "goal", "family", "attempts", "successes", "already_true", "mean_steps")
 

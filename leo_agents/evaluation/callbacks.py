@@ -14,9 +14,9 @@ from gymnasium.vector import VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
-from leo_agents.common.curves import append_to_curve, start_curve
-from leo_agents.common.evaluation import check_model, evaluate_goals, goal_vec_env
-from leo_agents.common.goal_report import LEARNED, GoalReport, Goals, nan_mean, select_goals
+from leo_agents.evaluation.curves import append_to_curve, start_curve
+from leo_agents.evaluation.evaluate import check_model, evaluate_goals, goal_vec_env
+from leo_agents.evaluation.goal_report import LEARNED, GoalReport, Goals, nan_mean, select_goals
 
 
 class GoalEvalCallback(EventCallback):
@@ -32,7 +32,7 @@ class GoalEvalCallback(EventCallback):
     which the interrupted training still wrote, give way. A training that counts from 0 starts the table anew.
 
     :param eval_env: multi-goal environments of its own, not those of the training, of any kind that
-        :func:`~leo_agents.common.evaluation.evaluate_goals` takes; wrapped in ``VecNormalize`` if the training's are
+        :func:`~leo_agents.evaluation.evaluate.evaluate_goals` takes; wrapped in ``VecNormalize`` if the training's are
     :param eval_freq: evaluate every so many calls of the callback; with N training environments a call is N steps, so
         divide by N: ``max(eval_freq // n_envs, 1)``
     :param episodes_per_goal: number of episodes with each goal
@@ -53,7 +53,7 @@ class GoalEvalCallback(EventCallback):
         >>> import gymnasium as gym, leo_envs
         >>> from leo_agents import LEODQN
         >>> env, eval_env = (gym.make("leo/GridWorld-v0", max_episode_steps=20) for _ in range(2))
-        >>> callback = GoalEvalCallback(eval_env, eval_freq=50, goals=["cell/0,0"])
+        >>> callback = GoalEvalCallback(eval_env, eval_freq=50, goals=["cell/0,0"], verbose=0)
         >>> model = LEODQN("MultiGoalPolicy", env, seed=0).learn(100, callback)
         >>> callback.last_report
         GoalReport(1 goals, 1 attempts, mean success 0.000)

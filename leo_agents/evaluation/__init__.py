@@ -1,0 +1,21 @@
+"""How well each goal is achieved: evaluation of all goals, reports, learning curves and pictures."""
+
+from leo_agents.evaluation.callbacks import GoalEvalCallback
+from leo_agents.evaluation.curves import LearningCurve, read_curve
+from leo_agents.evaluation.evaluate import evaluate_goals
+from leo_agents.evaluation.goal_report import GoalReport, wilson_interval
+from leo_agents.evaluation.plots import plot_comparison, plot_learning_curve, plot_report
+from leo_agents.evaluation.report_text import compare_reports
+
+__all__ = [
+    "GoalEvalCallback",
+    "GoalReport",
+    "LearningCurve",
+    "compare_reports",
+    "evaluate_goals",
+    "plot_comparison",
+    "plot_learning_curve",
+    "plot_report",
+    "read_curve",
+    "wilson_interval",
+]
