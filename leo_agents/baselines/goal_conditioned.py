@@ -55,7 +55,7 @@ def goal_conditioned_dqn(
         (:class:`~leo_agents.baselines.AllGoalsReplayBuffer`); ``replay_buffer_kwargs`` goes to it
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
     :param squash: keep the values in ``[0, 1]``, see :class:`~leo_agents.baselines.policies.SquashedMultiInputPolicy`; False
-        leaves the network of Stable-Baselines3 as it is, which learns worse
+        leaves the network of Stable-Baselines3 as it is
     :param selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
         None
     :param dqn_kwargs: arguments of ``stable_baselines3.DQN``
