@@ -16,7 +16,7 @@ number of gradient steps, one for every step of the eight environments. What dif
 
 All settings of learning are the same too; the learning rate and the goal's encoding, which is that of the agent's own cell,
 are those of a few tried, on one seed, that suit DQN + HER best. The DQNs are Stable-Baselines3's own, but their values pass
-through a sigmoid as LEODQN's do: without it DQN + HER learned more slowly in such a trial. They keep the squared loss (Huber's,
+through a sigmoid as LEODQN's do: without it DQN + HER learned more slowly in such a trial. They keep a squared loss (Huber's,
 the same below errors of 1), so LEODQN is also shown with the squared loss. Differences that remain: LEODQN's network gives the
 goals out and theirs takes one in, LEODQN's has layer normalisation (which did not help DQN + HER in a trial), and DQN explores
 by one coin for all environments, LEODQN by one for each.
