@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import product
-from math import inf, nextafter, sqrt
+from math import inf, isnan, nextafter, sqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +61,14 @@ class PointGoals(GoalSet):
         # Coordinates first: the long axis of goals is then the contiguous one.
         self._coordinates = np.ascontiguousarray(self.points.T)
 
+    def achieved(self, signal: Any, out: BoolArray | None = None) -> BoolArray:
+        """Which points each signal has reached; as in :class:`GoalSet`, with a short cut for the one signal of a step."""
+        if out is None and type(signal) is np.ndarray and signal.shape == self.signal_shape:
+            sizes = self._size(self._coordinates - signal.astype(np.float64, copy=False)[:, None])
+            if not isnan(sizes[0]):  # one NaN in the signal would make every size NaN: for the error, the long way
+                return sizes <= self._largest_size
+        return super().achieved(signal, out)
+
     def subset(self, goals: Iterable[Goal]) -> "PointGoals":
         """
         The set of only these points, in the order given.
@@ -84,8 +92,6 @@ class PointGoals(GoalSet):
 
     def _test(self, signal: npt.NDArray[Any]) -> BoolArray:
         signal = signal.astype(np.float64, copy=False)
-        if signal.ndim == 1:
-            return self._size(self._coordinates - signal[:, None]) <= self._largest_size
         columns = signal.reshape(-1, signal.shape[-1]).T
         mask = np.empty((columns.shape[1], len(self)), dtype=bool)
         block = max(1, _BLOCK // self._coordinates.size)
