@@ -113,6 +113,8 @@ def load_training_state(model: "GoalAlgorithm", checkpoint: Path) -> None:
     if hasattr(model, "replay_buffer"):
         model.load_replay_buffer(checkpoint / "replay.pkl")  # type: ignore[attr-defined]
     state = _load(checkpoint / "state.pkl")
+    for name, value in state["attributes"].items():
+        setattr(model, name, value)
     sampler = model.goal_sampler
     if sampler is not None and state["selector"] is not None:
         sampler.selector.load_state_dict(state["selector"])
@@ -183,6 +185,7 @@ def _inner_environments(env: Any) -> list[Any]:
 def _training_state(model: "GoalAlgorithm") -> dict[str, Any]:
     sampler = model.goal_sampler
     return {
+        "attributes": {name: getattr(model, name) for name in model.checkpointed},
         "selector": None if sampler is None else sampler.selector.state_dict(),
         "python_rng": random.getstate(),
         "numpy_rng": np.random.get_state(),

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch as th
@@ -33,9 +33,11 @@ class GoalAlgorithm(BaseAlgorithm):
     A mixin, to stand before one of Stable-Baselines3's algorithms: binds it to the goals of its environment.
 
     ``goal_names`` are the goals that it learns, ``goal_selector`` how they are chosen in training (None leaves the sampler's
-    own way), ``log_goals`` whether to log a success rate for every goal.
+    own way), ``log_goals`` whether to log a success rate for every goal. ``checkpointed`` names the attributes that a
+    checkpoint must hold besides what ``save`` writes.
     """
 
+    checkpointed: ClassVar[tuple[str, ...]] = ()
     goal_names: tuple[str, ...]
     goal_selector: SelectorLike | None
     log_goals: bool

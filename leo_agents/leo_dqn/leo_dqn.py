@@ -3,14 +3,14 @@
 import io
 import pathlib
 import warnings
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.dqn import DQN
@@ -32,6 +32,26 @@ from leo_wrappers.selection import SelectorLike
 SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
 
 LOSSES = {"bce": bce_goals_loss, "squared": squared_goals_loss}
+
+
+class Lesson(NamedTuple):
+    """What some transitions teach."""
+
+    observations: TensorDict
+    actions: th.Tensor
+    targets: th.Tensor
+
+
+def join_lessons(lessons: list[Lesson]) -> Lesson:
+    """
+    :param lessons: several
+    :return: the same as one
+    """
+    return Lesson(
+        {key: th.cat([lesson.observations[key] for lesson in lessons]) for key in lessons[0].observations},
+        th.cat([lesson.actions for lesson in lessons]),
+        th.cat([lesson.targets for lesson in lessons]),
+    )
 
 
 class LEODQN(GoalAlgorithm, DQN):
@@ -69,6 +89,8 @@ class LEODQN(GoalAlgorithm, DQN):
     :param goals_per_update: draw this many goals for each gradient step; all of them when None
     :param goal_reduction: ``"mean"`` over the goals, or ``"sum"``
     :param amp: compute in bfloat16 where it is safe
+    :param target_reuse: a transition's targets, the costly part with many goals and actions, serve this many gradient steps:
+        each draws only ``batch_size / target_reuse`` new transitions and keeps the latest others
     :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
     :param log_goals: log a success rate for every goal, not only aggregates
@@ -96,6 +118,8 @@ class LEODQN(GoalAlgorithm, DQN):
         "CnnPolicy": MultiGoalPolicy,
         "MultiInputPolicy": MultiGoalPolicy,
     }
+    # What a checkpoint must hold besides what save() writes.
+    checkpointed: ClassVar[tuple[str, ...]] = ("_lessons",)
     policy: MultiGoalPolicy  # type: ignore[assignment]
     q_net: GoalQNetwork  # type: ignore[assignment]
     q_net_target: GoalQNetwork  # type: ignore[assignment]
@@ -128,6 +152,7 @@ class LEODQN(GoalAlgorithm, DQN):
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
+        target_reuse: int = 1,
         goal_selector: SelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -175,11 +200,16 @@ class LEODQN(GoalAlgorithm, DQN):
         self.goals_per_update = goals_per_update
         self.goal_reduction: GoalReduction = goal_reduction
         self.amp = amp
+        self.target_reuse = target_reuse
+        self._lessons: list[Lesson] = []
         self.goal_selector = goal_selector
         self.log_goals = log_goals
         self.goal_names = ()
         if _init_setup_model:
             self._setup_model()
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_lessons"]
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -252,8 +282,8 @@ class LEODQN(GoalAlgorithm, DQN):
         assert self.replay_buffer is not None
         losses = []
         for _ in range(gradient_steps):
-            batch: GoalReplayBufferSamples = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[assignment]
-            loss = self._goals_loss(batch, self._draw_goals())
+            goals = self._draw_goals()
+            loss = self._loss(self._next_lesson(batch_size, goals), goals)
             self.policy.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = th.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), self.max_grad_norm)
@@ -342,6 +372,10 @@ class LEODQN(GoalAlgorithm, DQN):
             raise ValueError(f"expected loss to be one of {list(LOSSES)}, got {self.loss!r}")
         if self.loss == "bce" and not self.policy_kwargs.get("squash", True):
             raise ValueError('expected values in [0, 1] for loss="bce", got squash=False; use loss="squared"')
+        if self.target_reuse < 1 or self.batch_size % self.target_reuse:
+            raise ValueError(f"expected target_reuse to divide batch_size {self.batch_size}, got {self.target_reuse}")
+        if self.target_reuse > 1 and self.goals_per_update is not None:
+            raise ValueError("expected target_reuse or goals_per_update, got both: kept targets are about other goals")
         if self.batch_size > self.buffer_size:
             raise ValueError(
                 f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"
@@ -353,21 +387,37 @@ class LEODQN(GoalAlgorithm, DQN):
             return None
         return th.randperm(len(self.goal_names), device=self.device)[: self.goals_per_update]
 
-    def _goals_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
-        """The loss of a batch about some goals, or all; an error names the goals that are not finite."""
+    def _next_lesson(self, batch_size: int, goals: th.Tensor | None) -> Lesson:
+        """New transitions and, with ``target_reuse``, the ones of the gradient steps before with the targets they had."""
+        assert self.replay_buffer is not None
+        while True:
+            sampled: Any = self.replay_buffer.sample(batch_size // self.target_reuse, env=self._vec_normalize_env)
+            self._lessons = [*self._lessons, self._lesson(sampled, goals)][-self.target_reuse :]
+            if len(self._lessons) == self.target_reuse:
+                return self._lessons[0] if self.target_reuse == 1 else join_lessons(self._lessons)
+
+    def _lesson(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> Lesson:
+        """What a batch teaches about some goals, or all: the costly part is the value of the next states."""
         achieved = batch.goals_achieved if goals is None else batch.goals_achieved[:, goals]
         discounts = self.gamma if batch.discounts is None else batch.discounts
-        with th.autocast(self.device.type, dtype=th.bfloat16, enabled=self.amp):
-            with th.no_grad():
-                next_values = self._next_values(batch, goals)
-                targets = all_goals_targets(achieved, next_values.float(), batch.dones, discounts)
-            outputs = self.q_net.head.taken(self.q_net.features(batch.observations), batch.actions.long(), goals).float()
+        with th.no_grad(), self._autocast():
+            next_values = self._next_values(batch, goals)
+        targets = all_goals_targets(achieved, next_values.float(), batch.dones, discounts)
+        return Lesson(batch.observations, batch.actions.long(), targets)
+
+    def _loss(self, lesson: Lesson, goals: th.Tensor | None) -> th.Tensor:
+        """The loss about some goals, or all; an error names the goals that are not finite."""
+        with self._autocast():
+            outputs = self.q_net.head.taken(self.q_net.features(lesson.observations), lesson.actions, goals).float()
         predictions = outputs if self.loss == "bce" else self.q_net.values(outputs)
-        loss = LOSSES[self.loss](predictions, targets, goal_reduction=self.goal_reduction)
+        loss = LOSSES[self.loss](predictions, lesson.targets, goal_reduction=self.goal_reduction)
         if not th.isfinite(loss):
             names = self.goal_names if goals is None else [self.goal_names[goal] for goal in goals.tolist()]
-            check_finite_goals(predictions, targets, names, self.num_timesteps)
+            check_finite_goals(predictions, lesson.targets, names, self.num_timesteps)
         return loss
+
+    def _autocast(self) -> th.autocast:
+        return th.autocast(self.device.type, dtype=th.bfloat16, enabled=self.amp)
 
     def _next_values(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
         """The value of the next state for each goal ``[B, K]``."""

@@ -89,10 +89,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one_in_a_new_process(kind, tmp_pa
 
 
 def test_saving_between_two_calls_of_learn_changes_nothing(tmp_path):
-    straight = make_model(make_line()).learn(200)
+    straight = make_model(make_line(), target_reuse=4).learn(200)
     straight.learn(200, reset_num_timesteps=False)
     expected = everything(straight)
-    saved = make_model(make_line()).learn(200)
+    saved = make_model(make_line(), target_reuse=4).learn(200)
     saved.save_checkpoint(tmp_path)
     th.manual_seed(99)  # the saved run's randomness must not be needed any more
     resumed = LEODQN.resume(tmp_path).learn(200, reset_num_timesteps=False)

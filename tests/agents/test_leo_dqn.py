@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def test_with_one_goal_it_is_dqn_whose_done_is_success():
         )
     batch = leo.replay_buffer.sample(64)
     assert 0 < batch.goals_achieved.sum() < 64
-    loss = leo._goals_loss(batch, None)
+    loss = leo._loss(leo._lesson(batch, None), None)
     loss.backward()
     obs, next_obs = batch.observations["observation"], batch.next_observations["observation"]
     with th.no_grad():
@@ -85,10 +87,19 @@ def test_the_loss_against_a_hand_written_one(head, double_q):
     q = model.q_net(batch.observations)
     taken = q[th.arange(40), :, batch.actions.long().flatten()]
     expected = -(y * taken.log() + (1 - y) * (1 - taken).log()).mean()
-    th.testing.assert_close(model._goals_loss(batch, None), expected, rtol=1e-4, atol=1e-5)
+    th.testing.assert_close(model._loss(model._lesson(batch, None), None), expected, rtol=1e-4, atol=1e-5)
     some = th.tensor([3, 1])
     expected = -(y * taken.log() + (1 - y) * (1 - taken).log())[:, some].mean()
-    th.testing.assert_close(model._goals_loss(batch, some), expected, rtol=1e-4, atol=1e-5)
+    th.testing.assert_close(model._loss(model._lesson(batch, some), some), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_reused_targets_are_those_of_the_step_that_drew_them():
+    model = small(target_reuse=4).learn(100)
+    lessons = [model._next_lesson(32, None) for _ in range(5)]
+    assert all(len(lesson.targets) == 32 for lesson in lessons)
+    for before, after in pairwise(lessons):
+        th.testing.assert_close(after.targets[:24], before.targets[8:])
+        th.testing.assert_close(after.observations["observation"][:24], before.observations["observation"][8:])
 
 
 def test_it_learns_the_exact_values_of_a_line():
@@ -224,6 +235,7 @@ def test_the_same_seed_is_the_same_run_and_another_is_another():
         {"goals_per_update": 2},
         {"goal_reduction": "sum"},
         {"amp": True},
+        {"target_reuse": 4},
         {"tau": 1.0, "target_update_interval": 30},
         {"loss": "squared"},
         {"head": "factored", "policy_kwargs": {"net_arch": [32], "head_kwargs": {"rank": 4}}},
@@ -332,6 +344,8 @@ def multi_goal(env):
         (lambda: small(optimize_memory_usage=True), "optimize_memory_usage=False"),
         (lambda: small(batch_size=3_000), "batch_size of at most buffer_size, got 3000 > 2000"),
         (lambda: small(goals_per_update=6), "goals_per_update from 1 to 5, got 6"),
+        (lambda: small(target_reuse=5), "target_reuse to divide batch_size 32, got 5"),
+        (lambda: small(target_reuse=2, goals_per_update=2), "got both"),
         (lambda: small(loss="huber"), "loss to be one of"),
         (lambda: small(head="wide"), "head to be one of"),
         (lambda: small(goal_reduction="max").learn(100), "goal_reduction"),
