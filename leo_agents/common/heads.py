@@ -129,12 +129,12 @@ class DenseHead(GoalHead):
         self, features_dim: int, num_goals: int, num_actions: int, width: int | None = None, initial_value: float = 0.5
     ) -> None:
         super().__init__(features_dim, num_goals, num_actions)
-        self.projection = nn.Identity() if width is None else nn.Linear(features_dim, width)
+        self.projection = nn.Identity() if width is None else ScaledLinear(features_dim, width)
         inputs = features_dim if width is None else width
-        self.weight = nn.Parameter(th.empty(num_actions, num_goals, inputs))
+        # From zero every goal and action starts at the initial value exactly. Random weights would first have to be unlearned,
+        # which takes about as long as learning: the maximum over actions takes their noise for promises.
+        self.weight = nn.Parameter(th.zeros(num_actions, num_goals, inputs))
         self.bias = nn.Parameter(th.full((num_actions, num_goals), logit(initial_value)))
-        bound = 1.0 / math.sqrt(inputs)
-        nn.init.uniform_(self.weight, -bound, bound)
 
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         return grouped_linear(self.projection(features), self.weight, self.bias, actions, goals)
@@ -142,6 +142,8 @@ class DenseHead(GoalHead):
     def for_goals(self, features: th.Tensor, goal_ids: th.Tensor) -> th.Tensor:
         inputs, goal_ids = self.projection(features), goal_ids.reshape(-1)
         rows = max(1, BLOCK_ELEMENTS // (self.num_actions * inputs.shape[1]))
+        if th.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            rows = 2**31  # an export must not remember how many blocks its example needed
         logits = [
             th.einsum("bh,abh->ba", part, self.weight.index_select(1, ids))
             for part, ids in zip(th.split(inputs, rows), th.split(goal_ids, rows), strict=True)
@@ -159,6 +161,22 @@ class DenseHead(GoalHead):
             return logits.view(len(inputs), stop - start, -1)
 
         return block_logits
+
+
+class ScaledLinear(nn.Linear):
+    """
+    A linear map to fewer numbers, larger ones in proportion: what reads them then learns as fast as it would from them all.
+
+    :param inputs: number of inputs
+    :param outputs: number of outputs
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.scale = math.sqrt(3.0) * inputs / outputs
+
+    def forward(self, features: th.Tensor) -> th.Tensor:
+        return super().forward(features) * self.scale
 
 
 class FactoredHead(GoalHead):
