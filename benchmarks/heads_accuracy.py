@@ -1,0 +1,131 @@
+"""
+What cheaper heads and update rules cost in accuracy: environment steps that LEODQN needs on the paper's 16 x 16 grid world.
+
+Run ``python benchmarks/heads_accuracy.py --jobs 2``; writes ``results/heads_accuracy.json`` and a figure of the frontier, steps
+against cost, with the costs that ``heads_speed.py`` measured at 512 goals, 43 actions and a net of 4 x 1024.
+
+The settings are those of ``gridworld_learning.py``; the net is 2 x 256, and 90 % or 99 % is success over all reachable goals at
+the first of the evaluations, one every 1,000 steps, that shows it. The efficiency is the dense head's number of steps by a
+variant's, both means over seeds; a seed that never gets there counts as the whole budget, which flatters it.
+"""
+
+import argparse
+import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gridworld_learning as learning  # first: it sets the number of threads
+import gymnasium as gym
+import numpy as np
+import torch as th
+from heads_speed import DQN_NAME, LEO
+from machine import describe
+from matplotlib.figure import Figure
+
+from leo_agents import LEODQN
+
+NET, LEVELS = [256, 256], (0.9, 0.99)
+RESULTS = Path(__file__).parent / "results"
+COSTS_AT = {"net": "4 x 1024", "actions": 43, "goals": 512}
+
+
+def run(variant: str, seed: int, steps: int) -> dict[str, Any]:
+    """
+    One training.
+
+    :param variant: one of ``heads_speed.LEO``
+    :param seed: its seed
+    :param steps: the budget
+    :return: steps to each level (None if never), and the value error in the end
+    """
+    th.set_num_threads(1)
+    options = dict(LEO[variant])
+    net = [*NET, NET[-1] // 4] if options.pop("narrow", False) else NET
+    env = gym.make_vec("leo/GridWorld-v0", num_envs=learning.NUM_ENVS, autoreset_mode="SameStep")
+    kwargs = {**learning.SHARED, "policy_kwargs": {"net_arch": net}, "buffer_size": steps, "target_update_interval": 1}
+    judge = learning.Judge(1_000)
+    LEODQN("MultiGoalPolicy", env, seed=seed, **kwargs, **options).learn(steps, callback=judge)
+    firsts = {str(level): next((row["steps"] for row in judge.rows if row["success"] >= level), None) for level in LEVELS}
+    return {"variant": variant, "seed": seed, "firsts": firsts, "value_error": judge.rows[-1]["value_error"]}
+
+
+def summarise(runs: list[dict[str, Any]], steps: int) -> list[dict[str, Any]]:
+    """
+    One line a variant.
+
+    :param runs: from :func:`run`
+    :param steps: the budget
+    :return: the table
+    """
+    costs = known_costs()
+    table: list[dict[str, Any]] = []
+    for variant in dict.fromkeys(entry["variant"] for entry in runs):
+        mine = [entry for entry in runs if entry["variant"] == variant]
+        line: dict[str, Any] = {"variant": variant, "cost_by_dqn": costs.get(variant)}
+        for level in map(str, LEVELS):
+            line[f"steps_to_{level}"] = [entry["firsts"][level] for entry in mine]
+            line[f"mean_{level}"] = float(np.mean([entry["firsts"][level] or steps for entry in mine]))
+        line["value_error"] = float(np.mean([entry["value_error"] for entry in mine]))
+        table.append(line)
+    for line in table:
+        line |= {f"efficiency_{level}": table[0][f"mean_{level}"] / line[f"mean_{level}"] for level in map(str, LEVELS)}
+    return table
+
+
+def known_costs() -> dict[str, float]:
+    """
+    :return: milliseconds of a gradient step by those of single-goal DQN, as far as measured
+    """
+    path = RESULTS / "heads_speed.json"
+    points = json.loads(path.read_text())["points"] if path.exists() else []
+    found = next((point["ms"] for point in points if COSTS_AT.items() <= point.items()), None)
+    return {} if found is None else {name: value / found[DQN_NAME] for name, value in found.items() if value}
+
+
+def draw(table: list[dict[str, Any]], path: Path) -> None:
+    """
+    :param table: from :func:`summarise`
+    :param path: the picture to write
+    """
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for line in table:
+        if line["cost_by_dqn"]:
+            axes.plot(line["cost_by_dqn"], line["mean_0.99"] / 1e3, "o", markersize=7)
+            axes.annotate(line["variant"].removeprefix("LEO "), (line["cost_by_dqn"], line["mean_0.99"] / 1e3),
+                          xytext=(6, 5), textcoords="offset points", fontsize=8)  # fmt: skip
+    axes.axvline(1.34, color="#8a8f9c", linestyle=":", label="34 % over single-goal DQN")
+    axes.axhline(
+        table[0]["mean_0.99"] / 0.9 / 1e3, color="#8a8f9c", linestyle="--", label="90 % of the dense head's efficiency"
+    )
+    axes.set(xlabel="cost of a gradient step by single-goal DQN's (512 goals, 43 actions, 4 x 1024)",
+             ylabel="thousand steps to 99 % of the goals", title="Cost against accuracy: lower left is better")  # fmt: skip
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=40_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    tasks = [(variant, seed, options.steps) for variant in LEO for seed in range(options.seeds)]
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+        runs = list(pool.map(run, *zip(*tasks, strict=True)))
+    table = summarise(runs, options.steps)
+    for line in table:
+        cost = f"{line['cost_by_dqn']:.2f}" if line["cost_by_dqn"] else "-"
+        print(f"{line['variant']:22s} cost {cost:>5s} x DQN   to 90 %: {line['steps_to_0.9']}   to 99 %: {line['steps_to_0.99']}   "
+              f"efficiency {line['efficiency_0.9']:.2f} and {line['efficiency_0.99']:.2f}   error {line['value_error']:.4f}")  # fmt: skip
+    result = {"what": __doc__.strip(), "machine": describe("numpy", "stable-baselines3", "torch"), "options": vars(options)}
+    (RESULTS / "heads_accuracy.json").write_text(json.dumps({**result, "table": table, "runs": runs}, indent=2) + "\n")
+    draw(table, RESULTS / "heads_accuracy.png")
+
+
+if __name__ == "__main__":
+    main()

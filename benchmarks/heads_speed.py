@@ -1,0 +1,199 @@
+"""
+What a gradient step costs against the number of goals: LEODQN with several heads, single-goal DQN, all-goals relabelling.
+
+Run ``python benchmarks/heads_speed.py``; writes ``results/heads_speed.json`` and ``.png``. Timed is the whole gradient step of
+the real algorithms (``model.train(1, 256)``: sampling, targets, loss, backward, clipping, Adam, target update) on random
+transitions, one thread, all methods in turn so that they meet the same noise; the median counts.
+
+- DQN, one goal: Stable-Baselines3's DQN on state and goal; 256 transitions, each about one goal.
+- relabelling: the same DQN about every goal of each of the 256 transitions, 256 x G rows. Measured are 4,096 rows, and scaled:
+  whole, a single step takes minutes.
+- LEO dense: the default. "reuse": ``target_reuse``. "narrow": one more layer of a quarter of the width before a dense head.
+- LEO factored: ``head="factored"``, rank 64.
+"""
+
+import os
+
+# Before NumPy and PyTorch start their threads.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gymnasium as gym  # noqa: E402
+import numpy as np  # noqa: E402
+import torch as th  # noqa: E402
+from machine import describe  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from stable_baselines3 import DQN  # noqa: E402
+from stable_baselines3.common.logger import Logger  # noqa: E402
+
+from leo_agents import LEODQN  # noqa: E402
+from leo_agents.baselines import goal_conditioned_dqn  # noqa: E402
+
+BATCH, STATE_DIM, TRANSITIONS, RELABELLED_ROWS = 256, 64, 1_000, 4_096
+GOALS, ACTIONS, NETS = (16, 64, 256, 512, 1_024, 4_096, 16_384), (4, 43), {"2 x 256": [256] * 2, "4 x 1024": [1024] * 4}
+LARGEST_HEAD_BYTES = 1.5e9
+DQN_NAME, RELABELLING = "DQN, one goal", "relabelling"
+LEO: dict[str, dict[str, Any]] = {
+    "LEO dense": {},
+    "LEO dense, reuse 2": {"target_reuse": 2},
+    "LEO dense, reuse 4": {"target_reuse": 4},
+    "LEO narrow": {"narrow": True},
+    "LEO narrow, reuse 2": {"narrow": True, "target_reuse": 2},
+    "LEO narrow, reuse 4": {"narrow": True, "target_reuse": 4},
+    "LEO factored": {"head": "factored"},
+}
+METHODS = [DQN_NAME, *LEO, RELABELLING]
+
+
+class RandomEnv(gym.Env[np.ndarray, int]):
+    """A multi-goal environment of any size, only to fill replay buffers."""
+
+    def __init__(self, num_goals: int, num_actions: int) -> None:
+        self.observation_space = gym.spaces.Box(-1, 1, (STATE_DIM,))
+        self.action_space = gym.spaces.Discrete(num_actions)
+        self.goal_names = tuple(f"goal/{number}" for number in range(num_goals))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._state()
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        obs, info = self._state()
+        return obs, 0.0, False, False, info
+
+    def _state(self) -> tuple[np.ndarray, dict[str, Any]]:
+        mask = self.np_random.random(len(self.goal_names)) < 0.02
+        return self.np_random.uniform(-1, 1, STATE_DIM).astype(np.float32), {"goals_achieved": mask}
+
+
+def make_model(method: str, num_goals: int, num_actions: int, net: list[int]) -> DQN | None:
+    """
+    A model with some transitions to learn from.
+
+    :param method: one of :data:`METHODS`
+    :param num_goals: G
+    :param num_actions: A
+    :param net: widths of the hidden layers
+    :return: the model; None where it would need too much memory
+    """
+    kwargs: dict[str, Any] = {"seed": 0, "device": "cpu", "buffer_size": TRANSITIONS, "learning_starts": TRANSITIONS}
+    env = RandomEnv(num_goals, num_actions)
+    if method in LEO:
+        options = dict(LEO[method])
+        layers = [*net, net[-1] // 4] if options.pop("narrow", False) else net
+        if options.get("head") != "factored" and 4 * num_goals * num_actions * layers[-1] > LARGEST_HEAD_BYTES:
+            return None
+        model: DQN = LEODQN("MultiGoalPolicy", env, policy_kwargs={"net_arch": layers}, **options, **kwargs)
+    else:
+        descriptors = np.random.default_rng(0).uniform(-1, 1, (num_goals, STATE_DIM)).astype(np.float32)
+        fused = {"net_arch": net, "optimizer_kwargs": {"fused": True}}
+        model = goal_conditioned_dqn(env, descriptors=descriptors, tau=0.02, policy_kwargs=fused, **kwargs)
+    model.learn(TRANSITIONS)
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    return model
+
+
+def measure(num_goals: int, num_actions: int, net: list[int], rounds: int, patience: float) -> dict[str, Any]:
+    """
+    Milliseconds of a gradient step of each method.
+
+    :param num_goals: G
+    :param num_actions: A
+    :param net: widths of the hidden layers
+    :param rounds: how often each is measured, at the most
+    :param patience: seconds after which no further round begins
+    :return: by method; None where it needs too much memory
+    """
+    times: dict[str, list[float]] = {method: [] for method in METHODS}
+    models = {method: make_model(method, num_goals, num_actions, net) for method in METHODS if method != RELABELLING}
+    began = time.perf_counter()
+    for number in range(rounds + 1):
+        for method in METHODS:
+            model = models[DQN_NAME if method == RELABELLING else method]
+            if model is None:
+                continue
+            start = time.perf_counter()
+            model.train(1, RELABELLED_ROWS if method == RELABELLING else BATCH)
+            if number > 0:  # the first one warms up
+                times[method].append(1e3 * (time.perf_counter() - start))
+        if number >= 2 and time.perf_counter() - began > patience:
+            break
+    result = {method: float(np.median(values)) if values else None for method, values in times.items()}
+    result[RELABELLING] *= BATCH * num_goals / RELABELLED_ROWS
+    return result
+
+
+def slopes(points: list[dict[str, Any]]) -> dict[str, float]:
+    """
+    How the cost grows: the exponent of G between 256 goals and the most measured.
+
+    :param points: of one net and number of actions
+    :return: by method
+    """
+    result = {}
+    for method in METHODS:
+        known = [(point["goals"], point["ms"][method]) for point in points if point["ms"][method] and point["goals"] >= 256]
+        if len(known) >= 2:
+            goals, times = np.log(np.array(known)).T
+            result[method] = float(np.polyfit(goals, times, 1)[0])
+    return result
+
+
+def draw(points: list[dict[str, Any]], path: Path) -> None:
+    """
+    :param points: everything measured
+    :param path: where to save the figure
+    """
+    groups = list(dict.fromkeys((point["net"], point["actions"]) for point in points))
+    figure = Figure(figsize=(4.6 * len(groups), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+    for axes, (net, actions) in zip(panels, groups, strict=True):
+        mine = [point for point in points if (point["net"], point["actions"]) == (net, actions)]
+        for method in METHODS:
+            known = [(point["goals"], point["ms"][method]) for point in mine if point["ms"][method]]
+            if known:
+                axes.plot(*zip(*known, strict=True), label=method, marker="o", markersize=3)
+        axes.set(xscale="log", yscale="log", title=f"{net}, {actions} actions", xlabel="goals")
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("ms a gradient step of 256 transitions")
+    panels[0].legend(fontsize=7, frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--goals", type=int, nargs="+", default=GOALS)
+    parser.add_argument("--actions", type=int, nargs="+", choices=ACTIONS, default=ACTIONS)
+    parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--patience", type=float, default=12.0, help="seconds for each point after which no round begins")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "heads_speed")
+    options = parser.parse_args()
+    th.set_num_threads(1)
+    points = []
+    for net in options.nets:
+        for actions in options.actions:
+            for goals in options.goals:
+                ms = measure(goals, actions, NETS[net], options.rounds, options.patience)
+                points.append({"net": net, "actions": actions, "goals": goals, "ms": ms})
+                ratios = {name: value and round(value / ms[DQN_NAME], 2) for name, value in ms.items()}
+                print(f"{net}, {actions} actions, {goals} goals: DQN {ms[DQN_NAME]:.1f} ms; x DQN: {ratios}", flush=True)
+    groups = {(point["net"], point["actions"]): None for point in points}
+    fitted = {f"{net}, {actions} actions": slopes([p for p in points if (p["net"], p["actions"]) == (net, actions)])
+              for net, actions in groups}  # fmt: skip
+    result = {"what": __doc__.strip(), "machine": describe("numpy", "stable-baselines3", "torch"), "slopes": fitted}
+    options.out.with_suffix(".json").write_text(json.dumps({**result, "points": points}, indent=2) + "\n")
+    draw(points, options.out.with_suffix(".png"))
+    print(f"wrote {options.out}.json and .png")
+
+
+if __name__ == "__main__":
+    main()
