@@ -1,11 +1,11 @@
 """
 What cheaper heads and update rules cost in accuracy: environment steps that LEODQN needs on the paper's 16 x 16 grid world.
 
-Run ``python benchmarks/heads_accuracy.py --jobs 2``; writes ``results/heads_accuracy.json`` and a figure of the frontier, steps
-against cost, with the costs that ``heads_speed.py`` measured at 512 goals, 43 actions and a net of 4 x 1024.
+Run ``python benchmarks/heads_accuracy.py --jobs 2``; writes ``results/heads_accuracy.json`` and a figure of the frontier,
+steps against cost, with the costs that ``heads_speed.py`` measured at 512 goals, 43 actions and a net of 4 x 1024.
 
-The settings are those of ``gridworld_learning.py``; the net is 2 x 256, and 90 % or 99 % is success over all reachable goals at
-the first of the evaluations, one every 1,000 steps, that shows it. The efficiency is the dense head's number of steps by a
+The settings are those of ``gridworld_learning.py``; the net is 2 x 256, and 90 % or 99 % is success over all reachable goals
+at the first of the evaluations, one every 1,000 steps, that shows it. The efficiency is the dense head's number of steps by a
 variant's, both means over seeds; a seed that never gets there counts as the whole budget, which flatters it.
 """
 
@@ -94,14 +94,22 @@ def draw(table: list[dict[str, Any]], path: Path) -> None:
     for line in table:
         if line["cost_by_dqn"]:
             axes.plot(line["cost_by_dqn"], line["mean_0.99"] / 1e3, "o", markersize=7)
-            axes.annotate(line["variant"].removeprefix("LEO "), (line["cost_by_dqn"], line["mean_0.99"] / 1e3),
-                          xytext=(6, 5), textcoords="offset points", fontsize=8)  # fmt: skip
+            axes.annotate(
+                line["variant"].removeprefix("LEO "),
+                (line["cost_by_dqn"], line["mean_0.99"] / 1e3),
+                xytext=(6, 5),
+                textcoords="offset points",
+                fontsize=8,
+            )
     axes.axvline(1.34, color="#8a8f9c", linestyle=":", label="34 % over single-goal DQN")
     axes.axhline(
         table[0]["mean_0.99"] / 0.9 / 1e3, color="#8a8f9c", linestyle="--", label="90 % of the dense head's efficiency"
     )
-    axes.set(xlabel="cost of a gradient step by single-goal DQN's (512 goals, 43 actions, 4 x 1024)",
-             ylabel="thousand steps to 99 % of the goals", title="Cost against accuracy: lower left is better")  # fmt: skip
+    axes.set(
+        xlabel="cost of a gradient step by single-goal DQN's (512 goals, 43 actions, 4 x 1024)",
+        ylabel="thousand steps to 99 % of the goals",
+        title="Cost against accuracy: lower left is better",
+    )
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
@@ -120,8 +128,11 @@ def main() -> None:
     table = summarise(runs, options.steps)
     for line in table:
         cost = f"{line['cost_by_dqn']:.2f}" if line["cost_by_dqn"] else "-"
-        print(f"{line['variant']:22s} cost {cost:>5s} x DQN   to 90 %: {line['steps_to_0.9']}   to 99 %: {line['steps_to_0.99']}   "
-              f"efficiency {line['efficiency_0.9']:.2f} and {line['efficiency_0.99']:.2f}   error {line['value_error']:.4f}")  # fmt: skip
+        firsts = "; ".join(f"to {100 * level:.0f} %: {line[f'steps_to_{level}']}" for level in LEVELS)
+        efficiency = " and ".join(f"{line[f'efficiency_{level}']:.2f}" for level in LEVELS)
+        print(
+            f"{line['variant']:22s} cost {cost:>5s} x DQN; {firsts}; efficiency {efficiency}; error {line['value_error']:.4f}"
+        )
     result = {"what": __doc__.strip(), "machine": describe("numpy", "stable-baselines3", "torch"), "options": vars(options)}
     (RESULTS / "heads_accuracy.json").write_text(json.dumps({**result, "table": table, "runs": runs}, indent=2) + "\n")
     draw(table, RESULTS / "heads_accuracy.png")

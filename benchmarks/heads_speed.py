@@ -187,8 +187,10 @@ def main() -> None:
                 ratios = {name: value and round(value / ms[DQN_NAME], 2) for name, value in ms.items()}
                 print(f"{net}, {actions} actions, {goals} goals: DQN {ms[DQN_NAME]:.1f} ms; x DQN: {ratios}", flush=True)
     groups = {(point["net"], point["actions"]): None for point in points}
-    fitted = {f"{net}, {actions} actions": slopes([p for p in points if (p["net"], p["actions"]) == (net, actions)])
-              for net, actions in groups}  # fmt: skip
+    fitted = {
+        f"{net}, {actions} actions": slopes([p for p in points if (p["net"], p["actions"]) == (net, actions)])
+        for net, actions in groups
+    }
     result = {"what": __doc__.strip(), "machine": describe("numpy", "stable-baselines3", "torch"), "slopes": fitted}
     options.out.with_suffix(".json").write_text(json.dumps({**result, "points": points}, indent=2) + "\n")
     draw(points, options.out.with_suffix(".png"))
