@@ -1,0 +1,7 @@
+"""What every test shares, doctests included."""
+
+import os
+
+# Before NumPy and PyTorch start their threads: the tests run in as many processes as there are cores already.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
