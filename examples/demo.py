@@ -9,7 +9,6 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-import torch as th
 from gymnasium.vector import AutoresetMode, VectorEnv
 from matplotlib.figure import Figure
 from PIL import Image
@@ -21,7 +20,7 @@ from leo_agents.evaluation import GoalEvalCallback, evaluate_goals, plot_learnin
 gym.register_envs(leo_envs)
 
 FAR_GOAL = "cell/0,0"
-TOUR = ["cell/0,0", "cell/15,15", "cell/3,15", "cell/8,8"]
+TOUR = ["cell/0,0", "cell/15,14", "cell/0,15", "cell/15,0"]
 
 
 def make_vector_env(num_envs: int) -> VectorEnv:
@@ -38,7 +37,7 @@ def train(steps: int, folder: Path, seed: int) -> LEODQN:
         goals=reachable_goals(),
         csv_path=folder / "evaluations.csv",
     )
-    model = LEODQN("MultiGoalPolicy", make_vector_env(num_envs), train_freq=1, gradient_steps=2, seed=seed)
+    model = LEODQN("MultiGoalPolicy", make_vector_env(num_envs), train_freq=1, seed=seed)
     return model.learn(steps, callback=evaluation, progress_bar=True)
 
 
@@ -56,8 +55,10 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
     exact = env.optimal_q(model.gamma)[:, goal_id].max(axis=-1)
     known = env.reachable(start=tuple(cells[goal_id]))
     figure = Figure(figsize=(11.5, 5), layout="constrained")
-    panels = (("learned value of the best action", q.max(axis=-1), "viridis", 1.0),
-              ("error against the exact value", abs(q.max(axis=-1) - exact), "magma", 0.2))  # fmt: skip
+    panels = (
+        ("learned value of the best action", q.max(axis=-1), "viridis", 1.0),
+        ("error against the exact value", abs(q.max(axis=-1) - exact), "magma", 0.2),
+    )
     for axes, (title, values, colours, top) in zip(figure.subplots(1, 2), panels, strict=True):
         grid = np.full(shape, np.nan)
         grid[tuple(cells[known].T)] = values[known]
@@ -89,12 +90,11 @@ def animate(model: LEODQN, goals: list[str], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    parser.add_argument("--steps", type=int, default=40_000, help="environment steps to train for")
+    parser.add_argument("--steps", type=int, default=25_000, help="environment steps to train for")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs/demo"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    th.set_num_threads(2)
 
     print(f"Learning all {len(reachable_goals())} cells of a maze from every step ...")
     model = train(options.steps, options.folder, options.seed)

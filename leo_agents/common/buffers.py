@@ -86,11 +86,7 @@ class GoalReplayBuffer(DictReplayBuffer):
         self.goal_key = goal_key
         # The parent would store the goal twice as int64; here it is kept apart, once.
         stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != goal_key})
-        sizes = replay_nbytes(max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals)
-        if verbose >= 1:
-            parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
-            print(f"Replay buffer of {buffer_size} transitions: {format_bytes(sum(sizes.values()))} ({parts})")
-        check_fits_in_memory("the replay buffer", sizes, "use a smaller buffer_size or smaller observations")
+        _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose)
         super().__init__(
             buffer_size,
             stored_space,
@@ -202,6 +198,17 @@ class GoalReplayBuffer(DictReplayBuffer):
         """The masks of some transitions as float32, of shape ``[batch, num_goals]``."""
         bits = np.unpackbits(self.packed_masks[batch_inds, env_inds], axis=1, count=self.num_goals)
         return bits.astype(np.float32)
+
+
+def _check_memory(
+    buffer_size: int, stored_space: spaces.Dict, action_space: spaces.Space, n_envs: int, num_goals: int, verbose: int
+) -> None:
+    """Say what the buffer will need, and refuse it before it is allocated if there is not that much."""
+    sizes = replay_nbytes(max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals)
+    if verbose >= 1:
+        parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
+        print(f"Replay buffer of {buffer_size} transitions: {format_bytes(sum(sizes.values()))} ({parts})")
+    check_fits_in_memory("the replay buffer", sizes, "use a smaller buffer_size or smaller observations")
 
 
 def packed_width(num_goals: int) -> int:
