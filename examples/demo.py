@@ -20,7 +20,7 @@ from leo_agents.evaluation import GoalEvalCallback, evaluate_goals, plot_learnin
 gym.register_envs(leo_envs)
 
 FAR_GOAL = "cell/0,0"
-TOUR = ["cell/0,0", "cell/15,14", "cell/0,15", "cell/15,0"]
+TOUR = ["cell/0,0", "cell/15,14", "cell/15,0", "cell/8,8"]
 
 
 def make_vector_env(num_envs: int) -> VectorEnv:
