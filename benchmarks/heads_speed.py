@@ -7,8 +7,8 @@ transitions, one thread, all methods in turn so that they meet the same noise; t
 
 - DQN, one goal: Stable-Baselines3's DQN on state and goal; 256 transitions, each about one goal.
 - relabelling: the same DQN about every goal of each of the 256 transitions, 256 x G rows. Measured are 4,096 rows, and scaled:
-  whole, a single step takes minutes. (SB3 one-hot encodes the goal before its descriptor is looked up, a cost per row that grows
-  with G and is part of both DQN figures; at 4,096 goals it makes about a sixth of relabelling's.)
+  whole, a single step takes minutes. (SB3 one-hot encodes the goal before its descriptor is looked up, a cost per row that
+  grows with G and is part of both DQN figures; at 4,096 goals it makes about a sixth of relabelling's.)
 - LEO dense: the default. "reuse": ``target_reuse``. "narrow": one more layer of a quarter of the width before a dense head.
 - LEO factored: ``head="factored"``, rank 64.
 """
