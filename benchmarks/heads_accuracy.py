@@ -86,19 +86,21 @@ def known_costs() -> dict[str, float]:
     return {} if found is None else {name: value / found[DQN_NAME] for name, value in found.items() if value}
 
 
-def draw(table: list[dict[str, Any]], path: Path) -> None:
+def draw(table: list[dict[str, Any]], budget: int, path: Path) -> None:
     """
     :param table: from :func:`summarise`
+    :param budget: steps of each training; a variant that did not always get there is drawn at it, as a triangle
     :param path: the picture to write
     """
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
     for line in table:
-        if line["cost_by_dqn"] and line["mean_0.99"]:
-            axes.plot(line["cost_by_dqn"], line["mean_0.99"] / 1e3, "o", markersize=7)
+        if line["cost_by_dqn"]:
+            steps = (line["mean_0.99"] or budget) / 1e3
+            axes.plot(line["cost_by_dqn"], steps, "o" if line["mean_0.99"] else "^", markersize=7)
             axes.annotate(
                 line["variant"].removeprefix("LEO "),
-                (line["cost_by_dqn"], line["mean_0.99"] / 1e3),
+                (line["cost_by_dqn"], steps),
                 xytext=(6, 5),
                 textcoords="offset points",
                 fontsize=8,
@@ -109,7 +111,7 @@ def draw(table: list[dict[str, Any]], path: Path) -> None:
         axes.axhline(bound, color="#8a8f9c", linestyle="--", label="90 % of the dense head's efficiency")
     axes.set(
         xlabel="cost of a gradient step by single-goal DQN's (512 goals, 43 actions, 4 x 1024)",
-        ylabel="thousand steps to 99 % of the goals",
+        ylabel="thousand steps to 99 % of the goals (triangle: not reached)",
         title="Cost against accuracy: lower left is better",
     )
     axes.legend(frameon=False, fontsize=8)
@@ -141,7 +143,7 @@ def main() -> None:
         )
     result = {"what": __doc__.strip(), "machine": describe("numpy", "stable-baselines3", "torch"), "options": vars(options)}
     (RESULTS / "heads_accuracy.json").write_text(json.dumps({**result, "table": table, "runs": runs}, indent=2) + "\n")
-    draw(table, RESULTS / "heads_accuracy.png")
+    draw(table, options.steps, RESULTS / "heads_accuracy.png")
 
 
 if __name__ == "__main__":
