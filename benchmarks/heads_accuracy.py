@@ -97,14 +97,7 @@ def draw(table: list[dict[str, Any]], budget: int, path: Path) -> None:
     for line in table:
         if line["cost_by_dqn"]:
             steps = (line["mean_0.99"] or budget) / 1e3
-            axes.plot(line["cost_by_dqn"], steps, "o" if line["mean_0.99"] else "^", markersize=7)
-            axes.annotate(
-                line["variant"].removeprefix("LEO "),
-                (line["cost_by_dqn"], steps),
-                xytext=(6, 5),
-                textcoords="offset points",
-                fontsize=8,
-            )
+            axes.plot(line["cost_by_dqn"], steps, "o" if line["mean_0.99"] else "^", markersize=8, label=line["variant"])
     axes.axvline(1.34, color="#8a8f9c", linestyle=":", label="34 % over single-goal DQN")
     if table[0]["mean_0.99"]:
         bound = table[0]["mean_0.99"] / 0.9 / 1e3
