@@ -292,7 +292,7 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     result = {
         "what": __doc__.strip(),
-        "options": {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},
+        "options": {key: value for key, value in vars(options).items() if key != "out"},
         "num_envs": NUM_ENVS,
         "settings": SHARED,
         "machine": describe("gymnasium", "numpy", "stable-baselines3", "torch"),
