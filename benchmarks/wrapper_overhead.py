@@ -63,10 +63,20 @@ def measure(make: Callable[[], gym.Env[Any, Any]], goals: Any, signal: Any = Non
     }
 
 
+def finding_us(goals: GridGoals, places: np.ndarray) -> float:
+    """The time to find the cells of all places."""
+    start = time.perf_counter()
+    for _ in range(100):
+        goals.cell_of(places)
+    return (time.perf_counter() - start) / 100 * 1e6
+
+
 def main() -> None:
     rng = np.random.default_rng(0)
     points = {count: PointGoals(rng.uniform(-1, 1, (count, 3)), tolerance=0.1) for count in (16, 512, 4096)}
     cells = GridGoals([-1] * 3, [1] * 3, [8] * 3)
+    few, many = GridGoals([-1, -1], [1, 1], [10, 10]), GridGoals([-1, -1], [1, 1], [400, 250])
+    places = rng.uniform(-1, 1, (1_000, 2))
     cases = {
         "idle, 16 points": measure(IdleEnv, points[16]),
         "idle, 512 points": measure(IdleEnv, points[512]),
@@ -77,6 +87,12 @@ def main() -> None:
     for name, figures in cases.items():
         print(f"{name:24s} adds {figures['added_us_median']:6.1f} us a step ({figures['added_us_min']:.1f} to "
               f"{figures['added_us_max']:.1f}; bare {figures['bare_us']:.1f})")  # fmt: skip
+    # Finding the cell, apart from writing the mask: for 1,000 places in a grid of 100 and one of 100,000 cells, in turn.
+    pairs = [(finding_us(few, places), finding_us(many, places)) for _ in range(REPEATS)]
+    cases["finding 1,000 cells of 100 and of 100,000"] = dict(
+        zip(("few_us", "many_us"), np.median(pairs, axis=0).tolist(), strict=True)
+    )
+    print(f"finding the cells of 1,000 places: {cases['finding 1,000 cells of 100 and of 100,000']}")
     RESULT.write_text(
         json.dumps({"machine": describe("gymnasium", "numpy"), "steps": STEPS, "repeats": REPEATS, "cases": cases}, indent=2)
     )

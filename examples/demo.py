@@ -66,8 +66,7 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
         axes.set(title=f"{goal}: {title}", xlabel="column", ylabel="row")
         axes.set_facecolor("#3e4454")
         if top == 1.0:
-            down, right = env.world.next_states(np.arange(len(cells))[:, None], np.arange(4)), q.argmax(axis=-1)
-            moves = cells[down[np.arange(len(cells)), right]] - cells
+            moves = cells[env.world.next_states(np.arange(len(cells)), q.argmax(axis=-1))] - cells
             axes.quiver(*cells[known].T[::-1], *moves[known].T[::-1], color="white", angles="xy", scale=28, width=0.004)
     figure.savefig(path, dpi=110)
 
@@ -111,5 +110,16 @@ def main() -> None:
     print(f"\nWrote to {options.folder}/: {names}")
 
 
+def stopped_by_hand() -> bool:
+    """Runs the demo; returning from here closes the progress bar before Python ends."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
 if __name__ == "__main__":
-    main()
+    if stopped_by_hand():
+        print("\nStopped before the end; run it again to start afresh.")
+        raise SystemExit(130)
