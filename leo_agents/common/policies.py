@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs
@@ -86,7 +86,51 @@ def make_trunk(input_dim: int, net_arch: list[int], activation_fn: type[nn.Modul
     return nn.Sequential(*layers)
 
 
-class GoalQNetwork(BasePolicy):
+class StateNetwork(BaseModel):
+    """
+    A network that reads the state and not the commanded goal.
+
+    :param observation_space: of the goal-conditioned environment
+    :param action_space: the actions
+    :param features_extractor: for the state space
+    :param normalize_images: divide images by 255
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        features_extractor: BaseFeaturesExtractor,
+        normalize_images: bool = True,
+    ) -> None:
+        super().__init__(
+            state_space(observation_space),
+            action_space,
+            features_extractor=features_extractor,
+            normalize_images=normalize_images,
+        )
+        self._unwrap = not isinstance(self.observation_space, spaces.Dict)
+
+    def extract_state(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        :param obs: observations, with or without the command
+        :return: what the features extractor makes of their states
+        """
+        assert self.features_extractor is not None
+        return self.extract_features(self.state_of(obs), self.features_extractor)
+
+    def state_of(self, obs: PyTorchObs) -> PyTorchObs:
+        """
+        :param obs: observations, with or without the command
+        :return: what the features extractor reads of them
+        """
+        if not isinstance(obs, dict):
+            return obs
+        state = {key: value for key, value in obs.items() if key not in COMMAND_KEYS}
+        return next(iter(state.values())) if self._unwrap else state
+
+
+class GoalQNetwork(StateNetwork):
     """
     The values of every goal and action from one pass over the state.
 
@@ -119,13 +163,7 @@ class GoalQNetwork(BasePolicy):
         squash: bool = True,
         normalize_images: bool = True,
     ) -> None:
-        super().__init__(
-            state_space(observation_space),
-            action_space,
-            features_extractor=features_extractor,
-            normalize_images=normalize_images,
-        )
-        self._unwrap = not isinstance(self.observation_space, spaces.Dict)
+        super().__init__(observation_space, action_space, features_extractor, normalize_images)
         self.squash = squash
         self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm)
         width = net_arch[-1] if net_arch else features_extractor.features_dim
@@ -136,8 +174,7 @@ class GoalQNetwork(BasePolicy):
         :param obs: observations, with or without the command
         :return: what the heads read ``[B, H]``
         """
-        assert self.features_extractor is not None
-        return self.trunk(self.extract_features(self.state_of(obs), self.features_extractor))
+        return self.trunk(self.extract_state(obs))
 
     def forward(self, obs: PyTorchObs) -> th.Tensor:
         """
@@ -166,16 +203,6 @@ class GoalQNetwork(BasePolicy):
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         assert isinstance(observation, dict)
         return self.goal_outputs(observation, observation[GOAL_KEY]).argmax(dim=1)
-
-    def state_of(self, obs: PyTorchObs) -> PyTorchObs:
-        """
-        :param obs: observations, with or without the command
-        :return: what the features extractor reads of them
-        """
-        if not isinstance(obs, dict):
-            return obs
-        state = {key: value for key, value in obs.items() if key not in COMMAND_KEYS}
-        return next(iter(state.values())) if self._unwrap else state
 
 
 def add_command(obs: np.ndarray | dict[str, np.ndarray], goal_ids: int | np.ndarray) -> dict[str, Any]:

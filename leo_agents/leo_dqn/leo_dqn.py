@@ -1,14 +1,11 @@
 """LEODQN: Q-learning about every goal from every transition."""
 
-import io
-import pathlib
 import warnings
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update
@@ -16,22 +13,15 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.dqn import DQN
 
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_agents.common.goal_algorithm import GoalAlgorithm
-from leo_agents.common.losses import (
-    GoalReduction,
-    all_goals_targets,
-    bce_goals_loss,
-    check_finite_goals,
-    squared_goals_loss,
-)
+from leo_agents.common.goal_policy import Observation
+from leo_agents.common.losses import GoalReduction, all_goals_targets, check_finite_goals
+from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
 from leo_agents.common.policies import GoalQNetwork
-from leo_agents.leo_dqn.policies import MultiGoalPolicy, Observation
+from leo_agents.leo_dqn.policies import MultiGoalPolicy
 from leo_wrappers.goal_set import Goal
 from leo_wrappers.selection import SelectorLike
 
 SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
-
-LOSSES = {"bce": bce_goals_loss, "squared": squared_goals_loss}
 
 
 class Lesson(NamedTuple):
@@ -54,7 +44,7 @@ def join_lessons(lessons: list[Lesson]) -> Lesson:
     )
 
 
-class LEODQN(GoalAlgorithm, DQN):
+class LEODQN(GoalOffPolicyAlgorithm, DQN):
     """
     Learning Everything all at Once with a replay buffer and a target network (paper: https://arxiv.org/abs/2605.23551).
 
@@ -163,8 +153,6 @@ class LEODQN(GoalAlgorithm, DQN):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if optimize_memory_usage:
-            raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
         if isinstance(policy, str) and policy in self.policy_aliases:
             policy = MultiGoalPolicy
         super().__init__(
@@ -180,6 +168,7 @@ class LEODQN(GoalAlgorithm, DQN):
             gradient_steps=gradient_steps,
             replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
             replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
             target_update_interval=target_update_interval,
             exploration_fraction=exploration_fraction,
             exploration_initial_eps=exploration_initial_eps,
@@ -214,7 +203,7 @@ class LEODQN(GoalAlgorithm, DQN):
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """As the parents; refuses actions of another kind before they fail in the midst of training."""
-        venv = GoalAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+        venv = GoalOffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
         if not isinstance(venv.action_space, spaces.Discrete):
             remedy = "use LEOTD3 or LEOSAC" if isinstance(venv.action_space, spaces.Box) else "flatten the actions to Discrete"
             raise ValueError(f"expected Discrete actions, got {venv.action_space}; {remedy}")
@@ -333,59 +322,20 @@ class LEODQN(GoalAlgorithm, DQN):
                 target.lerp_(online, self.tau)
         polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)
 
-    def dump_logs(self) -> None:
-        """Writes the log."""
-        self._log_goals()
-        super().dump_logs()
-
-    def load_replay_buffer(self, path: str | pathlib.Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
-        """
-        Loads a replay buffer, unless it belongs to other goals or another number of environments.
-
-        :param path: the file
-        :param truncate_last_traj: no effect
-        """
-        before = self.replay_buffer
-        super().load_replay_buffer(path, truncate_last_traj)
-        found: ReplayBuffer | None = self.replay_buffer
-        for what, expected in (("n_envs", self.n_envs), ("num_goals", len(self.goal_names))):
-            if getattr(found, what, None) != expected:
-                self.replay_buffer = before
-                raise ValueError(
-                    f"expected a replay buffer with {what} {expected}, got {getattr(found, what, None)}; load one that was "
-                    "saved from the same kind of training"
-                )
-
     def _setup_model(self) -> None:
         self._check_options()
         self._bind_goals()
-        self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "num_goals": len(self.goal_names)}
         with warnings.catch_warnings():
             # DQN counts the target's updates in environment steps, and warns when there are more environments than that.
             warnings.filterwarnings("ignore", message="The number of environments used is greater than the target")
             super()._setup_model()
-        if self.goals_per_update is not None and not 1 <= self.goals_per_update <= len(self.goal_names):
-            raise ValueError(f"expected goals_per_update from 1 to {len(self.goal_names)}, got {self.goals_per_update}")
 
     def _check_options(self) -> None:
-        if self.loss not in LOSSES:
-            raise ValueError(f"expected loss to be one of {list(LOSSES)}, got {self.loss!r}")
-        if self.loss == "bce" and not self.policy_kwargs.get("squash", True):
-            raise ValueError('expected values in [0, 1] for loss="bce", got squash=False; use loss="squared"')
+        super()._check_options()
         if self.target_reuse < 1 or self.batch_size % self.target_reuse:
             raise ValueError(f"expected target_reuse to divide batch_size {self.batch_size}, got {self.target_reuse}")
         if self.target_reuse > 1 and self.goals_per_update is not None:
             raise ValueError("expected target_reuse or goals_per_update, got both: kept targets are about other goals")
-        if self.batch_size > self.buffer_size:
-            raise ValueError(
-                f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"
-            )
-
-    def _draw_goals(self) -> th.Tensor | None:
-        """The goals of one gradient step; None for all."""
-        if self.goals_per_update is None:
-            return None
-        return th.randperm(len(self.goal_names), device=self.device)[: self.goals_per_update]
 
     def _next_lesson(self, batch_size: int, goals: th.Tensor | None) -> Lesson:
         """New transitions and, with ``target_reuse``, the ones of the gradient steps before with the targets they had."""

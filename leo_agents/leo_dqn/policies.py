@@ -6,17 +6,13 @@ from typing import Any
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from leo_agents.common.policies import COMMAND_KEYS, GOAL_KEY, GoalQNetwork, add_command, default_extractor, state_space
-from leo_wrappers.goal_set import Goal, goal_index
-
-
-def _repeat(tensor: th.Tensor) -> th.Tensor:
-    return tensor.repeat(2, *[1] * (tensor.ndim - 1))
+from leo_agents.common.goal_policy import GoalPolicy, Observation, expected_steps
+from leo_agents.common.policies import GoalQNetwork
+from leo_wrappers.goal_set import Goal
 
 
 class _Acting(nn.Module):
@@ -30,10 +26,7 @@ class _Acting(nn.Module):
         return self.network.values(self.network.goal_outputs(state, goal_ids))
 
 
-Observation = np.ndarray | dict[str, np.ndarray]
-
-
-class MultiGoalPolicy(BasePolicy):
+class MultiGoalPolicy(GoalPolicy):
     """
     Acts greedily for the goal in the observation, ``goal_id``; knows the values of all others too.
 
@@ -76,19 +69,16 @@ class MultiGoalPolicy(BasePolicy):
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        state = state_space(observation_space)
-        if optimizer_kwargs is None and issubclass(optimizer_class, th.optim.Adam):
-            optimizer_kwargs = {"fused": True}
         super().__init__(
             observation_space,
             action_space,
-            features_extractor_class=features_extractor_class or default_extractor(state),
+            goal_names,
+            features_extractor_class=features_extractor_class,
             features_extractor_kwargs=features_extractor_kwargs,
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
             normalize_images=normalize_images,
         )
-        self.goal_names = tuple(goal_names)
         self.net_args: dict[str, Any] = {
             "net_arch": [256, 256] if net_arch is None else list(net_arch),
             "activation_fn": activation_fn,
@@ -97,14 +87,7 @@ class MultiGoalPolicy(BasePolicy):
             "head_kwargs": head_kwargs,
             "squash": squash,
         }
-        self._state_space = state
         self._build(lr_schedule)
-
-    def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """
-        :return: an extractor for the state, which the command is no part of
-        """
-        return self.features_extractor_class(self._state_space, **self.features_extractor_kwargs)
 
     def make_q_net(self) -> GoalQNetwork:
         """
@@ -128,27 +111,6 @@ class MultiGoalPolicy(BasePolicy):
         """
         return self._predict(obs, deterministic=deterministic)
 
-    def predict(
-        self,
-        observation: Observation,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """
-        :param observation: observations with ``goal_id``
-        :param state: passed through
-        :param episode_start: no effect
-        :param deterministic: no effect, the policy is greedy
-        :return: the actions and the state
-        """
-        if not isinstance(observation, dict) or GOAL_KEY not in observation:
-            raise ValueError(
-                f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
-                "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
-            )
-        return super().predict(observation, state, episode_start, deterministic)
-
     def act(self, observation: Observation, goal: Goal) -> int:
         """
         The best action towards a goal.
@@ -157,10 +119,7 @@ class MultiGoalPolicy(BasePolicy):
         :param goal: a name or an index
         :return: the action
         """
-        actions, _ = self.predict(self._commanded(observation, goal_index(self.goal_names, goal)))
-        if np.ndim(actions) != 0:
-            raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
-        return int(actions)
+        return int(super().act(observation, goal))
 
     def q_values(self, observation: Observation) -> np.ndarray:
         """
@@ -182,9 +141,7 @@ class MultiGoalPolicy(BasePolicy):
         :param gamma: the discount that the values were learned with
         :return: ``[B, G]``, infinite where the value is 0
         """
-        best = np.clip(self.q_values(observation).max(axis=-1), 0.0, 1.0)
-        with np.errstate(divide="ignore"):
-            return 1.0 + np.log(best) / np.log(gamma)
+        return expected_steps(self.q_values(observation).max(axis=-1), gamma)
 
     def to_torchscript(self) -> th.jit.ScriptModule:
         """
@@ -192,27 +149,7 @@ class MultiGoalPolicy(BasePolicy):
 
         :return: a module to ``save``; its states are a tensor, or a dictionary of tensors where the state has several parts
         """
-        tensors, _ = self.obs_to_tensor(self._commanded(self._state_space.sample(), 0))
-        state, goal_ids = self.q_net.state_of(tensors), tensors[GOAL_KEY]  # type: ignore[index]
-        self.set_training_mode(False)
-        # Traced with two rows: one would be taken for a dimension that never grows.
-        twice = (
-            {key: value.repeat(2, *[1] * (value.ndim - 1)) for key, value in state.items()}
-            if isinstance(state, dict)
-            else (state.repeat(2, *[1] * (state.ndim - 1)))
-        )
-        return th.jit.trace(_Acting(self.q_net), (twice, goal_ids.repeat(2)), check_trace=False)  # type: ignore[no-any-return, no-untyped-call]
-
-    def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
-        """The observation, single or batched as it comes, with the same goal in every row."""
-        state = {key: value for key, value in add_command(observation, 0).items() if key not in COMMAND_KEYS}
-        expected = set(self._state_space.spaces) if isinstance(self._state_space, spaces.Dict) else {"observation"}
-        if isinstance(self._state_space, spaces.Dict) and set(state) != expected:
-            raise ValueError(f"expected an observation with the keys {sorted(expected)}, got {sorted(state)}")
-        key, value = next(iter(state.items()))
-        space = self._state_space[key] if isinstance(self._state_space, spaces.Dict) else self._state_space
-        batch_shape = np.shape(value)[: np.ndim(value) - len(space.shape or ())]
-        return add_command(state, np.full(batch_shape, goal_id, dtype=np.int64))
+        return self._export(self.q_net, _Acting(self.q_net))
 
     def set_training_mode(self, mode: bool) -> None:
         """
@@ -239,10 +176,4 @@ class MultiGoalPolicy(BasePolicy):
         return {
             **super()._get_constructor_parameters(),
             **self.net_args,
-            "goal_names": self.goal_names,
-            "lr_schedule": self._dummy_schedule,  # dummy lr schedule, not needed for loading policy alone
-            "optimizer_class": self.optimizer_class,
-            "optimizer_kwargs": self.optimizer_kwargs,
-            "features_extractor_class": self.features_extractor_class,
-            "features_extractor_kwargs": self.features_extractor_kwargs,
         }

@@ -1,0 +1,159 @@
+"""What the algorithms for continuous actions share."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.vec_env import VecEnv
+
+from leo_agents.common.actor_critic import GoalCritic
+from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
+from leo_agents.common.continuous_policy import ContinuousGoalPolicy
+from leo_agents.common.goal_policy import Observation
+from leo_agents.common.losses import check_finite_goals
+from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
+from leo_wrappers.goal_set import Goal
+
+
+class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
+    """
+    A mixin, to stand before Stable-Baselines3's TD3 or SAC.
+
+    ``random_actions`` is the share of uniformly random actions in training.
+    """
+
+    policy: ContinuousGoalPolicy  # type: ignore[assignment]
+    critic: GoalCritic
+    replay_buffer: GoalReplayBuffer | None
+    random_actions: float
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """As the parents; refuses actions of another kind before they fail in the midst of training."""
+        venv = GoalOffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+        space = venv.action_space
+        if not isinstance(space, spaces.Box):
+            remedy = "use LEODQN" if isinstance(space, spaces.Discrete) else "make them one Box"
+            raise ValueError(f"expected continuous actions, a Box, got {space}; {remedy}")
+        if not (np.isfinite(space.low).all() and np.isfinite(space.high).all() and (space.low < space.high).all()):
+            raise ValueError(
+                f"expected actions with finite bounds, low below high, got {space}; "
+                "set them with gymnasium.wrappers.RescaleAction or in the environment"
+            )
+        return venv
+
+    def act(self, observation: Observation, goal: Goal) -> npt.NDArray[Any]:
+        """
+        The best action towards a goal, for a single observation.
+
+        :param observation: with or without a commanded goal, which is ignored
+        :param goal: a name or an index
+        :return: the action
+        """
+        return self.policy.act(observation, goal)
+
+    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        The value of every goal, of the action that is best for it.
+
+        :param observation: a batch of observations, or a single one
+        :return: ``[B, G]``
+        """
+        return self.policy.values(observation)
+
+    def expected_steps(self, observation: Observation) -> npt.NDArray[Any]:
+        """
+        The values as numbers of steps.
+
+        :param observation: a batch of observations, or a single one
+        :return: ``[B, G]``, infinite where the value is 0
+        """
+        return self.policy.expected_steps(observation, self.gamma)
+
+    def predict(
+        self,
+        observation: Observation,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        The actions for the goals in the observations.
+
+        :param observation: observations with ``goal_id``
+        :param state: passed through
+        :param episode_start: no effect
+        :param deterministic: no effect on a policy that is not random
+        :return: the actions and the state
+        """
+        return self.policy.predict(observation, state, episode_start, deterministic)
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if not 0.0 <= self.random_actions <= 1.0:
+            raise ValueError(f"expected random_actions between 0 and 1, got {self.random_actions}")
+
+    def _setup_model(self) -> None:
+        self._check_options()
+        self._bind_goals()
+        super()._setup_model()
+
+    def _setup_learn(self, total_timesteps: int, callback: MaybeCallback = None, *args: Any, **kwargs: Any) -> Any:
+        # A loaded model may have other environments than its noise was made for; the parent only ever adds a vector to it.
+        noise = self.action_noise
+        if isinstance(noise, VectorizedActionNoise) and self.env is not None and noise.n_envs != self.env.num_envs:
+            self.action_noise = noise.base_noise
+        return super()._setup_learn(total_timesteps, callback, *args, **kwargs)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As the parent; now and then a random action instead."""
+        action, buffer_action = super()._sample_action(learning_starts, action_noise, n_envs)
+        if self.random_actions > 0.0:
+            rows = np.flatnonzero(np.random.random(n_envs) < self.random_actions)
+            buffer_action[rows] = np.random.uniform(-1.0, 1.0, (len(rows), *buffer_action.shape[1:]))
+            action = self.policy.unscale_action(buffer_action)
+        return action, buffer_action
+
+    def _sample(self, batch_size: int) -> GoalReplayBufferSamples:
+        assert self.replay_buffer is not None
+        sampled: Any = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+        return sampled  # type: ignore[no-any-return]
+
+    def _critic_loss(
+        self, batch: GoalReplayBufferSamples, targets: th.Tensor, goals: th.Tensor | None
+    ) -> th.Tensor:
+        """The critics' losses about some goals, or all, as a sum; an error names the goals that are not finite."""
+        total = th.zeros((), device=targets.device)
+        for outputs in self.critic.taken(batch.observations, batch.actions, goals):
+            predictions = outputs if self.loss == "bce" else self.critic.values(outputs)
+            loss = LOSSES[self.loss](predictions, targets, goal_reduction=self.goal_reduction)
+            if not th.isfinite(loss):
+                names = self.goal_names if goals is None else [self.goal_names[goal] for goal in goals.tolist()]
+                check_finite_goals(predictions, targets, names, self.num_timesteps)
+            total = total + loss
+        return total
+
+    def _over_goals(self, losses: th.Tensor) -> th.Tensor:
+        """The mean over a batch of what each goal's actor minds ``[B, K]``."""
+        return losses.mean() if self.goal_reduction == "mean" else losses.sum() / len(losses)
+
+
+def buffer_settings(
+    n_steps: int, gamma: float, verbose: int, replay_buffer_kwargs: dict[str, Any] | None
+) -> dict[str, Any]:
+    """
+    The buffer's arguments; the parents' own ``n_steps`` stays 1, as their buffers know no goals.
+
+    :param n_steps: length of the targets' windows
+    :param gamma: the discount
+    :param verbose: 1 for information
+    :param replay_buffer_kwargs: the user's own
+    :return: all of them
+    """
+    return {"n_steps": n_steps, "gamma": gamma, "verbose": verbose, **(replay_buffer_kwargs or {})}
