@@ -1,4 +1,4 @@
-"""A walled box to steer a point through: a goal for each of its 100 cells, and the exact number of steps to each of them."""
+"""A box with walls to steer a point through: a goal for each of its 100 free cells, and the exact number of steps to each."""
 
 from collections import deque
 from functools import cache
@@ -9,13 +9,24 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-SIZE = 10
+MAP = """
+...#........
+...#........
+...#....####
+...#....#...
+...#..#.....
+...#..#.....
+........#...
+........#...
+....#####...
+............
+"""
 STEP = 0.5
-# Where a wall stands: VERTICAL[i, j] between the cells (i, j) and (i + 1, j), HORIZONTAL[i, j] between (i, j) and (i, j + 1).
-VERTICAL = np.zeros((SIZE, SIZE), dtype=bool)
-VERTICAL[2, :7] = VERTICAL[6, 3:] = VERTICAL[-1] = True
-HORIZONTAL = np.zeros((SIZE, SIZE), dtype=bool)
-HORIZONTAL[3:6, 4] = HORIZONTAL[:, -1] = True
+WALLS = np.array([[cell == "#" for cell in row] for row in MAP.split()]).T  # by x, then y
+SIZE = np.array(WALLS.shape)
+FREE = np.argwhere(~WALLS)
+GOAL_IDS = np.full(WALLS.shape, -1)
+GOAL_IDS[tuple(FREE.T)] = np.arange(len(FREE))
 # A point stops this far from a wall.
 GAP = 1e-3
 Points = npt.NDArray[np.float64]
@@ -25,22 +36,20 @@ def move(points: Points, actions: npt.NDArray[Any]) -> Points:
     """
     Where actions lead: first along x, then along y, each up to the next wall.
 
-    :param points: ``[..., 2]`` in the box from 0 to 10
+    :param points: ``[..., 2]`` outside the walls, a cell a unit
     :param actions: ``[..., 2]`` between -1 and 1
     :return: ``[..., 2]``
     """
     result = np.array(points)
     steps = STEP * np.clip(actions, -1.0, 1.0)
-    for axis, walls in ((0, VERTICAL), (1, HORIZONTAL)):
-        cells = result.astype(np.int64)
-        here, across = cells[..., axis], cells[..., 1 - axis]
+    walls = np.pad(WALLS, 1, constant_values=True)
+    for axis in (0, 1):
+        cells = result.astype(np.int64) + 1  # in the padded map
+        here, other = cells[..., axis], cells[..., 1 - axis]
+        grid = walls if axis == 0 else walls.T
         target = result[..., axis] + steps[..., axis]
-        below = here - 1  # the line at the lower face belongs to the cell before; -1 is the last line, where a wall stands
-        after, before = (
-            (walls[here, across], walls[below, across]) if axis == 0 else (walls[across, here], walls[across, below])
-        )
-        target = np.where(after, np.minimum(target, here + 1 - GAP), target)
-        result[..., axis] = np.where(before, np.maximum(target, here + GAP), target)
+        target = np.where(grid[here + 1, other], np.minimum(target, here - GAP), target)
+        result[..., axis] = np.where(grid[here - 1, other], np.maximum(target, here - 1 + GAP), target)
     return result
 
 
@@ -58,12 +67,13 @@ class WalledBoxEnv(gym.Env[np.ndarray, np.ndarray]):
         self.start, self.horizon = start, horizon
         self.observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.goal_names = tuple(f"cell/{row},{column}" for row in range(SIZE) for column in range(SIZE))
+        self.goal_names = tuple(f"cell/{y},{x}" for x, y in FREE)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self.steps = 0
-        self.point = self.np_random.uniform(0.1, 0.9 if self.start == "corner" else SIZE - 0.1, 2)
+        cell = FREE[0 if self.start == "corner" else self.np_random.integers(len(FREE))]
+        self.point = cell + self.np_random.uniform(0.1, 0.9, 2)
         return self._observation(), self._info()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -75,7 +85,7 @@ class WalledBoxEnv(gym.Env[np.ndarray, np.ndarray]):
         return observe(self.point)
 
     def _info(self) -> dict[str, Any]:
-        mask = np.zeros(SIZE * SIZE, dtype=bool)
+        mask = np.zeros(len(FREE), dtype=bool)
         mask[goal_of(self.point)] = True
         return {"goals_achieved": mask}
 
@@ -94,7 +104,7 @@ def goal_of(points: Points) -> npt.NDArray[np.int64]:
     :return: the ids of the goals achieved there
     """
     cells = points.astype(np.int64)
-    return cells[..., 1] * SIZE + cells[..., 0]
+    return GOAL_IDS[cells[..., 0], cells[..., 1]]
 
 
 @cache
@@ -104,20 +114,20 @@ def optimal_steps() -> tuple[Points, npt.NDArray[np.float64]]:
 
     :return: the points ``[S, 2]`` and the steps ``[S, 100]``
     """
-    axis = np.arange(0.125, SIZE, 0.25)
-    points = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    fine = 0.125 + 0.25 * np.arange(4)
+    points = (FREE[:, None, None] + np.stack(np.meshgrid(fine, fine, indexing="ij"), axis=-1).reshape(-1, 2)).reshape(-1, 2)
     moves = np.stack(np.meshgrid(*[[-1.0, -0.5, 0.0, 0.5, 1.0]] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     reached = move(np.repeat(points[:, None], len(moves), axis=1), moves)
-    after = np.rint((reached - 0.125) / 0.25).astype(np.int64) @ np.array([len(axis), 1])
-    off_lattice = np.abs(points[after] - reached).max(axis=-1) > 1e-9
-    after[off_lattice] = np.broadcast_to(np.arange(len(points))[:, None], after.shape)[off_lattice]
+    numbers = {point: number for number, point in enumerate(map(tuple, points.tolist()))}
+    # A move that a wall cuts short leaves the lattice, and counts as none.
+    after = [[numbers.get(point, state) for point in map(tuple, row)] for state, row in enumerate(reached.tolist())]
     before: list[list[int]] = [[] for _ in points]
-    for state, following in enumerate(after.tolist()):
+    for state, following in enumerate(after):
         for other in set(following):
             before[other].append(state)
     goals = goal_of(points)
-    steps = np.full((len(points), SIZE * SIZE), np.inf)
-    for goal in range(SIZE * SIZE):
+    steps = np.full((len(points), len(FREE)), np.inf)
+    for goal in range(len(FREE)):
         first = {state for other in np.flatnonzero(goals == goal) for state in before[other]}
         steps[list(first), goal] = 1.0
         waiting = deque(first)

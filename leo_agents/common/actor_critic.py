@@ -156,7 +156,9 @@ class GoalCritic(StateNetwork):
         normalize_images: bool = True,
     ) -> None:
         if not net_arch:
-            raise ValueError("expected the critic's net_arch to have at least one layer, got none; the action joins in the last")
+            raise ValueError(
+                "expected net_arch of the critic to have at least one layer, got none; the action joins in the last"
+            )
         if n_critics < 1:
             raise ValueError(f"expected n_critics of at least 1, got {n_critics}")
         super().__init__(observation_space, action_space, features_extractor, normalize_images)

@@ -14,7 +14,7 @@ from leo_agents.common.actor_critic import GoalCritic
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_agents.common.continuous_policy import ContinuousGoalPolicy
 from leo_agents.common.goal_policy import Observation
-from leo_agents.common.losses import check_finite_goals
+from leo_agents.common.losses import all_goals_targets, check_finite_goals
 from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
 from leo_wrappers.goal_set import Goal
 
@@ -27,9 +27,11 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     """
 
     policy: ContinuousGoalPolicy  # type: ignore[assignment]
-    critic: GoalCritic
+    critic: GoalCritic  # type: ignore[assignment]
+    critic_target: GoalCritic  # type: ignore[assignment]
     replay_buffer: GoalReplayBuffer | None
     random_actions: float
+    objective = "logit"
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -125,9 +127,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         sampled: Any = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
         return sampled  # type: ignore[no-any-return]
 
-    def _critic_loss(
-        self, batch: GoalReplayBufferSamples, targets: th.Tensor, goals: th.Tensor | None
-    ) -> th.Tensor:
+    def _critic_loss(self, batch: GoalReplayBufferSamples, targets: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
         """The critics' losses about some goals, or all, as a sum; an error names the goals that are not finite."""
         total = th.zeros((), device=targets.device)
         for outputs in self.critic.taken(batch.observations, batch.actions, goals):
@@ -139,14 +139,38 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
             total = total + loss
         return total
 
+    def _next_values(self, batch: GoalReplayBufferSamples, actions: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
+        """The value of the next states for each goal, of its own action ``[B, K]``."""
+        return self.critic_target.values(self.critic_target.lowest_diagonal(batch.next_observations, actions, goals))
+
+    def _bootstrapped(self, batch: GoalReplayBufferSamples, next_values: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
+        """The targets, given the value of the next states for each goal ``[B, K]``."""
+        achieved = batch.goals_achieved if goals is None else batch.goals_achieved[:, goals]
+        discounts = self.gamma if batch.discounts is None else batch.discounts
+        return all_goals_targets(achieved, next_values, batch.dones, discounts)
+
+    def _worth(self, outputs: th.Tensor) -> th.Tensor:
+        """What an actor strives for, out of what the critics gave ``[B, K]``."""
+        if self.objective == "logit" or not self.critic.squash:
+            return outputs
+        if self.objective == "steps":
+            return th.nn.functional.logsigmoid(outputs) / -np.log(self.gamma)
+        if self.objective == "log":
+            return th.nn.functional.logsigmoid(outputs)
+        return self.critic.values(outputs)
+
+    @staticmethod
+    def _descend(optimizer: th.optim.Optimizer, loss: th.Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
     def _over_goals(self, losses: th.Tensor) -> th.Tensor:
         """The mean over a batch of what each goal's actor minds ``[B, K]``."""
         return losses.mean() if self.goal_reduction == "mean" else losses.sum() / len(losses)
 
 
-def buffer_settings(
-    n_steps: int, gamma: float, verbose: int, replay_buffer_kwargs: dict[str, Any] | None
-) -> dict[str, Any]:
+def buffer_settings(n_steps: int, gamma: float, verbose: int, replay_buffer_kwargs: dict[str, Any] | None) -> dict[str, Any]:
     """
     The buffer's arguments; the parents' own ``n_steps`` stays 1, as their buffers know no goals.
 

@@ -37,8 +37,9 @@ class ContinuousGoalPolicy(GoalPolicy):
     :param action_space: the actions
     :param lr_schedule: the learning rate
     :param goal_names: the goals, in order; filled in by the algorithm
-    :param net_arch: widths of the hidden layers, of both networks or as ``{"pi": [...], "qf": [...]}``; the critic's last layer
-        is the one in which the action joins. By default ``[256, 256]`` for the actor and ``[256, 256, 128]`` for the critic
+    :param net_arch: widths of the hidden layers, of both networks or as ``{"pi": [...], "qf": [...]}``; the critic's last
+        layer is the one in which the action joins. ``[256, 256]`` for the actor and ``[256, 256, 128]`` for the critic by
+        default
     :param activation_fn: the nonlinearity (where the action joins it is always ReLU)
     :param layer_norm: whether to normalise before each nonlinearity
     :param head_kwargs: further arguments of the critic's heads, see :class:`~leo_agents.common.fused_head.FusedHead`

@@ -1,11 +1,11 @@
 """
 The critic's head for continuous actions: the value of every goal, where the action meets the state in one hidden layer.
 
-    logit_g(s, a) = w_g . relu(W x(s) + U a + c) + v_g . x(s) + b_g
+    logit_g(s, a) = w_g . relu(W x(s) + U a + c) + v_g . x(s) + a . V_g x(s) + b_g
 
 Learning about an action that was taken needs it for every goal: the hidden layer is then computed once a row, and the goals
-cost one matrix product. Targets and actors need each goal's value of that goal's own action: the diagonal, one hidden layer for
-each row and goal, but never every goal's value of every goal's action.
+cost one matrix product. Targets and actors need each goal's value of that goal's own action, the diagonal: one hidden layer
+for each row and goal, but never every goal's value of every goal's action.
 """
 
 from typing import Any
@@ -28,8 +28,8 @@ class FusedHead(nn.Module):
     :param num_goals: number of goals
     :param action_dim: number of components of an action
     :param width: width of the hidden layer in which state and action meet
-    :param skip: let the goals read the features directly too (``v_g`` above), so that the hidden layer is left to what depends
-        on the action
+    :param bilinear: with the terms ``v_g`` and ``V_g`` above: each goal then reads from the features directly how good a state
+        is and in which direction an action should go there; the hidden layer is left to what is not linear in the action
     :param initial_value: the value of every goal before learning
     """
 
@@ -39,7 +39,7 @@ class FusedHead(nn.Module):
         num_goals: int,
         action_dim: int,
         width: int,
-        skip: bool = True,
+        bilinear: bool = True,
         initial_value: float = 0.5,
     ) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class FusedHead(nn.Module):
         self.action = nn.Linear(action_dim, width, bias=False)
         # From zero, as in DenseHead: random values would first have to be unlearned.
         self.weight = nn.Parameter(th.zeros(num_goals, width))
-        self.skip = nn.Parameter(th.zeros(num_goals, features_dim)) if skip else None
+        self.direct = nn.Parameter(th.zeros(num_goals, 1 + action_dim, features_dim)) if bilinear else None
         self.bias = nn.Parameter(th.full((num_goals,), logit(initial_value)))
 
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
@@ -64,7 +64,12 @@ class FusedHead(nn.Module):
         :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
         hidden = th.relu(self.state(features) + self.action(actions))
-        return th.addmm(self._from_state(features, goals), hidden, _rows(self.weight, goals).t())
+        logits = th.addmm(_rows(self.bias, goals), hidden, _rows(self.weight, goals).t())
+        if self.direct is None:
+            return logits
+        # One product of the features, beside themselves times each component of the action, with all that the goals read.
+        scaled = th.cat([features, (actions[:, :, None] * features[:, None]).flatten(1)], dim=1)
+        return th.addmm(logits, scaled, _rows(self.direct, goals).flatten(1).t())
 
     def diagonal(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
@@ -83,28 +88,15 @@ class FusedHead(nn.Module):
                 f"got {tuple(actions.shape)}"
             )
         with th.no_grad():
-            from_state, hidden = self._from_state(features, goals), self.state(features)
-        return from_state + _Diagonal.apply(hidden, actions, self.action.weight, weight)  # type: ignore[no-untyped-call]
-
-    def for_goals(self, features: th.Tensor, actions: th.Tensor, goal_ids: th.Tensor) -> th.Tensor:
-        """
-        The logits of one goal a row.
-
-        :param features: ``[batch, features_dim]``
-        :param actions: ``[batch, action_dim]``
-        :param goal_ids: a goal each ``[batch]``
-        :return: ``[batch]``
-        """
-        hidden = th.relu(self.state(features) + self.action(actions))
-        logits = (hidden * self.weight[goal_ids]).sum(dim=1) + self.bias[goal_ids]
-        return logits if self.skip is None else logits + (features * self.skip[goal_ids]).sum(dim=1)
-
-    def _from_state(self, features: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
-        """What the state alone contributes ``[batch, k]``."""
-        bias = _rows(self.bias, goals)
-        if self.skip is None:
-            return bias.expand(len(features), -1)
-        return th.addmm(bias, features, _rows(self.skip, goals).t())
+            hidden = self.state(features)
+        bias = _rows(self.bias, goals).detach()
+        logits = _Diagonal.apply(hidden, actions, self.action.weight, weight) + bias  # type: ignore[no-untyped-call]
+        if self.direct is None:
+            return logits
+        with th.no_grad():
+            direct = _rows(self.direct, goals)
+            read = (features @ direct.flatten(0, 1).t()).view(len(features), *direct.shape[:2])
+        return logits + read[:, :, 0] + (read[:, :, 1:] * actions).sum(dim=2)
 
 
 class _Diagonal(th.autograd.Function):

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from typing import get_args
 
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -63,6 +64,8 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
             raise ValueError(f"expected loss to be one of {list(LOSSES)}, got {self.loss!r}")
         if self.loss == "bce" and not self.policy_kwargs.get("squash", True):
             raise ValueError('expected values in [0, 1] for loss="bce", got squash=False; use loss="squared"')
+        if self.goal_reduction not in get_args(GoalReduction):
+            raise ValueError(f'expected goal_reduction "mean" or "sum", got {self.goal_reduction!r}')
         if self.batch_size > self.buffer_size:
             raise ValueError(
                 f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"

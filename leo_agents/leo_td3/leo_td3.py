@@ -6,13 +6,14 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
 
+from leo_agents.common.actor_critic import GoalCritic
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_agents.common.continuous import ContinuousGoalAlgorithm, buffer_settings
-from leo_agents.common.losses import GoalReduction, all_goals_targets
+from leo_agents.common.losses import GoalReduction
 from leo_agents.leo_td3.policies import DeterministicGoalActor, MultiGoalPolicy
 from leo_wrappers.selection import SelectorLike
 
@@ -28,10 +29,11 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         "CnnPolicy": MultiGoalPolicy,
         "MultiInputPolicy": MultiGoalPolicy,
     }
+    critic: GoalCritic  # type: ignore[assignment]
+    critic_target: GoalCritic  # type: ignore[assignment]
     policy: MultiGoalPolicy  # type: ignore[assignment]
     actor: DeterministicGoalActor  # type: ignore[assignment]
     actor_target: DeterministicGoalActor  # type: ignore[assignment]
-    objective = "logit"
 
     def __init__(
         self,
@@ -131,32 +133,20 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
 
     def _targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
         """What the critics should say of the actions taken, for each goal ``[B, K]``."""
-        achieved = batch.goals_achieved if goals is None else batch.goals_achieved[:, goals]
-        discounts = self.gamma if batch.discounts is None else batch.discounts
         with th.no_grad():
             actions = self.actor_target(batch.next_observations, goals)
             noise = th.randn_like(actions).mul_(self.target_policy_noise)
             actions = (actions + noise.clamp_(-self.target_noise_clip, self.target_noise_clip)).clamp_(-1.0, 1.0)
-            next_values = self.critic_target.values(self.critic_target.lowest_diagonal(batch.next_observations, actions, goals))
-        return all_goals_targets(achieved, next_values, batch.dones, discounts)
+            next_values = self._next_values(batch, actions, goals)
+        return self._bootstrapped(batch, next_values, goals)
 
     def _actor_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
         actions = self.actor(batch.observations, goals)
         (outputs,) = self.critic.diagonal(batch.observations, actions, goals, n_critics=1)
-        if self.objective == "value":
-            outputs = self.critic.values(outputs)
-        elif self.objective == "log":
-            outputs = th.nn.functional.logsigmoid(outputs)
-        return -self._over_goals(outputs)
+        return -self._over_goals(self._worth(outputs))
 
     def _update_targets(self) -> None:
         polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
         polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
         polyak_update(self.critic_batch_norm_stats, self.critic_batch_norm_stats_target, 1.0)
         polyak_update(self.actor_batch_norm_stats, self.actor_batch_norm_stats_target, 1.0)
-
-    @staticmethod
-    def _descend(optimizer: th.optim.Optimizer, loss: th.Tensor) -> None:
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()

@@ -1,0 +1,347 @@
+"""What LEOTD3 and LEOSAC have in common: Stable-Baselines3's contract, steering, bad input."""
+
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.noise import NormalActionNoise
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
+
+from leo_agents import LEOSAC, LEOTD3, leo_sac, leo_td3
+from leo_agents.common.checkpoints import ExactCheckpoints
+from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
+from leo_wrappers import GoalConditionedWrapper
+from leo_wrappers.sb3 import VecGoalSampler
+from tests.line_env import make_line
+from tests.walled_box_env import WalledBoxEnv, goal_of, move, observe, optimal_steps
+
+ALGORITHMS = {"td3": LEOTD3, "sac": LEOSAC}
+POLICIES = {"td3": leo_td3.MultiGoalPolicy, "sac": leo_sac.MultiGoalPolicy}
+SMALL = {"learning_starts": 32, "batch_size": 32, "buffer_size": 2_000, "device": "cpu"}
+
+
+@pytest.fixture(params=list(ALGORITHMS))
+def name(request):
+    return request.param
+
+
+def make_box(**kwargs):
+    return WalledBoxEnv(**{"horizon": 20, **kwargs})
+
+
+def small(name, env=None, **kwargs):
+    policy_kwargs = {"net_arch": [32], **kwargs.pop("policy_kwargs", {})}
+    return ALGORITHMS[name](
+        "MultiGoalPolicy", make_box() if env is None else env, policy_kwargs=policy_kwargs, **{**SMALL, "seed": 0, **kwargs}
+    )
+
+
+def weights(model):
+    return th.cat([parameter.detach().flatten() for parameter in model.policy.parameters()]).numpy()
+
+
+def dummy(n_envs):
+    return DummyVecEnv([make_box] * n_envs)
+
+
+# --------------------------------------------------------------------------------------------------------------------------
+# Stable-Baselines3's contract
+
+ENVIRONMENTS = {
+    "single": make_box,
+    "goal-conditioned": lambda: GoalConditionedWrapper(make_box()),
+    "dummy": lambda: dummy(3),
+    "subproc": lambda: SubprocVecEnv([make_box] * 2, start_method="forkserver"),
+    "sampler": lambda: VecGoalSampler(dummy(2), selector="uniform"),
+    "normalised": lambda: VecNormalize(VecGoalSampler(dummy(2)), norm_obs_keys=["observation"], norm_reward=False),
+}
+
+
+@pytest.mark.parametrize("kind", ENVIRONMENTS)
+def test_it_runs_on_every_kind_of_environment(name, kind, tmp_path):
+    model = small(name, ENVIRONMENTS[kind]()).learn(90)
+    assert model._n_updates > 0 and np.isfinite(weights(model)).all()
+    model.save(tmp_path / "model")
+    obs = model.env.reset()
+    expected, _ = model.predict(obs, deterministic=True)
+    assert expected.shape == (model.n_envs, 2) and (np.abs(expected) <= 1).all()
+    alone = ALGORITHMS[name].load(tmp_path / "model")
+    np.testing.assert_array_equal(alone.predict(obs, deterministic=True)[0], expected)
+    assert alone.goal_names == model.goal_names and isinstance(alone.goal_names, tuple)
+    with pytest.raises(AssertionError, match="set the environment"):
+        alone.learn(10)
+    model.env.close()
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_loaded_model_trains_on_with_any_number_of_environments(name, others, tmp_path):
+    noise = NormalActionNoise(np.zeros(2), np.full(2, 0.1))
+    model = small(name, dummy(2), action_noise=noise).learn(60)
+    model.save(tmp_path / "model")
+    loaded = ALGORITHMS[name].load(tmp_path / "model", env=dummy(others))
+    loaded.learn(60, reset_num_timesteps=False)
+    assert loaded.num_timesteps >= 120 and loaded._n_updates > model._n_updates
+
+
+def test_evaluation_tools_work_unmodified(name, tmp_path):
+    eval_env = GoalConditionedWrapper(make_box())
+    callbacks = [
+        EvalCallback(Monitor(eval_env), eval_freq=40, n_eval_episodes=2, log_path=str(tmp_path), verbose=0),
+        GoalEvalCallback(dummy(4), eval_freq=40, goals=[0, 1], csv_path=tmp_path / "goals.csv"),
+    ]
+    model = small(name).learn(80, callback=callbacks)
+    assert len(callbacks[0].evaluations_timesteps) == 2 and len(callbacks[0].evaluations_successes) == 2
+    assert np.isfinite(evaluate_policy(model, Monitor(eval_env), n_eval_episodes=2)[0])
+    assert evaluate_goals(model, dummy(4), goals=[3, 4, 5], seed=0).attempts.tolist() == [1, 1, 1]
+
+
+def test_the_logger_gets_aggregates(name, tmp_path):
+    from stable_baselines3.common.logger import configure
+
+    model = small(name, log_goals=True)
+    model.set_logger(configure(str(tmp_path), ["csv", "stdout"]))
+    model.learn(200, log_interval=1)
+    header = (tmp_path / "progress.csv").read_text().splitlines()[0]
+    for key in ("goals/seen", "train/critic_loss", "train/actor_loss", "rollout/success_rate", "goal/cell/0,"):
+        assert key in header
+    model.logger.close()
+
+
+def test_the_same_seed_is_the_same_run_and_another_is_another(name):
+    first, second, other = (small(name, seed=seed).learn(100) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(weights(first), weights(second))
+    assert (weights(first) != weights(other)).any()
+
+
+OPTIONS = [
+    {"n_steps": 3},
+    {"goals_per_update": 4},
+    {"goal_reduction": "sum"},
+    {"loss": "squared"},
+    {"loss": "squared", "policy_kwargs": {"squash": False}},
+    {"policy_kwargs": {"net_arch": {"pi": [], "qf": [16]}, "layer_norm": False, "n_critics": 3}},
+    {"policy_kwargs": {"head_kwargs": {"bilinear": False, "initial_value": 0.1}}},
+    {"train_freq": 4, "gradient_steps": -1},
+    {"random_actions": 0.5},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_options(name, options, tmp_path):
+    model = small(name, **options).learn(80)
+    assert np.isfinite(weights(model)).all()
+    model.save(tmp_path / "model")
+    copy = ALGORITHMS[name].load(tmp_path / "model", env=make_box())
+    np.testing.assert_array_equal(weights(copy), weights(model))
+    copy.learn(20, reset_num_timesteps=False)
+
+
+def test_a_gradient_step_about_some_goals_leaves_the_others_alone(name):
+    model = small(name, goals_per_update=3).learn(31)  # no update yet
+    before = {key: value.clone() for key, value in model.policy.state_dict().items()}
+    goals = th.tensor([5, 50, 7])
+    model._draw_goals = lambda: goals
+    model.train(2, 32)
+    others = th.ones(100, dtype=th.bool)
+    others[goals] = False
+    changed = 0
+    for key, value in model.policy.state_dict().items():
+        if value.shape[:1] == (100,) and "target" not in key:  # these are averaged, which rounds
+            assert th.equal(value[others], before[key][others]), key
+            changed += int((value[goals] != before[key][goals]).any())
+    assert changed > 4
+
+
+def everything(model):
+    """Whatever could differ after training: weights, optimisers, replay, statistics, randomness."""
+    parameters = model.get_parameters()
+    states = [parameters[key]["state"].values() for key in sorted(parameters) if key.endswith("optimizer")]
+    moments = [state[key] for several in states for state in several for key in sorted(state)]
+    selector = model.goal_sampler.selector
+    return [
+        *(tensor.numpy() for tensor in [*parameters["policy"].values(), *moments, th.get_rng_state()]),
+        model.replay_buffer.packed_masks,
+        model.replay_buffer.actions,
+        *model.replay_buffer.observations.values(),
+        *model._last_obs.values(),
+        selector.attempts,
+        selector.rng.random(3),
+        np.random.random(3),
+        np.array([model.num_timesteps, model._n_updates, model._episode_num]),
+    ]
+
+
+RESUME = """
+import pickle, sys
+from leo_agents import LEOSAC, LEOTD3
+from tests.agents.test_continuous import everything
+model = {"td3": LEOTD3, "sac": LEOSAC}[sys.argv[4]].resume(sys.argv[1])
+model.learn(int(sys.argv[2]) - model.num_timesteps, reset_num_timesteps=False)
+pickle.dump(everything(model), open(sys.argv[3], "wb"))
+"""
+
+
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_a_resumed_run_equals_an_uninterrupted_one_in_a_new_process(name, n_envs, tmp_path):
+    straight = small(name, dummy(n_envs)).learn(160)
+    expected = everything(straight)
+    small(name, dummy(n_envs)).learn(160, callback=ExactCheckpoints(tmp_path / "halfway", save_freq=80))
+    arguments = [str(tmp_path / "halfway"), "160", str(tmp_path / "result.pkl"), name]
+    subprocess.run([sys.executable, "-c", RESUME, *arguments], check=True)
+    found = np.load(tmp_path / "result.pkl", allow_pickle=True)
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# --------------------------------------------------------------------------------------------------------------------------
+# Steering
+
+
+def test_act_takes_names_and_bare_observations(name):
+    model = small(name, gym.wrappers.RescaleAction(make_box(), -3.0, 2.0)).learn(50)
+    obs = observe(np.array([4.2, 1.3]))
+    for goal_id in (0, 17, 99):
+        goal = model.goal_names[goal_id]
+        expected, _ = model.predict({"observation": obs, "goal_id": np.int64(goal_id)}, deterministic=True)
+        np.testing.assert_array_equal(model.act(obs, goal), expected)
+        np.testing.assert_array_equal(model.act({"observation": obs, "goal_id": 0}, goal_id), expected)
+        assert expected.shape == (2,) and (expected >= -3).all() and (expected <= 2).all()
+
+
+def test_values_are_those_of_each_goals_own_action(name):
+    model = small(name).learn(60)
+    obs = np.random.default_rng(0).uniform(-1, 1, (3, 2)).astype(np.float32)
+    values = model.values(obs)
+    assert values.shape == (3, 100) and (values >= 0).all() and (values <= 1).all()
+    assert model.values(obs[0]).shape == (1, 100)
+    np.testing.assert_allclose(model.expected_steps(obs), 1 + np.log(values) / np.log(0.99), rtol=1e-5)
+    with th.no_grad():
+        for goal in (0, 60):
+            actions = th.as_tensor(np.stack([model.act(row, goal) for row in obs]))
+            outputs = [output[:, goal] for output in model.critic.taken(th.as_tensor(obs), actions)]
+            expected = th.sigmoid(th.minimum(*outputs))
+            np.testing.assert_allclose(values[:, goal], expected.numpy(), rtol=1e-4)
+
+
+def test_the_policy_alone_loads_without_environment_and_algorithm(name, tmp_path):
+    model = small(name).learn(50)
+    model.policy.save(tmp_path / "policy")
+    policy = POLICIES[name].load(tmp_path / "policy")
+    obs = np.zeros(2, dtype=np.float32)
+    for goal in model.goal_names[:5]:
+        np.testing.assert_array_equal(policy.act(obs, goal), model.act(obs, goal))
+    np.testing.assert_array_equal(policy.values(obs), model.values(obs))
+
+
+def test_the_policy_exports_to_torchscript(name, tmp_path):
+    model = small(name).learn(50)
+    model.policy.to_torchscript().save(str(tmp_path / "policy.pt"))
+    script = th.jit.load(str(tmp_path / "policy.pt"))
+    states, goals = np.random.default_rng(0).uniform(-1, 1, (7, 2)).astype(np.float32), np.array([0, 99, 2, 3, 4, 0, 1])
+    actions = script(th.as_tensor(states), th.as_tensor(goals)).detach().numpy()
+    expected, _ = model.predict({"observation": states, "goal_id": goals}, deterministic=True)
+    np.testing.assert_allclose(actions, expected, rtol=1e-5)
+
+
+def test_dictionaries_of_states_are_combined(name):
+    class DictBox(WalledBoxEnv):
+        def __init__(self):
+            super().__init__(horizon=20)
+            self.observation_space = spaces.Dict({"x": spaces.Box(-1, 1, (1,)), "right": spaces.Discrete(2)})
+
+        def _observation(self):
+            return {"x": observe(self.point)[:1], "right": int(self.point[0] > 5)}
+
+    model = small(name, DictBox()).learn(50)
+    obs, _ = DictBox().reset(seed=0)
+    assert model.act(obs, "cell/3,3").shape == (2,) and model.values(obs).shape == (1, 100)
+
+
+def test_random_actions_have_their_share(name):
+    model = small(name, dummy(500), random_actions=0.4, action_noise=NormalActionNoise(np.zeros(2), np.zeros(2)))
+    model._last_obs = model.env.reset()
+    with th.no_grad():
+        model.actor.head.weight.zero_()
+        model.actor.head.bias.fill_(-20.0)  # SAC's standard deviation too
+    model.num_timesteps = 1_000
+    model._setup_learn(1)
+    _, actions = model._sample_action(0, model.action_noise, 500)
+    assert 0.3 < (actions > -0.999).any(axis=1).mean() < 0.5
+
+
+# --------------------------------------------------------------------------------------------------------------------------
+# Bad input
+
+
+def with_actions(space):
+    env = make_box()
+    env.action_space = space
+    return env
+
+
+class Plain(gym.Env):
+    observation_space = spaces.Box(-1, 1, (2,))
+    action_space = spaces.Box(-1, 1, (2,))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda name: small(name, make_line()), "expected continuous actions.*use LEODQN"),
+        (lambda name: small(name, with_actions(spaces.MultiDiscrete([2, 2]))), "expected continuous actions.*one Box"),
+        (lambda name: small(name, with_actions(spaces.Box(-np.inf, 1, (2,)))), "finite bounds.*RescaleAction"),
+        (lambda name: small(name, with_actions(spaces.Box(1.0, 1.0, (2,)))), "finite bounds, low below high"),
+        (lambda name: small(name, Plain()), "wrap each with MultiGoalWrapper"),
+        (lambda name: small(name, VecNormalize(dummy(1))), "wrap the other way round"),
+        (lambda name: small(name, optimize_memory_usage=True), "optimize_memory_usage=False"),
+        (lambda name: small(name, batch_size=3_000), "batch_size of at most buffer_size, got 3000 > 2000"),
+        (lambda name: small(name, goals_per_update=101), "goals_per_update from 1 to 100, got 101"),
+        (lambda name: small(name, loss="huber"), "loss to be one of"),
+        (lambda name: small(name, random_actions=1.5), "random_actions between 0 and 1, got 1.5"),
+        (lambda name: small(name, goal_reduction="max"), 'goal_reduction "mean" or "sum"'),
+        (lambda name: small(name, policy_kwargs={"squash": False}), 'use loss="squared"'),
+        (lambda name: small(name, policy_kwargs={"net_arch": []}), "at least one layer"),
+        (lambda name: small(name, policy_kwargs={"n_critics": 0}), "n_critics of at least 1"),
+        (lambda name: small(name, goal_selector="nowhere"), "got 'nowhere'"),
+        (lambda name: ALGORITHMS[name]("MultiGoalPolicy", None, **SMALL), "expected an environment to learn the goals of"),
+        (lambda name: small(name).act(np.zeros((3, 2), np.float32), 0), "single observation, got 3"),
+        (lambda name: small(name).act(np.zeros(2, np.float32), "cell/77,0"), "nearest"),
+        (lambda name: small(name).predict(np.zeros(2, np.float32)), r"wrap the environment with .*or use act"),
+    ],
+)
+def test_bad_input(name, make, message):
+    with pytest.raises(ValueError, match=message):
+        make(name)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(name):
+    model = small(name).learn(60)
+    before = weights(model)
+    model.replay_buffer.observations["observation"][:] = np.nan
+    with pytest.raises(FloatingPointError, match=r"at step 60, for 100 of 100 goals: cell/0,0, .*checkpoint is untouched"):
+        model.train(1, 32)
+    np.testing.assert_array_equal(weights(model), before)
+
+
+def test_the_boxs_exact_steps_are_those_of_walking():
+    """The measure of the learning tests: whoever follows the table arrives in exactly so many steps."""
+    points, steps = optimal_steps()
+    moves = np.stack(np.meshgrid(*[[-1.0, -0.5, 0.0, 0.5, 1.0]] * 2), axis=-1).reshape(-1, 2)
+    for start, goal in ((0, 99), (700, 3), (1599, 9), (60, 61)):
+        point, count = points[start], 0
+        while count == 0 or goal_of(point) != goal:
+            after = np.array([move(point, action) for action in moves])
+            nearest = np.abs(points[None] - after[:, None]).max(axis=2)
+            on_lattice = nearest.min(axis=1) < 1e-9
+            left = np.where(goal_of(after) == goal, 0.0, steps[nearest.argmin(axis=1), goal])
+            point = after[np.where(on_lattice, left, np.inf).argmin()]
+            count += 1
+        assert count == steps[start, goal]
