@@ -1,12 +1,13 @@
 """What the algorithms for continuous actions share."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -19,18 +20,53 @@ from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
 from leo_wrappers.goal_set import Goal
 
 
+class HeldRandomActions:
+    """
+    Stretches of one random action, in some environments at a time: a point shaken at every step stays where it is.
+
+    :param action_dim: number of components of an action
+    :param hold: mean length of a stretch
+    """
+
+    def __init__(self, action_dim: int, hold: int) -> None:
+        self.hold = hold
+        self.actions: npt.NDArray[np.float64] = np.zeros((0, action_dim))
+        self._left: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
+    def step(self, n_envs: int, share: float) -> npt.NDArray[np.bool_]:
+        """
+        :param n_envs: number of environments
+        :param share: of the steps that are to be random, in the long run
+        :return: in which environments the next step is to be that in ``actions``
+        """
+        if len(self._left) != n_envs:
+            self.actions, self._left = np.zeros((n_envs, self.actions.shape[1])), np.zeros(n_envs, dtype=np.int64)
+        # A stretch takes several steps for one chance, hence the smaller chance.
+        chance = share / (self.hold * (1.0 - share) + share)
+        begins = np.flatnonzero((self._left == 0) & (np.random.random(n_envs) < chance))
+        self._left[begins] = np.random.geometric(1.0 / self.hold, len(begins))
+        self.actions[begins] = np.random.uniform(-1.0, 1.0, (len(begins), self.actions.shape[1]))
+        random = self._left > 0
+        self._left -= random
+        return random
+
+
 class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     """
     A mixin, to stand before Stable-Baselines3's TD3 or SAC.
 
-    ``random_actions`` is the share of uniformly random actions in training.
+    ``random_actions`` is the share of random actions in training, ``random_hold`` for how many steps each is held on average.
     """
+
+    # What a checkpoint must hold besides what save() writes.
+    checkpointed: ClassVar[tuple[str, ...]] = ("random_behaviour",)
 
     policy: ContinuousGoalPolicy  # type: ignore[assignment]
     critic: GoalCritic  # type: ignore[assignment]
     critic_target: GoalCritic  # type: ignore[assignment]
     replay_buffer: GoalReplayBuffer | None
     random_actions: float
+    random_hold: int
     objective = "logit"
 
     @staticmethod
@@ -98,11 +134,17 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         super()._check_options()
         if not 0.0 <= self.random_actions <= 1.0:
             raise ValueError(f"expected random_actions between 0 and 1, got {self.random_actions}")
+        if self.random_hold < 1:
+            raise ValueError(f"expected random_hold of at least 1, got {self.random_hold}")
 
     def _setup_model(self) -> None:
         self._check_options()
         self._bind_goals()
         super()._setup_model()
+        self.random_behaviour = HeldRandomActions(get_action_dim(self.action_space), self.random_hold)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "random_behaviour"]
 
     def _setup_learn(self, total_timesteps: int, callback: MaybeCallback = None, *args: Any, **kwargs: Any) -> Any:
         # A loaded model may have other environments than its noise was made for; the parent only ever adds a vector to it.
@@ -114,13 +156,12 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As the parent; now and then a random action instead."""
+        """As the parent; in some environments a random action instead."""
         action, buffer_action = super()._sample_action(learning_starts, action_noise, n_envs)
-        if self.random_actions > 0.0:
-            rows = np.flatnonzero(np.random.random(n_envs) < self.random_actions)
-            buffer_action[rows] = np.random.uniform(-1.0, 1.0, (len(rows), *buffer_action.shape[1:]))
-            action = self.policy.unscale_action(buffer_action)
-        return action, buffer_action
+        random = self.random_behaviour.step(n_envs, 1.0 if self.num_timesteps < learning_starts else self.random_actions)
+        buffer_action = np.where(random[:, None], self.random_behaviour.actions, buffer_action.reshape(n_envs, -1))
+        buffer_action = buffer_action.reshape(action.shape).astype(action.dtype)
+        return self.policy.unscale_action(buffer_action), buffer_action
 
     def _sample(self, batch_size: int) -> GoalReplayBufferSamples:
         assert self.replay_buffer is not None

@@ -56,7 +56,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         target_entropy: str | float = "auto",
         entropy_per_goal: bool = True,
         entropy_in_target: bool = False,
-        random_actions: float = 0.1,
+        random_actions: float = 0.2,
+        random_hold: int = 4,
         loss: Literal["bce", "squared"] = "bce",
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
@@ -101,6 +102,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         self.entropy_per_goal = entropy_per_goal
         self.entropy_in_target = entropy_in_target
         self.random_actions = random_actions
+        self.random_hold = random_hold
         self.loss = loss
         self.goals_per_update = goals_per_update
         self.goal_reduction: GoalReduction = goal_reduction

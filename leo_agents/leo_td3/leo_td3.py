@@ -55,7 +55,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         policy_delay: int = 2,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = 0.5,
-        random_actions: float = 0.1,
+        random_actions: float = 0.2,
+        random_hold: int = 4,
         loss: Literal["bce", "squared"] = "bce",
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
@@ -96,6 +97,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             _init_setup_model=False,
         )
         self.random_actions = random_actions
+        self.random_hold = random_hold
         self.loss = loss
         self.goals_per_update = goals_per_update
         self.goal_reduction: GoalReduction = goal_reduction

@@ -21,23 +21,25 @@ SHARED = {
 POLICY = {"net_arch": [16], "optimizer_kwargs": {"eps": 1e-20}}
 
 
-def make_pair(ours, theirs, **kwargs):
+def make_pair(algorithm, parent, ours=None, **kwargs):
     """
-    :param ours: our class
-    :param theirs: the class that it is derived from
+    :param algorithm: our class
+    :param parent: the class that it is derived from
+    :param ours: arguments of ours alone
     :param kwargs: of both
     :return: a model of each, ours with some transitions
     """
     goal = PredicateGoals({"right": lambda s: s[..., 0] > 0.4}, signal_shape=(2,))
     env = MultiGoalWrapper(WalledBoxEnv(start="random", horizon=30), goal)
     plain = {"layer_norm": False, "squash": False, "head_kwargs": {"bilinear": False}}
-    leo = ours("MultiGoalPolicy", env, loss="squared", policy_kwargs={**POLICY, **plain}, **SHARED, **kwargs)
+    options = {**SHARED, **kwargs, **(ours or {})}
+    leo = algorithm("MultiGoalPolicy", env, loss="squared", policy_kwargs={**POLICY, **plain}, **options)
     leo.learn(300)
     with th.no_grad():  # they start at zero
         for critic in (leo.critic, leo.critic_target):
             for head in critic.heads:
                 head.weight.normal_(0, 0.3)
-    other = theirs("MlpPolicy", WalledBoxEnv(), policy_kwargs=POLICY, **SHARED, **kwargs)
+    other = parent("MlpPolicy", WalledBoxEnv(), policy_kwargs=POLICY, **SHARED, **kwargs)
     for model in (leo, other):
         model.set_logger(Logger(None, []))
     return leo, other
@@ -78,6 +80,16 @@ def batches(leo, count):
         for batch in ours
     ]
     return ours, theirs
+
+
+def replay(model, sampled, monkeypatch):
+    """
+    :param model: either one
+    :param sampled: what its buffer is to give, in order
+    :param monkeypatch: pytest's
+    """
+    rest = iter(sampled)
+    monkeypatch.setattr(model.replay_buffer, "sample", lambda *args, **kwargs: next(rest))
 
 
 def largest_difference(leo, other, copy_actor):

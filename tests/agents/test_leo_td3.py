@@ -5,7 +5,7 @@ from stable_baselines3 import TD3
 from stable_baselines3.common.logger import Logger
 
 from leo_agents import LEOTD3
-from tests.agents.one_goal import batches, copy_critics, largest_difference, make_pair
+from tests.agents.one_goal import batches, copy_critics, largest_difference, make_pair, replay
 from tests.walled_box_env import WalledBoxEnv
 
 SMALL = {"learning_starts": 100, "batch_size": 32, "buffer_size": 500, "device": "cpu", "seed": 0}
@@ -36,13 +36,13 @@ def test_with_one_goal_it_is_td3_whose_done_is_success(monkeypatch):
     copy_critics(leo, td3)
     copy_actor(leo, td3)
     for model, sampled in zip((leo, td3), batches(leo, 2), strict=True):
-        monkeypatch.setattr(model.replay_buffer, "sample", lambda *args, rest=iter(sampled), **kwargs: next(rest))
+        replay(model, sampled, monkeypatch)
         th.manual_seed(7)
         model.train(2, 64)
     assert largest_difference(leo, td3, copy_actor) < 1e-6
 
 
-def test_its_loss_is_half_of_td3s(monkeypatch):
+def test_its_loss_is_half_of_td3s():
     leo, td3 = make_pair(LEOTD3, TD3)
     copy_critics(leo, td3)
     copy_actor(leo, td3)

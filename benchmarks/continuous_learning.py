@@ -1,0 +1,325 @@
+"""
+How fast agents with continuous actions learn to reach every goal: LEOTD3 and LEOSAC beside TD3 and SAC with hindsight.
+
+Run ``python benchmarks/continuous_learning.py --env leo/FetchReach-v0 --steps 20000``; table, curves and figure go to
+``benchmarks/results/continuous_learning_<env>.*``. ``--seeds``, ``--algorithms`` and ``--jobs`` make it shorter.
+
+All agents see the same environment for the same number of steps, take the same number of gradient steps of 256 transitions and
+have hidden layers of 256. What differs is what they are told and what a gradient step is about:
+
+- LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition teaches all of them. Stretches of random
+  actions, as many as by default, are a part of how they explore (``--random-actions``).
+- TD3 + HER, SAC + HER: Stable-Baselines3's own classes, unmodified, on the environment as it is, with its own random goals,
+  points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by normal noise of 0.1 as LEOTD3.
+  Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's defaults.
+
+Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
+random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by
+the goal itself. A goal is reached when any step of the episode is within the environment's tolerance of it; goals true at the
+start are no attempts. Seconds are those of training alone, without evaluation, on one thread. Intervals are 95 % by Student's t
+over seeds.
+"""
+
+import os
+
+# Before NumPy and PyTorch start their threads.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse  # noqa: E402
+import csv  # noqa: E402
+import json  # noqa: E402
+import multiprocessing  # noqa: E402
+import time  # noqa: E402
+from collections import defaultdict  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import gymnasium as gym  # noqa: E402
+import numpy as np  # noqa: E402
+import torch as th  # noqa: E402
+from curves import draw_curves, interval  # noqa: E402
+from machine import describe  # noqa: E402
+from stable_baselines3 import SAC, TD3, HerReplayBuffer  # noqa: E402
+from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
+from stable_baselines3.common.noise import NormalActionNoise  # noqa: E402
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+import leo_envs  # noqa: E402
+from leo_agents import LEOSAC, LEOTD3  # noqa: E402
+from leo_agents.evaluation import evaluate_goals  # noqa: E402
+
+gym.register_envs(leo_envs)
+
+COLORS = {"LEOTD3": "#2667d9", "LEOSAC": "#22a062", "TD3 + HER": "#e07b39", "SAC + HER": "#8e4ec6"}
+SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
+HINDSIGHT: dict[str, Any] = {
+    "replay_buffer_class": HerReplayBuffer,
+    "replay_buffer_kwargs": {"n_sampled_goal": 4, "goal_selection_strategy": "future"},
+    "policy_kwargs": {"net_arch": [256, 256]},
+    "learning_rate": 1e-3,
+    "tau": 0.05,
+}
+Row = dict[str, Any]
+
+
+def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:
+    """
+    An agent with its environment.
+
+    :param algorithm: one of :data:`COLORS`
+    :param env_id: the environment
+    :param seed: seeds everything
+    :param options: of the command line
+    :return: the model, not trained yet
+    """
+    env = gym.make(env_id)
+    kwargs: dict[str, Any] = {
+        **SHARED,
+        "seed": seed,
+        "buffer_size": options.steps,
+        "gamma": options.gamma,
+        "train_freq": options.train_freq,
+        "gradient_steps": options.gradient_steps,
+    }
+    leo = {"goals_per_update": options.goals_per_update, "random_actions": options.random_actions}
+    if algorithm == "LEOTD3":
+        return LEOTD3("MultiGoalPolicy", env, **leo, **kwargs)
+    if algorithm == "LEOSAC":
+        return LEOSAC("MultiGoalPolicy", env, **leo, **kwargs)
+    if algorithm == "SAC + HER":
+        return SAC("MultiInputPolicy", env, **kwargs, **HINDSIGHT)
+    action_dim = env.action_space.shape[0]  # type: ignore[index]
+    noise = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
+    return TD3("MultiInputPolicy", env, action_noise=noise, **kwargs, **HINDSIGHT)
+
+
+class ByPoint:
+    """
+    A hindsight agent as evaluations see it: the commanded goal reaches it as the point under ``desired_goal``.
+
+    :param model: the agent
+    """
+
+    def __init__(self, model: OffPolicyAlgorithm) -> None:
+        self.model = model
+
+    def predict(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Stable-Baselines3's, without the goal's number."""
+        return self.model.predict({key: value for key, value in observation.items() if key != "goal_id"}, *args, **kwargs)
+
+
+def success_on_random_goals(model: OffPolicyAlgorithm, env: gym.Env[Any, Any], episodes: int) -> float:
+    """
+    The share of the environment's own random goals that are reached.
+
+    :param model: the agent
+    :param env: a goal environment with the grid's goals
+    :param episodes: how many goals, always the same ones
+    :return: the share
+    """
+    goals, points = env.get_wrapper_attr("goal_set"), env.get_wrapper_attr("goal_points")
+    reached = []
+    for episode in range(episodes):
+        obs, _ = env.reset(seed=10_000 + episode)
+        desired = obs["desired_goal"].copy()
+        if goals.reaches(obs["achieved_goal"], desired):
+            continue
+        nearest = np.int64(np.linalg.norm(points - desired, axis=1).argmin())
+        success = over = False
+        while not (success or over):
+            seen = {**obs, "goal_id": nearest} if hasattr(model, "goal_names") else obs
+            action, _ = model.predict(seen, deterministic=True)
+            obs, _, terminated, truncated, _ = env.step(action)
+            # The environment may draw a new goal when one is reached; meant is the first.
+            success, over = bool(goals.reaches(obs["achieved_goal"], desired)), terminated or truncated
+        reached.append(success)
+    return float(np.mean(reached)) if reached else float("nan")
+
+
+class Judge(BaseCallback):
+    """
+    Evaluates the agent every so many steps; its own time counts for nothing.
+
+    :param env_id: the environment
+    :param every: environment steps between evaluations
+    :param episodes: number of random goals
+    """
+
+    def __init__(self, env_id: str, every: int, episodes: int) -> None:
+        super().__init__()
+        self.every, self.next_due, self.episodes = every, every, episodes
+        self.env = gym.make(env_id)
+        self.rows: list[Row] = []
+        self.paused = 0.0
+
+    def _on_training_start(self) -> None:
+        self.began = time.perf_counter()
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self.next_due:
+            self.next_due += self.every
+            self.judge()
+        return True
+
+    def judge(self) -> None:
+        """Adds a row to the results."""
+        began = time.perf_counter()
+        model: Any = self.model if hasattr(self.model, "goal_names") else ByPoint(self.model)  # type: ignore[arg-type]
+        # The grid's goals with the same starts each time, and the environment's end of episodes.
+        report = evaluate_goals(model, self.env, seed=0)
+        self.rows.append(
+            {
+                "steps": self.num_timesteps,
+                "gradient_steps": self.model._n_updates,  # type: ignore[attr-defined]
+                "success": report.mean_success,
+                "random_success": success_on_random_goals(self.model, self.env, self.episodes),  # type: ignore[arg-type]
+                "seconds": began - self.began - self.paused,
+            }
+        )
+        self.paused += time.perf_counter() - began
+
+
+def run(algorithm: str, seed: int, options: argparse.Namespace) -> list[Row]:
+    """
+    One training.
+
+    :param algorithm: its name
+    :param seed: its seed
+    :param options: of the command line
+    :return: a row for each evaluation
+    """
+    th.set_num_threads(1)
+    judge = Judge(options.env, options.every, options.episodes)
+    make_model(algorithm, options.env, seed, options).learn(options.steps, callback=judge)
+    return [{"algorithm": algorithm, "seed": seed, **row} for row in judge.rows]
+
+
+def run_all(options: argparse.Namespace) -> Iterator[list[Row]]:
+    """
+    All trainings, with a progress bar.
+
+    :param options: of the command line
+    :return: the rows of each as it ends
+    """
+    tasks = [(algorithm, seed) for seed in range(options.seeds) for algorithm in options.algorithms]
+    with tqdm(total=len(tasks), unit="run") as bar:
+        if options.jobs == 1:
+            for task in tasks:
+                bar.set_description(f"{task[0]}, seed {task[1]}")
+                yield run(*task, options)
+                bar.update()
+            return
+        # Spawned, not forked: PyTorch's threads do not survive a fork.
+        with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
+            for done in as_completed([pool.submit(run, *task, options) for task in tasks]):
+                yield done.result()
+                bar.update()
+
+
+def summarise(rows: list[Row]) -> list[Row]:
+    """
+    One line for each algorithm, at the end of its training.
+
+    :param rows: of all evaluations
+    :return: the table
+    """
+    table = []
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        runs: dict[int, list[Row]] = defaultdict(list)
+        for row in rows:
+            if row["algorithm"] == algorithm:
+                runs[row["seed"]].append(row)
+        line: Row = {"algorithm": algorithm, "seeds": len(runs)}
+        line["gradient_steps"] = next(iter(runs.values()))[-1]["gradient_steps"]
+        for key in ("success", "random_success", "seconds"):
+            line[key], half = interval([curve[-1][key] for curve in runs.values()])
+            line[f"{key}_half_width"] = half if np.isfinite(half) else None
+        table.append(line)
+    return table
+
+
+def show(table: list[Row]) -> str:
+    """
+    The table for people.
+
+    :param table: from :func:`summarise`
+    :return: text
+    """
+    lines = [f"{'':12s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s} {'seconds':>16s}"]
+    for line in table:
+        cells = []
+        for key, form, width in (("success", "{:.3f}", 18), ("random_success", "{:.3f}", 18), ("seconds", "{:.0f}", 16)):
+            half = line[f"{key}_half_width"]
+            text = form.format(line[key]) + ("" if half is None else " +- " + form.format(half))
+            cells.append(f"{text:>{width}s}")
+        lines.append(f"{line['algorithm']:12s} {line['gradient_steps']:>14,} {' '.join(cells)}")
+    return "\n".join(lines)
+
+
+def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
+    """
+    Writes everything, also of an unfinished benchmark.
+
+    :param rows: of all evaluations so far
+    :param options: of the command line
+    :return: the table
+    """
+    rows = sorted(rows, key=lambda row: (list(COLORS).index(row["algorithm"]), row["seed"], row["steps"]))
+    table = summarise(rows)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "what": __doc__.strip(),
+        "options": {key: value for key, value in vars(options).items() if key != "out"},
+        "goals": len(gym.make(options.env).get_wrapper_attr("goal_names")),
+        "settings": SHARED,
+        "hindsight": {key: str(value) for key, value in HINDSIGHT.items()},
+        "machine": describe("gymnasium", "numpy", "stable-baselines3", "torch"),
+        "table": table,
+    }
+    options.out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+    with open(options.out.with_suffix(".csv"), "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    titles = {"success": f"{options.env}: goals of the grid", "random_success": "random goals"}
+    draw_curves(rows, titles, COLORS, options.out.with_suffix(".png"))
+    return table
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", default="leo/FetchReach-v0", help="id of a goal environment that reports its goals")
+    parser.add_argument("--steps", type=int, default=20_000, help="environment steps of each training")
+    parser.add_argument("--every", type=int, default=None, help="steps between evaluations; a tenth of all by default")
+    parser.add_argument("--episodes", type=int, default=50, help="random goals of each evaluation")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    parser.add_argument("--algorithms", nargs="+", choices=list(COLORS), default=list(COLORS), metavar="NAME")
+    parser.add_argument("--gamma", type=float, default=0.98, help="discount")
+    parser.add_argument("--train-freq", type=int, default=2, help="environment steps between trainings")
+    parser.add_argument("--gradient-steps", type=int, default=1, help="gradient steps of each training")
+    parser.add_argument(
+        "--goals-per-update", type=int, default=None, help="goals of each gradient step of LEO; all by default"
+    )
+    parser.add_argument("--random-actions", type=float, default=0.2, help="share of random actions of LEO in training")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; no more than there are idle cores")
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args()
+    options.every = options.every or max(options.steps // 10, 1)
+    name = options.env.split("/")[-1].partition("-v")[0].lower()
+    options.out = options.out or Path(__file__).parent / "results" / f"continuous_learning_{name}"
+    rows: list[Row] = []
+    table: list[Row] = []
+    for finished in run_all(options):
+        rows += finished
+        table = write(rows, options)
+    print(show(table))
+    print(f"wrote {options.out}.json, .csv and .png")
+
+
+if __name__ == "__main__":
+    main()
