@@ -4,20 +4,20 @@ How fast agents with continuous actions learn to reach every goal: LEOTD3 and LE
 Run ``python benchmarks/continuous_learning.py --env leo/FetchReach-v0 --steps 20000``; table, curves and figure go to
 ``benchmarks/results/continuous_learning_<env>.*``. ``--seeds``, ``--algorithms`` and ``--jobs`` make it shorter.
 
-All agents see the same environment for the same number of steps, take the same number of gradient steps of 256 transitions and
-have hidden layers of 256. What differs is what they are told and what a gradient step is about:
+All agents see the same environment for the same number of steps, take the same number of gradient steps of 256 transitions
+and have hidden layers of 256. What differs is what they are told and what a gradient step is about:
 
 - LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition teaches all of them. Stretches of random
   actions, as many as by default, are a part of how they explore (``--random-actions``).
 - TD3 + HER, SAC + HER: Stable-Baselines3's own classes, unmodified, on the environment as it is, with its own random goals,
-  points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by normal noise of 0.1 as LEOTD3.
-  Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's defaults.
+  points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by normal noise of 0.1, as
+  LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's defaults.
 
 Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
 random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by
 the goal itself. A goal is reached when any step of the episode is within the environment's tolerance of it; goals true at the
-start are no attempts. Seconds are those of training alone, without evaluation, on one thread. Intervals are 95 % by Student's t
-over seeds.
+start are no attempts. Seconds are those of training alone, without evaluation, on one thread. Intervals are 95 % by Student's
+t over seeds.
 """
 
 import os

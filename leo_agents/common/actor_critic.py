@@ -1,6 +1,7 @@
 """Networks for continuous actions: an action and a value for every goal."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch as th
@@ -166,7 +167,7 @@ class GoalCritic(StateNetwork):
         inputs, action_dim = features_extractor.features_dim, get_action_dim(action_space)
         width = net_arch[-2] if len(net_arch) > 1 else inputs
         self.trunks = nn.ModuleList(make_trunk(inputs, net_arch[:-1], activation_fn, layer_norm) for _ in range(n_critics))
-        self.heads = nn.ModuleList(
+        self.heads: Iterable[FusedHead] = nn.ModuleList(  # type: ignore[assignment]
             FusedHead(width, num_goals, action_dim, net_arch[-1], **(head_kwargs or {})) for _ in range(n_critics)
         )
 

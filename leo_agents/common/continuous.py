@@ -67,7 +67,6 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     replay_buffer: GoalReplayBuffer | None
     random_actions: float
     random_hold: int
-    objective = "logit"
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -190,20 +189,10 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         discounts = self.gamma if batch.discounts is None else batch.discounts
         return all_goals_targets(achieved, next_values, batch.dones, discounts)
 
-    def _worth(self, outputs: th.Tensor) -> th.Tensor:
-        """What an actor strives for, out of what the critics gave ``[B, K]``."""
-        if self.objective == "logit" or not self.critic.squash:
-            return outputs
-        if self.objective == "steps":
-            return th.nn.functional.logsigmoid(outputs) / -np.log(self.gamma)
-        if self.objective == "log":
-            return th.nn.functional.logsigmoid(outputs)
-        return self.critic.values(outputs)
-
     @staticmethod
     def _descend(optimizer: th.optim.Optimizer, loss: th.Tensor) -> None:
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     def _over_goals(self, losses: th.Tensor) -> th.Tensor:

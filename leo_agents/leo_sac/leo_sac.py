@@ -6,7 +6,7 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.sac.sac import SAC
 
@@ -21,7 +21,71 @@ SelfLEOSAC = TypeVar("SelfLEOSAC", bound="LEOSAC")
 
 
 class LEOSAC(ContinuousGoalAlgorithm, SAC):
-    """TODO"""
+    """
+    SAC about every goal: twin critics and a random actor learn from each transition about all goals at once.
+
+    As Stable-Baselines3's SAC, but the actor gives a distribution over actions, and the critics give a value, for every goal;
+    the replay buffer remembers which goals each transition achieved, and achieving a goal ends the bootstrap of that goal
+    alone.
+
+    SAC adds the entropy of all later actions to its values. A value that is to be the discounted probability of reaching a
+    goal has no room for that: it would leave ``[0, 1]``, and its cross-entropy would mean nothing. So by default the entropy
+    counts where the actor chooses, at this step, and not in the critics' targets: the actor of goal g maximises
+    ``E[logit Q_g(s, a)] + temperature_g * entropy``, and Q_g stays the probability under that actor. Logits, not values: the
+    values of all actions differ by a few hundredths, whose scale a temperature would have to follow from goal to goal. With
+    ``entropy_in_target=True``, linear values and the squared loss it is SAC, with one goal exactly.
+
+    :param policy: ``"MultiGoalPolicy"``, a class like it, or one of SAC's names, which mean the same here
+    :param env: a multi-goal environment, bare (goals are then commanded by a :class:`~leo_wrappers.sb3.VecGoalSampler`) or
+        goal-conditioned; its actions are a Box with finite bounds
+    :param learning_rate: of all networks, a number or a schedule
+    :param buffer_size: number of transitions remembered
+    :param learning_starts: number of steps, of random actions, before the first gradient step
+    :param batch_size: number of transitions in a gradient step; each is about all goals
+    :param tau: share of the online networks in a target update
+    :param gamma: discount
+    :param train_freq: steps of the environments between gradient steps
+    :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
+    :param action_noise: added to the actions in training, besides their own randomness
+    :param replay_buffer_class: :class:`~leo_agents.common.buffers.GoalReplayBuffer` or a subclass
+    :param replay_buffer_kwargs: further arguments of the buffer
+    :param optimize_memory_usage: not supported, as for any Dict observation
+    :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
+    :param ent_coef: the temperature, ``"auto"`` to learn it, ``"auto_0.1"`` to start from 0.1
+    :param target_update_interval: gradient steps between target updates
+    :param target_entropy: the entropy that a learned temperature keeps up, ``"auto"`` for minus the number of components
+    :param entropy_per_goal: learn a temperature for each goal, not one for all
+    :param entropy_in_target: let the critics' targets count the entropy too, as SAC does; needs ``loss="squared"`` and
+        ``policy_kwargs={"squash": False}``
+    :param random_actions: share of uniformly random actions in training
+    :param random_hold: each random action is held for so many steps on average: a point shaken at every step stays where it is
+    :param loss: ``"bce"``, or ``"squared"``
+    :param goals_per_update: draw this many goals for each gradient step, of critic, targets and actor; all of them when None
+    :param goal_reduction: ``"mean"`` over the goals, or ``"sum"``
+    :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
+        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
+    :param log_goals: log a success rate for every goal, not only aggregates
+    :param stats_window_size: number of episodes that the logged averages are about
+    :param tensorboard_log: where to log for TensorBoard
+    :param policy_kwargs: further arguments of the policy, see
+        :class:`~leo_agents.common.continuous_policy.ContinuousGoalPolicy`
+    :param verbose: 0 for silence, 1 for information, 2 for more
+    :param seed: seeds everything random
+    :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``
+    :param _init_setup_model: build the networks at once
+
+    Example::
+
+        >>> import gymnasium as gym
+        >>> from leo_agents import LEOSAC
+        >>> from leo_wrappers import GridGoals, MultiGoalWrapper
+        >>> env = MultiGoalWrapper(gym.make("MountainCarContinuous-v0"), GridGoals([-1.2, -0.07], [0.6, 0.07], [9, 7]))
+        >>> model = LEOSAC("MultiGoalPolicy", env, learning_starts=50, seed=0).learn(100)
+        >>> model.act(env.reset(seed=0)[0], goal="cell/3,3").shape
+        (1,)
+        >>> model.values(env.reset(seed=0)[0]).shape
+        (1, 63)
+    """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MultiGoalPolicy": MultiGoalPolicy,
@@ -97,7 +161,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             device=device,
             _init_setup_model=False,
         )
-        # The parent's noise that depends on the state, which knows one action a state.
+        # The parent's way of exploring that knows one action a state.
         del self.policy_kwargs["use_sde"]
         self.entropy_per_goal = entropy_per_goal
         self.entropy_in_target = entropy_in_target
@@ -144,6 +208,28 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for name, values in logged.items():
             self.logger.record(f"train/{name}", np.mean(values))
+
+    def learn(
+        self: SelfLEOSAC,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "LEOSAC",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfLEOSAC:
+        """
+        Learns; see Stable-Baselines3.
+
+        :param total_timesteps: number of steps of the environments
+        :param callback: called at every step
+        :param log_interval: number of episodes between logs
+        :param tb_log_name: name of the run for TensorBoard
+        :param reset_num_timesteps: count the steps from 0
+        :param progress_bar: show one
+        :return: self
+        """
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -192,4 +278,4 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         ent_coef: th.Tensor,
     ) -> th.Tensor:
         outputs = self.critic.lowest_diagonal(batch.observations, actions, goals)
-        return self._over_goals(ent_coef * log_probs - self._worth(outputs))
+        return self._over_goals(ent_coef * log_probs - outputs)
