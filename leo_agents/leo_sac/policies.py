@@ -41,6 +41,12 @@ class GaussianGoalActor(GoalActorNetwork):
 
     @staticmethod
     def _distribution(outputs: th.Tensor) -> SquashedDiagGaussianDistribution:
+        if not th.isfinite(outputs).all():
+            broken = ~th.isfinite(outputs).flatten(2).all(dim=2).all(dim=0) if outputs.ndim == 3 else th.ones(1)
+            raise FloatingPointError(
+                f"expected finite actions, got others for {int(broken.sum())} of {len(broken)} goals; the update was not made "
+                "and the last checkpoint is untouched: check the observations, or lower learning_rate"
+            )
         # The parent library's distributions know rows only.
         means, log_stds = outputs.flatten(0, -2).chunk(2, dim=1)
         return SquashedDiagGaussianDistribution(means.shape[1]).proba_distribution(

@@ -109,7 +109,7 @@ def test_the_logger_gets_aggregates(name, tmp_path):
     model.set_logger(configure(str(tmp_path), ["csv", "stdout"]))
     model.learn(200, log_interval=1)
     header = (tmp_path / "progress.csv").read_text().splitlines()[0]
-    for key in ("goals/seen", "train/critic_loss", "train/actor_loss", "rollout/success_rate", "goal/cell/0,"):
+    for key in ("goals/seen", "train/critic_loss", "train/actor_loss", "rollout/success_rate", "goal/cell/"):
         assert key in header
     model.logger.close()
 
@@ -262,7 +262,7 @@ def test_dictionaries_of_states_are_combined(name):
 
     model = small(name, DictBox()).learn(50)
     obs, _ = DictBox().reset(seed=0)
-    assert model.act(obs, "cell/3,3").shape == (2,) and model.values(obs).shape == (1, 100)
+    assert model.act(obs, "cell/9,3").shape == (2,) and model.values(obs).shape == (1, 100)
 
 
 def test_random_actions_have_their_share(name):
@@ -273,8 +273,12 @@ def test_random_actions_have_their_share(name):
         model.actor.head.bias.fill_(-20.0)  # SAC's standard deviation too
     model.num_timesteps = 1_000
     model._setup_learn(1)
-    _, actions = model._sample_action(0, model.action_noise, 500)
-    assert 0.3 < (actions > -0.999).any(axis=1).mean() < 0.5
+    actions = np.stack([model._sample_action(0, model.action_noise, 500)[1] for _ in range(60)])
+    random = (actions > -0.999).any(axis=2)
+    assert 0.35 < random[20:].mean() < 0.45
+    # Held for four steps on average: three of four random steps go on as the one before.
+    held = (actions[1:] == actions[:-1]).all(axis=2) & random[1:]
+    assert 0.7 < held.sum() / random[1:].sum() < 0.8
 
 
 # --------------------------------------------------------------------------------------------------------------------------
@@ -326,7 +330,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(name):
     model = small(name).learn(60)
     before = weights(model)
     model.replay_buffer.observations["observation"][:] = np.nan
-    with pytest.raises(FloatingPointError, match=r"at step 60, for 100 of 100 goals: cell/0,0, .*checkpoint is untouched"):
+    with pytest.raises(FloatingPointError, match=r"expected .*finite.* for 100 of 100 goals.*checkpoint is untouched"):
         model.train(1, 32)
     np.testing.assert_array_equal(weights(model), before)
 
