@@ -51,7 +51,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
     :param replay_buffer_kwargs: further arguments of the buffer
     :param optimize_memory_usage: not supported, as for any Dict observation
     :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
-    :param ent_coef: the temperature, ``"auto"`` to learn it, ``"auto_0.1"`` to start from 0.1
+    :param ent_coef: the temperature, ``"auto_0.02"`` to learn it, starting from 0.02: good and bad actions differ by a few
+        tenths of a logit, and a temperature of 1 would drown that for a thousand steps
     :param target_update_interval: gradient steps between target updates
     :param target_entropy: the entropy that a learned temperature keeps up, ``"auto"`` for minus the number of components
     :param entropy_per_goal: learn a temperature for each goal, not one for all
@@ -106,7 +107,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         buffer_size: int = 1_000_000,
         learning_starts: int = 1_000,
         batch_size: int = 256,
-        tau: float = 0.02,
+        tau: float = 0.05,
         gamma: float = 0.99,
         train_freq: int | tuple[int, str] = 1,
         gradient_steps: int = 1,
@@ -115,7 +116,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         replay_buffer_kwargs: dict[str, Any] | None = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
-        ent_coef: str | float = "auto",
+        ent_coef: str | float = "auto_0.02",
         target_update_interval: int = 1,
         target_entropy: str | float = "auto",
         entropy_per_goal: bool = True,
@@ -135,6 +136,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        if isinstance(policy, str) and policy in self.policy_aliases:
+            policy = MultiGoalPolicy
         super().__init__(
             policy,  # type: ignore[arg-type]
             env,

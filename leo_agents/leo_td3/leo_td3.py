@@ -105,7 +105,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         buffer_size: int = 1_000_000,
         learning_starts: int = 1_000,
         batch_size: int = 256,
-        tau: float = 0.01,
+        tau: float = 0.05,
         gamma: float = 0.99,
         train_freq: int | tuple[int, str] = 1,
         gradient_steps: int = 1,
@@ -132,6 +132,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        if isinstance(policy, str) and policy in self.policy_aliases:
+            policy = MultiGoalPolicy
         super().__init__(
             policy,  # type: ignore[arg-type]
             env,

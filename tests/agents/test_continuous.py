@@ -114,6 +114,13 @@ def test_the_logger_gets_aggregates(name, tmp_path):
     model.logger.close()
 
 
+def test_mlp_policy_means_the_same(name):
+    model = ALGORITHMS[name]("MlpPolicy", make_box(), **SMALL)
+    assert isinstance(model.policy, POLICIES[name])
+    with pytest.raises(ValueError, match="Policy Nonsense unknown"):
+        ALGORITHMS[name]("Nonsense", make_box(), **SMALL)
+
+
 def test_the_same_seed_is_the_same_run_and_another_is_another(name):
     first, second, other = (small(name, seed=seed).learn(100) for seed in (1, 1, 2))
     np.testing.assert_array_equal(weights(first), weights(second))
