@@ -2,12 +2,13 @@
 What a gradient step for continuous actions costs against the number of goals: LEOTD3 beside TD3 and beside a loop over goals.
 
 Run ``python benchmarks/continuous_speed.py``; writes ``results/continuous_speed.json`` and ``.png``. Timed is the whole
-gradient step of the real algorithms (``model.train(2, 256)``, halved: of two steps one is the actor's too) on random
-transitions, all methods in turn so that they meet the same noise. One thread; the median of its processor time counts, which
-other programs on the machine disturb less than the clock.
+gradient step of the real algorithms (``model.train(2, 256)``, halved) on random transitions, all methods in turn so that they
+meet the same noise. One thread; the median of its processor time counts, which other programs on the machine disturb less than
+the clock.
 
-- TD3, one goal: Stable-Baselines3's, 256 transitions, each about one goal; two hidden layers of 256, fused Adam as LEOTD3's.
-- LEOTD3: each of the 256 transitions about all goals.
+- TD3, one goal: Stable-Baselines3's, 256 transitions, each about one goal; two hidden layers of 256, fused Adam as LEOTD3's. Its
+  actor learns in every other step, as by default.
+- LEOTD3: each of the 256 transitions about all goals; its actor learns in every step, as by default.
 - LEOTD3, 32 goals: ``goals_per_update=32``, each gradient step about 32 goals, drawn anew each time.
 - loop over goals: the losses and gradients of LEOTD3, by a pass through the same networks for each goal alone. Measured are 4
   goals, and scaled: whole, a single step takes many seconds.
@@ -72,7 +73,6 @@ def make_steps(num_goals: int) -> dict[str, Callable[[], float]]:
         "device": "cpu",
         "buffer_size": TRANSITIONS,
         "learning_starts": TRANSITIONS,
-        "policy_delay": 2,
     }
     env = RandomEnv(num_goals)
     fused = {"net_arch": [256, 256], "optimizer_kwargs": {"fused": True}}
@@ -98,20 +98,19 @@ def make_steps(num_goals: int) -> dict[str, Callable[[], float]]:
 
 def loop(model: LEOTD3, num_goals: int) -> float:
     """
-    The gradients of two steps, the second with that of the actor, for a few goals, one after the other.
+    The gradients of two steps for a few goals, one after the other.
 
     :param model: the model, whose weights stay
     :param num_goals: G
     :return: G divided by the number of goals done
     """
-    for with_actor in (False, True):
+    for _ in range(2):
         batch = model._sample(BATCH)
         for goal in range(LOOPED):
             ids = th.tensor([goal])
             loss = model._critic_loss(batch, model._targets(batch, ids), ids)
             loss.backward()  # type: ignore[no-untyped-call]
-            if with_actor:
-                model._actor_loss(batch, ids).backward()  # type: ignore[no-untyped-call]
+            model._actor_loss(batch, ids).backward()  # type: ignore[no-untyped-call]
     return num_goals / LOOPED
 
 

@@ -52,7 +52,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param replay_buffer_kwargs: further arguments of the buffer
     :param optimize_memory_usage: not supported, as for any Dict observation
     :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
-    :param policy_delay: gradient steps of the critics for each of the actor and the targets
+    :param policy_delay: gradient steps of the critics for each of the actor and the targets (2 in TD3, which learns more slowly
+        about many goals)
     :param target_policy_noise: standard deviation of the noise on the targets' actions, independent for each goal
     :param target_noise_clip: the largest such noise
     :param random_actions: share of uniformly random actions in training
@@ -114,7 +115,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         replay_buffer_kwargs: dict[str, Any] | None = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
-        policy_delay: int = 2,
+        policy_delay: int = 1,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = 0.5,
         random_actions: float = 0.2,

@@ -289,6 +289,25 @@ def test_random_actions_have_their_share(name):
 
 
 # --------------------------------------------------------------------------------------------------------------------------
+# Learning
+
+
+def test_it_learns_its_way_about_a_box(name):
+    """From anywhere, every goal; half a thousand gradient steps teach the nearer ones."""
+    envs = DummyVecEnv([lambda: WalledBoxEnv(start="random", horizon=40)] * 4)
+    kwargs = {"learning_starts": 1_000, "batch_size": 256, "buffer_size": 4_000, "policy_kwargs": {"net_arch": [128, 64]}}
+    model = ALGORITHMS[name]("MultiGoalPolicy", envs, seed=0, device="cpu", **kwargs)
+    box = DummyVecEnv([lambda: WalledBoxEnv(start="random", horizon=40)] * 50)
+    assert evaluate_goals(model, box, seed=0).mean_success < 0.1
+    model.learn(3_000)
+    success = evaluate_goals(model, box, seed=0).mean_success
+    points, steps = optimal_steps()
+    near = steps <= 4
+    errors = np.abs(model.values(observe(points)) - 0.99 ** (steps - 1))[near]
+    assert success > 0.3 and errors.mean() < 0.15
+
+
+# --------------------------------------------------------------------------------------------------------------------------
 # Bad input
 
 
