@@ -6,8 +6,8 @@ gradient step of the real algorithms (``model.train(2, 256)``, halved) on random
 meet the same noise. One thread; the median of its processor time counts, which other programs on the machine disturb less than
 the clock.
 
-- TD3, one goal: Stable-Baselines3's, 256 transitions, each about one goal; two hidden layers of 256, fused Adam as LEOTD3's. Its
-  actor learns in every other step, as by default.
+- TD3, one goal: Stable-Baselines3's, 256 transitions, each about one goal; two hidden layers of 256, fused Adam as LEOTD3's.
+  Its actor learns in every other step, as by default.
 - LEOTD3: each of the 256 transitions about all goals; its actor learns in every step, as by default.
 - LEOTD3, 32 goals: ``goals_per_update=32``, each gradient step about 32 goals, drawn anew each time.
 - loop over goals: the losses and gradients of LEOTD3, by a pass through the same networks for each goal alone. Measured are 4

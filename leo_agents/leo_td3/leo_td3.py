@@ -52,8 +52,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param replay_buffer_kwargs: further arguments of the buffer
     :param optimize_memory_usage: not supported, as for any Dict observation
     :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
-    :param policy_delay: gradient steps of the critics for each of the actor and the targets (2 in TD3, which learns more slowly
-        about many goals)
+    :param policy_delay: gradient steps of the critics for each of the actor and the targets (2 in TD3, which is slower to
+        learn about many goals)
     :param target_policy_noise: standard deviation of the noise on the targets' actions, independent for each goal
     :param target_noise_clip: the largest such noise
     :param random_actions: share of uniformly random actions in training

@@ -83,7 +83,7 @@ def test_each_goals_actions_have_the_log_probability_of_their_own_gaussian():
 
 @pytest.mark.parametrize("per_goal", [True, False])
 def test_the_temperature_rises_where_actions_are_too_certain(per_goal):
-    model = make_model(entropy_per_goal=per_goal)
+    model = make_model(entropy_per_goal=per_goal, ent_coef="auto")
     assert model.log_ent_coef.shape == ((100,) if per_goal else (1,))
     log_probs = th.full((8, 2), 2.0 + 1.0)  # the entropy wanted is -2
     log_probs[:, 1] = 2.0 - 1.0
