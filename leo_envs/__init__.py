@@ -14,3 +14,11 @@ register(
     entry_point="leo_envs.bitflip:BitFlipEnv",
     vector_entry_point="leo_envs.bitflip:BitFlipVectorEnv",
 )
+# Nor here: they tell a time-out from a death themselves, and the vector environments have no TimeLimit around them.
+for _id, _game in (("leo/CraftaxClassic-v0", "classic"), ("leo/Craftax-v0", "full")):
+    register(
+        id=_id,
+        entry_point="leo_envs.craftax:CraftaxEnv",
+        vector_entry_point="leo_envs.craftax:CraftaxVectorEnv",
+        kwargs={"game": _game},
+    )

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 from craftax.craftax.constants import OBS_DIM as FULL_VIEW
 from craftax.craftax.constants import BlockType as FullBlock
 from craftax.craftax.constants import ItemType as FullItem
 from craftax.craftax_classic.constants import OBS_DIM as CLASSIC_VIEW
 from craftax.craftax_classic.constants import BlockType as ClassicBlock
 from jax import Array
+
+Numbers = npt.NDArray[np.int64]
 
 LIGHT_THRESHOLD = 0.05
 """Full Craftax shows a cell only if its light is above this."""
@@ -23,8 +27,8 @@ class Cells(NamedTuple):
     :param columns: columns, from its left edge
     """
 
-    rows: Array
-    columns: Array
+    rows: Numbers
+    columns: Numbers
 
     @classmethod
     def whole(cls, view: tuple[int, int]) -> "Cells":
@@ -32,7 +36,7 @@ class Cells(NamedTuple):
         :param view: the view's height and width
         :return: every cell
         """
-        return cls(jnp.arange(view[0])[:, None], jnp.arange(view[1])[None, :])
+        return cls(np.arange(view[0])[:, None], np.arange(view[1])[None, :])
 
     @classmethod
     def around_player(cls, view: tuple[int, int], offsets: Sequence[tuple[int, int]]) -> "Cells":
@@ -41,7 +45,7 @@ class Cells(NamedTuple):
         :param offsets: (row, column) offsets from the player, who stands in the centre
         :return: those cells, in that order
         """
-        return cls(*(jnp.array([size // 2 + offset[axis] for offset in offsets]) for axis, size in enumerate(view)))
+        return cls(*(np.array([size // 2 + offset[axis] for offset in offsets]) for axis, size in enumerate(view)))
 
 
 class FullCells(NamedTuple):
