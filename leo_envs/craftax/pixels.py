@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import jax
 from jax import Array
 
 
@@ -25,6 +26,8 @@ def pixel_renderer(game: str, block_pixel_size: int) -> Callable[[Any], Array]:
     load_all = renderer.load_all_textures
     renderer.load_all_textures = lambda: {block_pixel_size: constants.load_all_textures_given_size(block_pixel_size)}
     try:
-        return renderer.make_craftax_pixel_renderer(block_pixel_size)  # type: ignore[no-any-return]
+        # The textures are to be arrays even where a caller is just being compiled.
+        with jax.ensure_compile_time_eval():
+            return renderer.make_craftax_pixel_renderer(block_pixel_size)  # type: ignore[no-any-return]
     finally:
         renderer.load_all_textures = load_all
