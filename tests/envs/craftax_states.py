@@ -14,7 +14,7 @@ from leo_envs.craftax.observations import make_observation
 
 GAMES = ("classic", "full")
 NUM_FLOORS = 9
-SMALL = 24
+SMALL = 16
 """Height and width of the cut-out worlds that states are edited in: hundreds of whole ones would fill gigabytes."""
 
 _BATCH = 50
