@@ -12,8 +12,11 @@ DIRECTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 
 MAP_FAMILIES = ("block_map", "item_map", "mob_map")
 
-ANY_NUMBER = 99
-"""The most of anything that either game lets the player hold."""
+MOST_CARRIED = 99
+"""The most of anything that full Craftax lets the player carry; Classic stops at 9."""
+
+NO_LIMIT = 2**31 - 1
+"""As :attr:`CraftaxGoal.high`: at least so many."""
 
 
 class CraftaxGoal(NamedTuple):
@@ -114,7 +117,7 @@ def _classic_goals() -> Iterator[CraftaxGoal]:
     yield from _exact_counts(_CLASSIC_ITEMS)
     for tool in ("pickaxe", "sword"):
         for material in ("wood", "stone", "iron"):
-            yield _number("tools", f"{material}_{tool}", f"{material}_{tool}", 1, ANY_NUMBER)
+            yield _number("tools", f"{material}_{tool}", f"{material}_{tool}", 1, NO_LIMIT)
     yield from _neighbours("block_map", CLASSIC_BLOCKS)
     yield from _neighbours("mob_map", CLASSIC_MOBS)
 
@@ -128,7 +131,7 @@ def _full_goals() -> Iterator[CraftaxGoal]:
     for material, level in MATERIALS.items():
         for tool in ("pickaxe", "sword"):
             yield _number("tools", f"{material}_{tool}", tool, level)
-    yield _number("tools", "bow", "bow", 1, ANY_NUMBER)
+    yield _number("tools", "bow", "bow", 1, NO_LIMIT)
     for piece in ARMOUR:
         for material, level in ARMOUR_MATERIALS.items():
             yield _number("tools", f"{material}_{piece}", piece, level)
@@ -171,7 +174,7 @@ def goal_descriptors(goals: Sequence[CraftaxGoal]) -> npt.NDArray[np.float32]:
         if goal.direction:
             row[len(families) + directions.index(goal.direction)] = 1.0
         row[len(families) + len(directions) + subjects.index((goal.family, goal.subject))] = 1.0
-        row[-2:] = np.sqrt([goal.low, goal.high]) / 10.0
+        row[-2:] = np.sqrt([goal.low, min(goal.high, MOST_CARRIED)]) / 10.0
     return result
 
 

@@ -11,7 +11,7 @@ from craftax.craftax.constants import MONSTERS_KILLED_TO_CLEAR_LEVEL
 from craftax.craftax.util.game_logic_utils import is_boss_vulnerable
 from jax import Array
 
-from leo_envs.craftax.goal_names import ANY_NUMBER, MAX_ATTRIBUTE, NUM_FLOORS
+from leo_envs.craftax.goal_names import MAX_ATTRIBUTE, MOST_CARRIED, NUM_FLOORS
 
 Numbers = npt.NDArray[Any]
 
@@ -83,14 +83,14 @@ _FULL_ITEMS = ("wood", "stone", "coal", "iron", "diamond", "sapphire", "ruby", "
 _MAX_XP = NUM_FLOORS - 1
 
 FULL_NUMBERS: tuple[Number, ...] = (
-    *(Number("inventory", ANY_NUMBER, attrgetter(f"inventory.{name}"), _root) for name in _FULL_ITEMS),
+    *(Number("inventory", MOST_CARRIED, attrgetter(f"inventory.{name}"), _root) for name in _FULL_ITEMS),
     Number("inventory", 2, attrgetter("inventory.books"), _over(2)),
     Number("inventory", 4, attrgetter("inventory.pickaxe"), _over(4)),
     Number("inventory", 4, attrgetter("inventory.sword"), _over(4)),
     Number("inventory", 2, attrgetter("sword_enchantment")),
     Number("inventory", 2, attrgetter("bow_enchantment")),
     Number("inventory", 1, attrgetter("inventory.bow")),
-    Number("inventory", ANY_NUMBER, attrgetter("inventory.potions"), _root, size=6),
+    Number("inventory", MOST_CARRIED, attrgetter("inventory.potions"), _root, size=6),
     Number("continuous", 8 + MAX_ATTRIBUTE, attrgetter("player_health"), _over(10)),
     *(
         Number("status", 7 + 2 * MAX_ATTRIBUTE, attrgetter(f"player_{name}"), _over(10))
