@@ -48,9 +48,7 @@ class TestCache:
         assert run_with(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine")) == str(tmp_path / "mine")
         assert run_with(tmp_path, str(tmp_path / "by-config")) == str(tmp_path / "by-config")
 
-    @pytest.mark.parametrize(
-        ("said", "folder"), [("off", None), ("0", None), ("", None), ("/some/where", Path("/some/where"))]
-    )
+    @pytest.mark.parametrize(("said", "folder"), [("off", None), ("0", None), ("", None), ("/some", Path("/some"))])
     def test_what_the_switch_says(self, monkeypatch: pytest.MonkeyPatch, said: str, folder: Path | None) -> None:
         monkeypatch.setenv(compilation.CACHE_SWITCH, said)
         assert compilation.cache_folder() == folder
