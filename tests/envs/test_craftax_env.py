@@ -32,7 +32,12 @@ def game(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def dying(envs: BatchedEnv, batch: Any, rows: np.ndarray) -> Any:
+@pytest.fixture(scope="module")
+def env() -> CraftaxEnv:
+    return CraftaxEnv("classic", time_limit=SHORT, render_mode="rgb_array")
+
+
+def dying(batch: Any, rows: np.ndarray) -> Any:
     """The batch with these players' health at nothing."""
     health = np.where(rows, -5, batch.states.player_health).astype(batch.states.player_health.dtype)
     return batch._replace(states=batch.states.replace(player_health=jax.numpy.asarray(health)))
@@ -83,7 +88,9 @@ class TestOneGameThroughEveryDoor:
 
 
 class TestEnds:
-    @pytest.mark.parametrize("functional", [CraftaxClassic(time_limit=SHORT), Craftax(time_limit=SHORT)], ids=["classic", "full"])
+    @pytest.mark.parametrize(
+        "functional", [CraftaxClassic(time_limit=SHORT), Craftax(time_limit=SHORT)], ids=["classic", "full"]
+    )
     def test_death_terminates_and_time_truncates(self, functional: Any) -> None:
         core = BatchedEnv(functional, NUM_ENVS)
         batch, _ = core.reset(core.empty(core.keys([0, 1, 2])), np.ones(NUM_ENVS, dtype=bool))
@@ -92,11 +99,11 @@ class TestEnds:
             batch, made, _ = core.step(batch, nothing)
             assert not np.asarray(made.ended).any()
         # Death on the very step of the time limit is a death.
-        batch, made, now = core.step(dying(core, batch, np.array([False, True, False])), nothing)
+        batch, made, _ = core.step(dying(batch, np.array([False, True, False])), nothing)
         assert np.asarray(made.terminated).tolist() == [False, True, False]
         assert np.asarray(made.truncated).tolist() == [True, False, True]
         assert np.asarray(batch.states.timestep).tolist() == [0, 0, 0]
-        batch, made, now = core.step(dying(core, batch, np.array([True, False, False])), nothing)
+        batch, made, _ = core.step(dying(batch, np.array([True, False, False])), nothing)
         assert np.asarray(made.terminated).tolist() == [True, False, False]
         assert not np.asarray(made.truncated).any()
         assert np.asarray(batch.states.timestep).tolist() == [0, 1, 1]
@@ -107,7 +114,7 @@ class TestEnds:
         batch, _ = core.reset(core.empty(core.keys([0, 1, 2])), np.ones(NUM_ENVS, dtype=bool))
         # Wood in the hands of one who dies: no world begins with it.
         inventory = batch.states.inventory.replace(wood=jax.numpy.full(NUM_ENVS, 3, dtype=batch.states.inventory.wood.dtype))
-        batch = dying(core, batch._replace(states=batch.states.replace(inventory=inventory)), np.array([True, False, False]))
+        batch = dying(batch._replace(states=batch.states.replace(inventory=inventory)), np.array([True, False, False]))
         batch, made, now = core.step(batch, np.zeros(NUM_ENVS, dtype=np.int32))
         goal = functional.goal_names.index("inventory/wood_3")
         assert np.asarray(made.ended).tolist() == [True, False, False]
@@ -123,10 +130,6 @@ class TestEnds:
 
 
 class TestContract:
-    @pytest.fixture(scope="class")
-    def env(self) -> CraftaxEnv:
-        return CraftaxEnv("classic", time_limit=SHORT)
-
     def test_checkers(self, env: CraftaxEnv) -> None:
         # A view shows less than the world holds, but every goal can be seen in it.
         check_multigoal_env(env, seed=0)
@@ -159,29 +162,25 @@ class TestContract:
 
 
 class TestPictures:
-    @pytest.fixture(scope="class")
-    def env(self) -> gym.Env:
-        return gym.make("leo/CraftaxClassic-v0", render_mode="rgb_array", time_limit=SHORT)
-
-    def test_the_commanded_goal_is_written_below(self, env: gym.Env) -> None:
+    def test_the_commanded_goal_is_written_below(self, env: CraftaxEnv) -> None:
         env.reset(seed=0)
         plain = env.render()
-        env.unwrapped.set_commanded_goal(0)
+        env.set_commanded_goal(0)
         asked = env.render()
-        env.unwrapped.set_commanded_goal(5)
+        env.set_commanded_goal(5)
         other = env.render()
         assert asked.dtype == np.uint8 and asked.shape[0] > plain.shape[0]
         np.testing.assert_array_equal(asked[: len(plain)], plain)
         assert (asked[len(plain) :] != other[len(plain) :]).any()
-        env.unwrapped.set_commanded_goal(None)
+        env.set_commanded_goal(None)
         np.testing.assert_array_equal(env.render(), plain)
 
-    def test_a_vector_environment_draws_what_the_single_ones_draw(self, env: gym.Env) -> None:
-        envs = gym.make_vec("leo/CraftaxClassic-v0", 2, render_mode="rgb_array", time_limit=SHORT)
+    def test_a_vector_environment_draws_what_the_single_ones_draw(self, env: CraftaxEnv) -> None:
+        envs = gym.make_vec("leo/CraftaxClassic-v0", NUM_ENVS, render_mode="rgb_array", time_limit=SHORT)
         envs.reset(seed=0)
-        envs.unwrapped.set_commanded_goals([3, 4])
+        envs.unwrapped.set_commanded_goals([3, 4, 5])
         env.reset(seed=1)
-        env.unwrapped.set_commanded_goal(4)
+        env.set_commanded_goal(4)
         np.testing.assert_array_equal(envs.render()[1], env.render())
 
 
