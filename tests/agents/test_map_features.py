@@ -147,11 +147,12 @@ def test_agents_choose_it_where_there_are_maps_and_only_there():
     assert isinstance(leo().q_net.features_extractor, MapExtractor)
 
 
-def test_leodqn_learns_the_line_from_its_map():
-    model = leo(learning_starts=100, train_freq=2, gamma=0.9, learning_rate=3e-3, target_update_interval=100).learn(1_500)
+def test_leodqn_learns_from_its_map_what_one_step_reaches():
+    model = leo(train_freq=2, gamma=0.9, learning_rate=1e-3, target_update_interval=100).learn(800)
     obs, _ = map_line().reset()
-    # From the left end every goal but the first is to the right.
-    assert [model.act(obs, f"at/{goal}") for goal in range(1, 5)] == [1, 1, 1, 1]
+    values = model.q_values(obs)[0]
+    assert values[0, 0] > 0.9 and values[1, 1] > 0.9
+    assert max(values[0, 1], values[1, 0], values[2:].max()) < 0.75
 
 
 def test_arguments_of_the_extractor_pass_through_the_policy():
