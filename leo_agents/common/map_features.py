@@ -76,8 +76,8 @@ class _NumberFeatures(nn.Module):
             self.register_buffer("high", th.as_tensor(counts - 1))
             self.register_buffer("first_rows", th.as_tensor(np.cumsum(counts) - counts))
             self.table = nn.EmbeddingBag(int(counts.sum()), width, mode="sum")
-            # Started small: thousands of random rows would drown the scaled numbers until all have been visited.
-            nn.init.normal_(self.table.weight, std=len(high) ** -0.5 / 10)
+            # The sum then starts with the variance that one row of PyTorch's has.
+            nn.init.normal_(self.table.weight, std=len(high) ** -0.5)
             self.num_features += width
 
     def forward(self, numbers: th.Tensor) -> th.Tensor:
@@ -138,7 +138,10 @@ class MapExtractor(BaseFeaturesExtractor):
             for key in keys["bits"]
         )
         self.register_buffer("shifts", th.arange(_BITS_PER_BYTE, dtype=th.uint8), persistent=False)
-        self.convolutions = nn.Sequential(nn.ReLU())
+        # As large as the rows of the tables: with PyTorch's default the bits drown among the ids and are learned late.
+        for layer in self.bit_layers:
+            nn.init.normal_(layer.weight)  # type: ignore[arg-type]
+        self.convolutions = nn.Sequential()
         for fan_in, fan_out in pairwise(channels):
             self.convolutions.extend([nn.Conv2d(fan_in, fan_out, kernel_size=3, padding=1), nn.ReLU()])
         self.numbers = nn.ModuleList(numbers)
