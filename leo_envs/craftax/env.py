@@ -13,7 +13,7 @@ from leo_envs.craftax.functional import TIME_LIMIT, make_game
 from leo_envs.craftax.keys import keys_to_action
 from leo_envs.craftax.rendering import Painter
 from leo_wrappers.arguments import check_choice
-from leo_wrappers.goal_set import Goal, GoalSet
+from leo_wrappers.goal_set import Goal
 from leo_wrappers.jax_envs import JaxEnv
 
 
@@ -55,11 +55,6 @@ class CraftaxEnv(JaxEnv):
         self._achieved: npt.NDArray[np.bool_] = np.zeros(len(self.goal_names), dtype=np.bool_)
         self._painter = Painter(game, self.goal_names)
         self._window = Window(f"Craftax ({game})", self.metadata["render_fps"])
-
-    @property
-    def goal_set(self) -> GoalSet:
-        """The goals, tests on the game's states, and descriptors."""
-        return self.functional_env.goal_set  # type: ignore[attr-defined, no-any-return]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """

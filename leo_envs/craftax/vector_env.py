@@ -12,7 +12,7 @@ from leo_envs.common.world import Frame
 from leo_envs.craftax.functional import TIME_LIMIT, make_game
 from leo_envs.craftax.rendering import Painter
 from leo_wrappers.arguments import check_choice, check_time_limit
-from leo_wrappers.goal_set import Goal, GoalSet
+from leo_wrappers.goal_set import Goal
 from leo_wrappers.jax_envs import JaxVectorEnv
 from leo_wrappers.jax_envs.arrays import row_of
 
@@ -65,11 +65,6 @@ class CraftaxVectorEnv(JaxVectorEnv):
         self.render_mode = render_mode
         self._painter = Painter(game, self.goal_names)
         self._commanded_goals: list[int | None] = [None] * self.num_envs
-
-    @property
-    def goal_set(self) -> GoalSet:
-        """The goals, tests on the game's states, and descriptors."""
-        return self.functional_env.goal_set  # type: ignore[attr-defined, no-any-return]
 
     def set_commanded_goals(self, goal_ids: npt.ArrayLike | None) -> None:
         """

@@ -48,6 +48,8 @@ class FunctionalEnv(ABC):
     goal_names: tuple[str, ...]
     """Unique names of the goals, in order."""
 
+    # A subclass may also have a ``goal_set``, whose descriptors networks can take the goals by.
+
     observation_space: spaces.Space[Any]
     """The space of one environment's observations."""
 

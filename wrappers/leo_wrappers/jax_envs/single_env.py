@@ -9,6 +9,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from leo_wrappers.arguments import check_action
+from leo_wrappers.goal_set import GoalSet
 from leo_wrappers.jax_envs.arrays import row_of, to_actions, to_numpy
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
@@ -39,6 +40,11 @@ class JaxEnv(gym.Env[Any, Any]):
         self._batch: BatchState | None = None
         self._ended = False
         self._warm = False
+
+    @property
+    def goal_set(self) -> GoalSet:
+        """The goals with their descriptors, where the functional environment has them."""
+        return self.functional_env.goal_set  # type: ignore[attr-defined, no-any-return]
 
     @property
     def state(self) -> Any:

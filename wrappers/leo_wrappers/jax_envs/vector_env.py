@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from leo_wrappers.arguments import check_actions, check_choice, check_num_envs, check_reset_mask, row_seeds
-from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.goal_set import BoolArray, GoalSet
 from leo_wrappers.infos import MASK_KEY, final_infos, reset_needed
 from leo_wrappers.jax_envs.arrays import row_of, to_actions, to_numpy
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Beginning, Transition
@@ -58,6 +58,11 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         # Rows that ended at the last step and wait for their reset.
         self._ended: BoolArray = np.zeros(self.num_envs, dtype=np.bool_)
         self._warm = False
+
+    @property
+    def goal_set(self) -> GoalSet:
+        """The goals with their descriptors, where the functional environment has them."""
+        return self.functional_env.goal_set  # type: ignore[attr-defined, no-any-return]
 
     @property
     def states(self) -> Tree:
