@@ -6,8 +6,8 @@ tells by shapes how to read it:
 
 - a ``uint8`` Box ``[rows, columns]`` holds ids of classes, from 0 to its ``high``;
 - a ``uint8`` Box ``[rows, columns, bytes]`` holds bits: channel ``c`` is bit ``c % 8``, counted from the least significant, of
-  byte ``c // 8`` (NumPy's ``bitorder="little"``); its ``high`` has the bits that the game can set. No byte's is 255 in every
-  cell, so that Stable-Baselines3 does not take the map for an image;
+  byte ``c // 8`` (NumPy's ``bitorder="little"``); its ``high`` has the bits that the game can set. That is never 255
+  everywhere, or Stable-Baselines3 would take the map for an image, divide it by 255 and turn its axes;
 - a Box ``[n]`` holds numbers, between 0 and its ``high``.
 """
 
