@@ -14,7 +14,7 @@ both means over seeds; unknown where a seed never gets there within the budget.
 import argparse
 import json
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,28 @@ def show(table: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def in_order(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """
+    :param runs: from :func:`run`
+    :return: the same, the dense head's first
+    """
+    return sorted(runs, key=lambda entry: (list(LEO).index(entry["variant"]), entry["seed"]))
+
+
+def known_runs(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """
+    :param options: of the command line
+    :return: the runs in the results
+    """
+    known = json.loads((RESULTS / "heads_accuracy.json").read_text())
+    for key in ("steps", "net"):
+        if known["options"].get(key) != getattr(options, key):
+            raise ValueError(
+                f"expected results of --{key} {getattr(options, key)!r} to keep, got {known['options'].get(key)!r}"
+            )
+    return in_order(known["runs"])
+
+
 def write(runs: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """
     Writes everything, also of an unfinished benchmark.
@@ -161,18 +183,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--net", choices=list(NETS), default="2 x 1024")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--keep", action="store_true", help="train only what the results lack, draw all with the latest costs")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument(
         "--variants", nargs="+", choices=list(LEO), default=list(LEO), metavar="NAME", help="the dense head first"
     )
     options = parser.parse_args()
-    tasks = [(variant, seed, options.steps, options.net) for variant in options.variants for seed in range(options.seeds)]
-    runs = []
+    runs = known_runs(options) if options.keep else []
+    known = {(entry["variant"], entry["seed"]) for entry in runs}
+    tasks = [(variant, seed) for variant in options.variants for seed in range(options.seeds) if (variant, seed) not in known]
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-        for finished in pool.map(run, *zip(*tasks, strict=True)):
-            runs.append(finished)
+        for future in as_completed([pool.submit(run, *task, options.steps, options.net) for task in tasks]):
+            print(future.result(), flush=True)
+            runs = in_order([*runs, future.result()])
             write(runs, options)
-            print(finished, flush=True)
+    write(runs, options)
     print(show(summarise(runs)))
 
 

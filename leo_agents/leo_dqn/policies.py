@@ -42,7 +42,8 @@ class MultiGoalPolicy(BasePolicy):
     :param action_space: the actions
     :param lr_schedule: the learning rate
     :param goal_names: the goals, in order; filled in by the algorithm
-    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default
+    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default; the head has goals x actions weights for each unit
+        of the last, so where these are many keep that one at 256 rather than as wide as the others
     :param activation_fn: the nonlinearity
     :param layer_norm: whether to normalise before each nonlinearity
     :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.common.heads`
