@@ -66,7 +66,8 @@ class GroupedAdam(th.optim.Adam):
         """Adam's update of a few groups after another, with their part of the gradient in a buffer that all of them share."""
         state = self._state_of(weight, group)
         moments = [state["exp_avg"], state["exp_avg_sq"], *([state["max_exp_avg_sq"]] if group["amsgrad"] else [])]
-        size = max(1, CHUNK_ELEMENTS // weight[0].numel())
+        # Elsewhere a call costs more than a pass over memory.
+        size = max(1, CHUNK_ELEMENTS // weight[0].numel()) if weight.device.type == "cpu" else len(weight)
         buffer = weight.new_empty(min(size, len(weight)), *weight.shape[1:])
         for start in range(0, len(weight), size):
             chunk = slice(start, min(start + size, len(weight)))
