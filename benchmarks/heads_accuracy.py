@@ -2,7 +2,8 @@
 What cheaper heads and update rules cost in accuracy: environment steps that LEODQN needs on the paper's 16 x 16 grid world.
 
 Run ``python benchmarks/heads_accuracy.py --jobs 2``; writes ``results/heads_accuracy.json`` and a figure of the frontier,
-steps against cost, with the costs that ``heads_speed.py`` measured at 512 goals, 43 actions and a net of 4 x 1024.
+steps against cost. The costs are those of 512 goals, 43 actions and a net of 4 x 1024, from ``heads_speed.py --goals 512
+--actions 43 --nets "4 x 1024" --rounds 20 --patience 300 --out benchmarks/results/heads_speed_512x43``.
 
 The settings are those of ``gridworld_learning.py``, except for the net. How wide the last hidden layer must be depends on the
 world, not on the layers before it: so "last 256" is tried in a net whose other layer is as wide as in the one that the costs
@@ -93,7 +94,7 @@ def known_costs() -> dict[str, float]:
     """
     :return: milliseconds of a gradient step by those of single-goal DQN, as far as measured
     """
-    path = RESULTS / "heads_speed.json"
+    path = RESULTS / "heads_speed_512x43.json"
     points = json.loads(path.read_text())["points"] if path.exists() else []
     found = next((point["ms"] for point in points if COSTS_AT.items() <= point.items()), None)
     return {} if found is None else {name: value / found[DQN_NAME] for name, value in found.items() if value}
