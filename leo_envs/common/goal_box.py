@@ -121,9 +121,7 @@ def check_resolution(resolution: Any, axes: int) -> tuple[int, ...]:
         counts = (resolution,) * axes if isinstance(resolution, int | np.integer) else tuple(resolution)
     except TypeError:
         counts = ()
-    good = len(counts) == axes and all(
-        isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in counts
-    )
+    good = len(counts) == axes and all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in counts)
     if not good:
         raise ValueError(
             f"expected resolution to be a positive integer, or {axes} of them, got {resolution!r}; pass e.g. resolution=5"

@@ -18,7 +18,7 @@ Observation = dict[str, Array]
 REWARD_TYPES = ("sparse", "dense")
 
 
-class PointGoalEnv(gym.Env[Observation, Array]):
+class PointGoalEnv(gym.Env[Any, Any]):
     """
     What every robot's environment does in the same way; subclasses bring the simulation.
 
@@ -38,6 +38,8 @@ class PointGoalEnv(gym.Env[Observation, Array]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 25}  # noqa: RUF012
+    observation_space: spaces.Dict
+    action_space: spaces.Box
 
     def __init__(
         self,
@@ -242,7 +244,7 @@ class PointGoalEnv(gym.Env[Observation, Array]):
         array = np.array(point, dtype=np.float32)
         if array.shape != self.goal_points.shape[1:] or not np.isfinite(array).all():
             raise ValueError(
-                f"expected a goal of {self.goal_points.shape[1]} finite coordinates, got {point!r}; pass a point like those of "
+                f"expected a goal of {self.goal_points.shape[1]} finite coordinates, got {point!r}; pass a point as in "
                 "goal_points"
             )
         return array

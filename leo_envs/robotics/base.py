@@ -1,4 +1,4 @@
-"""What the environments of Gymnasium-Robotics have in common here: one of them runs inside, and its goals become a named set."""
+"""What the environments of Gymnasium-Robotics have in common here: one runs inside, and its goals become a named set."""
 
 from typing import Any
 

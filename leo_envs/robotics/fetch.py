@@ -92,6 +92,8 @@ class FetchEnv(RoboticsEnv, EzPickle):
         goals = fetch_goal_box(simulation).goals(what.resolution if resolution is None else resolution, tolerance, points)
         super().__init__(simulation, goals, fps=25, reward_type=reward_type, render_mode=render_mode)
         self.task = task
+        # The handle that drags the arm is drawn as three long lines through every picture.
+        self.model.geom_rgba[self.model.geom_bodyid == self.model.body("robot0:mocap").id, 3] = 0.0
 
 
 def fetch_goal_box(simulation: Any) -> GoalBox:

@@ -100,8 +100,8 @@ class FrankaKitchenEnv(RoboticsEnv, EzPickle):
         simulation = kitchen.KitchenEnv(terminate_on_tasks_completed=False, remove_task_when_completed=False)
         fps = round(1.0 / simulation.robot_env.dt)
         super().__init__(simulation, TaskGoals(self.tasks), fps=fps, reward_type=reward_type, render_mode=render_mode)
-        self.observation_space["desired_goal"] = spaces.Box(0.0, 1.0, (len(self.tasks),), np.float32)
-        self.observation_space["achieved_goal"] = spaces.Box(0.0, 1.0, (len(self.tasks),), np.float32)
+        for key in ("achieved_goal", "desired_goal"):
+            self.observation_space[key] = spaces.Box(0.0, 1.0, (len(self.tasks),), np.float32)
 
     @property
     def _renderer(self) -> Any:

@@ -32,6 +32,8 @@ MAZES = {
 
 ROBOTS = ("point", "ant")
 WALL = 1
+FLOOR = (0.22, 0.24, 0.30, 1.0)
+ANT = (0.25, 0.75, 0.95, 1.0)
 
 # A target that must move on is drawn again at most this often: with a large tolerance no other place may be far enough.
 _MOST_DRAWS = 100
@@ -103,6 +105,9 @@ class MazeEnv(RoboticsEnv, EzPickle):
         fps = round(1.0 / _body(simulation).dt)
         super().__init__(simulation, goals, fps=fps, reward_type=reward_type, render_mode=render_mode)
         self.reset_target = reset_target
+        _look_from_above(self._renderer, simulation.maze)
+        if robot == "ant":
+            _paint_ant(simulation.model)
 
     @property
     def _renderer(self) -> Any:
@@ -170,6 +175,21 @@ def _body(simulation: Any) -> Any:
     return simulation.point_env if hasattr(simulation, "point_env") else simulation.ant_env
 
 
+def _look_from_above(renderer: Any, maze: Any) -> None:
+    """Shows the whole maze, whatever its size: the cameras of Gymnasium-Robotics cut large ones off, or stand in a wall."""
+    width = max(maze.map_length, maze.map_width) * maze.maze_size_scaling
+    renderer.camera_id = -1
+    renderer.default_cam_config = {"distance": 1.35 * width, "azimuth": 90.0, "elevation": -75.0, "lookat": np.zeros(3)}
+
+
+def _paint_ant(model: Any) -> None:
+    """A blue ant on a plain floor: on its chequered one, a small ant in a large maze is not to be seen."""
+    floor = model.geom("floor").id
+    model.geom_matid[floor] = -1
+    model.geom_rgba[floor] = FLOOR
+    model.geom_rgba[model.geom_bodyid > 0] = ANT
+
+
 def _maze_map(maze: str | Sequence[Sequence[int | str]]) -> list[list[Any]]:
     if isinstance(maze, str):
         check_choice("maze", maze, tuple(MAZES))
@@ -187,8 +207,8 @@ def _maze_map(maze: str | Sequence[Sequence[int | str]]) -> list[list[Any]]:
 
 def _checked_cell(maze_map: list[list[Any]], key: str, cell: Any) -> npt.NDArray[np.intp]:
     array = np.asarray(cell)
-    inside = array.shape == (2,) and array.dtype.kind in "iu" and (array >= 0).all()
-    inside = bool(inside and array[0] < len(maze_map) and array[1] < len(maze_map[0]))
+    inside = array.shape == (2,) and array.dtype.kind in "iu"
+    inside = inside and 0 <= array[0] < len(maze_map) and 0 <= array[1] < len(maze_map[0])
     if not inside or maze_map[array[0]][array[1]] == WALL:
         raise ValueError(f"expected {key} to be the (row, column) of a free cell, got {cell!r}; choose one that is no wall")
     return array.astype(np.intp)
