@@ -16,6 +16,7 @@ register(
 )
 for task, name in (("reach", "Reach"), ("push", "Push"), ("slide", "Slide"), ("pick_and_place", "PickAndPlace")):
     register(f"leo/Fetch{name}-v0", "leo_envs.robotics:FetchEnv", max_episode_steps=50, kwargs={"task": task})
+    register(f"leo/Panda{name}-v0", "leo_envs.panda:PandaEnv", max_episode_steps=50, kwargs={"task": task})
 # Larger mazes get longer episodes, as in Gymnasium-Robotics.
 for maze, point_steps, ant_steps in (("UMaze", 300, 700), ("Open", 300, 700), ("Medium", 600, 1000), ("Large", 800, 1000)):
     for variant in ("",) if maze == "UMaze" else ("", "_Diverse_G", "_Diverse_GR"):
