@@ -31,7 +31,7 @@ class GripKinematics:
     """
     Joint angles that bring the grip to a place, with the gripper upright.
 
-    It works on a copy of the simulation's state, so that asking changes nothing, and its answer depends on its arguments alone.
+    It works on a copy of the simulation's state: asking changes nothing, and the answer depends on the arguments alone.
 
     :param model: the MuJoCo model
     """
@@ -116,8 +116,9 @@ class ArmController:
             self._mujoco.mj_step1(self._model, data)
             acceleration[:] = _FREQUENCY**2 * (angles - positions) - 2.0 * _FREQUENCY * velocities
             self._mujoco.mj_mulM(self._model, data, self._torque, self._acceleration)
-            strain = np.abs(torque / self._limits).max()
-            motors[:] = torque / max(1.0, strain) + weights
+            # What the arm's weight leaves of the motors' strength.
+            spare = np.maximum(self._limits - np.sign(torque) * weights, 1e-3 * self._limits)
+            motors[:] = torque / max(1.0, np.abs(torque / spare).max()) + weights
             self._mujoco.mj_step2(self._model, data)
             self._mujoco.mj_step(self._model, data, nstep=_HELD - 1)
         # A step leaves the places of bodies as they were before its last instant.

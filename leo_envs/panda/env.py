@@ -17,15 +17,11 @@ from leo_envs.panda.controller import POSTURE, ArmController, GripKinematics, ar
 from leo_envs.panda.goals import draw_goal, panda_goal_box
 from leo_envs.panda.scene import FINGER_JOINTS, FINGER_OPENING, GRIP, OBJECT, TARGET, TIMESTEP, build_model
 from leo_envs.panda.tasks import PANDA_TASKS, PandaTask, check_task
+from leo_envs.panda.workspace import nearest_reachable
 
 SUBSTEPS = 20
-LOWEST_GRIP = 0.015
-"""The grip goes no lower, in metres: the fingertips end a centimetre beneath it."""
-REACHABLE = (np.array([0.25, -0.45, LOWEST_GRIP]), np.array([0.78, 0.45, 0.65]))
-"""The box that the grip is kept in."""
-
-CAMERA = {"distance": 1.75, "azimuth": 145.0, "elevation": -28.0, "lookat": np.array([0.45, 0.0, 0.12])}
-FAR_CAMERA = {"distance": 2.3, "azimuth": 145.0, "elevation": -32.0, "lookat": np.array([0.65, 0.0, 0.05])}
+CAMERA = {"distance": 1.6, "azimuth": 140.0, "elevation": -25.0, "lookat": np.array([0.35, 0.0, 0.2])}
+FAR_CAMERA = {"distance": 2.1, "azimuth": 140.0, "elevation": -30.0, "lookat": np.array([0.55, 0.0, 0.1])}
 PICTURE = 480
 
 
@@ -58,7 +54,7 @@ class PandaEnv(PointGoalEnv, EzPickle):
         >>> import leo_envs
         >>> env = gym.make("leo/PandaReach-v0", resolution=3, tolerance=0.04)
         >>> observation, info = env.reset(seed=0)
-        >>> observation["achieved_goal"].round(2), env.unwrapped.goal_names[13], bool(info["goals_achieved"][13])
+        >>> observation["achieved_goal"].round(2) + 0.0, env.unwrapped.goal_names[13], bool(info["goals_achieved"][13])
         (array([0.5 , 0.  , 0.25], dtype=float32), 'gripper/x+0,y+0,z+0', True)
     """
 
@@ -131,7 +127,7 @@ class PandaEnv(PointGoalEnv, EzPickle):
 
     def _advance(self, action: Array) -> None:
         wanted = self.data.site(GRIP).xpos + self.task.max_displacement * action[:3].astype(np.float64)
-        angles = self._kinematics.solve(self.data.qpos, np.clip(wanted, *REACHABLE))
+        angles = self._kinematics.solve(self.data.qpos, nearest_reachable(wanted))
         if self.task.fingers_move:
             # From where they are: what is between them stops them there, and is pressed the harder the further they shall go.
             opening = self.data.qpos[self._fingers] + FINGER_OPENING * float(action[3])
@@ -173,9 +169,11 @@ def changed_task(name: str, changes: dict[str, Any]) -> PandaTask:
     known = [field.name for field in fields(PandaTask)]
     for key in changes:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1) or [known]
-            raise TypeError(f"expected arguments among the fields of PandaTask, got {key!r}; did you mean {near[0]!r}?")
-    frozen = {key: tuple(value) if isinstance(value, list | np.ndarray) else value for key, value in changes.items()}
+            near = difflib.get_close_matches(key, known, n=3, cutoff=0.4) or known
+            raise TypeError(f"expected arguments among the fields of PandaTask, got {key!r}; nearest: {near}")
+    frozen: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list | np.ndarray) else value for key, value in changes.items()
+    }
     task = replace(PANDA_TASKS[name], **frozen)
     check_task(task)
     return task

@@ -45,7 +45,7 @@ _SCENE = """
     <geom name="table" type="box" pos="{table_x} 0 -{half_height}" size="{table_length} {table_width} {half_height}"
           rgba="0.86 0.80 0.70 1"/>
     <include file="{robot}/chain.xml"/>
-    <site name="{target}" pos="0.5 0 0.25" type="sphere" size="{tolerance}" rgba="0.10 0.65 0.35 0.45"/>
+    <site name="{target}" pos="0.5 0 0.25" type="sphere" size="{tolerance}" rgba="0.10 0.65 0.35 0.35"/>
   </worldbody>
 </mujoco>
 """
@@ -127,8 +127,11 @@ def _add_object(mujoco: Any, spec: Any, task: PandaTask) -> None:
         type=mujoco.mjtGeom.mjGEOM_BOX if is_box else mujoco.mjtGeom.mjGEOM_CYLINDER,
         size=np.array(size),
         mass=task.object_mass,
-        # Its own friction counts against everything it touches.
+        # Its own numbers count against everything it touches: the friction, and contacts as stiff as the timestep allows, or
+        # the arm would press so light a thing into the table.
         priority=1,
+        solref=[2 * TIMESTEP, 1.0],
+        solimp=[0.95, 0.99, 0.001, 0.5, 2.0],
         condim=4,
         friction=[task.friction, 0.005 * task.friction, 0.0001],
         rgba=[0.16, 0.38, 0.78, 1.0],

@@ -1,11 +1,13 @@
 """The four tasks of the Panda arm, as numbers: every one of them is an argument of the environment."""
 
 from dataclasses import dataclass, fields
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from leo_envs.common.goal_box import Resolution, check_tolerance
+from leo_envs.panda.workspace import HIGH, LOW, is_reachable
 
 Vector = tuple[float, ...]
 
@@ -22,7 +24,7 @@ class PandaTask:
     goal_center: Vector
     """The middle of the box that goals lie in; for objects, the height of the table's surface (0) is where they rest."""
     goal_range: Vector
-    """How far the box reaches from there, to both sides in x and y; in z too where the gripper's place is the goal, else up."""
+    """How far the box reaches from there, to both sides in x and y; in z up, and for the gripper's place down too."""
     resolution: Resolution
     """The points of the goal grid along x, y and z, or one number for all three."""
     has_object: bool = True
@@ -45,7 +47,7 @@ class PandaTask:
     """How far from the gripper the object starts at least, seen from above."""
     air_share: float = 0.0
     """How often the goal that an episode asks for lies above the table, where goals do."""
-    table: Vector = (-0.3, 1.1, 0.6)
+    table: Vector = (-0.25, 0.9, 0.5)
     """Where the table begins and ends in x, and half its width in y."""
     tolerance: float = 0.05
     """The largest distance that counts as reached."""
@@ -66,11 +68,13 @@ PANDA_TASKS = {
         goal_center=(0.5, 0.0, 0.0),
         goal_range=(0.15, 0.15, 0.0),
         resolution=(7, 7, 1),
+        # Rougher, and the cube tips over where it is pushed above its middle, and jams.
+        friction=0.3,
     ),
     "slide": PandaTask(
         start=(0.4, 0.0, 0.03),
-        goal_center=(0.95, 0.0, 0.0),
-        goal_range=(0.25, 0.25, 0.0),
+        goal_center=(0.9, 0.0, 0.0),
+        goal_range=(0.2, 0.2, 0.0),
         resolution=(9, 9, 1),
         object_shape="cylinder",
         object_size=(0.03, 0.03, 0.015),
@@ -78,7 +82,7 @@ PANDA_TASKS = {
         object_center=(0.5, 0.0),
         object_range=(0.05, 0.1),
         object_distance=0.08,
-        table=(-0.3, 1.6, 0.7),
+        table=(-0.25, 1.5, 0.5),
     ),
     "pick_and_place": PandaTask(
         start=(0.5, 0.0, 0.2),
@@ -90,10 +94,6 @@ PANDA_TASKS = {
         air_share=0.5,
     ),
 }
-
-# The arm stands at the origin; its shoulder is this high, and its grip gets this far from it.
-SHOULDER = np.array([0.0, 0.0, 0.333])
-REACH = 0.8
 
 
 def check_task(task: PandaTask) -> None:
@@ -114,14 +114,14 @@ def check_task(task: PandaTask) -> None:
             f"expected object_size to be half extents above 0, and below 0.035 along y where the fingers must hold it, got "
             f"{task.object_size}; pass e.g. (0.02, 0.02, 0.02)"
         )
-    if np.linalg.norm(np.array(task.start) - SHOULDER) > REACH or task.start[2] < 0.02:
+    if not is_reachable([task.start]):
         raise ValueError(
-            f"expected start within the arm's reach, {REACH} m from {SHOULDER.tolist()}, and 0.02 above the table, got "
+            f"expected start within the arm's reach, {LOW.tolist()} to {HIGH.tolist()} but for the far corners, got "
             f"{task.start}; move it closer"
         )
     if task.has_object:
         _check_on_table(task, "object_range", task.object_center, task.object_range)
-        if task.object_distance > np.hypot(*task.object_range):
+        if task.object_distance > np.linalg.norm(task.object_range):
             raise ValueError(
                 f"expected object_distance within object_range, got {task.object_distance} and {task.object_range}; "
                 "the object has no place to start, lower the distance"
@@ -156,15 +156,18 @@ def _check_on_table(task: PandaTask, name: str, center: Vector, around: Vector) 
 def _check_goals(task: PandaTask) -> None:
     center, around = np.array(task.goal_center), np.array(task.goal_range)
     if task.has_object and center[2] != 0:
-        raise ValueError(f"expected goal_center at height 0, the table's, got {task.goal_center}; goal_range reaches up from it")
+        raise ValueError(
+            f"expected goal_center at height 0, the table's, got {task.goal_center}; goal_range reaches up from it"
+        )
     if task.has_object:
         _check_on_table(task, "goal_range", task.goal_center, task.goal_range)
     # What slides may go further than the arm; what is held or is the gripper itself may not.
     if not task.has_object or task.goal_range[2] > 0:
-        low = center - (around if not task.has_object else around * [1, 1, 0])
-        corner = np.maximum(np.abs(low - SHOULDER), np.abs(center + around - SHOULDER))
-        if np.linalg.norm(corner) > REACH or (not task.has_object and low[2] < 0.02):
+        low = center - around * [1, 1, not task.has_object]
+        if task.has_object:
+            low[2] += task.object_size[2]
+        if not is_reachable(list(product(*zip(low, center + around, strict=True)))):
             raise ValueError(
-                f"expected goals within the arm's reach, {REACH} m from {SHOULDER.tolist()} and above the table, got "
+                f"expected goals within the arm's reach, {LOW.tolist()} to {HIGH.tolist()} but for the far corners, got "
                 f"{task.goal_center} and {task.goal_range} to each side; choose a smaller goal_range"
             )
