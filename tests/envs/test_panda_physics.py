@@ -118,7 +118,7 @@ def explore(env: gym.Env, steps: int) -> None:
         if step % 10 == 0:
             wish = generator.uniform(-1.5, 1.5, env.action_space.shape)
         noisy = np.clip(wish + 0.3 * generator.normal(size=wish.shape), -1.0, 1.0).astype(np.float32)
-        observation, _, _, truncated, info = env.step(noisy)
+        observation, _, _, truncated, _ = env.step(noisy)
         assert all(np.isfinite(value).all() for value in observation.values())
         depths = inner.data.contact.dist
         assert depths.size == 0 or depths.min() > -0.01, f"penetration {depths.min()} at step {step}"
