@@ -94,7 +94,7 @@ class MountainCarContinuousEnv(WorldEnv):
     ) -> None:
         world = MountainCar("continuous", shape, moments, goals, start)
         super().__init__(world, time_limit=time_limit, render_mode=render_mode)
-        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)  # type: ignore[assignment]
 
     def step(self, action: npt.ArrayLike) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """

@@ -202,8 +202,8 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int]:
     good = len(counts) == 2 and all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in counts)
     if not good or counts[0] < POSITION_GOALS + 1 or counts[1] < VELOCITY_GOALS + 1 or counts[1] % 2 == 0:
         raise ValueError(
-            f"expected shape to be the number of positions, at least {POSITION_GOALS + 1}, and an odd number of velocities, at "
-            f"least {VELOCITY_GOALS + 1}, got {shape!r}; pass e.g. (181, 141)"
+            f"expected shape to be the number of positions, at least {POSITION_GOALS + 1}, and an odd number of velocities, "
+            f"at least {VELOCITY_GOALS + 1}, got {shape!r}; pass e.g. (181, 141)"
         )
     return int(counts[0]), int(counts[1])
 
