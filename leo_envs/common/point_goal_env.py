@@ -193,6 +193,7 @@ class PointGoalEnv(gym.Env[Any, Any]):
         if self.render_mode is None:
             gym.logger.warn('render() draws nothing without a render mode; make the environment with render_mode="rgb_array".')
             return None
+        # Marks that follow the robot have moved since the goal was set.
         self._show_target(self.desired_goal.astype(np.float64))
         frame = self._renderer.render(self.render_mode)
         return frame if self.render_mode == "rgb_array" else None
@@ -231,6 +232,7 @@ class PointGoalEnv(gym.Env[Any, Any]):
 
     def _aim(self, point: Array) -> None:
         self._desired = point.copy()
+        self._show_target(point.astype(np.float64))
 
     def _observation(self) -> Observation:
         state, achieved = self._state()

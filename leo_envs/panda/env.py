@@ -13,6 +13,7 @@ from gymnasium.utils import EzPickle
 from leo_envs.common.checks import check_choice
 from leo_envs.common.point_goal_env import Array, PointGoalEnv
 from leo_envs.common.robotics_extra import import_robotics
+from leo_envs.common.target_site import move_site
 from leo_envs.panda.controller import POSTURE, ArmController, GripKinematics, arm_slices
 from leo_envs.panda.goals import draw_goal, panda_goal_box
 from leo_envs.panda.scene import FINGER_JOINTS, FINGER_OPENING, GRIP, OBJECT, TARGET, TIMESTEP, build_model
@@ -154,7 +155,7 @@ class PandaEnv(PointGoalEnv, EzPickle):
         return result
 
     def _show_target(self, point: npt.NDArray[np.float64]) -> None:
-        self.data.site(TARGET).xpos[:] = point
+        move_site(self.model, self.data, TARGET, point)
 
 
 def changed_task(name: str, changes: dict[str, Any]) -> PandaTask:

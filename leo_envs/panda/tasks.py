@@ -121,7 +121,9 @@ def check_task(task: PandaTask) -> None:
         )
     if task.has_object:
         _check_on_table(task, "object_range", task.object_center, task.object_range)
-        if task.object_distance > np.linalg.norm(task.object_range):
+        apart = np.abs(np.array(task.object_center) - task.start[:2]) + task.object_range
+        # Places are drawn until one is far enough: not only a last corner must be.
+        if task.object_distance > 0.95 * np.linalg.norm(apart):
             raise ValueError(
                 f"expected object_distance within object_range, got {task.object_distance} and {task.object_range}; "
                 "the object has no place to start, lower the distance"

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_envs.common.point_goal_env import Array, PointGoalEnv
+from leo_envs.common.target_site import move_site
 from leo_wrappers import GoalSet
 
 
@@ -61,8 +62,6 @@ class RoboticsEnv(PointGoalEnv):
         return self._raw["observation"], self._raw["achieved_goal"]
 
     def _show_target(self, point: npt.NDArray[np.float64]) -> None:
-        # Into the positions that are drawn, not into the model: moving sites of the model takes effect only by a forward
-        # pass, which would change the simulation's next steps.
         places = point.reshape(len(self.target_sites), -1)
         for name, place in zip(self.target_sites, places, strict=True):
-            self.data.site(name).xpos[: len(place)] = place
+            move_site(self.model, self.data, name, place)

@@ -9,6 +9,7 @@ from gymnasium.utils import EzPickle
 
 from leo_envs.common.goal_box import Resolution, check_points, check_resolution, point_goals, spread
 from leo_envs.common.robotics_extra import import_robotics
+from leo_envs.common.target_site import move_site
 from leo_envs.robotics.base import RoboticsEnv
 from leo_wrappers import PointGoals
 
@@ -82,7 +83,7 @@ class HandReachEnv(RoboticsEnv, EzPickle):
     def _show_target(self, point: npt.NDArray[np.float64]) -> None:
         super()._show_target(point)
         for number, tip in enumerate(np.asarray(self._raw["achieved_goal"]).reshape(-1, 3)):
-            self.data.site(f"finger{number}").xpos[:] = tip
+            move_site(self.model, self.data, f"finger{number}", tip)
 
 
 def hand_goals(rest: npt.NDArray[Any], palm: npt.NDArray[Any], resolution: Resolution, tolerance: float) -> PointGoals:

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled, ResetNeeded
+from gymnasium.vector import AutoresetMode
 from stable_baselines3 import SAC, HerReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
@@ -177,6 +178,21 @@ def test_kitchen_goals_are_single_tasks_and_may_be_joined() -> None:
     assert env.compute_reward(done, np.zeros(7), {}) == -1.0
 
 
+@pytest.mark.parametrize("env_id", [REACH, "leo/FetchPickAndPlace-v0", MAZE, "leo/AntMaze_UMaze-v0", "leo/HandReach-v0"])
+def test_the_target_s_mark_moves_with_the_goal(env_id: str) -> None:
+    env = shared_env(env_id).unwrapped
+    size = env.goal_points.shape[1] // len(env.target_sites)
+    for goal in (0, -1):
+        env.reset(seed=0)
+        # Also by its own random goal, and whatever the robot does next.
+        for wanted in (env.desired_goal, env.goal_points[goal]):
+            env.set_goal(wanted)
+            for _ in range(3):
+                shown = np.concatenate([env.data.site(name).xpos[:size] for name in env.target_sites])
+                np.testing.assert_allclose(shown, wanted, atol=1e-6)
+                env.step(env.action_space.high)
+
+
 @pytest.mark.parametrize("env_id", [REACH, MAZE, "leo/HandReach-v0"])
 def test_pictures_show_the_target_and_change_nothing(env_id: str) -> None:
     needs_rendering()
@@ -326,3 +342,27 @@ def test_versions_of_mujoco_that_work(version: str) -> None:
 def test_the_extra_asks_for_the_versions_that_work() -> None:
     extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert f"mujoco{MUJOCO_VERSIONS}" in extras["robotics"]
+
+
+def test_in_gymnasium_s_vector_environments() -> None:
+    envs = gym.make_vec(MAZE, num_envs=3, max_episode_steps=4, vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP})
+    observations, infos = envs.reset(seed=0)
+    assert infos["goals_achieved"].shape == (3, 7) and infos["goals_achieved"].dtype == np.bool_
+    goals = envs.envs[0].unwrapped.goal_set
+    for _ in range(4):
+        observations, rewards, _, truncations, infos = envs.step(envs.action_space.sample())
+        np.testing.assert_array_equal(infos["goals_achieved"], goals.achieved(observations["achieved_goal"]))
+    assert truncations.all()
+    last = infos["final_info"]
+    np.testing.assert_array_equal(last["is_success"], rewards == 0)
+    expected = [goals.achieved(observation["achieved_goal"]) for observation in infos["final_obs"]]
+    np.testing.assert_array_equal(last["goals_achieved"], expected)
+    envs.close()
+
+
+def test_closing_twice_is_no_mistake() -> None:
+    for env_id in (REACH, MAZE, KITCHEN, "leo/PandaReach-v0"):
+        env = gym.make(env_id)
+        env.reset(seed=0)
+        env.close()
+        env.close()
