@@ -29,5 +29,14 @@ for maze, point_steps, ant_steps in (("UMaze", 300, 700), ("Open", 300, 700), ("
             )
 register(id="leo/HandReach-v0", entry_point="leo_envs.robotics:HandReachEnv", max_episode_steps=50)
 register(id="leo/FrankaKitchen-v0", entry_point="leo_envs.robotics:FrankaKitchenEnv", max_episode_steps=280)
-for name in ("MountainCar", "MountainCarContinuous"):
-    register(id=f"leo/{name}-v0", entry_point=f"leo_envs.robotics:{name}Env", max_episode_steps=100)
+register(
+    id="leo/MountainCar-v0",
+    entry_point="leo_envs.robotics:MountainCarEnv",
+    vector_entry_point="leo_envs.robotics:MountainCarVectorEnv",
+    max_episode_steps=100,
+)
+register(
+    id="leo/MountainCarContinuous-v0",
+    entry_point="leo_envs.robotics:MountainCarContinuousEnv",
+    max_episode_steps=100,
+)

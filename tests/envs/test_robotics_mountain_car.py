@@ -7,11 +7,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 import leo_envs  # noqa: F401
 from leo_envs.robotics.mountain_car import MountainCar, MountainCarContinuousEnv, MountainCarEnv
 from leo_wrappers import GoalConditionedWrapper, check_multigoal_env
+from tests.envs.vector_equivalence import make_pair, walk
 
 IDS = ["leo/MountainCar-v0", "leo/MountainCarContinuous-v0"]
 SMALL = {"shape": (37, 29), "moments": 8}
@@ -122,6 +124,12 @@ def test_checkers(env_id: str) -> None:
     check_sb3_env(env.unwrapped)
     check_multigoal_env(env)
     check_multigoal_env(GoalConditionedWrapper(env))
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("arguments", [{}, {**SMALL, "goals": "state", "start": (-0.5, 0.01)}])
+def test_it_equals_sync_vector_env(mode: AutoresetMode, arguments: dict) -> None:
+    assert walk(*make_pair("leo/MountainCar-v0", mode, max_episode_steps=7, **arguments), steps=30, seed=2) >= 5 * 3
 
 
 def test_the_nearest_force_counts() -> None:

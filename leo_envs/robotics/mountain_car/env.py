@@ -24,6 +24,8 @@ class MountainCarEnv(WorldEnv):
     - **Reward**: 0.0 always; a goal-conditioned wrapper makes the reward from the mask.
     - **Ends**: nothing terminates, not even at the flag. ``gym.make`` truncates after 100 steps.
 
+    The native vector version is :class:`MountainCarVectorEnv`, made by ``gym.make_vec``.
+
     :param shape: how many positions and velocities the grid has
     :param moments: how many steps of the original one step lasts
     :param goals: "position" or "state"
