@@ -16,7 +16,7 @@ from leo_envs.common.robotics_extra import import_robotics
 from leo_envs.common.target_site import move_site
 from leo_envs.panda.controller import POSTURE, ArmController, GripKinematics, arm_slices
 from leo_envs.panda.goals import draw_goal, panda_goal_box
-from leo_envs.panda.scene import FINGER_JOINTS, FINGER_OPENING, GRIP, OBJECT, TARGET, TIMESTEP, build_model
+from leo_envs.panda.scene import ARM_JOINTS, FINGER_JOINTS, FINGER_OPENING, GRIP, OBJECT, TARGET, TIMESTEP, build_model
 from leo_envs.panda.tasks import PANDA_TASKS, PandaTask, check_task
 from leo_envs.panda.workspace import nearest_reachable
 
@@ -113,7 +113,7 @@ class PandaEnv(PointGoalEnv, EzPickle):
         self._mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:] = self._home
         self.data.qpos[self._fingers] = FINGER_OPENING if self.task.fingers_move else 0.0
-        self.data.ctrl[7:] = self.data.qpos[self._fingers]
+        self.data.ctrl[len(ARM_JOINTS) :] = self.data.qpos[self._fingers]
         if self.task.has_object:
             self.data.joint(OBJECT).qpos[:3] = [*self._draw_object_place(), self.task.object_size[2]]
         self._mujoco.mj_forward(self.model, self.data)
@@ -132,7 +132,7 @@ class PandaEnv(PointGoalEnv, EzPickle):
         if self.task.fingers_move:
             # From where they are: what is between them stops them there, and is pressed the harder the further they shall go.
             opening = self.data.qpos[self._fingers] + FINGER_OPENING * float(action[3])
-            self.data.ctrl[7:] = np.clip(opening, 0.0, FINGER_OPENING)
+            self.data.ctrl[len(ARM_JOINTS) :] = np.clip(opening, 0.0, FINGER_OPENING)
         self._controller.move(self.data, angles, SUBSTEPS)
 
     def _state(self) -> tuple[npt.ArrayLike, npt.ArrayLike]:

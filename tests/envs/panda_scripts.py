@@ -6,6 +6,7 @@ from leo_envs.panda import PandaEnv
 
 ABOVE, LOW = 0.12, 0.02
 BEHIND = 0.06
+EPISODE = 50
 
 
 class PandaScript:
@@ -42,7 +43,7 @@ class PandaScript:
         self.steps += 1
 
     def go(self, place: np.ndarray, fingers: float | None = None, near: float = 0.01, most: int = 15) -> None:
-        for _ in range(most):
+        for _ in range(min(most, EPISODE - self.steps)):
             if np.linalg.norm(place - self.grip) < near:
                 break
             self.act(place - self.grip, fingers)
@@ -54,13 +55,13 @@ class PandaScript:
         self.go(np.array([place[0], place[1], ABOVE]))
         self.go(np.array([place[0], place[1], LOW]), near=0.006)
 
-    def push(self, most: int = 50) -> None:
+    def push(self) -> None:
         """Pushes the object to the goal, and goes behind it again where it has turned away."""
-        while self.steps < most and self.left > 0.02:
+        while self.steps < EPISODE and self.left > 0.02:
             way = (self.goal - self.thing) * [1, 1, 0]
             line = way / np.linalg.norm(way)
             self.go_behind(line)
-            while self.steps < most and self.left > 0.02 and np.dot(self.goal - self.thing, line) > 0:
+            while self.steps < EPISODE and self.left > 0.02 and np.dot(self.goal - self.thing, line) > 0:
                 # Towards the goal, slower as it comes near, and sideways to stay behind the object's middle.
                 aside = (self.thing - self.grip) * [1, 1, 0]
                 aside -= np.dot(aside, line) * line
@@ -69,25 +70,25 @@ class PandaScript:
                 ahead = min(0.04, 0.5 * np.dot(self.goal - self.thing, line) + 0.005)
                 self.act(ahead * line + 1.5 * aside + [0, 0, LOW - self.grip[2]])
 
-    def slide(self, speed: float, most: int = 50) -> None:
+    def slide(self, speed: float) -> None:
         """Strikes the object along its line to the goal, at a part of the largest speed, then waits."""
         way = (self.goal - self.thing) * [1, 1, 0]
         line = way / np.linalg.norm(way)
         self.go_behind(line)
         start = self.grip
-        while self.steps < most:
+        while self.steps < EPISODE:
             distance = np.dot(self.grip - start, line)
             aside = (self.thing - self.grip) * [1, 1, 0]
             aside -= np.dot(aside, line) * line
             strike = speed * self.env.task.max_displacement * line + aside
             self.act(strike if distance < 0.12 else np.zeros(3))
 
-    def pick(self, most: int = 50) -> None:
+    def pick(self) -> None:
         """Takes the object between the fingers, carries it to the goal, and holds it there."""
         over = np.array([*self.thing[:2], self.grip[2]])
         self.go(over, fingers=1.0)
         self.go(np.array([*over[:2], self.thing[2]]), fingers=1.0, near=0.006)
         for _ in range(6):
             self.act(np.zeros(3), fingers=-1.0)
-        while self.steps < most:
+        while self.steps < EPISODE:
             self.act((self.goal - self.thing) * 0.7, fingers=-1.0)
