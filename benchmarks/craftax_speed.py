@@ -128,7 +128,7 @@ began = time.perf_counter()
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.sb3 import JaxVecEnv
 imported = time.perf_counter()
-JaxVecEnv({game}(), {num_envs}).vector_env.warmup()
+JaxVecEnv({game}(), {num_envs}).warmup()
 print(imported - began, time.perf_counter() - imported)
 """
 

@@ -21,5 +21,11 @@ class JaxVecEnv(GymVecEnv):
         (2, 136)
     """
 
+    vector_env: JaxVectorEnv
+
     def __init__(self, env: FunctionalEnv, num_envs: int) -> None:
         super().__init__(JaxVectorEnv(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
+
+    def warmup(self) -> None:
+        """Compile now what the first reset and the first steps would compile; it draws no random number."""
+        self.vector_env.warmup()
