@@ -1,7 +1,12 @@
 """What every test shares, doctests included."""
 
 import os
+import sys
 
 # Before NumPy and PyTorch start their threads: the tests run in as many processes as there are cores already.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# MuJoCo draws into a window unless told otherwise before it is imported; machines that test have none.
+if sys.platform == "linux":
+    os.environ.setdefault("MUJOCO_GL", "egl")

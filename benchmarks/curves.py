@@ -24,7 +24,13 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
 
 
-def draw_curves(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str], colors: Mapping[str, str], path: Path) -> None:
+def draw_curves(
+    rows: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str],
+    colors: Mapping[str, str],
+    path: Path,
+    columns: int | None = None,
+) -> None:
     """
     A panel for each quantity: the mean over seeds against environment steps, in a band of its 95 % interval.
 
@@ -32,11 +38,16 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str], co
     :param titles: of the panels, by quantity
     :param colors: of the curves, by algorithm
     :param path: the picture to write
+    :param columns: panels in a line; all in one by default
     """
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, len(titles), figsize=(5.5 * len(titles), 4.2), layout="constrained", squeeze=False)
-    for axis, (quantity, title) in zip(axes[0], titles.items(), strict=True):
+    columns = columns or len(titles)
+    lines = -(-len(titles) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(5.5 * columns, 4.2 * lines), layout="constrained", squeeze=False)
+    for axis in axes.flat[len(titles) :]:
+        axis.set_axis_off()
+    for axis, (quantity, title) in zip(axes.flat, titles.items(), strict=False):
         for algorithm, color in colors.items():
             values: dict[int, list[float]] = defaultdict(list)
             for row in rows:

@@ -33,24 +33,18 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import argparse  # noqa: E402
-import csv  # noqa: E402
-import json  # noqa: E402
-import multiprocessing  # noqa: E402
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
-from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
-from curves import draw_curves, interval  # noqa: E402
-from machine import describe  # noqa: E402
+from curves import draw_curves  # noqa: E402
 from stable_baselines3 import DQN  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+from trainings import Row, mean_and_half_width, measured, run_tasks, write_results  # noqa: E402
 
 import leo_envs  # noqa: E402
 from leo_agents import LEODQN  # noqa: E402
@@ -84,7 +78,6 @@ COLORS = {
     "DQN + all goals": "#8e4ec6",
 }
 ONE_GOAL = ("DQN (UVFA)", "DQN + HER", "DQN + random goals")
-Row = dict[str, Any]
 
 
 def make_model(algorithm: str, seed: int, steps: int, all_goals_batch: int) -> DQN:
@@ -201,29 +194,6 @@ def run(algorithm: str, seed: int, steps: int, every: int, all_goals_batch: int)
     return [{"algorithm": algorithm, "seed": seed, **row} for row in judge.rows]
 
 
-def run_all(options: argparse.Namespace) -> Iterator[list[Row]]:
-    """
-    All trainings, with a progress bar.
-
-    :param options: of the command line
-    :return: the rows of each as it ends
-    """
-    tasks = [(algorithm, seed) for seed in range(options.seeds) for algorithm in options.algorithms]
-    arguments = (options.steps, options.every, options.all_goals_batch)
-    with tqdm(total=len(tasks), unit="run") as bar:
-        if options.jobs == 1:
-            for task in tasks:
-                bar.set_description(f"{task[0]}, seed {task[1]}")
-                yield run(*task, *arguments)
-                bar.update()
-            return
-        # Spawned, not forked: PyTorch's threads do not survive a fork.
-        with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-            for done in as_completed([pool.submit(run, *task, *arguments) for task in tasks]):
-                yield done.result()
-                bar.update()
-
-
 def summarise(rows: list[Row], all_goals_batch: int) -> list[Row]:
     """
     One line for each algorithm, at the end of its training.
@@ -249,8 +219,7 @@ def summarise(rows: list[Row], all_goals_batch: int) -> list[Row]:
             "goals_per_transition": 1 if algorithm in ONE_GOAL else num_goals,
         }
         for key in ("success", "value_error", "seconds"):
-            line[key], half = interval([curve[-1][key] for curve in runs.values()])
-            line[f"{key}_half_width"] = half if np.isfinite(half) else None
+            line |= mean_and_half_width(key, [curve[-1][key] for curve in runs.values()])
         firsts = [next((row["steps"] for row in curve if row["success"] >= 0.9), None) for curve in runs.values()]
         line["steps_to_90_percent"] = firsts
         table.append(line)
@@ -264,11 +233,6 @@ def show(table: list[Row]) -> str:
     :param table: from :func:`summarise`
     :return: text
     """
-
-    def measured(line: Row, key: str, form: Callable[[float], str]) -> str:
-        half = line[f"{key}_half_width"]
-        return form(line[key]) + ("" if half is None else f" +- {form(half)}")
-
     lines = [f"{'':20s} {'rows a step':>11s} {'success':>18s} {'value error':>18s} {'seconds':>16s}  steps to 90 %"]
     for line in table:
         firsts = ", ".join("-" if first is None else f"{first:,}" for first in line["steps_to_90_percent"])
@@ -289,20 +253,8 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """
     rows = sorted(rows, key=lambda row: (list(COLORS).index(row["algorithm"]), row["seed"], row["steps"]))
     table = summarise(rows, options.all_goals_batch)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {
-        "what": __doc__.strip(),
-        "options": {key: value for key, value in vars(options).items() if key != "out"},
-        "num_envs": NUM_ENVS,
-        "settings": SHARED,
-        "machine": describe("gymnasium", "numpy", "stable-baselines3", "torch"),
-        "table": table,
-    }
-    options.out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-    with open(options.out.with_suffix(".csv"), "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    about = {"what": __doc__.strip(), "num_envs": NUM_ENVS, "settings": SHARED, "table": table}
+    write_results(options, about, rows, "gymnasium", "numpy", "stable-baselines3", "torch")
     titles = {"success": "success over all reachable goals", "value_error": "error of max Q against optimal"}
     draw_curves(rows, titles, COLORS, options.out.with_suffix(".png"))
     return table
@@ -322,7 +274,8 @@ def main() -> None:
     options.every = options.every or max(options.steps // 20, NUM_ENVS)
     rows: list[Row] = []
     table: list[Row] = []
-    for finished in run_all(options):
+    tasks = [(algorithm, seed) for seed in range(options.seeds) for algorithm in options.algorithms]
+    for finished in run_tasks(run, tasks, (options.steps, options.every, options.all_goals_batch), options.jobs):
         rows += finished
         table = write(rows, options)
     print(show(table))

@@ -9,8 +9,12 @@ transitions, one thread, all methods in turn so that they meet the same noise; t
 - relabelling: the same DQN about every goal of each of the 256 transitions, 256 x G rows. Measured are 4,096 rows, and scaled:
   whole, a single step takes minutes. (SB3 one-hot encodes the goal before its descriptor is looked up, a cost per row that
   grows with G and is part of both DQN figures; at 4,096 goals it makes about a sixth of relabelling's.)
-- LEO dense: the default. "reuse": ``target_reuse``. "narrow": one more layer of a quarter of the width before a dense head.
+- LEO dense: the default head, reading the last hidden layer. "reuse": ``target_reuse``. "last 256": that layer is
+  only that wide (``net_arch=[1024, 1024, 1024, 256]``); in the 2 x 256 net there is nothing to narrow.
+- "bfloat16": ``amp``. All else is in float32, also single-goal DQN, which has no such option.
 - LEO factored: ``head="factored"``, rank 64.
+
+Milliseconds are of processor time, so that other processes count for little, and of the second of two steps in a row.
 """
 
 import os
@@ -43,10 +47,13 @@ DQN_NAME, RELABELLING = "DQN, one goal", "relabelling"
 LEO: dict[str, dict[str, Any]] = {
     "LEO dense": {},
     "LEO dense, reuse 2": {"target_reuse": 2},
-    "LEO dense, reuse 4": {"target_reuse": 4},
-    "LEO narrow": {"narrow": True},
-    "LEO narrow, reuse 2": {"narrow": True, "target_reuse": 2},
-    "LEO narrow, reuse 4": {"narrow": True, "target_reuse": 4},
+    "LEO dense, reuse 2, bfloat16": {"target_reuse": 2, "amp": True},
+    "LEO last 512, reuse 2": {"last": 512, "target_reuse": 2},
+    "LEO last 512, reuse 2, bfloat16": {"last": 512, "target_reuse": 2, "amp": True},
+    "LEO last 256": {"last": 256},
+    "LEO last 256, bfloat16": {"last": 256, "amp": True},
+    "LEO last 256, reuse 2": {"last": 256, "target_reuse": 2},
+    "LEO last 256, reuse 4": {"last": 256, "target_reuse": 4},
     "LEO factored": {"head": "factored"},
 }
 METHODS = [DQN_NAME, *LEO, RELABELLING]
@@ -73,6 +80,21 @@ class RandomEnv(gym.Env[np.ndarray, int]):
         return self.np_random.uniform(-1, 1, STATE_DIM).astype(np.float32), {"goals_achieved": mask}
 
 
+def leo_options(variant: str, net: list[int]) -> dict[str, Any] | None:
+    """
+    A variant's arguments for LEODQN.
+
+    :param variant: one of :data:`LEO`
+    :param net: widths of the hidden layers, the last of which it may narrow
+    :return: the arguments; None where there is nothing to narrow
+    """
+    options = dict(LEO[variant])
+    last = options.pop("last", None)
+    if last is not None and last >= net[-1]:
+        return None
+    return {**options, "policy_kwargs": {"net_arch": net if last is None else [*net[:-1], last]}}
+
+
 def make_model(method: str, num_goals: int, num_actions: int, net: list[int]) -> DQN | None:
     """
     A model with some transitions to learn from.
@@ -81,16 +103,18 @@ def make_model(method: str, num_goals: int, num_actions: int, net: list[int]) ->
     :param num_goals: G
     :param num_actions: A
     :param net: widths of the hidden layers
-    :return: the model; None where it would need too much memory
+    :return: the model; None where it would need too much memory, or be another method's
     """
     kwargs: dict[str, Any] = {"seed": 0, "device": "cpu", "buffer_size": TRANSITIONS, "learning_starts": TRANSITIONS}
     env = RandomEnv(num_goals, num_actions)
     if method in LEO:
-        options = dict(LEO[method])
-        layers = [*net, net[-1] // 4] if options.pop("narrow", False) else net
-        if options.get("head") != "factored" and 4 * num_goals * num_actions * layers[-1] > LARGEST_HEAD_BYTES:
+        options = leo_options(method, net)
+        layers = [] if options is None else options["policy_kwargs"]["net_arch"]
+        if options is None or (
+            options.get("head") != "factored" and 4 * num_goals * num_actions * layers[-1] > LARGEST_HEAD_BYTES
+        ):
             return None
-        model: DQN = LEODQN("MultiGoalPolicy", env, policy_kwargs={"net_arch": layers}, **options, **kwargs)
+        model: DQN = LEODQN("MultiGoalPolicy", env, **options, **kwargs)
     else:
         descriptors = np.random.default_rng(0).uniform(-1, 1, (num_goals, STATE_DIM)).astype(np.float32)
         fused = {"net_arch": net, "optimizer_kwargs": {"fused": True}}
@@ -109,7 +133,7 @@ def measure(num_goals: int, num_actions: int, net: list[int], rounds: int, patie
     :param net: widths of the hidden layers
     :param rounds: how often each is measured, at the most
     :param patience: seconds after which no further round begins
-    :return: by method; None where it needs too much memory
+    :return: by method; None where there is no such model
     """
     times: dict[str, list[float]] = {method: [] for method in METHODS}
     models = {method: make_model(method, num_goals, num_actions, net) for method in METHODS if method != RELABELLING}
@@ -119,10 +143,13 @@ def measure(num_goals: int, num_actions: int, net: list[int], rounds: int, patie
             model = models[DQN_NAME if method == RELABELLING else method]
             if model is None:
                 continue
-            start = time.perf_counter()
-            model.train(1, RELABELLED_ROWS if method == RELABELLING else BATCH)
+            rows = RELABELLED_ROWS if method == RELABELLING else BATCH
+            if method != RELABELLING:
+                model.train(1, rows)  # what the method before left in caches and memory pools is not this one's cost
+            start = time.process_time()
+            model.train(1, rows)
             if number > 0:  # the first one warms up
-                times[method].append(1e3 * (time.perf_counter() - start))
+                times[method].append(1e3 * (time.process_time() - start))
         if number >= 2 and time.perf_counter() - began > patience:
             break
     result = {method: float(np.median(values)) if values else None for method, values in times.items()}

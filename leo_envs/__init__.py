@@ -14,3 +14,37 @@ register(
     entry_point="leo_envs.bitflip:BitFlipEnv",
     vector_entry_point="leo_envs.bitflip:BitFlipVectorEnv",
 )
+# Nor here: they tell a time-out from a death themselves, and the vector environments have no TimeLimit around them.
+for _id, _game in (("leo/CraftaxClassic-v0", "classic"), ("leo/Craftax-v0", "full")):
+    register(
+        id=_id,
+        entry_point="leo_envs.craftax:CraftaxEnv",
+        vector_entry_point="leo_envs.craftax:CraftaxVectorEnv",
+        kwargs={"game": _game},
+    )
+for task, name in (("reach", "Reach"), ("push", "Push"), ("slide", "Slide"), ("pick_and_place", "PickAndPlace")):
+    register(f"leo/Fetch{name}-v0", "leo_envs.robotics:FetchEnv", max_episode_steps=50, kwargs={"task": task})
+    register(f"leo/Panda{name}-v0", "leo_envs.panda:PandaEnv", max_episode_steps=50, kwargs={"task": task})
+# Larger mazes get longer episodes, as in Gymnasium-Robotics.
+for maze, point_steps, ant_steps in (("UMaze", 300, 700), ("Open", 300, 700), ("Medium", 600, 1000), ("Large", 800, 1000)):
+    for variant in ("",) if maze == "UMaze" else ("", "_Diverse_G", "_Diverse_GR"):
+        for name, robot, steps in (("PointMaze", "point", point_steps), ("AntMaze", "ant", ant_steps)):
+            register(
+                id=f"leo/{name}_{maze}{variant}-v0",
+                entry_point="leo_envs.robotics:MazeEnv",
+                max_episode_steps=steps,
+                kwargs={"robot": robot, "maze": maze + variant},
+            )
+register(id="leo/HandReach-v0", entry_point="leo_envs.robotics:HandReachEnv", max_episode_steps=50)
+register(id="leo/FrankaKitchen-v0", entry_point="leo_envs.robotics:FrankaKitchenEnv", max_episode_steps=280)
+register(
+    id="leo/MountainCar-v0",
+    entry_point="leo_envs.robotics:MountainCarEnv",
+    vector_entry_point="leo_envs.robotics:MountainCarVectorEnv",
+    max_episode_steps=100,
+)
+register(
+    id="leo/MountainCarContinuous-v0",
+    entry_point="leo_envs.robotics:MountainCarContinuousEnv",
+    max_episode_steps=100,
+)

@@ -6,10 +6,14 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
 from stable_baselines3.common.type_aliases import TensorDict
 
+from leo_agents.common.map_features import MapExtractor, has_maps
+
 
 class GoalDescriptorExtractor(BaseFeaturesExtractor):
     """
     SB3's ``CombinedExtractor`` for everything but the goal, beside the commanded goal's descriptor.
+
+    Where the state has maps of class ids, a :class:`~leo_agents.common.map_features.MapExtractor` reads it instead.
 
     :param observation_space: a flat Dict space with the commanded goal, ``Discrete``
     :param descriptors: a vector per goal ``[num_goals, d]``; one-hot when None
@@ -43,10 +47,11 @@ class GoalDescriptorExtractor(BaseFeaturesExtractor):
                 f"expected a Dict observation space with a Discrete {goal_key!r}, got {observation_space}; "
                 "wrap the environment with VecGoalSampler or GoalConditionedWrapper"
             )
-        state = CombinedExtractor(
-            spaces.Dict({key: space for key, space in observation_space.spaces.items() if key != goal_key}),
-            cnn_output_dim,
-            normalized_image,
+        state_space = spaces.Dict({key: space for key, space in observation_space.spaces.items() if key != goal_key})
+        state: BaseFeaturesExtractor = (
+            MapExtractor(state_space)
+            if has_maps(state_space)
+            else CombinedExtractor(state_space, cnn_output_dim, normalized_image)
         )
         num_goals = int(goal_space.n)
         table = None if descriptors is None else th.as_tensor(descriptors, dtype=th.float32)

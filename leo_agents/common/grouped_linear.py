@@ -1,9 +1,72 @@
 """One linear map per row, chosen by the row's group, without computing the other groups' maps."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch as th
 from torch.autograd.function import once_differentiable
+
+
+class FactoredGradient(NamedTuple):
+    """
+    The gradient of a grouped weight: for each group the product of its rows of ``outputs``, transposed, and of ``inputs``.
+
+    :param inputs: what the layer read, of shape ``[batch, inputs]``, sorted by group
+    :param outputs: the gradient of what it gave, of shape ``[batch, outputs]``, in the same order
+    :param sizes: number of rows of each group
+    """
+
+    inputs: th.Tensor
+    outputs: th.Tensor
+    sizes: list[int]
+
+    def norm(self) -> th.Tensor:
+        """
+        :return: the norm of the whole gradient, without writing it: from the rows' products with each other
+        """
+        squares = [self.inputs.new_zeros(())]
+        for _, start, stop in _spans(self.sizes):
+            inputs, outputs = self.inputs[start:stop], self.outputs[start:stop]
+            squares.append(th.vdot((inputs @ inputs.t()).view(-1), (outputs @ outputs.t()).view(-1)))
+        # Rounding may leave next to nothing a little below it.
+        return th.stack(squares).sum().clamp(min=0.0).sqrt()
+
+    def write(self, groups: slice, out: th.Tensor) -> th.Tensor:
+        """
+        The gradient of some groups.
+
+        :param groups: from a first to a last
+        :param out: room for at least as many, of shape ``[groups, outputs, inputs]``
+        :return: the part of it that was written
+        """
+        out = out[: groups.stop - groups.start]
+        start = sum(self.sizes[: groups.start])
+        for gradient, size in zip(out, self.sizes[groups], strict=True):
+            if size:
+                th.mm(self.outputs[start : start + size].t(), self.inputs[start : start + size], out=gradient)
+            else:
+                gradient.zero_()
+            start += size
+        return out
+
+
+_collected: dict[th.Tensor, FactoredGradient] | None = None
+
+
+@contextmanager
+def collect_factored_gradients() -> Iterator[dict[th.Tensor, FactoredGradient]]:
+    """
+    The weights of the grouped maps computed inside will get no ``grad``, each may be used once.
+
+    :return: by weight, their gradients as factors instead, as soon as a backward pass has been through them
+    """
+    global _collected
+    before, _collected = _collected, {}
+    try:
+        yield _collected
+    finally:
+        _collected = before
 
 
 def grouped_linear(
@@ -32,11 +95,13 @@ def grouped_linear(
             f"expected features of shape [batch, {weight.shape[2]}] and one group per row, "
             f"got features {tuple(features.shape)} and groups {tuple(groups.shape)}"
         )
+    # A weight that is itself computed must pass its gradient on.
+    collected = None if _collected is None or not weight.is_leaf else (weight, _collected)
     if th.is_autocast_enabled(features.device.type):
         # Autocast does not look into custom functions.
         dtype = th.get_autocast_dtype(features.device.type)
         features, weight, bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
-    return _GroupedLinear.apply(features, weight, bias, groups, columns)  # type: ignore[no-untyped-call]
+    return _GroupedLinear.apply(features, weight, bias, groups, columns, collected)  # type: ignore[no-untyped-call]
 
 
 class _GroupedLinear(th.autograd.Function):
@@ -50,6 +115,7 @@ class _GroupedLinear(th.autograd.Function):
         bias: th.Tensor,
         groups: th.Tensor,
         columns: th.Tensor | None,
+        collected: tuple[th.Tensor, dict[th.Tensor, FactoredGradient]] | None,
     ) -> th.Tensor:
         num_groups = weight.shape[0]
         sizes = th.bincount(groups, minlength=num_groups).tolist()
@@ -63,7 +129,7 @@ class _GroupedLinear(th.autograd.Function):
             matrix, offset = _columns(weight[group], columns), _columns(bias[group], columns)
             th.addmm(offset, rows[start:stop], matrix.t(), out=sorted_out[start:stop])
         ctx.save_for_backward(rows, weight, order, columns)
-        ctx.sizes = sizes
+        ctx.sizes, ctx.collected = sizes, collected
         return th.empty_like(sorted_out).index_copy_(0, order, sorted_out)
 
     @staticmethod
@@ -72,6 +138,11 @@ class _GroupedLinear(th.autograd.Function):
         rows, weight, order, columns = ctx.saved_tensors
         need_features, need_weight, need_bias = ctx.needs_input_grad[:3]
         grads = grad_out.index_select(0, order)
+        if need_weight and ctx.collected is not None:
+            leaf, collected = ctx.collected
+            outputs = grads if columns is None else grads.new_zeros(len(grads), leaf.shape[1]).index_add_(1, columns, grads)
+            _collect(leaf, collected, FactoredGradient(rows.to(leaf.dtype), outputs.to(leaf.dtype), ctx.sizes))
+            need_weight = False
         grad_rows = th.empty_like(rows) if need_features else None
         grad_weight = _unfilled_like(weight, ctx.sizes, columns) if need_weight else None
         grad_bias = weight.new_zeros(weight.shape[:2]) if need_bias else None
@@ -88,7 +159,14 @@ class _GroupedLinear(th.autograd.Function):
             elif grad_bias is not None:
                 grad_bias[group].index_add_(0, columns, grad.sum(0))
         grad_features = None if grad_rows is None else th.empty_like(rows).index_copy_(0, order, grad_rows)
-        return grad_features, grad_weight, grad_bias, None, None
+        return grad_features, grad_weight, grad_bias, None, None, None
+
+
+def _collect(weight: th.Tensor, collected: dict[th.Tensor, FactoredGradient], gradient: FactoredGradient) -> None:
+    """Once only: the factors of two uses would not be one product for each group."""
+    if weight in collected:
+        raise RuntimeError("expected one use of a grouped weight while its gradient is kept as factors, got two")
+    collected[weight] = gradient
 
 
 def _spans(sizes: list[int]) -> list[tuple[int, int, int]]:

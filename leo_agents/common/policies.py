@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from leo_agents.common.heads import DenseHead, FactoredHead, GoalHead
+from leo_agents.common.map_features import MapExtractor, has_maps
 
 GOAL_KEY = "goal_id"
 # What an observation says of the commanded goal. A network that answers for all goals must not see it.
@@ -41,8 +42,10 @@ def default_extractor(space: spaces.Space[Any]) -> type[BaseFeaturesExtractor]:
     The features extractor that suits a state space.
 
     :param space: from :func:`state_space`
-    :return: a convolution for images, a combination for several keys, else none to speak of
+    :return: a convolution for images and for maps of class ids, a combination for several keys, else none to speak of
     """
+    if has_maps(space):
+        return MapExtractor
     if isinstance(space, spaces.Dict):
         return CombinedExtractor
     return NatureCNN if is_image_space(space) else FlattenExtractor

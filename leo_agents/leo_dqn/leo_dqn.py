@@ -14,6 +14,7 @@ from stable_baselines3.dqn.dqn import DQN
 
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_agents.common.goal_policy import Observation
+from leo_agents.common.grouped_adam import clip_grad_norm, factored_gradients
 from leo_agents.common.losses import GoalReduction, all_goals_targets, check_finite_goals
 from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
 from leo_agents.common.policies import GoalQNetwork
@@ -267,21 +268,24 @@ class LEODQN(GoalOffPolicyAlgorithm, DQN):
         :param batch_size: number of transitions in each
         """
         self.policy.set_training_mode(True)
-        self._update_learning_rate(self.policy.optimizer)
+        optimizer = self.policy.optimizer
+        self._update_learning_rate(optimizer)
         assert self.replay_buffer is not None
         losses = []
         for _ in range(gradient_steps):
             goals = self._draw_goals()
-            loss = self._loss(self._next_lesson(batch_size, goals), goals)
-            self.policy.optimizer.zero_grad()
+            lesson = self._next_lesson(batch_size, goals)
+            optimizer.zero_grad()
+            with factored_gradients(optimizer) as factored:
+                loss = self._loss(lesson, goals)
             loss.backward()  # type: ignore[no-untyped-call]
-            norm = th.nn.utils.clip_grad_norm_(self.policy.q_net.parameters(), self.max_grad_norm)
+            norm = clip_grad_norm(self.q_net.parameters(), factored, self.max_grad_norm)
             if not th.isfinite(norm):
                 raise FloatingPointError(
                     f"expected finite gradients, got a norm of {float(norm)} at step {self.num_timesteps}; the update was not "
                     "made: lower learning_rate or max_grad_norm, or check the observations"
                 )
-            self.policy.optimizer.step()
+            optimizer.step()
             losses.append(loss.item())
             self._n_updates += 1
             if self._n_updates % self.target_update_interval == 0:

@@ -11,6 +11,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
 from leo_agents.common.goal_policy import GoalPolicy, Observation, expected_steps
+from leo_agents.common.grouped_adam import GroupedAdam
 from leo_agents.common.policies import GoalQNetwork
 from leo_wrappers.goal_set import Goal
 
@@ -34,7 +35,8 @@ class MultiGoalPolicy(GoalPolicy):
     :param action_space: the actions
     :param lr_schedule: the learning rate
     :param goal_names: the goals, in order; filled in by the algorithm
-    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default
+    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default; the head has goals x actions weights for each unit
+        of the last, so where these are many keep that one at 256 rather than as wide as the others
     :param activation_fn: the nonlinearity
     :param layer_norm: whether to normalise before each nonlinearity
     :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.common.heads`
@@ -43,7 +45,7 @@ class MultiGoalPolicy(GoalPolicy):
     :param features_extractor_class: reads the state (the observation without the command); chosen by its space when None
     :param features_extractor_kwargs: further arguments of the extractor
     :param normalize_images: divide images by 255
-    :param optimizer_class: the optimiser
+    :param optimizer_class: the optimiser; by default Adam, in the form that suits large heads
     :param optimizer_kwargs: its arguments besides the learning rate; a fused update for Adam by default
     """
 
@@ -66,7 +68,7 @@ class MultiGoalPolicy(GoalPolicy):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
-        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_class: type[th.optim.Optimizer] = GroupedAdam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(

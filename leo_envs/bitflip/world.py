@@ -10,8 +10,8 @@ from gymnasium import spaces
 
 from leo_envs.bitflip.rendering import BitPainter
 from leo_envs.common.arrays import one_hot
-from leo_envs.common.checks import check_choice
 from leo_envs.common.world import BoolArray, FloatArray, IntArray, World
+from leo_wrappers.arguments import check_choice
 
 MAX_BITS = {"pattern": 12, "bit": 20}
 """The most bits by kind of goals: 12 bits have 4,096 patterns, and each is a goal."""

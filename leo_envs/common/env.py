@@ -7,10 +7,10 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
-from leo_envs.common.checks import check_action, check_choice, check_time_limit
 from leo_envs.common.solution import WorldView
 from leo_envs.common.window import Window
 from leo_envs.common.world import FloatArray, Frame, World
+from leo_wrappers.arguments import check_action, check_choice, check_time_limit
 
 
 class WorldEnv(WorldView, gym.Env[FloatArray, np.int64]):

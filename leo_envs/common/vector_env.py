@@ -10,10 +10,18 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from leo_envs.common.checks import check_actions, check_choice, check_num_envs, check_time_limit
 from leo_envs.common.generators import RowGenerators
 from leo_envs.common.solution import WorldView
 from leo_envs.common.world import BoolArray, FloatArray, IntArray, World
+from leo_wrappers.arguments import (
+    check_actions,
+    check_choice,
+    check_num_envs,
+    check_reset_mask,
+    check_time_limit,
+    row_seeds,
+)
+from leo_wrappers.infos import final_infos, reset_needed
 
 Step = tuple[FloatArray, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
 
@@ -102,9 +110,9 @@ class WorldVectorEnv(WorldView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]
         :param options: ``{"start": place}`` begins there; ``{"reset_mask": bool[N]}`` resets only these environments
         :return: observations and infos with ``goals_achieved``
         """
-        seeds = self._row_seeds(seed)
+        seeds = row_seeds(seed, self.num_envs)
         options = dict(options or {})
-        mask = self._checked_reset_mask(options.pop("reset_mask", None))
+        mask = check_reset_mask(options.pop("reset_mask", None), self.num_envs)
         rows = np.flatnonzero(mask)
         for row in rows.tolist():
             if seeds[row] is not None:
@@ -142,7 +150,7 @@ class WorldVectorEnv(WorldView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]
         final: dict[str, Any] = {}
         if self._any_ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
             rows = np.flatnonzero(truncated)
-            final = self._final_infos(states, rows, truncated)
+            final = final_infos(truncated, self.world.observe(states[rows]), self.world.achieved(states[rows]))
             self._restart(states, rows)
         self._states = states
         infos = self._infos(states) | final
@@ -185,11 +193,7 @@ class WorldVectorEnv(WorldView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]
         if not self._any_ended or self.autoreset_mode is AutoresetMode.SAME_STEP:
             return None
         if self.autoreset_mode is AutoresetMode.DISABLED:
-            ended = np.flatnonzero(self._ended).tolist()
-            raise ResetNeeded(
-                f"expected no finished environments in autoreset mode Disabled, got {ended[:10]}; "
-                'call reset(options={"reset_mask": terminations | truncations}) before the next step'
-            )
+            raise reset_needed(self._ended)
         return np.flatnonzero(self._ended)
 
     def _restart(self, states: IntArray, rows: IntArray, start: int | None = None) -> None:
@@ -207,38 +211,3 @@ class WorldVectorEnv(WorldView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]
             return {"goals_achieved": achieved, "_goals_achieved": np.ones(self.num_envs, dtype=np.bool_)}
         achieved[~rows] = False
         return {"goals_achieved": achieved, "_goals_achieved": rows.copy()}
-
-    def _final_infos(self, states: IntArray, rows: IntArray, ended: BoolArray) -> dict[str, Any]:
-        """The last observation and mask of the rows that just ended, laid out as SyncVectorEnv does."""
-        final_obs = np.full(self.num_envs, None, dtype=object)
-        for row, observation in zip(rows, self.world.observe(states[rows]), strict=True):
-            final_obs[row] = observation
-        achieved = np.zeros((self.num_envs, self.world.num_goals), dtype=np.bool_)
-        achieved[rows] = self.world.achieved(states[rows])
-        return {
-            "final_obs": final_obs,
-            "_final_obs": ended.copy(),
-            "final_info": {"goals_achieved": achieved, "_goals_achieved": ended.copy()},
-            "_final_info": ended.copy(),
-        }
-
-    def _row_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + row for row in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ValueError(
-                f"expected {self.num_envs} seeds, got {len(seed)}; pass one for each environment, or a single int"
-            )
-        return seed
-
-    def _checked_reset_mask(self, mask: Any) -> BoolArray:
-        if mask is None:
-            return np.ones(self.num_envs, dtype=np.bool_)
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(
-                f"expected reset_mask to be a bool array of shape ({self.num_envs},) with at least one True, got {mask!r}; "
-                "pass terminations | truncations"
-            )
-        return mask

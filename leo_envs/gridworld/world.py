@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_envs.common.arrays import one_hot
-from leo_envs.common.checks import check_choice
 from leo_envs.common.world import BoolArray, FloatArray, IntArray, World
 from leo_envs.gridworld.generators import maze_map, random_map
 from leo_envs.gridworld.maps import START, Cell, GridMap, paper_map
 from leo_envs.gridworld.observations import OBSERVATIONS
 from leo_envs.gridworld.rendering import GridPainter
+from leo_wrappers.arguments import check_choice
 
 MOVES: IntArray = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)], dtype=np.intp)
 """Up, right, down, left, as steps in row and column."""

@@ -14,8 +14,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 import leo_envs  # noqa: F401
 from leo_agents import LEODQN
 from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint
-from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
+from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler
 from tests.line_env import make_line
+from tests.wanderer_env import Wanderer
 
 ENVIRONMENTS = {
     "single": lambda: make_line(start=None),
@@ -28,6 +29,7 @@ ENVIRONMENTS = {
     "native": lambda: GymVecEnv(
         gym.make_vec("leo/GridWorld-v0", num_envs=4, start="random", autoreset_mode=AutoresetMode.SAME_STEP)
     ),
+    "jax": lambda: JaxVecEnv(Wanderer(), num_envs=3),
 }
 
 
@@ -145,6 +147,7 @@ SAVE_FOREVER = """
 import sys
 from tests.agents.test_checkpoints import make_model
 from tests.line_env import make_line
+from tests.wanderer_env import Wanderer
 model = make_model(make_line(), buffer_size=20_000, policy_kwargs={"net_arch": [256, 256]}).learn(60)
 model.save_checkpoint(sys.argv[1])
 print("ready", flush=True)

@@ -93,6 +93,22 @@ def test_the_loss_against_a_hand_written_one(head, double_q):
     th.testing.assert_close(model._loss(model._lesson(batch, some), some), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"head": "factored"}, {"goals_per_update": 2}, {"loss": "squared"}, {"amp": True}, {"max_grad_norm": 1e-3}],
+    ids=str,
+)
+def test_the_default_optimiser_learns_what_pytorchs_adam_learns(options):
+    """From gradients that are never written down whole."""
+    default, plain = (
+        small(**options, policy_kwargs={"net_arch": [32], **optimizer}).learn(80)
+        for optimizer in ({}, {"optimizer_class": th.optim.Adam})
+    )
+    assert type(default.policy.optimizer) is not type(plain.policy.optimizer) and default._n_updates > 5
+    tolerance = 5e-3 if "amp" in options else 1e-4
+    th.testing.assert_close(weights(default), weights(plain), rtol=tolerance, atol=tolerance)
+
+
 def test_reused_targets_are_those_of_the_step_that_drew_them():
     model = small(target_reuse=4).learn(100)
     lessons = [model._next_lesson(32, None) for _ in range(5)]

@@ -10,7 +10,7 @@ import pytest
 import leo_wrappers
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "jax", "mujoco", "pandas", "matplotlib", "stable_baselines3", "pygame", "hypothesis"}
+HEAVY = {"torch", "jax", "mujoco", "gymnasium_robotics", "pandas", "matplotlib", "stable_baselines3", "pygame", "hypothesis"}
 
 
 def run(*command: str, cwd: Path = ROOT) -> str:
@@ -19,7 +19,9 @@ def run(*command: str, cwd: Path = ROOT) -> str:
     return result.stdout
 
 
-@pytest.mark.parametrize("statement", ["import leo_wrappers, leo_envs", "import leo_wrappers.testing.plugin"])
+@pytest.mark.parametrize(
+    "statement", ["import leo_wrappers, leo_envs, leo_envs.robotics, leo_envs.panda", "import leo_wrappers.testing.plugin"]
+)
 def test_the_lower_floors_import_nothing_heavy(statement):
     heavy = run(sys.executable, "-c", f"{statement}; import sys; print(sorted(set(sys.modules) & {HEAVY}))")
     assert heavy.strip() == "[]"

@@ -14,6 +14,9 @@ from leo_wrappers import (
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from tests.corridor_env import CorridorEnv, FaultyVecEnv, FaultyVectorEnv
 
+# Not forked: other tests may have started JAX in this process, whose threads do not survive that.
+ProcessesEnv = partial(AsyncVectorEnv, context="forkserver")
+
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_faultless_gymnasium_vector_environments_pass(mode):
@@ -21,7 +24,7 @@ def test_faultless_gymnasium_vector_environments_pass(mode):
 
 
 def test_faultless_vector_environments_of_processes_pass():
-    envs = AsyncVectorEnv([CorridorEnv] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs = ProcessesEnv([CorridorEnv] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     venv = SubprocVecEnv([CorridorEnv] * 2)
     try:
         check_multigoal_vec_env(envs, steps=50)
@@ -123,7 +126,7 @@ def test_the_batch_of_an_info_list_must_be_its_rows():
         check_multigoal_vec_env(Unbatched([CorridorEnv] * 2))
 
 
-@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv, DummyVecEnv, SubprocVecEnv])
+@pytest.mark.parametrize("kind", [SyncVectorEnv, ProcessesEnv, DummyVecEnv, SubprocVecEnv])
 def test_vector_environments_without_names_are_told_what_to_do(kind):
     venv = kind([partial(CorridorEnv, fault="no names")])
     try:

@@ -181,3 +181,20 @@ def test_only_points_can_be_reached():
         GoalSet(["a"])
     with pytest.raises(TypeError, match="single string"):
         GoalSet("abc", lambda s: s)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7, 8, 15, 64])
+@pytest.mark.parametrize("count", [1, 5])
+def test_points_of_any_size_are_judged_alike_alone_and_in_batches(size: int, count: int) -> None:
+    # NumPy adds eight and more numbers in an order that depends on their layout: on the edge, the last bit decides.
+    generator = np.random.default_rng(size)
+    points = generator.normal(size=(count, size))
+    signals = generator.normal(size=(40, size))
+    distances = np.sort(np.linalg.norm(signals[:, None] - points, axis=-1).reshape(-1))
+    for tolerance in distances[::7]:
+        goals = PointGoals(points, tolerance)
+        batch = goals.achieved(signals)
+        np.testing.assert_array_equal(batch, [goals.achieved(signal) for signal in signals])
+        np.testing.assert_array_equal(batch, [[goals.reaches(signal, point) for point in points] for signal in signals])
+        np.testing.assert_array_equal(batch, goals.reaches(signals[:, None], points))
+        np.testing.assert_array_equal(batch, goals.achieved(signals[::-1])[::-1])

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.error import ResetNeeded
 
 from leo_wrappers.goal_set import BoolArray
 
@@ -70,6 +71,41 @@ def achieved_from_infos(infos: Sequence[dict[str, Any]] | Mapping[str, Any], num
     if len(lengths) > 1:
         raise ValueError(f"expected every environment to have the same goals, got masks of lengths {sorted(lengths)}")
     return np.stack(masks)
+
+
+def final_infos(ended: BoolArray, observations: Iterable[Any], achieved: BoolArray) -> dict[str, Any]:
+    """
+    The last observations and masks of environments that ended and begin anew in the same step, laid out as SyncVectorEnv does.
+
+    :param ended: which environments ended, ``[N]``
+    :param observations: the last observation of each environment that ended, in order
+    :param achieved: their masks, bool ``[number ended, G]``
+    :return: what the step's infos hold besides
+    """
+    final_obs = np.full(len(ended), None, dtype=object)
+    for row, observation in zip(np.flatnonzero(ended), observations, strict=True):
+        final_obs[row] = observation
+    masks = np.zeros((len(ended), achieved.shape[1]), dtype=np.bool_)
+    masks[ended] = achieved
+    return {
+        "final_obs": final_obs,
+        "_final_obs": ended.copy(),
+        "final_info": {MASK_KEY: masks, f"_{MASK_KEY}": ended.copy()},
+        "_final_info": ended.copy(),
+    }
+
+
+def reset_needed(ended: BoolArray) -> ResetNeeded:
+    """
+    The error for a step of a vector environment that resets nothing by itself, while some of its environments have ended.
+
+    :param ended: which ones, ``[N]``
+    :return: the error, to be raised
+    """
+    return ResetNeeded(
+        f"expected no finished environments in autoreset mode Disabled, got {np.flatnonzero(ended)[:10].tolist()}; "
+        'call reset(options={"reset_mask": terminations | truncations}) before the next step'
+    )
 
 
 def _from_arrays(infos: Mapping[str, Any], num_envs: int) -> BoolArray:

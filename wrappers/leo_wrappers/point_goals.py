@@ -1,6 +1,7 @@
 """Goals that are places: points with a tolerance, and the cells of a box."""
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from itertools import product
 from math import inf, isnan, nextafter, sqrt
 from typing import Any, Literal
@@ -105,7 +106,12 @@ class PointGoals(GoalSet):
         """The length, or its square, of difference vectors that lie along the first axis; overwrites them."""
         if self.metric == "linf":
             return np.maximum.reduce(np.abs(differences, out=differences))
-        return np.add.reduce(np.multiply(differences, differences, out=differences))
+        squares = np.multiply(differences, differences, out=differences)
+        if len(squares) < 8:
+            return np.add.reduce(squares)
+        # NumPy adds eight and more numbers in an order that depends on how they lie in memory: one by one, the last bit is the
+        # same for one signal and for many.
+        return reduce(np.add, squares)
 
 
 def _largest_square(length: float) -> float:

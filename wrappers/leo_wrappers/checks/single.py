@@ -182,7 +182,17 @@ def _compare_masks(
             )
 
 
-class _PinnedGoal(gym.Wrapper[Any, Any, Any, Any]):
+class _GoalEnvWrapper(gym.Wrapper[Any, Any, Any, Any]):
+    """
+    Passes on the methods of goal environments, which Gymnasium's own wrappers hide: TimeLimit, for one, is on everything that
+    ``gym.make`` returns, and Stable-Baselines3 asks the outermost wrapper for them.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return goal_env_method(self, name)
+
+
+class _PinnedGoal(_GoalEnvWrapper):
     """
     Commands and shows always goal 0, for checkers that know nothing of goals: a selector that learns would look
     non-deterministic to Gymnasium's, a switch of goals like a reward for the wrong goal to Stable-Baselines3's.
@@ -197,12 +207,9 @@ class _PinnedGoal(gym.Wrapper[Any, Any, Any, Any]):
         observation, *rest = self.env.step(action)
         return {**observation, **copy.deepcopy(self._shown)}, *rest  # type: ignore[return-value]
 
-    def __getattr__(self, name: str) -> Any:
-        return goal_env_method(self, name)
-
 
 def _pinned(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return _PinnedGoal(env) if is_goal_view(env.observation_space) else env
+    return (_PinnedGoal if is_goal_view(env.observation_space) else _GoalEnvWrapper)(env)
 
 
 def run_gymnasium_check(env: gym.Env[Any, Any]) -> None:

@@ -5,7 +5,21 @@ try:
 except ImportError as error:
     raise ImportError('leo_wrappers.sb3 needs Stable-Baselines3; install it with: pip install "leo-rl[agents]"') from error
 
+from typing import TYPE_CHECKING, Any
+
 from leo_wrappers.sb3.goal_sampler import VecGoalSampler
 from leo_wrappers.sb3.gym_vec_env import GymVecEnv
 
-__all__ = ["GymVecEnv", "VecGoalSampler"]
+if TYPE_CHECKING:
+    from leo_wrappers.sb3.jax_vec_env import JaxVecEnv
+
+__all__ = ["GymVecEnv", "JaxVecEnv", "VecGoalSampler"]
+
+
+def __getattr__(name: str) -> Any:
+    # Only who asks for it waits for JAX, and needs it.
+    if name != "JaxVecEnv":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from leo_wrappers.sb3.jax_vec_env import JaxVecEnv
+
+    return JaxVecEnv

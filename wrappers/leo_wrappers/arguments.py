@@ -1,6 +1,7 @@
 """Checks of what users pass to the environments: expected what, got what, what to do."""
 
 import operator
+from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -91,3 +92,38 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     """
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         raise ValueError(f"expected {name} to be one of {list(choices)}, got {value!r}; choose one of these")
+
+
+def check_reset_mask(mask: Any, num_envs: int) -> npt.NDArray[np.bool_]:
+    """
+    Which environments a ``reset`` is to reset: a mask as Gymnasium describes it, or all of them.
+
+    :param mask: the option ``reset_mask`` of ``reset``, or None
+    :param num_envs: the number of environments
+    :return: bool ``[N]``
+    """
+    if mask is None:
+        return np.ones(num_envs, dtype=np.bool_)
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_envs,) or not mask.any():
+        raise ValueError(
+            f"expected reset_mask to be a bool array of shape ({num_envs},) with at least one True, got {mask!r}; "
+            "pass terminations | truncations"
+        )
+    return mask
+
+
+def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> Sequence[int | None]:
+    """
+    One seed for each environment, as Gymnasium's vector environments count them.
+
+    :param seed: environment i gets ``seed + i``, or item i of a list; None where it is to go on as it was
+    :param num_envs: the number of environments
+    :return: the seeds
+    """
+    if seed is None:
+        return [None] * num_envs
+    if isinstance(seed, int | np.integer):
+        return [int(seed) + row for row in range(num_envs)]
+    if len(seed) != num_envs:
+        raise ValueError(f"expected {num_envs} seeds, got {len(seed)}; pass one for each environment, or a single int")
+    return seed

@@ -1,0 +1,180 @@
+"""The Panda arm as an environment."""
+
+import difflib
+from dataclasses import fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.utils import EzPickle
+
+from leo_envs.common.point_goal_env import Array, PointGoalEnv
+from leo_envs.common.robotics_extra import import_robotics
+from leo_envs.common.target_site import move_site
+from leo_envs.panda.controller import POSTURE, ArmController, GripKinematics, arm_slices
+from leo_envs.panda.goals import draw_goal, panda_goal_box
+from leo_envs.panda.scene import ARM_JOINTS, FINGER_JOINTS, FINGER_OPENING, GRIP, OBJECT, TARGET, TIMESTEP, build_model
+from leo_envs.panda.tasks import PANDA_TASKS, PandaTask, check_task
+from leo_envs.panda.workspace import nearest_reachable
+from leo_wrappers.arguments import check_choice
+
+SUBSTEPS = 20
+CAMERA = {"distance": 1.6, "azimuth": 140.0, "elevation": -25.0, "lookat": np.array([0.35, 0.0, 0.2])}
+FAR_CAMERA = {"distance": 2.1, "azimuth": 140.0, "elevation": -30.0, "lookat": np.array([0.55, 0.0, 0.1])}
+PICTURE = 480
+
+
+class PandaEnv(PointGoalEnv, EzPickle):
+    """
+    A Franka Panda arm on a table that reaches for places, pushes a cube, slides a puck, or picks the cube up.
+
+    - **Actions**: ``Box(-1, 1, (3,))``: the grip's displacement along x, y and z, each times ``max_displacement``; for
+      "pick_and_place" a fourth number opens (above 0) or closes the fingers, which else stay closed. The gripper stays
+      upright. A step lasts 0.04 s.
+    - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`. ``observation`` is the grip's position and
+      velocity; for "pick_and_place" the opening of the fingers; and, where there is an object, its position, its position as
+      seen from the grip, the first two columns of its rotation matrix, its velocity and its angular velocity: in metres and
+      seconds, 6, 24 or 25 numbers. ``achieved_goal`` is the grip's place ("reach") or the object's.
+    - **Goals**: "gripper/x+15,y-7.5,z+0" ("reach"), "table/x+15,y-10", and "air/x+15,y-10,z+30" ("pick_and_place"): in
+      centimetres from where the gripper starts; heights of objects from where they rest on the table.
+    - **Reward**: "sparse" (0.0 where the desired goal is reached, -1.0 elsewhere) or "dense" (minus the distance).
+    - **Ends**: nothing terminates. ``gym.make`` truncates after 50 steps (``max_episode_steps``).
+
+    :param task: "reach", "push", "slide" or "pick_and_place"
+    :param points: goals at these points ``[G, 3]`` instead of a grid
+    :param reward_type: "sparse" or "dense"
+    :param render_mode: "rgb_array", "human" or None
+    :param changes: any other field of :class:`~leo_envs.panda.tasks.PandaTask`, instead of the task's own: the grid's
+        ``resolution`` and ``tolerance``, ``goal_range``, ``object_size``, ``friction``, ``table``, ``max_displacement``, ...
+
+    Example::
+
+        >>> import gymnasium as gym
+        >>> import leo_envs
+        >>> env = gym.make("leo/PandaReach-v0", resolution=3, tolerance=0.04)
+        >>> observation, info = env.reset(seed=0)
+        >>> observation["achieved_goal"].round(2) + 0.0, env.unwrapped.goal_names[13], bool(info["goals_achieved"][13])
+        (array([0.5 , 0.  , 0.25], dtype=float32), 'gripper/x+0,y+0,z+0', True)
+    """
+
+    def __init__(
+        self,
+        task: str = "reach",
+        *,
+        points: npt.ArrayLike | None = None,
+        reward_type: str = "sparse",
+        render_mode: str | None = None,
+        **changes: Any,
+    ) -> None:
+        EzPickle.__init__(self, task, points=points, reward_type=reward_type, render_mode=render_mode, **changes)
+        self.task = changed_task(task, changes)
+        self._mujoco = import_robotics("mujoco")
+        self.model = build_model(self.task)
+        self.data = self._mujoco.MjData(self.model)
+        self._kinematics = GripKinematics(self.model)
+        self._controller = ArmController(self.model)
+        self._arm, _ = arm_slices(self.model)
+        self._fingers = np.array([self.model.joint(name).qposadr[0] for name in FINGER_JOINTS])
+        super().__init__(
+            panda_goal_box(self.task).goals(self.task.resolution, self.task.tolerance, points),
+            observation_size=6 + int(self.task.fingers_move) + (18 if self.task.has_object else 0),
+            action_space=spaces.Box(-1.0, 1.0, (4 if self.task.fingers_move else 3,), np.float32),
+            fps=round(1.0 / (SUBSTEPS * TIMESTEP)),
+            reward_type=reward_type,
+            render_mode=render_mode,
+        )
+
+    @cached_property
+    def _renderer(self) -> Any:
+        from gymnasium.envs.mujoco.mujoco_rendering import MujocoRenderer
+
+        self.model.vis.global_.offwidth = self.model.vis.global_.offheight = PICTURE
+        camera = FAR_CAMERA if self.task.table[1] > PANDA_TASKS["push"].table[1] else CAMERA
+        return MujocoRenderer(self.model, self.data, camera, PICTURE, PICTURE)
+
+    @cached_property
+    def _home(self) -> npt.NDArray[np.float64]:
+        """Joint angles with the grip at its start."""
+        qpos = self.data.qpos.copy()
+        qpos[self._arm] = POSTURE
+        # Each round starts from the last one's answer: the first posture may be far away.
+        for _ in range(5):
+            qpos[self._arm] = self._kinematics.solve(qpos, np.array(self.task.start))
+        return qpos
+
+    def close(self) -> None:
+        """Close the window and free the renderer, if there is one."""
+        if "_renderer" in self.__dict__:
+            super().close()
+
+    def _begin(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
+        self._mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:] = self._home
+        self.data.qpos[self._fingers] = FINGER_OPENING if self.task.fingers_move else 0.0
+        self.data.ctrl[len(ARM_JOINTS) :] = self.data.qpos[self._fingers]
+        if self.task.has_object:
+            self.data.joint(OBJECT).qpos[:3] = [*self._draw_object_place(), self.task.object_size[2]]
+        self._mujoco.mj_forward(self.model, self.data)
+        return draw_goal(self.task, self.np_random)
+
+    def _draw_object_place(self) -> npt.NDArray[np.float64]:
+        center, around = np.array(self.task.object_center), np.array(self.task.object_range)
+        while True:
+            place = self.np_random.uniform(center - around, center + around)
+            if np.linalg.norm(place - self.task.start[:2]) >= self.task.object_distance:
+                return np.asarray(place)
+
+    def _advance(self, action: Array) -> None:
+        wanted = self.data.site(GRIP).xpos + self.task.max_displacement * action[:3].astype(np.float64)
+        angles = self._kinematics.solve(self.data.qpos, nearest_reachable(wanted))
+        if self.task.fingers_move:
+            # From where they are: what is between them stops them there, and is pressed the harder the further they shall go.
+            opening = self.data.qpos[self._fingers] + FINGER_OPENING * float(action[3])
+            self.data.ctrl[len(ARM_JOINTS) :] = np.clip(opening, 0.0, FINGER_OPENING)
+        self._controller.move(self.data, angles, SUBSTEPS)
+
+    def _state(self) -> tuple[npt.ArrayLike, npt.ArrayLike]:
+        grip = self.data.site(GRIP)
+        parts = [grip.xpos, self._velocity(self._mujoco.mjtObj.mjOBJ_SITE, grip.id)[3:]]
+        if self.task.fingers_move:
+            parts.append(np.array([self.data.qpos[self._fingers].sum()]))
+        if not self.task.has_object:
+            return np.concatenate(parts), grip.xpos
+        thing = self.data.body(OBJECT)
+        velocity = self._velocity(self._mujoco.mjtObj.mjOBJ_BODY, thing.id)
+        columns = thing.xmat.reshape(3, 3)[:, :2].T.reshape(-1)
+        parts += [thing.xpos, thing.xpos - grip.xpos, columns, velocity[3:], velocity[:3]]
+        return np.concatenate(parts), thing.xpos
+
+    def _velocity(self, kind: Any, number: int) -> npt.NDArray[np.float64]:
+        """The angular and the linear velocity, in the axes of the world."""
+        result = np.zeros(6)
+        self._mujoco.mj_objectVelocity(self.model, self.data, kind, number, result, 0)
+        return result
+
+    def _show_target(self, point: npt.NDArray[np.float64]) -> None:
+        move_site(self.model, self.data, TARGET, point)
+
+
+def changed_task(name: str, changes: dict[str, Any]) -> PandaTask:
+    """
+    A task with some of its numbers changed, refused where it makes no scene.
+
+    :param name: the task's name
+    :param changes: values by field
+    :return: the task
+    """
+    check_choice("task", name, tuple(PANDA_TASKS))
+    known = [field.name for field in fields(PandaTask)]
+    for key in changes:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=3, cutoff=0.4) or known
+            raise TypeError(f"expected arguments among the fields of PandaTask, got {key!r}; nearest: {near}")
+    frozen: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list | np.ndarray) else value for key, value in changes.items()
+    }
+    task = replace(PANDA_TASKS[name], **frozen)
+    check_task(task)
+    return task

@@ -1,0 +1,263 @@
+"""Many copies of one functional environment: step, masks, terminal observations and resets in one compiled function."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from leo_wrappers.arguments import check_num_envs
+from leo_wrappers.jax_envs.arrays import to_actions
+from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
+
+# Fresh worlds are made in groups: one alone costs several times its share of a group, and more than this gains nothing.
+WORLDS_PER_GROUP = 16
+
+
+class Beginning(NamedTuple):
+    """How an episode begins: observation, state and mask."""
+
+    obs: Tree
+    state: Tree
+    goals_achieved: jax.Array
+
+
+class BatchState(NamedTuple):
+    """
+    Everything about N environments; a value like any other in JAX, to be saved, copied or carried through a ``scan``.
+
+    Every environment has one spare beginning ready for its next episode. ``missing`` tells whose has been used.
+    """
+
+    keys: jax.Array
+    episodes: jax.Array
+    elapsed: jax.Array
+    states: Tree
+    spares: Beginning
+    missing: jax.Array
+
+
+class Transition(NamedTuple):
+    """What a step of N environments brought, terminal observations and masks included: nothing here is of a later reset."""
+
+    obs: Tree
+    rewards: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+    goals_achieved: jax.Array
+
+    @property
+    def ended(self) -> jax.Array:
+        """Whether the episodes are over, ``[N]``."""
+        return self.terminated | self.truncated
+
+
+class BatchedEnv:
+    """
+    N copies of a functional environment as pure functions of a :class:`BatchState`.
+
+    Environment i with key k takes the same trajectory whatever the others do, however many they are, and whenever it is
+    reset: the key of every world and of every step follows from its own key, the episode's number and the step's.
+    Worlds for the next episodes are made in groups ahead of time, a group a step at most while enough are at hand; when more
+    environments end than have one, more are made on the spot.
+
+    :param env: the environment
+    :param num_envs: N
+
+    Example::
+
+        >>> import jax
+        >>> from leo_envs.craftax import CraftaxClassic
+        >>> envs = BatchedEnv(CraftaxClassic(), num_envs=2)
+        >>> batch, now = envs.reset(envs.empty(envs.keys([0, 1])), jax.numpy.array([True, True]))
+        >>> batch, transition, now = envs.step(batch, jax.numpy.array([0, 1]))
+        >>> transition.goals_achieved.shape
+        (2, 136)
+    """
+
+    def __init__(self, env: FunctionalEnv, num_envs: int) -> None:
+        self.env = env
+        self.num_envs = check_num_envs(num_envs)
+
+    def keys(self, seeds: list[int]) -> jax.Array:
+        """
+        :param seeds: one for each environment, taken modulo 2 ** 32
+        :return: their random keys
+        """
+        return jax.vmap(jax.random.PRNGKey)(jnp.array([seed % 2**32 for seed in seeds], dtype=jnp.uint32))
+
+    def compile(self, resets_by_itself: bool) -> None:
+        """
+        Compile :meth:`reset` and one kind of step now instead of at their first use.
+
+        :param resets_by_itself: compile :meth:`step`, else :meth:`step_only`
+        """
+        # Nobody is missing a spare and nobody is reset, so no world is made.
+        nobody = np.zeros(self.num_envs, dtype=bool)
+        batch = self.empty(self.keys([0] * self.num_envs))._replace(missing=jnp.asarray(nobody))
+        batch, _ = self.reset(batch, nobody)
+        space = self.env.action_space
+        actions = to_actions(space, np.zeros((self.num_envs, *(space.shape or ()))))
+        batch = self.step(batch, actions)[0] if resets_by_itself else self.step_only(batch, actions)[0]
+        batch.missing.block_until_ready()
+
+    def empty(self, keys: jax.Array) -> BatchState:
+        """
+        A batch in which no episode has begun: reset all of it before anything else.
+
+        :param keys: a random key for each environment
+        :return: the batch
+        """
+        return _empty(self.env, keys)
+
+    def reseed(self, batch: BatchState, rows: ArrayLike, keys: jax.Array) -> BatchState:
+        """
+        Give some environments new keys, as if they had never begun: reset them next.
+
+        :param batch: the batch
+        :param rows: which environments, bool ``[N]``
+        :param keys: a random key for each environment; those of other rows are not used
+        :return: the batch
+        """
+        return _reseed(batch, jnp.asarray(rows), keys)
+
+    def reset(self, batch: BatchState, rows: ArrayLike) -> tuple[BatchState, Beginning]:
+        """
+        Begin the next episode in some environments. The batch given is used up.
+
+        :param batch: the batch
+        :param rows: which environments, bool ``[N]``
+        :return: the batch, and what these environments show now; other rows show nothing of meaning
+        """
+        return _reset(self.env, batch, jnp.asarray(rows))
+
+    def step(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition, Beginning]:
+        """
+        Take a step and begin anew wherever an episode ended. The batch given is used up.
+
+        :param batch: the batch
+        :param actions: one action for each environment
+        :return: the batch, the transition with its terminal rows, and what each environment shows now: the transition's
+            observation and mask, or the new episode's
+        """
+        return _step_and_reset(self.env, batch, jnp.asarray(actions))
+
+    def step_only(
+        self, batch: BatchState, actions: ArrayLike, begin: ArrayLike | None = None
+    ) -> tuple[BatchState, Transition]:
+        """
+        Take a step and reset nothing but what is asked for. The batch given is used up.
+
+        :param batch: the batch
+        :param actions: one action for each environment
+        :param begin: environments that begin anew instead of stepping, bool ``[N]``; their reward is 0
+        :return: the batch and the transition
+        """
+        begin = jnp.zeros(self.num_envs, dtype=bool) if begin is None else begin
+        return _step_or_begin(self.env, batch, jnp.asarray(actions), jnp.asarray(begin))
+
+
+@partial(jax.jit, static_argnums=0)
+def _empty(env: FunctionalEnv, keys: jax.Array) -> BatchState:
+    num_envs = len(keys)
+    shapes = jax.eval_shape(env.reset, keys[0])
+    zeros = Beginning(*jax.tree.map(lambda leaf: jnp.zeros((num_envs, *leaf.shape), leaf.dtype), shapes))
+    before = jnp.full(num_envs, -1, dtype=jnp.int32)
+    return BatchState(keys, before, before, zeros.state, zeros, jnp.ones(num_envs, dtype=bool))
+
+
+@jax.jit
+def _reseed(batch: BatchState, rows: jax.Array, keys: jax.Array) -> BatchState:
+    # A spare of the old key is none of the new one's.
+    return batch._replace(
+        keys=jnp.where(rows[:, None], keys, batch.keys),
+        episodes=jnp.where(rows, -1, batch.episodes),
+        missing=batch.missing | rows,
+    )
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _reset(env: FunctionalEnv, batch: BatchState, rows: jax.Array) -> tuple[BatchState, Beginning]:
+    return _restart(env, batch, rows, batch.spares)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _step_and_reset(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition, Beginning]:
+    batch, transition = _advance(env, batch, actions)
+    shown = Beginning(transition.obs, None, transition.goals_achieved)
+    batch, shown = _restart(env, batch, transition.ended, shown)
+    return batch, transition, shown
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _step_or_begin(
+    env: FunctionalEnv, batch: BatchState, actions: jax.Array, begin: jax.Array
+) -> tuple[BatchState, Transition]:
+    batch, transition = _advance(env, batch, actions)
+    batch, shown = _restart(env, batch, begin, Beginning(transition.obs, None, transition.goals_achieved))
+    return batch, Transition(
+        obs=shown.obs,
+        rewards=jnp.where(begin, 0, transition.rewards),
+        terminated=transition.terminated & ~begin,
+        truncated=transition.truncated & ~begin,
+        goals_achieved=shown.goals_achieved,
+    )
+
+
+def _advance(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition]:
+    """Step every environment."""
+    elapsed = batch.elapsed + 1
+    keys = _fold(_fold(batch.keys, batch.episodes), elapsed)
+    obs, states, rewards, terminated, truncated, achieved = jax.vmap(env.step)(keys, batch.states, actions)
+    return batch._replace(states=states, elapsed=elapsed), Transition(obs, rewards, terminated, truncated, achieved)
+
+
+def _restart(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginning) -> tuple[BatchState, Beginning]:
+    """Put the spares of some rows into place, and into what is shown; before, make spares where needed or worth while."""
+    group = min(len(rows), WORLDS_PER_GROUP)
+
+    def more_wanted(batch: BatchState) -> jax.Array:
+        return (rows & batch.missing).any() | (batch.missing.sum() >= group)
+
+    batch = jax.lax.while_loop(more_wanted, lambda batch: _make_spares(env, batch, rows, group), batch)
+    states, (obs, achieved) = _replace_rows(
+        rows,
+        (batch.states, (shown.obs, shown.goals_achieved)),
+        (batch.spares.state, (batch.spares.obs, batch.spares.goals_achieved)),
+    )
+    batch = batch._replace(
+        states=states,
+        episodes=batch.episodes + rows,
+        elapsed=jnp.where(rows, 0, batch.elapsed),
+        missing=batch.missing | rows,
+    )
+    return batch, Beginning(obs, None, achieved)
+
+
+def _make_spares(env: FunctionalEnv, batch: BatchState, wanted: jax.Array, group: int) -> BatchState:
+    """Make one group of beginnings, first for those that wait for theirs."""
+    urgency = batch.missing.astype(jnp.int32) + (batch.missing & wanted)
+    urgencies, chosen = jax.lax.top_k(urgency, group)
+    # Rows beyond the last one are dropped: the group may be larger than what is missing.
+    rows = jnp.where(urgencies > 0, chosen, len(wanted))
+    keys = _fold(_fold(batch.keys[chosen], batch.episodes[chosen] + 1), jnp.zeros(group, dtype=jnp.int32))
+    fresh = Beginning(*jax.vmap(env.reset)(keys))
+    spares = jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), batch.spares, fresh)
+    return batch._replace(spares=spares, missing=batch.missing.at[rows].set(False, mode="drop"))
+
+
+def _replace_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
+    """Some rows of one tree by those of another, one at a time: episodes end rarely, and states are large."""
+    order = jnp.argsort(~rows)  # those asked for come first
+
+    def copy_one(number: jax.Array, tree: Tree) -> Tree:
+        row = order[number]
+        return jax.tree.map(lambda target, source: target.at[row].set(source[row]), tree, new)
+
+    return jax.lax.fori_loop(0, rows.sum(), copy_one, old)
+
+
+def _fold(keys: jax.Array, numbers: jax.Array) -> jax.Array:
+    return jax.vmap(jax.random.fold_in)(keys, numbers)
