@@ -36,6 +36,9 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     Where values lie in ``[0, 1]`` the actor climbs their logits: the best action is the same, and no goal is given up because
     its value, near 0 or 1, is nearly flat.
 
+    A deterministic actor can saturate at the bounds of its actions and be slow to leave them:
+    :class:`~leo_agents.leo_sac.leo_sac.LEOSAC` has learned its way about walls in half the steps.
+
     :param policy: ``"MultiGoalPolicy"``, a class like it, or one of TD3's names, which mean the same here
     :param env: a multi-goal environment, bare (goals are then commanded by a :class:`~leo_wrappers.sb3.VecGoalSampler`) or
         goal-conditioned; its actions are a Box with finite bounds
