@@ -27,26 +27,20 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import argparse  # noqa: E402
-import csv  # noqa: E402
-import json  # noqa: E402
-import multiprocessing  # noqa: E402
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
-from collections.abc import Iterator  # noqa: E402
-from concurrent.futures import ProcessPoolExecutor, as_completed  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
-from curves import draw_curves, interval  # noqa: E402
-from machine import describe  # noqa: E402
+from curves import draw_curves  # noqa: E402
 from stable_baselines3 import SAC, TD3, HerReplayBuffer  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.noise import NormalActionNoise  # noqa: E402
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+from trainings import Row, mean_and_half_width, measured, run_tasks, write_results  # noqa: E402
 
 import leo_envs  # noqa: E402
 from leo_agents import LEOSAC, LEOTD3  # noqa: E402
@@ -63,7 +57,6 @@ HINDSIGHT: dict[str, Any] = {
     "learning_rate": 1e-3,
     "tau": 0.05,
 }
-Row = dict[str, Any]
 
 
 def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:
@@ -198,28 +191,6 @@ def run(algorithm: str, seed: int, options: argparse.Namespace) -> list[Row]:
     return [{"algorithm": algorithm, "seed": seed, **row} for row in judge.rows]
 
 
-def run_all(options: argparse.Namespace) -> Iterator[list[Row]]:
-    """
-    All trainings, with a progress bar.
-
-    :param options: of the command line
-    :return: the rows of each as it ends
-    """
-    tasks = [(algorithm, seed) for seed in range(options.seeds) for algorithm in options.algorithms]
-    with tqdm(total=len(tasks), unit="run") as bar:
-        if options.jobs == 1:
-            for task in tasks:
-                bar.set_description(f"{task[0]}, seed {task[1]}")
-                yield run(*task, options)
-                bar.update()
-            return
-        # Spawned, not forked: PyTorch's threads do not survive a fork.
-        with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
-            for done in as_completed([pool.submit(run, *task, options) for task in tasks]):
-                yield done.result()
-                bar.update()
-
-
 def summarise(rows: list[Row]) -> list[Row]:
     """
     One line for each algorithm, at the end of its training.
@@ -236,8 +207,7 @@ def summarise(rows: list[Row]) -> list[Row]:
         line: Row = {"algorithm": algorithm, "seeds": len(runs)}
         line["gradient_steps"] = next(iter(runs.values()))[-1]["gradient_steps"]
         for key in ("success", "random_success", "seconds"):
-            line[key], half = interval([curve[-1][key] for curve in runs.values()])
-            line[f"{key}_half_width"] = half if np.isfinite(half) else None
+            line |= mean_and_half_width(key, [curve[-1][key] for curve in runs.values()])
         table.append(line)
     return table
 
@@ -251,11 +221,8 @@ def show(table: list[Row]) -> str:
     """
     lines = [f"{'':12s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s} {'seconds':>16s}"]
     for line in table:
-        cells = []
-        for key, form, width in (("success", "{:.3f}", 18), ("random_success", "{:.3f}", 18), ("seconds", "{:.0f}", 16)):
-            half = line[f"{key}_half_width"]
-            text = form.format(line[key]) + ("" if half is None else " +- " + form.format(half))
-            cells.append(f"{text:>{width}s}")
+        columns = (("success", "{:.3f}", 18), ("random_success", "{:.3f}", 18), ("seconds", "{:.0f}", 16))
+        cells = [f"{measured(line, key, form.format):>{width}s}" for key, form, width in columns]
         lines.append(f"{line['algorithm']:12s} {line['gradient_steps']:>14,} {' '.join(cells)}")
     return "\n".join(lines)
 
@@ -270,21 +237,14 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """
     rows = sorted(rows, key=lambda row: (list(COLORS).index(row["algorithm"]), row["seed"], row["steps"]))
     table = summarise(rows)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    result = {
+    about = {
         "what": __doc__.strip(),
-        "options": {key: value for key, value in vars(options).items() if key != "out"},
         "goals": len(gym.make(options.env).get_wrapper_attr("goal_names")),
         "settings": SHARED,
         "hindsight": {key: str(value) for key, value in HINDSIGHT.items()},
-        "machine": describe("gymnasium", "numpy", "stable-baselines3", "torch"),
         "table": table,
     }
-    options.out.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-    with open(options.out.with_suffix(".csv"), "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_results(options, about, rows, "gymnasium", "numpy", "stable-baselines3", "torch")
     titles = {"success": f"{options.env}: goals of the grid", "random_success": "random goals"}
     draw_curves(rows, titles, COLORS, options.out.with_suffix(".png"))
     return table
@@ -314,7 +274,8 @@ def main() -> None:
     options.out = options.out or Path(__file__).parent / "results" / f"continuous_learning_{name}"
     rows: list[Row] = []
     table: list[Row] = []
-    for finished in run_all(options):
+    tasks = [(algorithm, seed) for seed in range(options.seeds) for algorithm in options.algorithms]
+    for finished in run_tasks(run, tasks, (options,), options.jobs):
         rows += finished
         table = write(rows, options)
     print(show(table))
