@@ -242,7 +242,10 @@ def _make_spares(env: FunctionalEnv, batch: BatchState, wanted: jax.Array, group
     urgencies, chosen = jax.lax.top_k(urgency, group)
     # Rows beyond the last one are dropped: the group may be larger than what is missing.
     rows = jnp.where(urgencies > 0, chosen, len(wanted))
-    keys = _fold(_fold(batch.keys[chosen], batch.episodes[chosen] + 1), jnp.zeros(group, dtype=jnp.int32))
+    # The next episode's number, by way of what the loop changes: with one environment nothing else in here would, and the
+    # compiler would make a world before the loop, at every step, whether the loop runs or not.
+    numbers = batch.episodes[chosen] + batch.missing[chosen]
+    keys = _fold(_fold(batch.keys[chosen], numbers), jnp.zeros(group, dtype=jnp.int32))
     fresh = Beginning(*jax.vmap(env.reset)(keys))
     spares = jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), batch.spares, fresh)
     return batch._replace(spares=spares, missing=batch.missing.at[rows].set(False, mode="drop"))
