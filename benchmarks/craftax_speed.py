@@ -8,7 +8,7 @@ Run ``python benchmarks/craftax_speed.py``; the result goes to ``benchmarks/resu
 - core: ``BatchedEnv.step``: compact observations, all goals' masks, terminal observations, resets with fresh worlds.
 - gymnasium: ``JaxVectorEnv``, which also copies everything to NumPy; Stable-Baselines3: ``JaxVecEnv``, with its infos.
 
-All take the same random actions, in turns, after a time of random play without measuring, so that deaths come at their rate.
+All take the same random actions, in turns, and begin in the midst of games played at random, so that deaths come at their rate.
 Compiling is timed in fresh processes, first without and then with the persistent cache, in the environment with 256 games.
 """
 
@@ -40,26 +40,28 @@ Step = Callable[[int], int]
 """Takes one step with the given set of actions and returns how many games ended."""
 
 
-def contenders(env: Any, num_envs: int) -> dict[str, Step]:
+def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
     """
-    What is to be compared.
+    What is to be compared, in the midst of the same games.
 
     :param env: the functional environment
     :param num_envs: the number of games
+    :param random_play: steps that have been played at random
     :return: a function for each that takes one step
     """
     actions = np.random.default_rng(0).integers(env.action_space.n, size=(NUM_ACTION_SETS, num_envs))
     on_device = [jax.numpy.asarray(row, dtype=jax.numpy.int32) for row in actions]
     core = BatchedEnv(env, num_envs)
     batch, _ = core.reset(core.empty(core.keys(list(range(num_envs)))), np.ones(num_envs, dtype=bool))
-    bare_states, keys = jax.tree.map(jax.numpy.copy, batch.states), core.keys(list(range(num_envs)))
+    for number in range(random_play):
+        batch, _, _ = core.step(batch, on_device[number % NUM_ACTION_SETS])
+    bare_states, keys = _copy(batch.states), core.keys(list(range(num_envs)))
     rules, params = env._rules, env._params
     bare_step = jax.jit(jax.vmap(lambda key, state, action: rules.step_env(key, state, action, params)[:4]))
     vector_env = JaxVectorEnv(env, num_envs, autoreset_mode="SameStep")
-    vector_env.reset(seed=0)
+    vector_env._batch = _copy(batch)
     venv = JaxVecEnv(env, num_envs)
-    venv.seed(0)
-    venv.reset()
+    venv.vector_env._batch = _copy(batch)
 
     def bare(number: int) -> int:
         nonlocal bare_states
@@ -83,6 +85,11 @@ def contenders(env: Any, num_envs: int) -> dict[str, Step]:
     return {"bare": bare, "core": with_masks_and_resets, "gymnasium": gymnasium, "stable_baselines3": stable_baselines3}
 
 
+def _copy(tree: Any) -> Any:
+    """A step uses up the batch that it is given."""
+    return jax.tree.map(jax.numpy.copy, tree)
+
+
 def measure(env: FunctionalEnv, num_envs: int, runs: int, seconds: float, random_play: int) -> dict[str, Any]:
     """
     All contenders in turns.
@@ -94,10 +101,10 @@ def measure(env: FunctionalEnv, num_envs: int, runs: int, seconds: float, random
     :param random_play: steps before the first turn
     :return: rates, ratios to the bare step, and how often games ended
     """
-    steps = contenders(env, num_envs)
+    steps = contenders(env, num_envs, random_play)
     for step in steps.values():
-        for number in range(random_play):
-            step(number % NUM_ACTION_SETS)
+        for number in range(5):
+            step(number)
     began = time.perf_counter()
     for number in range(5):
         steps["bare"](number)

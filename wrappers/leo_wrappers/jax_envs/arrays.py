@@ -18,7 +18,9 @@ def to_numpy(tree: "Tree") -> Any:
     :param tree: JAX arrays
     :return: NumPy arrays in the same nesting
     """
-    return jax.tree.map(np.array, jax.device_get(tree))
+    if jax.default_backend() != "cpu":
+        tree = jax.device_get(tree)  # asks for all of them at once, where each has a way to go
+    return jax.tree.map(np.array, tree)
 
 
 def to_torch(tree: "Tree") -> Any:

@@ -118,8 +118,8 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         check_not_forked()
         self._batch, made, now = self._advance(batch, self._checked(actions, waiting))
         self._shown_obs = now.obs
-        rewards, terminated, truncated = (np.array(x) for x in (made.rewards, made.terminated, made.truncated))
-        obs, achieved = to_numpy((now.obs, now.goals_achieved))
+        shown = (now.obs, now.goals_achieved, made.rewards, made.terminated, made.truncated)
+        obs, achieved, rewards, terminated, truncated = to_numpy(shown)
         infos: dict[str, Any] = {MASK_KEY: achieved, f"_{MASK_KEY}": np.ones(self.num_envs, dtype=np.bool_)}
         self._ended = terminated | truncated
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
