@@ -8,7 +8,7 @@ Run ``python benchmarks/craftax_speed.py``; the result goes to ``benchmarks/resu
 - core: ``BatchedEnv.step``: compact observations, all goals' masks, terminal observations, resets with fresh worlds.
 - gymnasium: ``JaxVectorEnv``, which also copies everything to NumPy; Stable-Baselines3: ``JaxVecEnv``, with its infos.
 
-All take the same random actions, in turns, and begin in the midst of games played at random, so that deaths come at their rate.
+All take the same random actions, in turns, and begin amid games played at random, so that deaths come at their rate.
 Compiling is timed in fresh processes, first without and then with the persistent cache, in the environment with 256 games.
 """
 
