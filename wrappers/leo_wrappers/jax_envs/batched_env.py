@@ -216,12 +216,7 @@ def _advance(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple
 
 def _restart(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginning) -> tuple[BatchState, Beginning]:
     """Put the spares of some rows into place, and into what is shown; before, make spares where needed or worth while."""
-    group = min(len(rows), WORLDS_PER_GROUP)
-
-    def more_wanted(batch: BatchState) -> jax.Array:
-        return (rows & batch.missing).any() | (batch.missing.sum() >= group)
-
-    batch = jax.lax.while_loop(more_wanted, lambda batch: _make_spares(env, batch, rows, group), batch)
+    batch = _with_spares(env, batch, rows)
     states, (obs, achieved) = _replace_rows(
         rows,
         (batch.states, (shown.obs, shown.goals_achieved)),
@@ -236,19 +231,39 @@ def _restart(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Begi
     return batch, Beginning(obs, None, achieved)
 
 
-def _make_spares(env: FunctionalEnv, batch: BatchState, wanted: jax.Array, group: int) -> BatchState:
+def _with_spares(env: FunctionalEnv, batch: BatchState, wanted: jax.Array) -> BatchState:
+    """The batch with a spare for every row that waits for one, and with no full group of spares missing."""
+    group = min(len(wanted), WORLDS_PER_GROUP)
+
+    def more_wanted(carry: tuple[Beginning, jax.Array]) -> jax.Array:
+        _, missing = carry
+        return (wanted & missing).any() | (missing.sum() >= group)
+
+    def make_more(carry: tuple[Beginning, jax.Array]) -> tuple[Beginning, jax.Array]:
+        return _make_spares(env, batch, *carry, wanted, group)
+
+    # Two things here are for the compiler. It takes out of a loop what the loop does not change, and would do that part of
+    # making worlds at every step: hence the branch around it. And it copies what a loop or branch carries: hence no states.
+    carry = (batch.spares, batch.missing)
+    spares, missing = jax.lax.cond(
+        more_wanted(carry), lambda carry: jax.lax.while_loop(more_wanted, make_more, carry), lambda carry: carry, carry
+    )
+    return batch._replace(spares=spares, missing=missing)
+
+
+def _make_spares(
+    env: FunctionalEnv, batch: BatchState, spares: Beginning, missing: jax.Array, wanted: jax.Array, group: int
+) -> tuple[Beginning, jax.Array]:
     """Make one group of beginnings, first for those that wait for theirs."""
-    urgency = batch.missing.astype(jnp.int32) + (batch.missing & wanted)
-    urgencies, chosen = jax.lax.top_k(urgency, group)
+    urgencies, chosen = jax.lax.top_k(missing.astype(jnp.int32) + (missing & wanted), group)
     # Rows beyond the last one are dropped: the group may be larger than what is missing.
     rows = jnp.where(urgencies > 0, chosen, len(wanted))
-    # The next episode's number, by way of what the loop changes: with one environment nothing else in here would, and the
-    # compiler would make a world before the loop, at every step, whether the loop runs or not.
-    numbers = batch.episodes[chosen] + batch.missing[chosen]
+    # The next episode's number, by way of what the loop changes: see above.
+    numbers = batch.episodes[chosen] + missing[chosen]
     keys = _fold(_fold(batch.keys[chosen], numbers), jnp.zeros(group, dtype=jnp.int32))
     fresh = Beginning(*jax.vmap(env.reset)(keys))
-    spares = jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), batch.spares, fresh)
-    return batch._replace(spares=spares, missing=batch.missing.at[rows].set(False, mode="drop"))
+    spares = jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), spares, fresh)
+    return spares, missing.at[rows].set(False, mode="drop")
 
 
 def _replace_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
