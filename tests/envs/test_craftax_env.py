@@ -21,6 +21,9 @@ from leo_wrappers.jax_envs import BatchedEnv
 from leo_wrappers.sb3 import JaxVecEnv
 from tests.envs.vector_equivalence import assert_same, walk
 
+# Nearly all of it is compiling, for which a busy machine may take its time.
+pytestmark = pytest.mark.timeout(1200)
+
 IDS = {"classic": "leo/CraftaxClassic-v0", "full": "leo/Craftax-v0"}
 NUM_ENVS = 3
 # Episodes this short end often, by their time limit; deaths are constructed.

@@ -23,6 +23,9 @@ from tests.envs.craftax_cases import CENTRE, Case, cases, subject_of
 from tests.envs.craftax_oracle import channel_names, slow_goals
 from tests.envs.craftax_states import GAMES, SMALL, blank_states, edited, look, played, put
 
+# Nearly all of it is compiling, for which a busy machine may take its time.
+pytestmark = pytest.mark.timeout(1200)
+
 NAMES = {"classic": CLASSIC_GOAL_NAMES, "full": FULL_GOAL_NAMES}
 FAMILIES = [(game, family) for game in GAMES for family in goal_families(NAMES[game])]
 DATA = Path(__file__).parent / "data"

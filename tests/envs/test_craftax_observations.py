@@ -13,6 +13,9 @@ from leo_envs.craftax.pixels import pixel_renderer
 from tests.envs.craftax_oracle import view_of
 from tests.envs.craftax_states import GAMES, blank_states, edited, fresh_states, look, played, put
 
+# Nearly all of it is compiling, for which a busy machine may take its time.
+pytestmark = pytest.mark.timeout(1200)
+
 
 @pytest.mark.parametrize("states", [played, edited])
 @pytest.mark.parametrize("game", GAMES)

@@ -236,7 +236,9 @@ def test_hindsight_of_stable_baselines3_works_unmodified() -> None:
 
 
 def test_worker_processes() -> None:
-    venv = make_vec_env(MAZE, n_envs=2, seed=0, vec_env_cls=SubprocVecEnv, vec_env_kwargs={"start_method": "fork"})
+    # Not forked: other tests may have started JAX in this process, whose threads do not survive that.
+    fresh = {"start_method": "forkserver"}
+    venv = make_vec_env(f"leo_envs:{MAZE}", n_envs=2, seed=0, vec_env_cls=SubprocVecEnv, vec_env_kwargs=fresh)
     try:
         sampler = VecGoalSampler(venv, "uniform", seed=0)
         observation = sampler.reset()

@@ -24,6 +24,7 @@ class JaxVecEnv(GymVecEnv):
     vector_env: JaxVectorEnv
 
     def __init__(self, env: FunctionalEnv, num_envs: int) -> None:
+        self.goal_names = env.goal_names
         super().__init__(JaxVectorEnv(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
 
     def warmup(self) -> None:
