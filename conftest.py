@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 # Before NumPy and PyTorch start their threads: the tests run in as many processes as there are cores already.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -10,3 +11,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # MuJoCo draws into a window unless told otherwise before it is imported; machines that test have none.
 if sys.platform == "linux":
     os.environ.setdefault("MUJOCO_GL", "egl")
+
+# Compiling is most of what the tests of JAX environments do: what one run compiled serves the next.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "leo" / "jax-tests"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
