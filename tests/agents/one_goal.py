@@ -39,7 +39,8 @@ def make_pair(algorithm, parent, ours=None, **kwargs):
         for critic in (leo.critic, leo.critic_target):
             for head in critic.heads:
                 head.weight.normal_(0, 0.3)
-    other = parent("MlpPolicy", WalledBoxEnv(), policy_kwargs=POLICY, **SHARED, **kwargs)
+    # A copy: Stable-Baselines3 writes into the dictionary it is given.
+    other = parent("MlpPolicy", WalledBoxEnv(), policy_kwargs=dict(POLICY), **SHARED, **kwargs)
     for model in (leo, other):
         model.set_logger(Logger(None, []))
     return leo, other
