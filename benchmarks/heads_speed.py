@@ -42,7 +42,8 @@ from leo_agents.baselines import goal_conditioned_dqn  # noqa: E402
 
 BATCH, STATE_DIM, TRANSITIONS, RELABELLED_ROWS = 256, 64, 1_000, 4_096
 GOALS, ACTIONS, NETS = (16, 64, 256, 512, 1_024, 4_096, 16_384), (4, 43), {"2 x 256": [256] * 2, "4 x 1024": [1024] * 4}
-LARGEST_HEAD_BYTES = 1.5e9
+# All methods of a point are in memory at once, each with four arrays of this size (weights, target, Adam's two).
+LARGEST_HEAD_BYTES = 0.75e9
 DQN_NAME, RELABELLING = "DQN, one goal", "relabelling"
 LEO: dict[str, dict[str, Any]] = {
     "LEO dense": {},

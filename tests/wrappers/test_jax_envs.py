@@ -214,12 +214,12 @@ class TestContract:
 
     def test_equal_environments_compile_once(self) -> None:
         JaxVectorEnv(ENV, NUM_ENVS).warmup()
-        before = core._step_or_begin._cache_size()
+        before = core._step._cache_size()
         envs = JaxVectorEnv(Wanderer(), NUM_ENVS)
         envs.reset(seed=0)
         envs.step(np.zeros(NUM_ENVS, dtype=np.int64))
         envs.step([1] * NUM_ENVS)
-        assert core._step_or_begin._cache_size() == before
+        assert core._step._cache_size() == before
 
     def test_warmup_changes_nothing(self) -> None:
         warm, cold = JaxEnv(ENV), JaxEnv(ENV)
