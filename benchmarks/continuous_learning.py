@@ -11,7 +11,8 @@ and have hidden layers of 256. What differs is what they are told and what a gra
   actions, as many as by default, are a part of how they explore (``--random-actions``).
 - TD3 + HER, SAC + HER, TQC + HER: the classes of Stable-Baselines3 and sb3-contrib, unmodified, on the environment as it is,
   with its own random goals, points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by
-  normal noise of 0.1, as LEOTD3 does. TQC is asked for by ``--algorithms`` only. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's defaults.
+  normal noise of 0.1, as LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's
+  defaults. TQC takes part only where ``--algorithms`` asks for it.
 
 Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
 random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by

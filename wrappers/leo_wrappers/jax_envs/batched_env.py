@@ -101,7 +101,7 @@ class BatchedEnv:
         batch, _ = self.reset(batch, nobody)
         space = self.env.action_space
         actions = to_actions(space, np.zeros((self.num_envs, *(space.shape or ()))))
-        jax.block_until_ready(self.step_only(batch, actions))
+        self.step_only(batch, actions)[0].elapsed.block_until_ready()
 
     def empty(self, keys: jax.Array) -> BatchState:
         """
@@ -158,9 +158,9 @@ class BatchedEnv:
         :param actions: one action for each environment
         :return: the batch and the transition
         """
-        # Spares are not for this function: handing over as many arrays as the states have costs as much.
-        light, transition = _step(self.env, batch._replace(spares=None, missing=None), actions)
-        return light._replace(spares=batch.spares, missing=batch.missing), transition
+        # Spares are not handed over: as many arrays as the states have would cost as much as these.
+        states, elapsed, transition = _step(self.env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
+        return batch._replace(states=states, elapsed=elapsed), transition
 
 
 @partial(jax.jit, static_argnums=0)
@@ -187,24 +187,23 @@ def _reset(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginn
     return _restart(env, batch, rows, shown)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _step(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition]:
-    return _advance(env, batch, actions)
+@partial(jax.jit, static_argnums=0, donate_argnums=4)
+def _step(
+    env: FunctionalEnv, keys: jax.Array, episodes: jax.Array, elapsed: jax.Array, states: Tree, actions: jax.Array
+) -> tuple[Tree, jax.Array, Transition]:
+    """Step every environment: its state, the step's number in the episode, and what it brought."""
+    elapsed = elapsed + 1
+    keys = _fold(_fold(keys, episodes), elapsed)
+    obs, states, rewards, terminated, truncated, achieved = jax.vmap(env.step)(keys, states, actions)
+    return states, elapsed, Transition(obs, rewards, terminated, truncated, achieved)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _step_and_reset(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition, Beginning]:
-    batch, transition = _advance(env, batch, actions)
+    states, elapsed, transition = _step(env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
+    batch = batch._replace(states=states, elapsed=elapsed)
     batch, shown = _restart(env, batch, transition.ended, transition.shown)
     return batch, transition, shown
-
-
-def _advance(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition]:
-    """Step every environment."""
-    elapsed = batch.elapsed + 1
-    keys = _fold(_fold(batch.keys, batch.episodes), elapsed)
-    obs, states, rewards, terminated, truncated, achieved = jax.vmap(env.step)(keys, batch.states, actions)
-    return batch._replace(states=states, elapsed=elapsed), Transition(obs, rewards, terminated, truncated, achieved)
 
 
 def _restart(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginning) -> tuple[BatchState, Beginning]:
