@@ -15,8 +15,8 @@ from leo_agents.common.actor_critic import GoalCritic
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_agents.common.continuous_policy import ContinuousGoalPolicy
 from leo_agents.common.goal_policy import Observation
-from leo_agents.common.losses import all_goals_targets, check_finite_goals
-from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
+from leo_agents.common.losses import LOSSES, all_goals_targets, check_finite_goals
+from leo_agents.common.off_policy import GoalOffPolicyAlgorithm
 from leo_wrappers.goal_set import Goal
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
@@ -26,6 +27,19 @@ def find_sampler(env: VecEnv | None) -> VecGoalSampler | None:
     while env is not None and not isinstance(env, VecGoalSampler):
         env = env.venv if isinstance(env, VecEnvWrapper) else None
     return env
+
+
+def check_discrete_actions(venv: VecEnv) -> VecEnv:
+    """
+    Refuses actions of another kind before they fail in the midst of training.
+
+    :param venv: an environment
+    :return: the same
+    """
+    if not isinstance(venv.action_space, spaces.Discrete):
+        remedy = "use LEOTD3 or LEOSAC" if isinstance(venv.action_space, spaces.Box) else "flatten the actions to Discrete"
+        raise ValueError(f"expected Discrete actions, got {venv.action_space}; {remedy}")
+    return venv
 
 
 class GoalAlgorithm(BaseAlgorithm):

@@ -145,5 +145,18 @@ def expected_steps(values: npt.NDArray[Any], gamma: float) -> npt.NDArray[Any]:
         return 1.0 + np.log(np.clip(values, 0.0, 1.0)) / np.log(gamma)
 
 
+def explore(actions: npt.NDArray[Any], num_actions: int, rate: float) -> npt.NDArray[Any]:
+    """
+    Each environment by its own coin.
+
+    :param actions: the actions that are thought best
+    :param num_actions: number of actions
+    :param rate: share of random actions
+    :return: the actions to take
+    """
+    coins = np.random.random(actions.shape) < rate
+    return np.where(coins, np.random.randint(num_actions, size=actions.shape), actions)
+
+
 def _twice(tensor: th.Tensor) -> th.Tensor:
     return tensor.repeat(2, *[1] * (tensor.ndim - 1))

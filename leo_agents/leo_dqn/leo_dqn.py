@@ -1,11 +1,11 @@
 """LEODQN: Q-learning about every goal from every transition."""
 
 import warnings
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update
@@ -13,10 +13,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.dqn import DQN
 
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_agents.common.goal_policy import Observation
-from leo_agents.common.grouped_adam import clip_grad_norm, factored_gradients
-from leo_agents.common.losses import GoalReduction, all_goals_targets, check_finite_goals
-from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
+from leo_agents.common.goal_algorithm import check_discrete_actions
+from leo_agents.common.goal_policy import Observation, explore
+from leo_agents.common.grouped_adam import gradient_step
+from leo_agents.common.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals
+from leo_agents.common.off_policy import GoalOffPolicyAlgorithm
 from leo_agents.common.policies import GoalQNetwork
 from leo_agents.leo_dqn.policies import MultiGoalPolicy
 from leo_wrappers.goal_set import Goal
@@ -204,11 +205,7 @@ class LEODQN(GoalOffPolicyAlgorithm, DQN):
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """As the parents; refuses actions of another kind before they fail in the midst of training."""
-        venv = GoalOffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
-        if not isinstance(venv.action_space, spaces.Discrete):
-            remedy = "use LEOTD3 or LEOSAC" if isinstance(venv.action_space, spaces.Box) else "flatten the actions to Discrete"
-            raise ValueError(f"expected Discrete actions, got {venv.action_space}; {remedy}")
-        return venv
+        return check_discrete_actions(GoalOffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper))
 
     def act(self, observation: Observation, goal: Goal) -> int:
         """
@@ -256,8 +253,7 @@ class LEODQN(GoalOffPolicyAlgorithm, DQN):
         """
         actions, state = self.policy.predict(observation, state, episode_start, deterministic)
         if not deterministic:
-            explore = np.random.random(actions.shape) < self.exploration_rate
-            actions = np.where(explore, np.random.randint(self.policy.action_space.n, size=actions.shape), actions)
+            actions = explore(actions, int(self.policy.action_space.n), self.exploration_rate)
         return actions, state
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
@@ -275,17 +271,13 @@ class LEODQN(GoalOffPolicyAlgorithm, DQN):
         for _ in range(gradient_steps):
             goals = self._draw_goals()
             lesson = self._next_lesson(batch_size, goals)
-            optimizer.zero_grad()
-            with factored_gradients(optimizer) as factored:
-                loss = self._loss(lesson, goals)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = clip_grad_norm(self.q_net.parameters(), factored, self.max_grad_norm)
-            if not th.isfinite(norm):
-                raise FloatingPointError(
-                    f"expected finite gradients, got a norm of {float(norm)} at step {self.num_timesteps}; the update was not "
-                    "made: lower learning_rate or max_grad_norm, or check the observations"
-                )
-            optimizer.step()
+            loss = gradient_step(
+                optimizer,
+                self.q_net.parameters(),
+                partial(self._loss, lesson, goals),
+                self.max_grad_norm,
+                self.num_timesteps,
+            )
             losses.append(loss.item())
             self._n_updates += 1
             if self._n_updates % self.target_update_interval == 0:

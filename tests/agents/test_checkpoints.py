@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 import leo_envs  # noqa: F401
-from leo_agents import LEODQN
+from leo_agents import LEODQN, LEOPQN, PQN
 from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint
 from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler
 from tests.line_env import make_line
@@ -88,6 +88,48 @@ def test_a_resumed_run_equals_an_uninterrupted_one_in_a_new_process(kind, tmp_pa
     arguments = [str(tmp_path / "halfway"), "480", str(tmp_path / "result.pkl")]
     subprocess.run([sys.executable, "-c", RESUME, *arguments], check=True)
     assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), expected)
+
+
+def make_rollout_model(kind, env):
+    options = {"n_steps": 10, "batch_size": 20, "policy_kwargs": {"net_arch": [16], "input_norm": True}}
+    if kind is PQN:
+        return PQN("GoalInputPolicy", env, seed=5, device="cpu", her_ratio=0.5, **options)
+    return LEOPQN("MultiGoalPolicy", env, seed=5, device="cpu", goals_per_update=3, paper_mode=True, **options)
+
+
+def everything_of_rollouts(model):
+    parameters = model.get_parameters()
+    moments = [state[key].numpy() for state in parameters["policy.optimizer"]["state"].values() for key in sorted(state)]
+    arrays = [value.numpy() for value in parameters["policy"].values()]
+    selector = model.goal_sampler.selector
+    statistics = [selector.attempts, selector.successes, selector.seen, selector.rng.random(3), np.random.random(3)]
+    numbers = np.array([model.num_timesteps, model._n_updates, model.exploration_rate, model.lr_schedule(0.3)])
+    return [*arrays, *moments, th.get_rng_state().numpy(), *model._last_obs.values(), *statistics, numbers]
+
+
+RESUME_ROLLOUTS = """
+import sys, pickle
+import leo_agents
+from tests.agents.test_checkpoints import everything_of_rollouts
+model = getattr(leo_agents, sys.argv[4]).resume(sys.argv[1])
+model.learn(int(sys.argv[2]) - model.num_timesteps, reset_num_timesteps=False)
+pickle.dump(everything_of_rollouts(model), open(sys.argv[3], "wb"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "environment"), [(LEOPQN, "native"), (LEOPQN, "jax"), (LEOPQN, "normalised"), (PQN, "native")]
+)
+def test_a_resumed_run_on_rollouts_equals_an_uninterrupted_one_in_a_new_process(kind, environment, tmp_path):
+    straight = make_rollout_model(kind, ENVIRONMENTS[environment]())
+    num_steps = 8 * 10 * straight.n_envs
+    straight.learn(num_steps)
+    callback = ExactCheckpoints(tmp_path / "halfway", save_freq=num_steps // 2)
+    make_rollout_model(kind, ENVIRONMENTS[environment]()).learn(num_steps, callback=callback)
+    assert latest_checkpoint(tmp_path / "halfway").name == f"step-{num_steps // 2:012d}"
+    arguments = [str(tmp_path / "halfway"), str(num_steps), str(tmp_path / "result.pkl"), kind.__name__]
+    subprocess.run([sys.executable, "-c", RESUME_ROLLOUTS, *arguments], check=True)
+    assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), everything_of_rollouts(straight))
 
 
 def test_saving_between_two_calls_of_learn_changes_nothing(tmp_path):
