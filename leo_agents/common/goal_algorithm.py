@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch as th
@@ -13,8 +13,9 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from leo_agents.common.checkpoints import latest_checkpoint, load_environment, load_training_state, save_checkpoint
+from leo_agents.common.goal_policy import Observation
 from leo_agents.common.policies import GOAL_KEY
-from leo_wrappers.goal_set import check_goal_names
+from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import SelectorLike, make_selector
 
@@ -86,6 +87,16 @@ class GoalAlgorithm(BaseAlgorithm):
         super().set_env(venv, force_reset)
         if before is not None and after is not None and before is not after:
             after.set_selector(before.selector)
+
+    def act(self, observation: Observation, goal: Goal) -> Any:
+        """
+        The best action towards a goal, for a single observation.
+
+        :param observation: with or without a commanded goal, which is ignored
+        :param goal: a name or an index
+        :return: the action
+        """
+        return self.policy.act(observation, goal)  # type: ignore[operator]
 
     def save_checkpoint(self, folder: str | os.PathLike[str]) -> Path:
         """

@@ -13,15 +13,14 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.common.goal_algorithm import GoalAlgorithm, check_discrete_actions
-from leo_agents.common.goal_policy import GoalPolicy, Observation, expected_steps, explore
+from leo_agents.common.discrete import DiscreteGoalAlgorithm
+from leo_agents.common.goal_policy import GoalPolicy, explore
 from leo_agents.common.grouped_adam import gradient_step
 from leo_agents.common.losses import LOSSES
 from leo_agents.common.map_features import has_maps
 from leo_agents.common.policies import state_space
 from leo_agents.common.rollouts import GoalRollout
 from leo_agents.common.seen_per_rollout import SeenPerRollout
-from leo_wrappers.goal_set import Goal
 from leo_wrappers.sb3 import step_arrays
 from leo_wrappers.selection import SelectorLike, make_selector
 
@@ -45,7 +44,7 @@ PAPER_DEFAULTS: dict[str, Any] = {
 PAPER_POLICY: dict[str, Any] = {"net_arch": [1024, 1024, 1024, 1024], "input_norm": True}
 
 
-class GoalOnPolicyAlgorithm(GoalAlgorithm, OnPolicyAlgorithm):
+class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
     """
     Acts in N environments for T steps, says once what each step teaches, learns that in some epochs of minibatches, and
     forgets it all.
@@ -145,59 +144,6 @@ class GoalOnPolicyAlgorithm(GoalAlgorithm, OnPolicyAlgorithm):
     @abstractmethod
     def _loss(self, rollout: GoalRollout, rows: th.Tensor, lesson: Any) -> th.Tensor:
         """How wrong the network is about some transitions."""
-
-    @staticmethod
-    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        return check_discrete_actions(GoalAlgorithm._wrap_env(env, verbose, monitor_wrapper))
-
-    def act(self, observation: Observation, goal: Goal) -> int:
-        """
-        The best action towards a goal, for a single observation.
-
-        :param observation: with or without a commanded goal, which is ignored
-        :param goal: a name or an index
-        :return: the action
-        """
-        return int(self.policy.act(observation, goal))
-
-    def q_values(self, observation: Observation) -> np.ndarray:
-        """
-        The values of every goal and action.
-
-        :param observation: a batch of observations, or a single one
-        :return: ``[B, G, A]``
-        """
-        return self.policy.q_values(observation)  # type: ignore[no-any-return, operator]
-
-    def expected_steps(self, observation: Observation) -> np.ndarray:
-        """
-        The values as numbers of steps.
-
-        :param observation: a batch of observations, or a single one
-        :return: ``[B, G]``, infinite where the value is 0
-        """
-        return expected_steps(self.q_values(observation).max(axis=-1), self.gamma)
-
-    def predict(
-        self,
-        observation: Observation,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """
-        The actions for the goals in the observations; unless deterministic, each environment explores by its own coin.
-
-        :param observation: observations with ``goal_id``
-        :param state: passed through
-        :param episode_start: no effect
-        :param deterministic: do not explore
-        :return: the actions and the state
-        """
-        actions, state = self.policy.predict(observation, state, episode_start, deterministic)
-        if not deterministic:
-            actions = explore(actions, int(self.action_space.n), self.exploration_rate)  # type: ignore[attr-defined]
-        return actions, state
 
     def learn(
         self,

@@ -9,18 +9,15 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.dqn import DQN
 
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_agents.common.goal_algorithm import check_discrete_actions
-from leo_agents.common.goal_policy import Observation, explore
+from leo_agents.common.discrete import DiscreteGoalAlgorithm
 from leo_agents.common.grouped_adam import gradient_step
 from leo_agents.common.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals
 from leo_agents.common.off_policy import GoalOffPolicyAlgorithm
 from leo_agents.common.policies import GoalQNetwork
 from leo_agents.leo_dqn.policies import MultiGoalPolicy
-from leo_wrappers.goal_set import Goal
 from leo_wrappers.selection import SelectorLike
 
 SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
@@ -46,7 +43,7 @@ def join_lessons(lessons: list[Lesson]) -> Lesson:
     )
 
 
-class LEODQN(GoalOffPolicyAlgorithm, DQN):
+class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     """
     Learning Everything all at Once with a replay buffer and a target network (paper: https://arxiv.org/abs/2605.23551).
 
@@ -201,60 +198,6 @@ class LEODQN(GoalOffPolicyAlgorithm, DQN):
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_lessons"]
-
-    @staticmethod
-    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """As the parents; refuses actions of another kind before they fail in the midst of training."""
-        return check_discrete_actions(GoalOffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper))
-
-    def act(self, observation: Observation, goal: Goal) -> int:
-        """
-        The best action towards a goal, for a single observation.
-
-        :param observation: with or without a commanded goal, which is ignored
-        :param goal: a name or an index
-        :return: the action
-        """
-        return self.policy.act(observation, goal)
-
-    def q_values(self, observation: Observation) -> np.ndarray:
-        """
-        The values of every goal and action.
-
-        :param observation: a batch of observations, or a single one
-        :return: ``[B, G, A]``
-        """
-        return self.policy.q_values(observation)
-
-    def expected_steps(self, observation: Observation) -> np.ndarray:
-        """
-        The values as numbers of steps.
-
-        :param observation: a batch of observations, or a single one
-        :return: ``[B, G]``, infinite where the value is 0
-        """
-        return self.policy.expected_steps(observation, self.gamma)
-
-    def predict(
-        self,
-        observation: Observation,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """
-        The actions for the goals in the observations; unless deterministic, each environment explores by its own coin.
-
-        :param observation: observations with ``goal_id``
-        :param state: passed through
-        :param episode_start: no effect
-        :param deterministic: do not explore
-        :return: the actions and the state
-        """
-        actions, state = self.policy.predict(observation, state, episode_start, deterministic)
-        if not deterministic:
-            actions = explore(actions, int(self.policy.action_space.n), self.exploration_rate)
-        return actions, state
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """
