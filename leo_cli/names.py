@@ -1,0 +1,38 @@
+"""Names that people type: the error for an unknown one suggests the nearest."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """
+    :param name: what was typed
+    :param known: what there is
+    :param limit: the most to suggest
+    :return: the names most like it, letters' case aside; those that contain it first
+
+    Example::
+
+        >>> nearest("leodnq", ["leodqn", "dqn", "sac"])
+        ['leodqn', 'dqn']
+    """
+    by_lower: dict[str, str] = {}
+    for one in known:
+        by_lower.setdefault(one.lower(), one)
+    wanted = name.lower()
+    inside = sorted((lower for lower in by_lower if wanted and wanted in lower), key=len)
+    alike = difflib.get_close_matches(wanted, list(by_lower), n=limit, cutoff=0.5)
+    return [by_lower[lower] for lower in dict.fromkeys([*inside, *alike])][:limit]
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+    """
+    :param what: the kind of thing, as in "one of our algorithms"
+    :param name: what was typed
+    :param known: what there is
+    :return: the error, to be raised
+    """
+    known = list(known)
+    near = nearest(name, known)
+    hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(known[:12])}" + (", ..." if known[12:] else "")
+    return ValueError(f"expected {what}, got {name!r}; {hint}")
