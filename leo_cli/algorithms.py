@@ -144,5 +144,5 @@ def _actions(algorithm: Algorithm) -> type[spaces.Space[Any]]:
 def _normal_noise(env: Any, sigma: float) -> Any:
     from stable_baselines3.common.noise import NormalActionNoise
 
-    space = getattr(env, "single_action_space", env.action_space)
-    return NormalActionNoise(np.zeros(space.shape), np.full(space.shape, sigma))
+    shape = env.action_space.shape
+    return NormalActionNoise(np.zeros(shape), np.full(shape, sigma))

@@ -6,16 +6,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
 import leo_envs
 from leo_cli.names import nearest, unknown
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
 
 gym.register_envs(leo_envs)
 
@@ -59,6 +62,11 @@ class Environment:
         maker = self.spec.vector_entry_point
         return maker is not None and "autoreset_mode" in inspect.signature(_loaded(maker)).parameters
 
+    @property
+    def text_mode(self) -> str:
+        """The render mode for a terminal: text where the environment can write, else pictures."""
+        return "ansi" if "ansi" in self._sample.metadata.get("render_modes", []) else "rgb_array"
+
     def goals_in_reach(self) -> npt.NDArray[np.int64]:
         """The ids of the goals that can be achieved from the start, as far as the environment knows; all where it does not."""
         world = self._sample.unwrapped
@@ -72,19 +80,18 @@ class Environment:
         """
         return gym.make(self.id, render_mode=render_mode, **self.kwargs)
 
-    def make_many(self, count: int, processes: bool = False) -> Any:
+    def make_many(self, count: int, processes: bool = False) -> "VecEnv":
         """
         :param count: how many
         :param processes: a process each, where that helps
-        :return: a Gymnasium vector environment where there is a native one, else one of Stable-Baselines3's
+        :return: the environments, bare
         """
         from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
+        from leo_wrappers.sb3 import GymVecEnv
+
         if self.is_native:
-            vector_env: VectorEnv[Any, Any, Any] = gym.make_vec(
-                self.id, num_envs=count, autoreset_mode=AutoresetMode.SAME_STEP, **self.kwargs
-            )
-            return vector_env
+            return GymVecEnv(gym.make_vec(self.id, num_envs=count, autoreset_mode=AutoresetMode.SAME_STEP, **self.kwargs))
         makers: list[Callable[[], gym.Env[Any, Any]]] = [partial(_make_monitored, self.id, self.kwargs)] * count
         # Spawned: what threads PyTorch or JAX have running does not survive a fork.
         return SubprocVecEnv(makers, start_method="spawn") if processes and count > 1 else DummyVecEnv(makers)

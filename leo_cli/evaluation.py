@@ -1,5 +1,6 @@
 """How well the agents of a run achieve each goal."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,21 @@ def evaluate_seed(
         report.to_csv(partial)
         partial.replace(seed.goals)
     return report
+
+
+def evaluate_where_missing(runs: Sequence[RunFolder]) -> None:
+    """
+    Evaluates the trainings that nobody has evaluated yet: those that were stopped before their end.
+
+    :param runs: the runs
+    """
+    for run in runs:
+        missing = [seed for seed in run.begun if not seed.goals.exists()]
+        environment = run.config.make_environment() if missing else None
+        for seed in missing:
+            print(f"Evaluating seed {seed.seed} of {run.path} over {len(run.config.judged)} goals ...", flush=True)
+            assert environment is not None
+            evaluate_seed(run, seed, environment)
 
 
 def pooled(reports: list[GoalReport]) -> GoalReport:

@@ -1,7 +1,9 @@
 """Names that people type: the error for an unknown one suggests the nearest."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from leo_wrappers.goal_set import goal_index
 
 
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
@@ -36,3 +38,17 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
     near = nearest(name, known)
     hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(known[:12])}" + (", ..." if known[12:] else "")
     return ValueError(f"expected {what}, got {name!r}; {hint}")
+
+
+def goal_named(names: Sequence[str], goal: str) -> str:
+    """
+    :param names: all goals
+    :param goal: what was typed, a name or a number
+    :return: the goal's name; an error suggests the nearest
+
+    Example::
+
+        >>> goal_named(("tools/bow", "tools/sword"), "1")
+        'tools/sword'
+    """
+    return names[goal_index(names, int(goal) if goal.isdigit() and goal not in names else goal)]

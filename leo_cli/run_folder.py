@@ -279,6 +279,18 @@ def run_labels(runs: Sequence[RunFolder]) -> list[str]:
     return algorithms if len(set(algorithms)) == len(runs) else [run.name for run in runs]
 
 
+def pick_seed(run: RunFolder, seed: int | None) -> SeedFolder:
+    """
+    :param run: a run
+    :param seed: of one of its trainings; the first that was begun when None
+    :return: the training
+    """
+    begun = {one.seed: one for one in run.begun}
+    if seed is not None and seed not in begun:
+        raise ValueError(f"expected a seed that {run.path} was trained with, got {seed}; there are: {sorted(begun)}")
+    return next(iter(begun.values())) if seed is None else begun[seed]
+
+
 def load_agent(run: RunFolder, seed: SeedFolder) -> Any:
     """
     The agent of the newest checkpoint.

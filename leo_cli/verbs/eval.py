@@ -38,14 +38,14 @@ class Eval:
         import sys
 
         from leo_cli.evaluation import evaluate_seed, pooled
+        from leo_cli.names import goal_named
         from leo_cli.run_folder import RunFolder
-        from leo_wrappers import goal_index
 
         for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps), ("--cores", self.cores)):
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
         run = RunFolder(self.run_folder)
-        goals = [goal_index(run.config.goals, goal) for goal in self.goals] or None
+        goals = [run.config.goals.index(goal_named(run.config.goals, goal)) for goal in self.goals] or None
         environment = run.config.make_environment()
         reports = []
         for seed in run.begun:

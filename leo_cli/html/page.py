@@ -1,0 +1,76 @@
+"""The whole report: one file that needs no other, and no network."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import leo_wrappers
+from leo_cli.html.goal_table import goal_table
+from leo_cli.html.markup import element, text
+from leo_cli.html.sections import comparison, families, hardest, heat_maps, learning, making, success_maps, tiles
+from leo_cli.html.watching import animations, telling_goals, value_maps
+from leo_cli.stories import Story
+
+_FOLDER = Path(__file__).parent
+_MAPPED_GOALS = 3
+
+
+def report_page(
+    stories: Sequence[Story], *, goals: Sequence[str] | None = None, films: int = 4, tell: Callable[[str], object] = print
+) -> str:
+    """
+    :param stories: the runs, about the same goals
+    :param goals: whose way to film; a few telling ones when None
+    :param films: how many to choose
+    :param tell: says what is being done
+    :return: the page
+    """
+    chosen = telling_goals(stories[0].report, max(films, _MAPPED_GOALS))
+    names = stories[0].report.goal_names
+    filmed = list(goals) if goals else [names[goal] for goal in chosen[:films]]
+    parts = {
+        "runs": comparison(stories),
+        "learning": learning(stories),
+        "families": families(stories),
+        "maps": success_maps(stories),
+        "watch": animations(stories, filmed, tell),
+        "values": value_maps(stories, chosen[:_MAPPED_GOALS]),
+        "time": heat_maps(stories),
+        "hardest": hardest(stories),
+        "goals": goal_table(stories),
+        "making": making(stories),
+    }
+    return _page(_title(stories), _lead(stories), tiles(stories), {key: part for key, part in parts.items() if part})
+
+
+_MENU = {
+    "runs": "results", "learning": "learning", "families": "families", "maps": "map", "watch": "on the way", "values": "values",
+    "time": "over time", "hardest": "hardest", "goals": "all goals", "making": "how it was made",
+}  # fmt: skip
+
+
+def _title(stories: Sequence[Story]) -> str:
+    labels = [story.label for story in stories]
+    shown = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return f"{shown} on {stories[0].run.config.environment.rpartition(':')[2]}"
+
+
+def _lead(stories: Sequence[Story]) -> str:
+    config = stories[0].run.config
+    without = len(config.goals) - len(config.judged)
+    reach = f"; {without} more cannot be reached from the start and are left out" if without else ""
+    seeds = sum(len(story.seeds) for story in stories)
+    trainings = f"{seeds} training{'s' * (seeds > 1)}"
+    return f"{trainings}, judged by {len(config.judged)} goals{reach}."
+
+
+def _page(title: str, lead: str, numbers: str, parts: dict[str, str]) -> str:
+    menu = "".join(element("a", text(_MENU[key]), href=f"#{key}") for key in parts)
+    style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("style.css", "table.js"))
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="data:,"><title>{text(title)}</title><style>\n{style}</style>'
+    )
+    header = f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p><nav>{menu}</nav></header>'
+    footer = f"<footer>Made with leo-rl {leo_wrappers.__version__} by <code>leo report</code>.</footer>"
+    content = f"{header}<main>{numbers}{''.join(parts.values())}</main>{footer}"
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{content}<script>\n{script}</script></body></html>\n'
