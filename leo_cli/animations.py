@@ -40,8 +40,8 @@ def film(
     frames: list[Frame] = []
     for goal in goals:
         for step in walk.send(goal, max_steps):
-            said = "reached" if step.achieved else ""
-            frames.append(_captioned(_resized(step.picture, width), f"{goal}   {step.number} {said}", step.achieved))
+            said = f"{goal}: {'reached in ' if step.achieved else ''}{step.number} step{'s' * (step.number != 1)}"
+            frames.append(_captioned(_resized(step.picture, width), said, step.achieved))
         frames += frames[-1:] * max(int(_PAUSE_SECONDS * fps), 1)
     return frames
 

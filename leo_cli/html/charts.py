@@ -31,17 +31,16 @@ class Line:
     band: FloatArray | None = None
 
 
-def line_chart(lines: Sequence[Line], *, top: float, unit: str, x_label: str, description: str) -> str:
+def line_chart(lines: Sequence[Line], *, top: float, unit: str, description: str) -> str:
     """
     :param lines: curves, in the colours of their runs
     :param top: the highest value of the vertical axis, which begins at 0
     :param unit: behind its numbers
-    :param x_label: of the horizontal axis
     :param description: for those who cannot see it
     :return: markup
     """
     right = max((float(line.xs[-1]) for line in lines if len(line.xs)), default=1.0)
-    parts = [_grid(top, unit, right, x_label)]
+    parts = [_grid(top, unit, right)]
     for number, line in enumerate(lines):
         colour = run_colour(number)
         points = list(zip(_across(line.xs, right), _up(line.ys, top), strict=True))
@@ -50,10 +49,8 @@ def line_chart(lines: Sequence[Line], *, top: float, unit: str, x_label: str, de
             parts.append(f'<polygon points="{_points([*low, *reversed(high)])}" style="fill:{colour}" opacity=".18"/>')
         parts.append(f'<polyline points="{_points(points)}" style="stroke:{colour}" class="curve"/>')
         for (x, y), step, value in zip(points, line.xs, line.ys, strict=True):
-            title = f"{line.label}: {value:.3g}{unit} after {step:,.0f} steps"
-            parts.append(
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" style="fill:{colour}"><title>{text(title)}</title></circle>'
-            )
+            title = text(f"{line.label}: {value:.3g}{unit} after {step:,.0f} steps")
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" style="fill:{colour}"><title>{title}</title></circle>')
     return svg(_WIDTH, _HEIGHT, "".join(parts), description)
 
 
@@ -68,7 +65,7 @@ def bar_chart(groups: Sequence[str], runs: Sequence[str], values: FloatArray, en
     :param description: for those who cannot see it
     :return: markup
     """
-    bar, gap, left = 11, 14, 126
+    bar, gap, left = (15 if len(runs) == 1 else 11), 14, 138
     height = 26 + len(groups) * (len(runs) * bar + gap)
     wide = _WIDTH - left - 46
     parts = [f'<line x1="{left + wide * share}" x2="{left + wide * share}" y1="4" y2="{height - 18}" class="grid"/>'
@@ -76,21 +73,19 @@ def bar_chart(groups: Sequence[str], runs: Sequence[str], values: FloatArray, en
              for share in (0, 0.5, 1)]  # fmt: skip
     for row, group in enumerate(groups):
         y = 8 + row * (len(runs) * bar + gap)
-        parts.append(
-            f'<text x="{left - 8}" y="{y + len(runs) * bar / 2 + 4}" text-anchor="end">{text(_short(group, 18))}</text>'
-        )
+        base = y + len(runs) * bar / 2 + 4
+        parts.append(f'<text x="{left - 8}" y="{base}" text-anchor="end">{text(shortened(group, 20))}</text>')
         for number, run in enumerate(runs):
             value, (low, high) = values[row, number], ends[row, number]
             if np.isnan(value):
                 continue
             at, middle = y + number * bar, y + number * bar + bar / 2
             title = f"{group}, {run}: {100 * value:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
-            parts.append(
-                f'<g><title>{text(title)}</title><rect x="{left}" y="{at + 1}" width="{max(wide * value, 1):.1f}" height="{bar - 2}" '
-                f'rx="2" style="fill:{run_colour(number)}"/><line x1="{left + wide * low:.1f}" x2="{left + wide * high:.1f}" '
-                f'y1="{middle}" y2="{middle}" class="whisker"/></g>'
-            )
-        parts.append(f'<text x="{left + wide + 8}" y="{y + len(runs) * bar / 2 + 4}">{_percents(values[row])}</text>')
+            box = f'x="{left}" y="{at + 1}" width="{max(wide * value, 1):.1f}" height="{bar - 2}" rx="2"'
+            line = f'x1="{left + wide * low:.1f}" x2="{left + wide * high:.1f}" y1="{middle}" y2="{middle}"'
+            drawn = f'<rect {box} style="fill:{run_colour(number)}"/><line {line} class="whisker"/>'
+            parts.append(f"<g><title>{text(title)}</title>{drawn}</g>")
+        parts.append(f'<text x="{left + wide + 8}" y="{base}">{_percents(values[row])}</text>')
     return svg(_WIDTH, height, "".join(parts), description)
 
 
@@ -117,18 +112,18 @@ def legend(labels: Sequence[str]) -> str:
     return element("ul", "".join(items), class_="legend")
 
 
-def _grid(top: float, unit: str, right: float, x_label: str) -> str:
+def _grid(top: float, unit: str, right: float) -> str:
     parts = []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = float(_up(np.array([share * top]), top)[0])
+    for value in _ticks(top):
+        y = float(_up(np.array([value]), top)[0])
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share * top:.4g}{unit}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}{unit}</text>')
     for step in _ticks(right):
         x = float(_across(np.array([step]), right)[0])
         anchor = "end" if x > _WIDTH - 30 else "middle"
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="{anchor}">{short_number(step)}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle" class="label">{text(x_label)}</text>')
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 4}" text-anchor="middle" class="label">environment steps</text>')
     return "".join(parts)
 
 
@@ -159,5 +154,10 @@ def _percents(values: FloatArray) -> str:
     return known[0] + " %" if len(values) == 1 and known else ""
 
 
-def _short(name: str, length: int) -> str:
+def shortened(name: str, length: int) -> str:
+    """
+    :param name: any text
+    :param length: the most characters
+    :return: it, or its beginning
+    """
     return name if len(name) <= length else name[: length - 1] + "…"

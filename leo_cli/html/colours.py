@@ -38,10 +38,12 @@ def run_colour(number: int) -> str:
     return f"var(--run-{number % RUNS})"
 
 
-def ramp_legend(label: str) -> str:
+def ramp_legend(low: str, high: str) -> str:
     """
-    :param label: what the colours mean
-    :return: markup of a scale from 0 to 100 %
+    :param low: what the dark end means
+    :param high: what the bright end means
+    :return: markup of a scale
     """
     stops = ", ".join(ramp(share) for share in np.linspace(0.0, 1.0, len(_RAMP)))
-    return f'<div class="ramp"><span>{label} 0 %</span><i style="background:linear-gradient(90deg,{stops})"></i><span>100 %</span></div>'
+    scale = f'<i style="background:linear-gradient(90deg,{stops})"></i>'
+    return f'<div class="ramp"><span>{low}</span>{scale}<span>{high}</span></div>'

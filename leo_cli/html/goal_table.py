@@ -32,8 +32,9 @@ def goal_table(stories: Sequence[Story]) -> str:
             story.report.attempts[index] for story in stories
         )
         rows.append(element("tr", "".join(cells), data_goal=name, data_family=family, data_lost=int(lost)))
+    left = "left" if several_families else None
     titles = "".join(
-        element("th", cell, scope="col", class_=_side(place, several_families)) for place, cell in enumerate(header)
+        element("th", cell, scope="col", class_=left if place == 1 else None) for place, cell in enumerate(header)
     )
     whole = element("table", f"<thead><tr>{titles}</tr></thead><tbody>{chr(10).join(rows)}</tbody>", id="goals-table")
     note = (
@@ -53,18 +54,12 @@ def _run_cells(story: Story, index: int, number: int) -> list[str]:
     low, high = (float(ends[index]) for ends in report.interval())
     bar = f'<span class="bar"><i style="width:{100 * rate:.0f}%;background:{run_colour(number)}"></i></span>'
     shown = f'{percent(rate)} <span class="interval">{100 * low:.0f} to {100 * high:.0f}</span>{bar}'
-    return [
-        _cell(shown, f"{rate:.6g}"),
-        _cell("-" if np.isnan(steps) else f"{steps:.1f}", "" if np.isnan(steps) else f"{steps:.6g}"),
-    ]
+    walked = _cell("-", "") if np.isnan(steps) else _cell(f"{steps:.1f}", f"{steps:.6g}")
+    return [_cell(shown, f"{rate:.6g}"), walked]
 
 
 def _cell(content: str, key: str, class_: str | None = None) -> str:
     return element("td", content, data_sort=key, class_=class_)
-
-
-def _side(place: int, several_families: bool) -> str | None:
-    return "left" if several_families and place == 1 else None
 
 
 def _controls(families: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from leo_agents.evaluation.goal_maps import Lattice, lattice_of
 from leo_agents.evaluation.goal_report import FloatArray
 from leo_agents.evaluation.plots import short_number
-from leo_cli.html.charts import svg
+from leo_cli.html.charts import shortened, svg
 from leo_cli.html.colours import ramp
 from leo_cli.html.markup import text
 
@@ -21,39 +21,34 @@ _MOST_CELLS = 1_500
 
 
 def goal_map(
-    positions: FloatArray,
-    axes: tuple[str, str],
-    values: FloatArray,
-    names: Sequence[str],
-    description: str,
-    mark: int | None = None,
+    positions: FloatArray, axes: tuple[str, str], shares: FloatArray, titles: Sequence[str], description: str, mark: int = -1
 ) -> str:
     """
-    A value for each goal where it lies.
+    A colour for each goal where it lies.
 
     :param positions: of the goals ``[G, 2]``
     :param axes: what the coordinates are; an axis called "row" points downwards
-    :param values: from 0 to 1, NaN where there is none
-    :param names: of the goals
+    :param shares: the colours, from 0 to 1, NaN for none
+    :param titles: shown when a goal is pointed at
     :param description: for those who cannot see it
-    :param mark: a goal to draw a ring around
+    :param mark: a goal to draw a ring around; -1 for none
     :return: markup
     """
     lattice = lattice_of(positions)
     down = axes[1] == "row"
     if lattice is None:
-        return _scatter(positions, down, values, names, description)
+        return _scatter(positions, down, shares, titles, description)
     rows, columns = lattice.shape
     cell = _SIDE / max(rows, columns)
     level = lattice.rows if down else rows - 1 - lattice.rows
-    if len(values) > _MOST_CELLS:
-        content = _cells_as_picture(lattice, level, values, cell)
+    if len(shares) > _MOST_CELLS:
+        content = _cells_as_picture(lattice, level, shares, cell)
     else:
-        boxes = zip(lattice.columns.tolist(), level.tolist(), values.tolist(), names, strict=True)
-        content = "".join(_cell(x * cell, y * cell, cell, value, name) for x, y, value, name in boxes)
-    if mark is not None:
+        boxes = zip(lattice.columns.tolist(), level.tolist(), shares.tolist(), titles, strict=True)
+        content = "".join(_cell(x * cell, y * cell, cell, share, title) for x, y, share, title in boxes)
+    if mark >= 0:
         x, y = (lattice.columns[mark] + 0.5) * cell, (level[mark] + 0.5) * cell
-        content += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{0.36 * cell:.1f}" class="ring"/>'
+        content += f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{0.4 * cell:.1f}" class="ring"/>'
     return svg(columns * cell, rows * cell, content, description, "map")
 
 
@@ -69,11 +64,10 @@ def heat_map(heat: FloatArray, timesteps: npt.NDArray[np.int64], families: dict[
     """
     left, bottom, width = 96.0, 36.0, 480.0
     inner = width - left - 10
-    height = float(np.clip(2.2 * len(heat), 150, 560))
+    height = float(np.clip(1.7 * len(heat), 150, 430))
     picture = _picture(heat)
-    parts = [
-        f'<image x="{left}" y="0" width="{inner}" height="{height}" preserveAspectRatio="none" class="pixels" href="{picture}"/>'
-    ]
+    box = f'x="{left}" y="0" width="{inner}" height="{height}" preserveAspectRatio="none"'
+    parts = [f'<image {box} class="pixels" href="{picture}"/>']
     named_at = -20.0
     for family, start in families.items():
         y = height * start / len(heat)
@@ -81,39 +75,35 @@ def heat_map(heat: FloatArray, timesteps: npt.NDArray[np.int64], families: dict[
             parts.append(f'<line x1="{left - 6}" x2="{width - 10}" y1="{y:.1f}" y2="{y:.1f}" class="cut"/>')
         if y - named_at >= 13:
             named_at = y
-            short = family if len(family) <= 14 else family[:13] + "…"
-            parts.append(
-                f'<text x="{left - 8}" y="{y + 11:.1f}" text-anchor="end">{text(short)}<title>{text(family)}</title></text>'
-            )
+            name = f"{text(shortened(family, 14))}<title>{text(family)}</title>"
+            parts.append(f'<text x="{left - 8}" y="{y + 11:.1f}" text-anchor="end">{name}</text>')
     for share in (0.0, 0.5, 1.0):
         x = left + share * inner
         anchor = "end" if share == 1.0 else "middle"
-        step = short_number(round(share * float(timesteps[-1])))
+        step = short_number(float(f"{share * timesteps[-1]:.2g}"))
         parts.append(f'<text x="{x:.1f}" y="{height + 16}" text-anchor="{anchor}">{step}</text>')
     parts.append(f'<text x="{left + inner / 2}" y="{height + 32}" text-anchor="middle" class="label">environment steps</text>')
     return svg(width, height + bottom, "".join(parts), description)
 
 
-def _cell(x: float, y: float, size: float, value: float, name: str) -> str:
-    known = not np.isnan(value)
-    fill = f' fill="{ramp(value)}"' if known else ' class="none"'
-    title = f"{name}: {100 * value:.0f} %" if known else f"{name}: not attempted"
+def _cell(x: float, y: float, size: float, share: float, title: str) -> str:
     box = f'x="{x:.2f}" y="{y:.2f}" width="{size:.2f}" height="{size:.2f}"'
-    return f"<rect {box}{fill}><title>{text(title)}</title></rect>"
+    return f"<rect {box} {_fill(share)}><title>{text(title)}</title></rect>"
 
 
-def _scatter(positions: FloatArray, down: bool, values: FloatArray, names: Sequence[str], description: str) -> str:
+def _fill(share: float) -> str:
+    return 'class="none"' if np.isnan(share) else f'fill="{ramp(share)}"'
+
+
+def _scatter(positions: FloatArray, down: bool, shares: FloatArray, titles: Sequence[str], description: str) -> str:
     low, span = positions.min(axis=0), max(float(np.ptp(positions, axis=0).max()), 1e-9)
     places = (positions - low) / span * (_SIDE - 20) + 10
     height = float(places[:, 1].max()) + 10
-    radius = float(np.clip(120 / np.sqrt(len(values)), 3, 9))
+    radius = float(np.clip(120 / np.sqrt(len(shares)), 3, 9))
     parts = []
-    for (x, y), value, name in zip(places.tolist(), values.tolist(), names, strict=True):
-        known = not np.isnan(value)
-        fill = f'fill="{ramp(value)}"' if known else 'class="none"'
-        title = f"{name}: {100 * value:.0f} %" if known else f"{name}: not attempted"
-        at = y if down else height - y
-        parts.append(f'<circle cx="{x:.1f}" cy="{at:.1f}" r="{radius:.1f}" {fill}><title>{text(title)}</title></circle>')
+    for (x, y), share, title in zip(places.tolist(), shares.tolist(), titles, strict=True):
+        place = f'cx="{x:.1f}" cy="{y if down else height - y:.1f}" r="{radius:.1f}"'
+        parts.append(f"<circle {place} {_fill(share)}><title>{text(title)}</title></circle>")
     return svg(float(places[:, 0].max()) + 10, height, "".join(parts), description, "map")
 
 

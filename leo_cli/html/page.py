@@ -6,12 +6,12 @@ from pathlib import Path
 import leo_wrappers
 from leo_cli.html.goal_table import goal_table
 from leo_cli.html.markup import element, text
-from leo_cli.html.sections import comparison, families, hardest, heat_maps, learning, making, success_maps, tiles
-from leo_cli.html.watching import animations, telling_goals, value_maps
+from leo_cli.html.sections import comparison, families, hardest, heat_maps, learning, making, tiles
+from leo_cli.html.watching import animations, goal_maps, telling_goals
 from leo_cli.stories import Story
 
 _FOLDER = Path(__file__).parent
-_MAPPED_GOALS = 3
+_MAPPED_GOALS = 2
 
 
 def report_page(
@@ -31,9 +31,8 @@ def report_page(
         "runs": comparison(stories),
         "learning": learning(stories),
         "families": families(stories),
-        "maps": success_maps(stories),
+        "maps": goal_maps(stories, chosen[:_MAPPED_GOALS]),
         "watch": animations(stories, filmed, tell),
-        "values": value_maps(stories, chosen[:_MAPPED_GOALS]),
         "time": heat_maps(stories),
         "hardest": hardest(stories),
         "goals": goal_table(stories),
@@ -43,7 +42,7 @@ def report_page(
 
 
 _MENU = {
-    "runs": "results", "learning": "learning", "families": "families", "maps": "map", "watch": "on the way", "values": "values",
+    "runs": "results", "learning": "learning", "families": "families", "maps": "maps", "watch": "on the way",
     "time": "over time", "hardest": "hardest", "goals": "all goals", "making": "how it was made",
 }  # fmt: skip
 
@@ -63,6 +62,12 @@ def _lead(stories: Sequence[Story]) -> str:
     return f"{trainings}, judged by {len(config.judged)} goals{reach}."
 
 
+def _laid_out(parts: dict[str, str]) -> str:
+    """One section below the other, but for two that are narrow enough to stand side by side."""
+    pair = f'<div class="pair">{parts["time"]}{parts["hardest"]}</div>' if "time" in parts else parts["hardest"]
+    return "".join(pair if key == "hardest" else part for key, part in parts.items() if key != "time")
+
+
 def _page(title: str, lead: str, numbers: str, parts: dict[str, str]) -> str:
     menu = "".join(element("a", text(_MENU[key]), href=f"#{key}") for key in parts)
     style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("style.css", "table.js"))
@@ -72,5 +77,5 @@ def _page(title: str, lead: str, numbers: str, parts: dict[str, str]) -> str:
     )
     header = f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p><nav>{menu}</nav></header>'
     footer = f"<footer>Made with leo-rl {leo_wrappers.__version__} by <code>leo report</code>.</footer>"
-    content = f"{header}<main>{numbers}{''.join(parts.values())}</main>{footer}"
+    content = f"{header}<main>{numbers}{_laid_out(parts)}</main>{footer}"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{content}<script>\n{script}</script></body></html>\n'

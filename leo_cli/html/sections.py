@@ -9,7 +9,7 @@ import yaml
 from leo_agents.evaluation.goal_report import GoalReport
 from leo_cli.html.charts import Line, bar_chart, legend, line_chart
 from leo_cli.html.colours import ramp_legend, run_colour
-from leo_cli.html.maps import goal_map, heat_map
+from leo_cli.html.maps import heat_map
 from leo_cli.html.markup import card, element, percent, table, text, with_interval
 from leo_cli.plots import goal_order
 from leo_cli.stories import Story
@@ -34,9 +34,8 @@ def tiles(stories: Sequence[Story]) -> str:
         (str(len(best.never_achieved)), "goals never achieved in the end"),
         (f"{best.steps:,}", f"environment steps, {len(best.seeds)} seed{'s' * (len(best.seeds) > 1)}"),
     ]
-    return element(
-        "div", "".join(f'<div class="tile"><b>{text(b)}</b><span>{text(s)}</span></div>' for b, s in items), class_="tiles"
-    )
+    boxes = [f'<div class="tile"><b>{text(number)}</b><span>{text(what)}</span></div>' for number, what in items]
+    return element("div", "".join(boxes), class_="tiles")
 
 
 def comparison(stories: Sequence[Story]) -> str:
@@ -79,16 +78,12 @@ def learning(stories: Sequence[Story]) -> str:
         xs = story.timesteps.astype(np.float64)
         means.append(Line(story.label, xs, 100 * story.curve, band))
         learned.append(Line(story.label, xs, story.learned_curve))
-    what = "environment steps"
     top = float(len(told[0].report))
-    charts = [
-        (
-            "mean success over all goals",
-            line_chart(means, top=100.0, unit=" %", x_label=what, description="Success over training"),
-        ),
-        ("goals learned", line_chart(learned, top=top, unit="", x_label=what, description="Goals learned over training")),
-    ]
-    figures = [f"<figure>{chart}<figcaption>{text(title)}</figcaption></figure>" for title, chart in charts]
+    charts = {
+        "mean success over all goals": line_chart(means, top=100.0, unit=" %", description="Success over the training"),
+        "goals learned": line_chart(learned, top=top, unit="", description="Goals learned over the training"),
+    }
+    figures = [f"<figure>{chart}<figcaption>{text(title)}</figcaption></figure>" for title, chart in charts.items()]
     banded = any(story.curve_interval is not None for story in told)
     note = "Every goal is tried at each evaluation." + (" Bands: 95 % stratified bootstrap over seeds." if banded else "")
     parts = legend([story.label for story in told]) + element("div", "".join(figures), class_="columns")
@@ -113,24 +108,6 @@ def families(stories: Sequence[Story]) -> str:
     return card("Families of goals", legend(labels), element("div", chart, class_="columns"), note=note, id_="families")
 
 
-def success_maps(stories: Sequence[Story]) -> str:
-    """
-    :param stories: the runs
-    :return: success where the goals lie; nothing where they lie nowhere
-    """
-    figures = []
-    for story in stories:
-        report = story.report
-        if report.positions is None:
-            return ""
-        picture = goal_map(
-            report.positions, report.axes, report.success_rate, report.goal_names, f"Success at every goal, {story.label}"
-        )
-        figures.append(f"<figure>{picture}<figcaption><b>{text(story.label)}</b>: success in the end</figcaption></figure>")
-    grid = element("div", "".join(figures), class_="maps large")
-    return card("Where goals are achieved", grid, ramp_legend("success"), note="Point at a cell for its goal.", id_="maps")
-
-
 def heat_maps(stories: Sequence[Story]) -> str:
     """
     :param stories: the runs
@@ -142,12 +119,13 @@ def heat_maps(stories: Sequence[Story]) -> str:
         if not len(story.timesteps):
             continue
         picture = heat_map(story.heat[:, order].T, story.timesteps, starts, f"Success at every goal over time, {story.label}")
-        figures.append(f"<figure>{picture}<figcaption><b>{text(story.label)}</b></figcaption></figure>")
+        caption = f"<figcaption><b>{text(story.label)}</b></figcaption>" if len(stories) > 1 else ""
+        figures.append(f"<figure>{picture}{caption}</figure>")
     if not figures:
         return ""
     note = "A row for each goal, by family, those with the most success over time on top; the same order for every run."
     grid = element("div", "".join(figures), class_="columns")
-    return card("Goals over time", grid, ramp_legend("success"), note=note, id_="time")
+    return card("Goals over time", grid, ramp_legend("0 % success", "100 %"), note=note, id_="time")
 
 
 def hardest(stories: Sequence[Story]) -> str:
@@ -166,9 +144,7 @@ def hardest(stories: Sequence[Story]) -> str:
             blocks.append(table(map(text, ("hardest goals that were achieved", "success", "steps")), _worst_rows(worst)))
         more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
         chips = "".join(element("li", text(name)) for name in lost[:_LISTED]) or element("li", "none")
-        blocks.append(
-            element("h3", f"Never achieved: {len(lost)}{text(more and ', of which')}") + element("ul", chips, class_="chips")
-        )
+        blocks.append(element("h3", f"Never achieved: {len(lost)}") + element("ul", chips, class_="chips"))
         if more:
             blocks.append(element("p", text(f"...{more}; the table below has them all."), class_="note"))
         parts.append(element("div", "".join(blocks)))
@@ -201,7 +177,5 @@ def making(stories: Sequence[Story]) -> str:
 
 
 def _worst_rows(worst: GoalReport) -> list[list[str]]:
-    rates, steps = worst.success_rate.tolist(), worst.mean_steps.tolist()
-    return [
-        [text(name), percent(rate), f"{step:.1f}"] for name, rate, step in zip(worst.goal_names, rates, steps, strict=True)
-    ]
+    columns = zip(worst.goal_names, worst.success_rate.tolist(), worst.mean_steps.tolist(), strict=True)
+    return [[text(name), percent(rate), f"{steps:.1f}"] for name, rate, steps in columns]

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from leo_agents.evaluation.goal_report import GoalReport
+from leo_agents.common.goal_policy import expected_steps
+from leo_agents.evaluation.goal_report import FloatArray, GoalReport
 from leo_cli.animations import film, film_bytes
 from leo_cli.html.colours import ramp_legend
 from leo_cli.html.maps import data_uri, goal_map
@@ -17,12 +18,13 @@ from leo_cli.walks import Walk
 
 _WIDTH, _FPS = 240, 10.0
 _MOST_STEPS, _MOST_FRAMES = 300, 90
+_FAR = 9_999
 
 
 def telling_goals(report: GoalReport, count: int) -> list[int]:
     """
-    A few goals worth watching: the farthest one that is reached most of the time, one half as far, the least certain one, and one
-    that is never reached.
+    A few goals worth watching: the farthest one that is reached most of the time, one half as far, the least certain one, and
+    one that is never reached.
 
     :param report: success in the end
     :param count: how many, at most
@@ -73,56 +75,68 @@ def animations(stories: Sequence[Story], goals: Sequence[str], tell: Callable[[s
             kept = [*frames[::hurry], frames[-1]]
             source = data_uri("image/webp", film_bytes(kept, "webp", _FPS))
             said = f"<b>{text(goal)}</b>" + (f", {text(story.label)}" if len(stories) > 1 else "")
-            said += f", at {hurry} times the speed" if hurry > 1 else ""
+            said += f", {hurry} times as fast" if hurry > 1 else ""
             picture = f'<img src="{source}" alt="{text(f"{story.label} on its way to {goal}")}" width="{_WIDTH}">'
             figures.append(f"<figure>{picture}<figcaption>{said}</figcaption></figure>")
     note = "One episode each, acting as in the evaluations."
     return card("On the way", element("div", "".join(figures), class_="maps"), note=note, id_="watch")
 
 
-def value_maps(stories: Sequence[Story], goals: Sequence[int]) -> str:
+def goal_maps(stories: Sequence[Story], goals: Sequence[int]) -> str:
     """
-    What each agent believes: the value of every goal from the start, and of some goals from everywhere.
+    Where goals are achieved, and how far away the agent believes them to be: all from the start, and some from everywhere.
 
     :param stories: the runs
-    :param goals: where the goals of the second kind stand in the reports
-    :return: the section; nothing where goals have no place or agents no values
+    :param goals: where the goals of the last kind stand in the reports
+    :return: the section; nothing where goals have no place
     """
-    figures: list[str] = []
-    for story in stories:
-        report = story.report
-        if report.positions is None:
-            return ""
-        figures += _maps_of(story, goals, f", {text(story.label)}" if len(stories) > 1 else "")
-    if not figures:
+    if any(story.report.positions is None for story in stories):
         return ""
+    figures = []
+    for story in stories:
+        whose = f", {text(story.label)}" if len(stories) > 1 else ""
+        figures += [_figure(picture, title, whose) for picture, title in _maps_of(story, goals)]
     note = (
-        "The value of a goal is the discounted probability of ever reaching it. The first map: of every goal, seen from the start. "
-        "The others: of one goal (the ring), seen from every place."
+        "Success in the end; then how many steps away the agent believes every goal to be at the start of an episode, and one "
+        "goal (the ring) from everywhere. Point at a cell for its name."
     )
-    return card(
-        "What it believes", element("div", "".join(figures), class_="maps"), ramp_legend("value"), note=note, id_="values"
-    )
+    legends = ramp_legend("0 % success, or far", "100 %, or near")
+    return card("Maps", element("div", "".join(figures), class_="maps"), legends, note=note, id_="maps")
 
 
-def _maps_of(story: Story, goals: Sequence[int], whose: str) -> list[str]:
+def _figure(picture: str, title: str, whose: str) -> str:
+    return f"<figure>{picture}<figcaption><b>{text(title)}</b>{whose}</figcaption></figure>"
+
+
+def _maps_of(story: Story, goals: Sequence[int]) -> list[tuple[str, str]]:
+    """Pictures with their titles."""
     report, config = story.report, story.run.config
-    assert report.positions is not None
+    positions, axes, names = report.positions, report.axes, report.goal_names
+    assert positions is not None
+    titles = [
+        f"{name}: {100 * rate:.0f} % of {tried} attempts" if tried else f"{name}: true at the start"
+        for name, rate, tried in zip(names, report.success_rate.tolist(), report.attempts.tolist(), strict=True)
+    ]
+    pictures = [(goal_map(positions, axes, report.success_rate, titles, "Success at every goal"), "success")]
     agent = load_agent(story.run, story.seeds[0])
     env: Any = config.make_environment().make()
     observation, _ = env.reset(seed=0)
-    figures = []
-
-    def add(values: Any, title: str, mark: int | None = None) -> None:
-        shown = np.clip(values[report.goal_ids], 0.0, 1.0)
-        picture = goal_map(report.positions, report.axes, shown, report.goal_names, title, mark)  # type: ignore[arg-type]
-        figures.append(f"<figure>{picture}<figcaption><b>{text(title)}</b>{whose}</figcaption></figure>")
-
-    values = goal_values(agent, observation, len(config.goals))
-    if values is not None:
-        add(values, "every goal, from the start")
-    for goal in goals:
-        values = values_towards(agent, env, int(report.goal_ids[goal]))
+    beliefs = [(goal_values(agent, observation, len(config.goals)), "every goal, from the start", -1)]
+    beliefs += [(values_towards(agent, env, int(report.goal_ids[goal])), names[goal], goal) for goal in goals]
+    for values, title, mark in beliefs:
         if values is not None:
-            add(values, report.goal_names[goal], goal)
-    return figures
+            steps = expected_steps(values[report.goal_ids], agent.gamma)
+            said = [f"{name}: {_about(step)}" for name, step in zip(names, steps.tolist(), strict=True)]
+            pictures.append((goal_map(positions, axes, _nearness(steps), said, f"Expected steps: {title}", mark), title))
+    return pictures
+
+
+def _nearness(steps: FloatArray) -> FloatArray:
+    """From 1, there, to 0, as far as most of the goals that can be reached at all are near."""
+    finite = steps[np.isfinite(steps)]
+    farthest = max(1.3 * float(np.percentile(finite, 90)) if len(finite) else 1.0, 2.0)
+    return 1.0 - np.clip(steps, 0.0, farthest) / farthest
+
+
+def _about(steps: float) -> str:
+    return "out of reach" if steps > _FAR else f"about {steps:.0f} steps away"
