@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +98,7 @@ def _save_mp4(frames: Sequence[Frame], path: Path, fps: float) -> None:
     writer.close()
 
 
-def _ffmpeg():  # type: ignore[no-untyped-def]
+def _ffmpeg() -> Any:
     try:
         import imageio_ffmpeg
     except ImportError as error:

@@ -130,13 +130,15 @@ def goal_order(stories: Sequence[Story]) -> tuple[IntArray, dict[str, int]]:
     :param stories: the runs
     :return: the goals, family by family, within each the one with the most success over time first; where families begin
     """
-    total = sum(np.nan_to_num(story.heat).mean(axis=0) if story.heat.size else 0.0 for story in stories)
-    final = sum(np.nan_to_num(story.report.success_rate) for story in stories)
+    final = np.sum([np.nan_to_num(story.report.success_rate) for story in stories], axis=0)
+    heats = [story.heat for story in stories if len(story.timesteps)]
+    # What was learned early comes first; where that is equal, what is done best in the end.
+    total = np.sum([np.nan_to_num(heat).mean(axis=0) for heat in heats], axis=0) + 1e-3 * final
     order: list[int] = []
     starts = {}
     for family, ids in stories[0].report.families.items():
         starts[family] = len(order)
-        order += ids[np.argsort(-(np.broadcast_to(total, final.shape) + 1e-3 * final)[ids], kind="stable")].tolist()
+        order += ids[np.argsort(-total[ids], kind="stable")].tolist()
     return np.array(order), starts
 
 

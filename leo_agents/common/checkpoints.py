@@ -137,7 +137,7 @@ def load_training_state(model: BaseAlgorithm, checkpoint: Path) -> None:
     :param checkpoint: its folder
     """
     if hasattr(model, "replay_buffer"):
-        model.load_replay_buffer(checkpoint / "replay.pkl")
+        model.load_replay_buffer(checkpoint / "replay.pkl")  # type: ignore[attr-defined]
     state = _load(checkpoint / "state.pkl")
     for name, value in state["attributes"].items():
         setattr(model, name, value)

@@ -38,7 +38,10 @@ def report_page(
         "goals": goal_table(stories),
         "making": making(stories),
     }
-    return _page(_title(stories), _lead(stories), tiles(stories), {key: part for key, part in parts.items() if part})
+    parts = {key: part for key, part in parts.items() if part}
+    menu = "".join(element("a", text(_MENU[key]), href=f"#{key}") for key in parts)
+    content = tiles(stories) + _laid_out(parts, paired=len(stories) == 1)
+    return _page(_title(stories), _lead(stories), content, menu)
 
 
 _MENU = {
@@ -62,14 +65,15 @@ def _lead(stories: Sequence[Story]) -> str:
     return f"{trainings}, judged by {len(config.judged)} goals{reach}."
 
 
-def _laid_out(parts: dict[str, str]) -> str:
-    """One section below the other, but for two that are narrow enough to stand side by side."""
-    pair = f'<div class="pair">{parts["time"]}{parts["hardest"]}</div>' if "time" in parts else parts["hardest"]
+def _laid_out(parts: dict[str, str], paired: bool) -> str:
+    """One section below the other, but for two that are narrow enough, with a single run, to stand side by side."""
+    if not paired or "time" not in parts:
+        return "".join(parts.values())
+    pair = f'<div class="pair">{parts["time"]}{parts["hardest"]}</div>'
     return "".join(pair if key == "hardest" else part for key, part in parts.items() if key != "time")
 
 
-def _page(title: str, lead: str, numbers: str, parts: dict[str, str]) -> str:
-    menu = "".join(element("a", text(_MENU[key]), href=f"#{key}") for key in parts)
+def _page(title: str, lead: str, content: str, menu: str) -> str:
     style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("style.css", "table.js"))
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -77,5 +81,5 @@ def _page(title: str, lead: str, numbers: str, parts: dict[str, str]) -> str:
     )
     header = f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p><nav>{menu}</nav></header>'
     footer = f"<footer>Made with leo-rl {leo_wrappers.__version__} by <code>leo report</code>.</footer>"
-    content = f"{header}<main>{numbers}{_laid_out(parts)}</main>{footer}"
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{content}<script>\n{script}</script></body></html>\n'
+    whole = f"{header}<main>{content}</main>{footer}"
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{whole}<script>\n{script}</script></body></html>\n'

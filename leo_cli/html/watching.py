@@ -56,30 +56,34 @@ def animations(stories: Sequence[Story], goals: Sequence[str], tell: Callable[[s
     :param tell: says what is being done, since it takes a while
     :return: the section; nothing where the environment cannot be drawn
     """
-    if not goals:
-        return ""
-    figures = []
+    walks = {}
     for story in stories:
-        env = story.run.config.make_environment()
-        if "rgb_array" not in env.make().metadata.get("render_modes", []):
+        environment, judged = story.run.config.make_environment(), story.run.config.settings.evaluation
+        if "rgb_array" not in environment.make().metadata.get("render_modes", []) or not goals:
             return ""
-        judged = story.run.config.settings.evaluation
         agent = load_agent(story.run, story.seeds[0])
-        walk = Walk(agent, env.make("rgb_array"), random_actions=judged.random_actions)
-        for goal in goals:
+        walks[story.label] = Walk(agent, environment.make("rgb_array"), random_actions=judged.random_actions)
+    figures = []
+    for goal in goals:
+        for story in stories:
             tell(f"Filming {story.label} on its way to {goal} ...")
-            walk.restart(0)
-            frames = film(walk, [goal], max_steps=min(judged.max_steps or _MOST_STEPS, _MOST_STEPS), fps=_FPS, width=_WIDTH)
-            hurry = -(-len(frames) // _MOST_FRAMES)
-            # The last pictures are the pause at the end: they stay.
-            kept = [*frames[::hurry], frames[-1]]
-            source = data_uri("image/webp", film_bytes(kept, "webp", _FPS))
-            said = f"<b>{text(goal)}</b>" + (f", {text(story.label)}" if len(stories) > 1 else "")
-            said += f", {hurry} times as fast" if hurry > 1 else ""
-            picture = f'<img src="{source}" alt="{text(f"{story.label} on its way to {goal}")}" width="{_WIDTH}">'
-            figures.append(f"<figure>{picture}<figcaption>{said}</figcaption></figure>")
+            judged = story.run.config.settings.evaluation
+            steps = min(judged.max_steps or _MOST_STEPS, _MOST_STEPS)
+            whose = f", {text(story.label)}" if len(stories) > 1 else ""
+            figures.append(_film(walks[story.label], goal, steps, whose))
     note = "One episode each, acting as in the evaluations."
     return card("On the way", element("div", "".join(figures), class_="maps"), note=note, id_="watch")
+
+
+def _film(walk: Walk, goal: str, max_steps: int, whose: str) -> str:
+    walk.restart(0)
+    frames = film(walk, [goal], max_steps=max_steps, fps=_FPS, width=_WIDTH)
+    hurry = -(-len(frames) // _MOST_FRAMES)
+    # The last pictures are the pause at the end: they stay.
+    source = data_uri("image/webp", film_bytes([*frames[::hurry], frames[-1]], "webp", _FPS))
+    speed = f", {hurry} times as fast" if hurry > 1 else ""
+    picture = f'<img src="{source}" alt="{text(f"on the way to {goal}")}" width="{_WIDTH}">'
+    return _figure(picture, goal, whose + speed)
 
 
 def goal_maps(stories: Sequence[Story], goals: Sequence[int]) -> str:

@@ -109,7 +109,7 @@ class Train:
         from leo_cli.run_folder import RunFolder
 
         run = RunFolder(path)
-        said = {"algorithm": self.algorithm, "env": self.env, "--set": self.set, "--env-set": self.env_set}
+        said: dict[str, object] = {"algorithm": self.algorithm, "env": self.env, "--set": self.set, "--env-set": self.env_set}
         said |= {"--num-envs": self.num_envs, "--config": self.config, "--folder": self.folder}
         for name, value in said.items():
             if value:
