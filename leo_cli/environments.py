@@ -35,7 +35,7 @@ class Environment:
 
         >>> environment = find_environment("GridWorld", {"size": 5, "map": "maze"})
         >>> environment.id, len(environment.goal_names)
-        ('leo/GridWorld-v0', 13)
+        ('leo/GridWorld-v0', 17)
     """
 
     id: str

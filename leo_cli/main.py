@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import tyro
 
+        from leo_cli.names import unknown
         from leo_cli.verbs.table import VERBS
     except ImportError as error:
         print(f"{_EXTRA} ({error})", file=sys.stderr)
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     given, passed_on = _split_bench(given)
+    if given and not given[0].startswith("-") and given[0] not in VERBS:
+        print(f"leo: {unknown('a verb', given[0], VERBS)}", file=sys.stderr)
+        return EXIT_WRONG_USE
     verb = tyro.extras.subcommand_cli_from_dict(
         VERBS, prog="leo", description=_DESCRIPTION, args=given, config=(tyro.conf.FlagCreatePairsOff,)
     )

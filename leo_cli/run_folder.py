@@ -137,11 +137,6 @@ class RunFolder:
         self.config = _read_config(self.path)
 
     @property
-    def name(self) -> str:
-        """What to call it in pictures."""
-        return self.path.resolve().name
-
-    @property
     def seeds(self) -> list[SeedFolder]:
         """Its trainings, begun or not."""
         return [SeedFolder(self.path / f"seed-{seed}", seed) for seed in self.config.seeds]
@@ -197,11 +192,17 @@ def create_run(path: Path, config: RunConfig) -> RunFolder:
     if path.is_dir() and any(path.iterdir()):
         remedy = f"go on with `leo train --resume {path}`, or " if (path / RUN_FILE).exists() else ""
         raise FileExistsError(f"expected an empty folder at {path}, got one with files in it; {remedy}choose another --folder")
+    existed = path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"expected a folder that can be made, got {path}: {error.strerror}; choose another --folder") from error
-    check_space(path, 0)
+    try:
+        check_space(path, 0)
+    except OSError:
+        if not existed:
+            path.rmdir()
+        raise
     _write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **asdict(config)})
     _write_yaml(path / "provenance.yml", describe_machine())
     run = RunFolder(path)
@@ -275,8 +276,8 @@ def run_labels(runs: Sequence[RunFolder]) -> list[str]:
     :param runs: several runs
     :return: what to call each: its algorithm where that tells them apart, else its folder
     """
-    algorithms = [run.config.algorithm for run in runs]
-    return algorithms if len(set(algorithms)) == len(runs) else [run.name for run in runs]
+    choices = [[run.config.algorithm for run in runs], [run.path.resolve().name for run in runs]]
+    return next((names for names in choices if len(set(names)) == len(runs)), [str(run.path) for run in runs])
 
 
 def pick_seed(run: RunFolder, seed: int | None) -> SeedFolder:

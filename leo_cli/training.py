@@ -52,6 +52,8 @@ def train_run(run: RunFolder, stop: StopRequest, console: Console, device: str =
     :param device: where to compute
     """
     environment = run.config.make_environment()
+    if all(_is_done(run, seed) for seed in run.seeds):
+        console.print("Nothing is left to train; raise --steps to go on.")
     for seed in run.seeds:
         if (seed.steps_done or 0) < run.config.settings.steps:
             _train_seed(run, seed, environment, stop, console, device)
@@ -60,6 +62,10 @@ def train_run(run: RunFolder, stop: StopRequest, console: Console, device: str =
                 raise Stopped
             console.print(f"seed {seed.seed}: evaluating {len(run.config.judged)} goals ...")
             console.print(str(evaluate_seed(run, seed, environment)))
+
+
+def _is_done(run: RunFolder, seed: SeedFolder) -> bool:
+    return (seed.steps_done or 0) >= run.config.settings.steps and seed.goals.exists()
 
 
 def _train_seed(
