@@ -44,7 +44,7 @@ class Environment:
     @cached_property
     def spec(self) -> EnvSpec:
         """What Gymnasium knows of it."""
-        return gym.spec(self.id)
+        return gym.spec(self.id.rpartition(":")[2])
 
     @cached_property
     def goal_names(self) -> tuple[str, ...]:
@@ -78,7 +78,8 @@ class Environment:
         :param render_mode: how to draw
         :return: a new environment
         """
-        return gym.make(self.id, render_mode=render_mode, **self.kwargs)
+        # Not every environment takes a render mode.
+        return gym.make(self.id, **self.kwargs, **({} if render_mode is None else {"render_mode": render_mode}))
 
     def make_many(self, count: int, processes: bool = False) -> "VecEnv":
         """

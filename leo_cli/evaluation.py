@@ -1,10 +1,10 @@
 """How well the agents of a run achieve each goal."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch as th
+from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.environments import Environment, available_cores
@@ -13,21 +13,24 @@ from leo_cli.run_folder import RunFolder, SeedFolder, load_agent
 # More environments than this at once gain nothing, and those in JAX take long to compile.
 _MOST_AT_ONCE = 256
 _OBJECTS_AT_ONCE = 8
+# Fewer episodes than this are over before other processes have started.
+_WORTH_PROCESSES = 100
 SEED = 10_000
 """Evaluations play other episodes than the training."""
 
 
-def evaluation_envs(environment: Environment, num_goals: int, cores: int = 1) -> Any:
+def evaluation_envs(environment: Environment, num_goals: int, episodes: int = 1, cores: int = 1) -> VecEnv:
     """
     :param environment: the environment
     :param num_goals: how many goals will be commanded
+    :param episodes: how often each
     :param cores: how many processes may run, where the environments are so many objects
     :return: many at once
     """
     if environment.is_native:
         return environment.make_many(min(num_goals, _MOST_AT_ONCE))
-    if cores > 1:
-        return environment.make_many(min(num_goals, cores), processes=True)
+    if cores > 1 and num_goals * episodes >= _WORTH_PROCESSES:
+        return environment.make_many(cores, processes=True)
     return environment.make_many(min(num_goals, _OBJECTS_AT_ONCE))
 
 
@@ -63,14 +66,15 @@ def evaluate_seed(
     ids = run.config.judged if goals is None else goals
     cores = available_cores() if cores is None else cores
     agent = load_agent(run, seed)
-    envs = evaluation_envs(environment, len(ids), cores)
+    episodes = judged.final_episodes if episodes is None else episodes
+    envs = evaluation_envs(environment, len(ids), episodes, cores)
     threads = th.get_num_threads()
     th.set_num_threads(cores)
     try:
         report = evaluate_goals(
             agent,
             envs,
-            judged.final_episodes if episodes is None else episodes,
+            episodes,
             first_seed,
             goals=ids,
             max_steps=judged.max_steps if max_steps is None else max_steps,

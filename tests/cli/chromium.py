@@ -5,11 +5,22 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+# The browser reads commands from descriptor 3 and answers on 4.
+_BECOME = """
+import fcntl, os, sys
+commands, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(commands, 3)
+os.dup2(answers, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
@@ -34,10 +45,9 @@ class Page:
         their_in, self._out = os.pipe()
         self._in, their_out = os.pipe()
         flags = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --no-first-run"
-        # The browser reads commands from descriptor 3 and answers on 4.
-        shell = f'exec "$0" {flags} --user-data-dir="$1" --remote-debugging-pipe about:blank 3<&{their_in} 4>&{their_out}'
+        browser = [str(FOUND), *flags.split(), f"--user-data-dir={self._profile}", "--remote-debugging-pipe", "about:blank"]
         self._process = subprocess.Popen(
-            ["sh", "-c", shell, str(FOUND), self._profile],
+            [sys.executable, "-S", "-c", _BECOME, str(their_in), str(their_out), *browser],
             pass_fds=(their_in, their_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -53,7 +53,7 @@ def test_seeds_differ(run):
 @pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"leodqn", "dqn+her"}))
 def test_every_algorithm_trains_by_name(name, tmp_path, leo):
     discrete = ALGORITHMS[name].discrete
-    env = MAZE if discrete else ["MountainCarContinuous", "--env-set", "shape=[21,21]"]
+    env = MAZE if discrete else ["MountainCarContinuous", "--env-set", "shape=[21,21]", "time_limit=5"]
     quick = ["--steps", "40", "--evaluations", "1", "--episodes", "1", "--folder", tmp_path / "run"]
     small = ["--set", "learning_starts=20", "batch_size=8", "policy_kwargs.net_arch=[8]"]
     noise = ["action_noise=0.1"] if name in ("td3", "leotd3") else []
@@ -76,18 +76,18 @@ def start(folder: Path, steps: int) -> "subprocess.Popen[str]":
 
 
 def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_path, leo):
-    steps = 3_000
+    steps = 1_500
     process = start(tmp_path / "stopped", steps)
     assert process.stdout is not None
     for line in process.stdout:
-        if "of 3,000 steps" in line:
+        if "of 1,500 steps" in line:
             break
     process.send_signal(signal.SIGINT)
     said, error = process.communicate(timeout=100)
     assert process.returncode == 130, error
     assert "leo train --resume" in said and "Traceback" not in error
     stopped_at = int(latest_checkpoint(tmp_path / "stopped" / "seed-0" / "checkpoints").name[5:])
-    assert 600 <= stopped_at < steps
+    assert 300 <= stopped_at < steps
     assert not (tmp_path / "stopped" / "seed-0" / "goals.csv").exists()
 
     code, _, error = leo("train", "--resume", tmp_path / "stopped")
