@@ -47,7 +47,7 @@ def film(
     return frames
 
 
-def save_film(frames: Sequence[Frame], path: Path, fps: float) -> None:
+def save_film(frames: Sequence[Frame], path: Path, fps: float = 10.0) -> None:
     """
     :param frames: RGB pictures of one size
     :param path: the file to write; its ending says the format

@@ -79,7 +79,8 @@ class Environment:
         :return: a new environment
         """
         # Not every environment takes a render mode.
-        return gym.make(self.id, **self.kwargs, **({} if render_mode is None else {"render_mode": render_mode}))
+        drawing: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        return gym.make(self.id, **self.kwargs, **drawing)
 
     def make_many(self, count: int, processes: bool = False) -> "VecEnv":
         """
