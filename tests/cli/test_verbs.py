@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.run_folder import RunFolder, load_agent
-from leo_cli.terminal import picture_text
+from leo_cli.terminal import picture_text, pressed_keys
 from leo_cli.verbs import bench
 from leo_cli.verbs.table import VERBS
 from tests.cli.conftest import fingerprint
@@ -138,6 +139,19 @@ class TestPlay:
         code, said, _ = leo("play", "GridWorld", "--view", "terminal", "--env-set", "map=S..")
         assert code == 0 and "up" in said and "achieved: cell/0,1" in said and "achieved: cell/0,2" in said
         assert said.count("achieved:") == 2  # what follows Escape is not played
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="terminals of another kind")
+    def test_keys_and_arrows_of_a_terminal(self):
+        ours, theirs = os.openpty()
+        with open(theirs) as terminal, pressed_keys(terminal) as keys:
+            pressed = []
+            for sent in (b"t", b"\x1b[C", b"\x1bOA", b"\x1b[D"):
+                os.write(ours, sent)
+                pressed.append(next(keys))
+            os.write(ours, b"\x1b")
+            assert next(keys, None) is None
+        os.close(ours)
+        assert pressed == ["t", "d", "w", "a"]
 
     def test_what_cannot_be_played(self, run, leo):
         for what, message in (("MountainCarContinuous", "Discrete"), ("GridWold", "nearest"), ("runs/none", "run folder")):
