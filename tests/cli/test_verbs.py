@@ -47,6 +47,16 @@ class TestHelp:
         result = subprocess.run([sys.executable, "-m", "leo_cli", "--help"], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 0 and all(verb in result.stdout for verb in VERBS)
 
+    def test_without_the_extra_it_says_what_to_install(self):
+        script = "import sys; sys.modules['tyro'] = None; from leo_cli.main import main; sys.exit(main(['goals']))"
+        result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 2 and 'pip install "leo-rl[cli]"' in result.stderr
+
+    def test_where_an_error_came_from_is_shown_on_request(self, leo, monkeypatch):
+        monkeypatch.setenv("LEO_TRACEBACK", "1")
+        with pytest.raises(ValueError, match="GridWorld"):
+            leo("goals", "GridWold")
+
 
 class TestGoals:
     def test_names_families_and_descriptors(self, leo):
