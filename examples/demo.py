@@ -11,11 +11,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from matplotlib.figure import Figure
-from PIL import Image
 
 import leo_envs
 from leo_agents import LEODQN
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals, plot_learning_curve, plot_report
+from leo_cli.animations import film, save_film
+from leo_cli.walks import Walk
 
 gym.register_envs(leo_envs)
 
@@ -73,18 +74,8 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
 
 def animate(model: LEODQN, goals: list[str], path: Path) -> None:
     """Sends the agent from goal to goal."""
-    env = gym.make("leo/GridWorld-v0", render_mode="rgb_array")
-    obs, info = env.reset(seed=0)
-    frames = []
-    for goal in goals:
-        env.unwrapped.set_commanded_goal(env.unwrapped.goal_set.index(goal))
-        for _ in range(60):
-            frames.append(Image.fromarray(env.render()).resize((320, 320)))
-            obs, _, _, _, info = env.step(model.act(obs, goal))
-            if info["goals_achieved"][model.goal_names.index(goal)]:
-                frames += [Image.fromarray(env.render()).resize((320, 320))] * 5
-                break
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=90, loop=0, optimize=True)
+    walk = Walk(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
+    save_film(film(walk, goals, max_steps=60), path)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Stable-Baselines3's own DQN with the goal among the network's inputs: the baseline, with or without relabelling."""
+"""Stable-Baselines3's own algorithms with the goal among the inputs: the baselines, with or without relabelling."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictReplayBuffer
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -23,6 +24,8 @@ from leo_wrappers.selection import SelectorLike
 
 GoalInput = Literal["descriptor", "one_hot"]
 BufferName = Literal["plain", "her", "all_goals"]
+
+ActorCritic = TypeVar("ActorCritic", bound=OffPolicyAlgorithm)
 
 BUFFERS: dict[str, type[DictReplayBuffer]] = {
     "plain": DictReplayBuffer,
@@ -68,23 +71,44 @@ def goal_conditioned_dqn(
         >>> type(model).__name__, type(model.replay_buffer).__name__
         ('DQN', 'MaskHerReplayBuffer')
     """
-    if buffer not in BUFFERS:
-        raise ValueError(f"expected buffer to be one of {get_args(BufferName)}, got {buffer!r}")
-    refused = {"policy", "replay_buffer_class"} & set(dqn_kwargs)
-    if refused:
-        raise ValueError(f"expected no {sorted(refused)}, got some; choose by goal_input and buffer, or use DQN directly")
     venv = goal_conditioned_venv(env, selector)
-    buffer_kwargs = dict(dqn_kwargs.pop("replay_buffer_kwargs", None) or {})
-    if issubclass(BUFFERS[buffer], RelabellingReplayBuffer):
-        buffer_kwargs.setdefault("goal_points", _shown_points(venv))
-    return DQN(
-        SquashedMultiInputPolicy if squash else "MultiInputPolicy",
-        venv,
-        policy_kwargs=_policy_kwargs(venv, goal_input, descriptors, dqn_kwargs.pop("policy_kwargs", None) or {}),
-        replay_buffer_class=BUFFERS[buffer],
-        replay_buffer_kwargs=buffer_kwargs,
-        **dqn_kwargs,
-    )
+    kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, dqn_kwargs)
+    return DQN(SquashedMultiInputPolicy if squash else "MultiInputPolicy", venv, **kwargs)
+
+
+def goal_conditioned_actor_critic(
+    algorithm: type[ActorCritic],
+    env: GymEnv | str,
+    *,
+    goal_input: GoalInput = "descriptor",
+    buffer: BufferName = "plain",
+    descriptors: npt.ArrayLike | None = None,
+    selector: SelectorLike | None = None,
+    **kwargs: Any,
+) -> ActorCritic:
+    """
+    The same for continuous actions: TD3, SAC or another of their kind whose networks read the commanded goal.
+
+    :param algorithm: the class
+    :param env: as in :func:`goal_conditioned_dqn`
+    :param goal_input: as in :func:`goal_conditioned_dqn`
+    :param buffer: as in :func:`goal_conditioned_dqn`
+    :param descriptors: as in :func:`goal_conditioned_dqn`
+    :param selector: as in :func:`goal_conditioned_dqn`
+    :param kwargs: arguments of the class
+    :return: the model, not trained yet
+
+    Example::
+
+        >>> import gymnasium as gym, leo_envs
+        >>> from stable_baselines3 import SAC
+        >>> env = gym.make("leo/MountainCarContinuous-v0")
+        >>> model = goal_conditioned_actor_critic(SAC, env, buffer="her", seed=0, learning_starts=50).learn(60)
+        >>> type(model).__name__, type(model.replay_buffer).__name__
+        ('SAC', 'MaskHerReplayBuffer')
+    """
+    venv = goal_conditioned_venv(env, selector)
+    return algorithm("MultiInputPolicy", venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, kwargs))
 
 
 def goal_conditioned_venv(env: GymEnv | str, selector: SelectorLike | None = None, seed: int | None = None) -> VecEnv:
@@ -109,6 +133,26 @@ def goal_conditioned_venv(env: GymEnv | str, selector: SelectorLike | None = Non
             "pass the bare environment, or wrap it that way"
         )
     return venv
+
+
+def _goal_kwargs(
+    venv: VecEnv, goal_input: GoalInput, buffer: BufferName, descriptors: npt.ArrayLike | None, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The user's arguments with the goals' descriptors and the buffer among them."""
+    if buffer not in BUFFERS:
+        raise ValueError(f"expected buffer to be one of {get_args(BufferName)}, got {buffer!r}")
+    refused = {"policy", "replay_buffer_class"} & set(kwargs)
+    if refused:
+        raise ValueError(f"expected no {sorted(refused)}, got some; choose by goal_input and buffer, or use the class itself")
+    buffer_kwargs = dict(kwargs.get("replay_buffer_kwargs") or {})
+    if issubclass(BUFFERS[buffer], RelabellingReplayBuffer):
+        buffer_kwargs.setdefault("goal_points", _shown_points(venv))
+    return {
+        **kwargs,
+        "policy_kwargs": _policy_kwargs(venv, goal_input, descriptors, kwargs.get("policy_kwargs") or {}),
+        "replay_buffer_class": BUFFERS[buffer],
+        "replay_buffer_kwargs": buffer_kwargs,
+    }
 
 
 def _policy_kwargs(

@@ -6,17 +6,21 @@ import random
 import shutil
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import cloudpickle
 import gymnasium as gym
 import numpy as np
 import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-if TYPE_CHECKING:
-    from leo_agents.common.goal_algorithm import GoalAlgorithm
+from leo_wrappers.sb3 import VecGoalSampler
+from leo_wrappers.selection import GoalSelector
+
+Algorithm = TypeVar("Algorithm", bound=BaseAlgorithm)
 
 PREFIX = "step-"
 PARTIAL_PREFIX = ".partial-"
@@ -30,8 +34,6 @@ class ExactCheckpoints(BaseCallback):
     :param save_freq: environment steps between checkpoints, at least
     :param verbose: 1 tells of each checkpoint
     """
-
-    model: "GoalAlgorithm"
 
     def __init__(self, folder: str | os.PathLike[str], save_freq: int, verbose: int = 0) -> None:
         super().__init__(verbose)
@@ -55,11 +57,11 @@ class ExactCheckpoints(BaseCallback):
         return True
 
 
-def save_checkpoint(model: "GoalAlgorithm", folder: str | os.PathLike[str]) -> Path:
+def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str]) -> Path:
     """
     Writes a checkpoint beside the others, and only when it is whole gives it its name and removes the older ones.
 
-    :param model: the algorithm
+    :param model: the algorithm, one of ours or of Stable-Baselines3's own
     :param folder: the folder of its checkpoints
     :return: the new checkpoint
     """
@@ -103,7 +105,31 @@ def latest_checkpoint(folder: str | os.PathLike[str]) -> Path:
     return checkpoints[-1]
 
 
-def load_training_state(model: "GoalAlgorithm", checkpoint: Path) -> None:
+def resume(
+    algorithm: type[Algorithm],
+    folder: str | os.PathLike[str],
+    env: GymEnv | None = None,
+    device: th.device | str = "auto",
+) -> Algorithm:
+    """
+    Goes on from the newest checkpoint, see :meth:`~leo_agents.common.goal_algorithm.GoalAlgorithm.resume`.
+
+    :param algorithm: the class of the saved model, one of ours or of Stable-Baselines3's own
+    :param folder: the folder of a training's checkpoints
+    :param env: the environment, where it could not be saved, or another one, which starts with a new episode
+    :param device: where to compute
+    :return: the algorithm
+    """
+    checkpoint = latest_checkpoint(folder)
+    saved = load_environment(checkpoint) if env is None else None
+    if env is None and saved is None:
+        raise ValueError(f"expected an environment, as {checkpoint} holds none; pass env=...")
+    model = algorithm.load(checkpoint / "model.zip", env=saved or env, device=device, force_reset=saved is None)
+    load_training_state(model, checkpoint)
+    return model
+
+
+def load_training_state(model: BaseAlgorithm, checkpoint: Path) -> None:
     """
     Everything that a saved model does not hold, the randomness last.
 
@@ -115,9 +141,9 @@ def load_training_state(model: "GoalAlgorithm", checkpoint: Path) -> None:
     state = _load(checkpoint / "state.pkl")
     for name, value in state["attributes"].items():
         setattr(model, name, value)
-    sampler = model.goal_sampler
-    if sampler is not None and state["selector"] is not None:
-        sampler.selector.load_state_dict(state["selector"])
+    selector = _selector(model.env)
+    if selector is not None and state["selector"] is not None:
+        selector.load_state_dict(state["selector"])
     random.setstate(state["python_rng"])
     np.random.set_state(state["numpy_rng"])
     th.set_rng_state(state["torch_rng"])
@@ -182,11 +208,17 @@ def _inner_environments(env: Any) -> list[Any]:
     return layers
 
 
-def _training_state(model: "GoalAlgorithm") -> dict[str, Any]:
-    sampler = model.goal_sampler
+def _selector(env: VecEnv | None) -> GoalSelector | None:
+    """The statistics of the goals, if they are commanded by a sampler around the environments."""
+    return next((layer.selector for layer in _inner_environments(env) if isinstance(layer, VecGoalSampler)), None)
+
+
+def _training_state(model: BaseAlgorithm) -> dict[str, Any]:
+    selector = _selector(model.env)
     return {
-        "attributes": {name: getattr(model, name) for name in model.checkpointed},
-        "selector": None if sampler is None else sampler.selector.state_dict(),
+        # What Stable-Baselines3's own algorithms need is in their save().
+        "attributes": {name: getattr(model, name) for name in getattr(model, "checkpointed", ())},
+        "selector": None if selector is None else selector.state_dict(),
         "python_rng": random.getstate(),
         "numpy_rng": np.random.get_state(),
         "torch_rng": th.get_rng_state(),

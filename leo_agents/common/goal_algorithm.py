@@ -12,7 +12,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
-from leo_agents.common.checkpoints import latest_checkpoint, load_environment, load_training_state, save_checkpoint
+from leo_agents.common.checkpoints import resume, save_checkpoint
 from leo_agents.common.goal_policy import Observation
 from leo_agents.common.policies import GOAL_KEY
 from leo_wrappers.goal_set import Goal, check_goal_names
@@ -126,13 +126,7 @@ class GoalAlgorithm(BaseAlgorithm):
         :param device: where to compute
         :return: the algorithm
         """
-        checkpoint = latest_checkpoint(folder)
-        saved = load_environment(checkpoint) if env is None else None
-        if env is None and saved is None:
-            raise ValueError(f"expected an environment, as {checkpoint} holds none; pass env=...")
-        model = cls.load(checkpoint / "model.zip", env=saved or env, device=device, force_reset=saved is None)
-        load_training_state(model, checkpoint)
-        return model
+        return resume(cls, folder, env, device)
 
     def _bind_goals(self) -> None:
         """Before the networks are made: takes over the environment's goals, or insists on those already learned."""

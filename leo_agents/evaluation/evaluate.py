@@ -1,5 +1,6 @@
 """How well a model achieves each goal: evaluation of all goals, in all environments at once."""
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ def evaluate_goals(
     goals: Goals | None = None,
     deterministic: bool = True,
     max_steps: int | None = None,
+    random_actions: float = 0.0,
     progress_bar: bool = False,
 ) -> GoalReport:
     """
@@ -51,7 +53,8 @@ def evaluate_goals(
     these episodes in its own selector, and a seed seeds that too.)
 
     With a seed, episode number j (counted through all goals, then through all again) starts from ``seed + j``. The same seed
-    gives the same report, for any N where the environments are independent of each other and the model is deterministic.
+    gives the same report, for any N where the environments are independent of each other and the model is deterministic,
+    without random actions.
 
     :param model: anything with Stable-Baselines3's ``predict`` for observations with ``goal_id``
     :param env: multi-goal environments, single or vectorised, bare or goal-conditioned, with or without ``VecNormalize``
@@ -60,6 +63,8 @@ def evaluate_goals(
     :param goals: only these: names, indices or a mask over all goals
     :param deterministic: let the model act without exploring
     :param max_steps: give an attempt up after this many steps; needed where episodes do not end by themselves
+    :param random_actions: share of uniformly random actions, drawn by a generator of its own with the same seed: where the
+        agent sees little, one that never errs may stand before a wall for ever
     :param progress_bar: show one
     :return: the report
 
@@ -76,8 +81,11 @@ def evaluate_goals(
     for name, value in (("episodes_per_goal", episodes_per_goal), ("max_steps", max_steps)):
         if value is not None and value < 1:
             raise ValueError(f"expected {name} of at least 1, got {value}")
+    check_share(random_actions)
     venv = goal_vec_env(env)
     goal_names = check_model(model, venv)
+    if random_actions:
+        model = _NowAndThenRandom(model, venv.action_space, random_actions, seed)
     ids = np.arange(len(goal_names)) if goals is None else select_goals(goal_names, goals)
     jobs = np.tile(ids, episodes_per_goal)
     outcomes = np.empty(len(jobs), dtype=np.int64)
@@ -90,6 +98,16 @@ def evaluate_goals(
                 venv.seed(seed + first)
             outcomes[first : first + len(batch)] = _play(model, venv, batch, deterministic, max_steps, settled)
     return _report(goal_names, ids, outcomes.reshape(episodes_per_goal, len(ids)).T, _positions(venv, goal_names))
+
+
+def check_share(random_actions: float) -> None:
+    """
+    Refuses a share of random actions that is none.
+
+    :param random_actions: the share
+    """
+    if not 0.0 <= random_actions < 1.0:
+        raise ValueError(f"expected random_actions from 0 to below 1, got {random_actions}; 0.05 is usual")
 
 
 def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
@@ -182,6 +200,28 @@ def _report(
         None if positions is None else positions[ids],
         axes,
     )
+
+
+class _NowAndThenRandom:
+    """A model that acts at random now and then, in each environment by its own coin."""
+
+    def __init__(self, model: PolicyPredictor, space: spaces.Space[Any], share: float, seed: int | None) -> None:
+        self.model, self.share = model, share
+        self.space = copy.deepcopy(space)
+        self.space.seed(seed)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[npt.NDArray[Any], Any]:
+        actions, state = self.model.predict(observation, state, episode_start, deterministic)
+        result = np.array(actions)
+        for row in np.flatnonzero(self.space.np_random.random(len(result)) < self.share):
+            result[row] = self.space.sample()
+        return result, state
 
 
 class _AssignedGoals(GoalSelector):

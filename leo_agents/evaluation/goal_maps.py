@@ -52,7 +52,9 @@ def plot_maps(reports: Mapping[str, GoalReport], title: str | None = None) -> "F
     return figure
 
 
-class _Lattice(NamedTuple):
+class Lattice(NamedTuple):
+    """The cells that goals lie in: goal g in row ``rows[g]`` and column ``columns[g]``, counted from the lower left."""
+
     columns: IntArray
     rows: IntArray
     low: FloatArray
@@ -65,8 +67,11 @@ class _Lattice(NamedTuple):
         return int(self.rows.max()) + 1, int(self.columns.max()) + 1
 
 
-def _lattice(positions: FloatArray) -> _Lattice | None:
-    """The cells that the goals lie in, if they lie on a lattice that is not much larger than they are many."""
+def lattice_of(positions: FloatArray) -> Lattice | None:
+    """
+    :param positions: where the goals lie, ``[G, 2]``
+    :return: the cells that they lie in, if they lie on a lattice that is not much larger than they are many
+    """
     steps, indices = [], []
     for values in positions.T:
         gaps = np.diff(np.unique(np.round(values, 9)))
@@ -77,7 +82,7 @@ def _lattice(positions: FloatArray) -> _Lattice | None:
             return None
         steps.append(step)
         indices.append(np.round(index).astype(np.int64))
-    lattice = _Lattice(indices[0], indices[1], positions.min(axis=0) - np.array(steps) / 2, np.array(steps))
+    lattice = Lattice(indices[0], indices[1], positions.min(axis=0) - np.array(steps) / 2, np.array(steps))
     too_large = int(np.prod(lattice.shape)) > max(_MAX_CELLS, 20 * len(positions))
     distinct = len(np.unique(np.stack(indices), axis=1).T) == len(positions)
     return lattice if distinct and not too_large else None
@@ -86,7 +91,7 @@ def _lattice(positions: FloatArray) -> _Lattice | None:
 def _map_size(report: GoalReport, largest: float) -> tuple[float, float]:
     """Width and height in inches."""
     assert report.positions is not None
-    lattice = _lattice(report.positions)
+    lattice = lattice_of(report.positions)
     if lattice is None:
         sides, longest = np.ptp(report.positions, axis=0), largest
     else:
@@ -102,7 +107,7 @@ def _map(axes: "Axes", report: GoalReport) -> Any:
 
     assert report.positions is not None
     rates, untried = 100 * report.success_rate, report.attempts == 0
-    lattice = _lattice(report.positions)
+    lattice = lattice_of(report.positions)
     style: dict[str, Any] = {"cmap": _COLOUR_MAP, "vmin": 0.0, "vmax": 100.0}
     if lattice is None:
         size = float(np.clip(4_000.0 / len(report), 6, 120))
@@ -124,7 +129,7 @@ def _map(axes: "Axes", report: GoalReport) -> Any:
     return artist
 
 
-def _cells(axes: "Axes", lattice: _Lattice, rates: FloatArray, style: dict[str, Any]) -> Any:
+def _cells(axes: "Axes", lattice: Lattice, rates: FloatArray, style: dict[str, Any]) -> Any:
     """Square cells, whatever the units, with a thin line where goals border on places without."""
     from matplotlib.collections import LineCollection
 

@@ -95,14 +95,18 @@ def plot_learning_curve(
     lower.set(xlabel="environment steps", ylabel=f"learned, of {num_goals}")
     lower.set_xlim(left=0)
     lower.set_ylim(0, 1.05 * num_goals)
-    lower.xaxis.set_major_formatter(_short_number)
+    lower.xaxis.set_major_formatter(short_number)
     lower.yaxis.get_major_locator().set_params(integer=True)
     for axes in (upper, lower):
         tidy(axes, grid="y")
     return saved(figure, path)
 
 
-def _short_number(value: float, _: Any = None) -> str:
+def short_number(value: float, _: Any = None) -> str:
+    """
+    :param value: a number
+    :return: for an axis, in thousands, millions or billions
+    """
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g} {unit}"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from leo_envs.common.window import Window
 from leo_envs.common.world import Frame
 from leo_envs.craftax.functional import TIME_LIMIT, make_game
-from leo_envs.craftax.keys import keys_to_action
+from leo_envs.craftax.keys import action_names, keys_to_action
 from leo_envs.craftax.rendering import Painter
 from leo_wrappers.arguments import check_choice
 from leo_wrappers.goal_set import Goal
@@ -94,6 +94,11 @@ class CraftaxEnv(JaxEnv):
         :return: which action each key takes
         """
         return keys_to_action(self.functional_env.game)  # type: ignore[attr-defined]
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each action is called."""
+        return action_names(self.functional_env.game)  # type: ignore[attr-defined]
 
     def render(self) -> Frame | None:  # type: ignore[override]
         """

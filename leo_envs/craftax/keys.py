@@ -1,5 +1,7 @@
 """The keyboard of both games."""
 
+from typing import Any
+
 from craftax.craftax.constants import Action as FullAction
 from craftax.craftax_classic.constants import Action as ClassicAction
 
@@ -65,5 +67,18 @@ def keys_to_action(game: str) -> dict[tuple[str, ...], int]:
     :param game: ``"classic"`` or ``"full"``
     :return: the number of the action that each key takes, as ``gymnasium.utils.play`` wants it
     """
-    actions = ClassicAction if game == "classic" else FullAction
+    actions = _actions(game)
     return {(key,): actions[name].value for key, name in key_names(game).items()}
+
+
+def action_names(game: str) -> tuple[str, ...]:
+    """
+    :param game: ``"classic"`` or ``"full"``
+    :return: what each action is called
+    """
+    by_number = sorted(_actions(game), key=lambda action: int(action.value))
+    return tuple(action.name.lower().replace("_", " ") for action in by_number)
+
+
+def _actions(game: str) -> Any:
+    return ClassicAction if game == "classic" else FullAction

@@ -58,3 +58,16 @@ class GridWorldEnv(GridView, WorldEnv):
         render_mode: str | None = None,
     ) -> None:
         super().__init__(make_world(map, size, map_seed, start, observation), time_limit=time_limit, render_mode=render_mode)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each action is called."""
+        return ("up", "right", "down", "left")
+
+    def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
+        """
+        The keyboard, as ``gymnasium.utils.play`` wants to know it.
+
+        :return: which action each key takes
+        """
+        return {(key,): action for action, key in enumerate("wdsa")}

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium.vector import AutoresetMode
+from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 import leo_envs  # noqa: F401
 from leo_agents import LEODQN, LEOPQN, PQN
-from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint
+from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn
+from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint, resume
+from leo_agents.common.goal_algorithm import find_sampler
 from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler
 from tests.line_env import make_line
 from tests.wanderer_env import Wanderer
@@ -130,6 +133,26 @@ def test_a_resumed_run_on_rollouts_equals_an_uninterrupted_one_in_a_new_process(
     arguments = [str(tmp_path / "halfway"), str(num_steps), str(tmp_path / "result.pkl"), kind.__name__]
     subprocess.run([sys.executable, "-c", RESUME_ROLLOUTS, *arguments], check=True)
     assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), everything_of_rollouts(straight))
+
+
+@pytest.mark.parametrize("kind", ["dqn", "sac"])
+def test_a_baseline_resumes_exactly_too(kind, tmp_path):
+    def make():
+        options = {"buffer": "her", "seed": 5, "learning_starts": 40, "batch_size": 16, "buffer_size": 300, "device": "cpu"}
+        if kind == "dqn":
+            return goal_conditioned_dqn(make_line(start=None), **options)
+        env = gym.make("leo/MountainCarContinuous-v0", max_episode_steps=30)
+        return goal_conditioned_actor_critic(SAC, env, **options)
+
+    straight = make().learn(120)
+    make().learn(120, callback=ExactCheckpoints(tmp_path, save_freq=60))
+    resumed = resume(type(straight), tmp_path)
+    assert 60 <= resumed.num_timesteps < 120
+    resumed.learn(120 - resumed.num_timesteps, reset_num_timesteps=False)
+    for name, value in straight.policy.state_dict().items():
+        assert th.equal(value, resumed.policy.state_dict()[name]), name
+    samplers = [find_sampler(model.env) for model in (straight, resumed)]
+    np.testing.assert_array_equal(*(sampler.selector.attempts for sampler in samplers))
 
 
 def test_saving_between_two_calls_of_learn_changes_nothing(tmp_path):

@@ -15,7 +15,6 @@ from stable_baselines3.common.env_checker import check_env as check_sb3_env
 import leo_envs  # noqa: F401  (registers the ids)
 from leo_envs.craftax import Craftax, CraftaxClassic, CraftaxEnv, CraftaxVectorEnv
 from leo_envs.craftax.functional import TIME_LIMIT
-from leo_envs.craftax.play import GoalNews
 from leo_wrappers import achieved_from_infos, check_multigoal_env
 from leo_wrappers.jax_envs import BatchedEnv
 from leo_wrappers.sb3 import JaxVecEnv
@@ -193,11 +192,10 @@ class TestPlay:
         actions = list(env.get_keys_to_action().values())
         assert sorted(actions) == list(range(env.action_space.n))
 
-    def test_a_goal_is_news_once(self, capsys: pytest.CaptureFixture[str]) -> None:
-        news = GoalNews(("a", "b"))
-        for mask in ([True, False], [True, True], [False, True], [True, True]):
-            news(None, None, 0, 0.0, False, False, {"goals_achieved": np.array(mask)})
-        assert capsys.readouterr().out.split() == ["a", "b", "a"]
+    def test_every_action_has_a_name(self, game: str) -> None:
+        env = CraftaxEnv(game)
+        assert len(env.action_names) == env.action_space.n
+        assert env.action_names[env.get_keys_to_action()[("t",)]] == "place table"
 
 
 class TestBadInput:

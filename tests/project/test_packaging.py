@@ -20,7 +20,12 @@ def run(*command: str, cwd: Path = ROOT) -> str:
 
 
 @pytest.mark.parametrize(
-    "statement", ["import leo_wrappers, leo_envs, leo_envs.robotics, leo_envs.panda", "import leo_wrappers.testing.plugin"]
+    "statement",
+    [
+        "import leo_wrappers, leo_envs, leo_envs.robotics, leo_envs.panda",
+        "import leo_wrappers.testing.plugin",
+        "import leo_cli.main, leo_cli.verbs.table",
+    ],
 )
 def test_the_lower_floors_import_nothing_heavy(statement):
     heavy = run(sys.executable, "-c", f"{statement}; import sys; print(sorted(set(sys.modules) & {HEAVY}))")
@@ -30,9 +35,9 @@ def test_the_lower_floors_import_nothing_heavy(statement):
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [
-        ("wrappers/leo_wrappers", ("leo_envs", "leo_agents")),
-        ("leo_envs", ("leo_agents",)),
-        ("leo_agents", ("leo_envs",)),
+        ("wrappers/leo_wrappers", ("leo_envs", "leo_agents", "leo_cli")),
+        ("leo_envs", ("leo_agents", "leo_cli")),
+        ("leo_agents", ("leo_envs", "leo_cli")),
     ],
 )
 def test_imports_only_point_down(package, forbidden):
@@ -62,7 +67,7 @@ def wheel(tmp_path_factory) -> Path:
 @pytest.mark.expensive
 def test_the_wheel_holds_every_file_and_nothing_else(wheel):
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    tracked = run("git", "ls-files", "leo_envs", "leo_agents", "wrappers/leo_wrappers").split()
+    tracked = run("git", "ls-files", "leo_envs", "leo_agents", "leo_cli", "wrappers/leo_wrappers").split()
     assert inside == {path.removeprefix("wrappers/") for path in tracked}
 
 

@@ -1,0 +1,1 @@
+"""The parts of the report: markup, drawings and tables, all of them text."""

@@ -1,0 +1,72 @@
+"""``leo eval``."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from leo_cli.verbs.options import Count, Names, Path, Run
+
+
+@dataclass(frozen=True)
+class Eval:
+    """
+    Command every goal of a run and count how often, and how fast, the agent achieves it. Writes goals.csv for each seed.
+
+    Examples: `leo eval runs/leodqn-GridWorld-v0 --episodes 10`; `leo eval runs/x --goals cell/0,0 cell/8,7`.
+    """
+
+    run_folder: Run
+    """The run's folder."""
+    episodes: Count = None
+    """Attempts at each goal."""
+    goals: Names = ()
+    """Only these goals; shows them, and leaves goals.csv alone."""
+    max_steps: Count = None
+    """Give an attempt up after this many steps."""
+    seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 10_000
+    """Seeds the episodes."""
+    cores: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """How many processor cores to use."""
+    csv: Path = None
+    """Write the table of all seeds together to this file, too."""
+
+    def run(self) -> int:
+        """
+        :return: the exit code
+        """
+        import sys
+
+        from leo_cli.evaluation import evaluate_seed, pooled
+        from leo_cli.names import goal_named
+        from leo_cli.run_folder import RunFolder
+
+        for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps), ("--cores", self.cores)):
+            if value is not None and value < 1:
+                raise ValueError(f"expected {name} of at least 1, got {value}; change it")
+        run = RunFolder(self.run_folder)
+        goals = [run.config.goals.index(goal_named(run.config.goals, goal)) for goal in self.goals] or None
+        environment = run.config.make_environment()
+        reports = []
+        for seed in run.begun:
+            report = evaluate_seed(
+                run,
+                seed,
+                environment,
+                episodes=self.episodes,
+                goals=goals,
+                first_seed=self.seed,
+                max_steps=self.max_steps,
+                cores=self.cores,
+                progress_bar=sys.stderr.isatty(),
+            )
+            print(f"seed {seed.seed}, {seed.steps_done:,} steps of training\n{report}\n")
+            reports.append(report)
+        together = pooled(reports)
+        if len(reports) > 1:
+            print(f"all seeds\n{together}\n")
+        if self.csv is not None:
+            together.to_csv(self.csv)
+        if goals is None:
+            print(f"Wrote {', '.join(str(seed.goals) for seed in run.begun)}")
+        return 0

@@ -1,0 +1,123 @@
+"""``leo train``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from leo_cli.verbs.options import Assignments, Count, Env, Path
+
+if TYPE_CHECKING:
+    from leo_cli.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Train:
+    """
+    Train an agent to reach every goal of an environment.
+
+    Settings come from the YAML file of the environment that ships with the package (or --config), and from the command line.
+    Ctrl-C writes a checkpoint; `leo train --resume RUN` goes on from there, bit for bit.
+
+    Examples: `leo train leodqn GridWorld`; `leo train dqn+her CraftaxClassic --seeds 3 --steps 100000 --set gamma=0.95`.
+    """
+
+    algorithm: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ALGORITHM", help_behavior_hint="")] = ""
+    """leodqn, leotd3, leosac (every goal from every step); dqn, dqn+her, dqn+all-goals, td3, td3+her, sac, sac+her, tqc,
+    tqc+her (Stable-Baselines3's, as baselines)."""
+    env: Env = ""
+    """The environment: GridWorld, leo/CraftaxClassic-v0, my_package:MyEnv-v0, ... `leo goals` lists ours."""
+    resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
+    """Go on with this run instead; --steps may be raised."""
+    steps: Count = None
+    """Environment steps."""
+    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Train this many seeds, one after the other."""
+    first_seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 0
+    """The first of them."""
+    num_envs: Count = None
+    """Environments at once."""
+    evaluations: Count = None
+    """How often every goal is tried during the training."""
+    episodes: Count = None
+    """Attempts at each goal in the last evaluation."""
+    set: Assignments = ()
+    """Hyperparameters, e.g. --set learning_rate=1e-3 policy_kwargs.net_arch=[64,64]."""
+    env_set: Assignments = ()
+    """Arguments of the environment, e.g. --env-set map=maze size=9."""
+    config: Path = None
+    """A YAML file instead of the one that ships with the package."""
+    folder: Path = None
+    """The run's folder; runs/ALGORITHM-ENV, with a number where that exists, by default."""
+    device: str = "auto"
+    """cpu, cuda or auto."""
+
+    def run(self) -> int:
+        """
+        :return: the exit code
+        """
+        from rich.console import Console
+
+        from leo_cli.stopping import EXIT_INTERRUPTED, Stopped, StopRequest
+        from leo_cli.training import train_run
+
+        console = Console(highlight=False, soft_wrap=True)
+        run = self._new_run() if self.resume is None else self._old_run(self.resume)
+        judged, goals = len(run.config.judged), len(run.config.goals)
+        note = "" if judged == goals else f" ({goals - judged} cannot be reached from the start)"
+        console.print(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
+        with StopRequest() as stop:
+            try:
+                train_run(run, stop, console, self.device)
+            except Stopped:
+                console.print(f"Stopped with a checkpoint; go on with: leo train --resume {run.path}")
+                return EXIT_INTERRUPTED
+        console.print(f"Next: leo report {run.path}    leo play {run.path}    leo video {run.path} --goal NAME")
+        return 0
+
+    def _new_run(self) -> "RunFolder":
+        from leo_cli.algorithms import check_actions, find_algorithm
+        from leo_cli.environments import find_environment
+        from leo_cli.hyperparameters import load_settings
+        from leo_cli.run_folder import RunConfig, create_run, free_name
+        from leo_cli.values import parse_assignments
+
+        if not self.algorithm or not self.env:
+            raise ValueError("expected an algorithm and an environment, got too few; try `leo train leodqn GridWorld`")
+        if self.seeds < 1 or self.first_seed < 0:
+            raise ValueError(
+                f"expected --seeds of at least 1 and --first-seed of at least 0, got {self.seeds}, {self.first_seed}"
+            )
+        find_algorithm(self.algorithm)  # before anything slow
+        environment = find_environment(self.env, parse_assignments(self.env_set, "--env-set"))
+        name = self.algorithm.lower()
+        check_actions(name, environment.action_space)
+        config = None if self.config is None else FilePath(self.config)
+        settings = load_settings(name, environment.id, config, self.set, steps=self.steps, num_envs=self.num_envs)
+        counts = {"count": self.evaluations, "final_episodes": self.episodes}
+        changes = {key: value for key, value in counts.items() if value is not None}
+        settings = replace(settings, evaluation=replace(settings.evaluation, **changes))
+        seeds = list(range(self.first_seed, self.first_seed + self.seeds))
+        goals, judged = list(environment.goal_names), environment.goals_in_reach().tolist()
+        run = RunConfig(name, environment.id, environment.kwargs, seeds, settings, goals, judged)
+        short = environment.id.rpartition(":")[2].rpartition("/")[2]
+        folder = free_name(FilePath("runs"), f"{name}-{short}") if self.folder is None else FilePath(self.folder)
+        return create_run(folder, run)
+
+    def _old_run(self, path: str) -> "RunFolder":
+        from leo_cli.run_folder import RunFolder
+
+        run = RunFolder(path)
+        said: dict[str, object] = {"algorithm": self.algorithm, "env": self.env, "--set": self.set, "--env-set": self.env_set}
+        said |= {"--num-envs": self.num_envs, "--config": self.config, "--folder": self.folder}
+        for name, value in said.items():
+            if value:
+                raise ValueError(f"expected no {name} beside --resume, got {value!r}; {run.path} remembers its own")
+        settings = run.config.settings
+        if self.steps is not None and self.steps < settings.steps:
+            raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {self.steps}; raise it")
+        run.note_command()
+        if self.steps is not None and self.steps > settings.steps:
+            run.write_config(replace(run.config, settings=replace(settings, steps=self.steps)))
+        return run

@@ -1,0 +1,53 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from leo_cli.main import main
+
+# A maze of 17 cells, a tiny network: a training takes a second or two.
+MAZE = ["GridWorld", "--env-set", "map=maze", "size=5", "time_limit=30"]
+QUICK = ["--num-envs", "4", "--evaluations", "5"]
+SMALL = ["--set", "learning_starts=50", "batch_size=32", "policy_kwargs.net_arch=[16]", "train_freq=1"]
+
+
+def train(folder: Path, algorithm: str = "leodqn", *more: str, steps: int = 400) -> int:
+    return main(["train", algorithm, *MAZE, *QUICK, *SMALL, "--steps", str(steps), "--folder", str(folder), *more])
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> Path:
+    """Two seeds of a training; tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("runs") / "leodqn-maze"
+    assert train(folder, "leodqn", "--seeds", "2") == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def baseline(tmp_path_factory) -> Path:
+    """The same with hindsight, one seed."""
+    folder = tmp_path_factory.mktemp("runs") / "her-maze"
+    assert train(folder, "dqn+her") == 0
+    return folder
+
+
+@pytest.fixture
+def leo(capsys):
+    """Runs the command; gives its exit code, what it said, and its complaints."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:  # tyro's own refusals, and --help
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """Every file below a folder with its contents."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -1,0 +1,226 @@
+import csv
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+import yaml
+from rich.console import Console
+
+from leo_agents import LEODQN
+from leo_agents.common.checkpoints import latest_checkpoint
+from leo_agents.evaluation import GoalEvalCallback, GoalReport, read_curve
+from leo_cli.algorithms import ALGORITHMS
+from leo_cli.progress import TrainingBar
+from leo_cli.run_folder import check_space
+from tests.cli.conftest import MAZE, QUICK, SMALL, fingerprint, train
+
+ROOT = Path(__file__).parents[2]
+
+
+def weights(folder: Path) -> dict[str, th.Tensor]:
+    return LEODQN.load(latest_checkpoint(folder / "seed-0" / "checkpoints") / "model.zip").policy.state_dict()
+
+
+def test_a_run_folder_tells_everything(run):
+    config = yaml.safe_load((run / "run.yml").read_text())
+    assert config["algorithm"] == "leodqn" and config["environment"] == "leo/GridWorld-v0"
+    assert config["env_kwargs"] == {"map": "maze", "size": 5, "time_limit": 30} and config["seeds"] == [0, 1]
+    assert config["settings"]["hyperparameters"]["policy_kwargs"] == {"net_arch": [16]}
+    assert len(config["goals"]) == 17
+    provenance = yaml.safe_load((run / "provenance.yml").read_text())
+    assert {"python", "torch", "stable-baselines3", "leo-rl"} <= set(provenance["versions"])
+    assert len(provenance["git"]["leo-rl"]["commit"]) == 40
+    assert (run / "commands.txt").read_text().startswith("leo ")
+    for seed in (run / "seed-0", run / "seed-1"):
+        assert read_curve(seed / "evaluations.csv").timesteps.tolist() == [80, 160, 240, 320, 400]
+        rows = list(csv.DictReader(open(seed / "progress.csv")))
+        assert rows and "goals/seen" in rows[0] and "train/loss" in rows[0]
+        assert len(GoalReport.from_csv(seed / "goals.csv")) == 17
+        assert list(seed.glob("events.out.tfevents.*"))
+        assert latest_checkpoint(seed / "checkpoints").name == "step-000000000400"
+
+
+def test_seeds_differ(run):
+    first, second = (LEODQN.load(latest_checkpoint(run / f"seed-{seed}" / "checkpoints") / "model.zip") for seed in (0, 1))
+    pairs = zip(first.policy.parameters(), second.policy.parameters(), strict=True)
+    assert any(not th.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALGORITHMS) - {"leodqn", "dqn+her"}))
+def test_every_algorithm_trains_by_name(name, tmp_path, leo):
+    discrete = ALGORITHMS[name].discrete
+    env = MAZE if discrete else ["MountainCarContinuous", "--env-set", "shape=[21,21]", "time_limit=5"]
+    quick = ["--steps", "40", "--evaluations", "1", "--episodes", "1", "--folder", tmp_path / "run"]
+    small = ["--set", "learning_starts=20", "batch_size=8", "policy_kwargs.net_arch=[8]"]
+    noise = ["action_noise=0.1"] if name in ("td3", "leotd3") else []
+    code, said, error = leo("train", name, *env, *quick, *small, *noise)
+    assert code == 0, error
+    assert (tmp_path / "run" / "seed-0" / "goals.csv").exists() and "Next:" in said
+
+
+def start(folder: Path, steps: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "leo_cli", "train", "leodqn", *MAZE, *QUICK, *SMALL]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [*command, "--steps", str(steps), "--folder", str(folder)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_path, leo):
+    steps = 1_500
+    process = start(tmp_path / "stopped", steps)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "of 1,500 steps" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    said, error = process.communicate(timeout=100)
+    assert process.returncode == 130, error
+    assert "leo train --resume" in said and "Traceback" not in error
+    stopped_at = int(latest_checkpoint(tmp_path / "stopped" / "seed-0" / "checkpoints").name[5:])
+    assert 300 <= stopped_at < steps
+    assert not (tmp_path / "stopped" / "seed-0" / "goals.csv").exists()
+
+    code, _, error = leo("train", "--resume", tmp_path / "stopped")
+    assert code == 0, error
+    assert train(tmp_path / "straight", steps=steps) == 0
+    expected = weights(tmp_path / "straight")
+    for name, value in weights(tmp_path / "stopped").items():
+        assert th.equal(value, expected[name]), name
+    for file in ("evaluations.csv", "goals.csv"):
+        one, other = ((tmp_path / kind / "seed-0" / file).read_text() for kind in ("stopped", "straight"))
+        assert one == other
+    logged = [
+        [row["time/total_timesteps"] for row in csv.DictReader(open(tmp_path / kind / "seed-0" / "progress.csv"))]
+        for kind in ("stopped", "straight")
+    ]
+    assert logged[0] == logged[1]
+    assert len((tmp_path / "stopped" / "commands.txt").read_text().splitlines()) == 2
+
+
+def test_a_finished_run_can_be_trained_longer(run, tmp_path, leo):
+    shutil.copytree(run, tmp_path / "run")
+    assert "Nothing is left" in leo("train", "--resume", tmp_path / "run")[1]
+    code, _, error = leo("train", "--resume", tmp_path / "run", "--steps", "500")
+    assert code == 0, error
+    assert latest_checkpoint(tmp_path / "run" / "seed-1" / "checkpoints").name == "step-000000000500"
+    assert read_curve(tmp_path / "run" / "seed-0" / "evaluations.csv").timesteps.tolist() == [80, 160, 240, 320, 400, 500]
+
+
+def test_the_default_folder_is_a_new_one_each_time(tmp_path, monkeypatch, leo):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert leo("train", "leodqn", *MAZE, *QUICK, *SMALL, "--steps", "60")[0] == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["leodqn-GridWorld-v0", "leodqn-GridWorld-v0-2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["leodnq", "GridWorld"], "nearest: leodqn"),
+        (["leodqn", "GridWrld"], "nearest: leo/GridWorld-v0"),
+        (["leodqn", "CartPole-v1"], "without goal_names"),
+        (["leodqn", "no_such_package:Env-v0"], "no_such_package"),
+        (["leosac", "GridWorld"], "use leodqn, dqn"),
+        (["leodqn", "GridWorld", "--set", "gama=0.9"], "nearest: gamma"),
+        (["leodqn", "GridWorld", "--set", "gamma"], "key=value"),
+        (["leodqn", "GridWorld", "--env-set", "sise=3"], "nearest: size"),
+        (["leodqn", "GridWorld", "--steps", "0"], "at least 1"),
+        (["leodqn", "GridWorld", "--seeds", "0"], "--seeds"),
+        (["leodqn", "GridWorld", "--config", "nowhere.yml"], "nowhere.yml"),
+        (["leodqn", "GridWorld", "--set", "loss=bcee"], "bce"),
+        (["leodqn"], "an environment"),
+        (["--resume", "nowhere"], "run folder"),
+    ],
+)
+def test_bad_input_is_refused_before_training(arguments, message, tmp_path, monkeypatch, leo):
+    monkeypatch.chdir(tmp_path)
+    code, _, error = leo("train", *arguments)
+    assert code == 2 and message in error and "Traceback" not in error
+    assert not list(tmp_path.glob("runs/*/seed-0"))
+
+
+def test_unknown_options_and_verbs_suggest_the_nearest(leo):
+    code, _, error = leo("train", "leodqn", "GridWorld", "--stesp", "3")
+    assert code == 2 and "--steps" in error
+    code, _, error = leo("trian")
+    assert code == 2 and "nearest: train" in error
+
+
+def test_resuming_refuses_what_the_run_remembers(run, leo):
+    for extra in (["leosac"], ["--num-envs", "3"], ["--set", "gamma=0.5"]):
+        code, _, error = leo("train", *extra, "--resume", run)
+        assert code == 2 and "remembers" in error
+    code, _, error = leo("train", "--resume", run, "--steps", "10")
+    assert code == 2 and "at least the run's 400" in error
+
+
+def test_a_folder_in_use_or_out_of_reach_is_refused_before_training(run, tmp_path, leo):
+    before = fingerprint(run)
+    code, _, error = leo("train", "leodqn", *MAZE, "--folder", run)
+    assert code == 2 and f"leo train --resume {run}" in error
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        code, _, error = leo("train", "leodqn", *MAZE, "--folder", folder)
+        assert code == 2 and "choose another --folder" in error
+    assert fingerprint(run) == before
+
+
+def test_a_disk_that_takes_nothing_is_noticed_before_training(tmp_path):
+    """The system refuses files of more than 1,000 bytes, as a full disk refuses any."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); from leo_cli.main import main;"
+        f"sys.exit(main(['train', 'leodqn', 'GridWorld', '--folder', {str(tmp_path / 'run')!r}]))"
+    )
+    result = subprocess.run([sys.executable, "-B", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and "expected to write to" in result.stderr and "free some space" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_too_small_for_the_checkpoints_is_noticed(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    with pytest.raises(OSError, match="smaller buffer_size"):
+        check_space(tmp_path, free)
+    check_space(tmp_path, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_stays_within_the_space_asked_for(run):
+    from leo_cli.run_folder import RunFolder
+    from leo_cli.training import checkpoint_size, make_model
+
+    opened = RunFolder(run)
+    model = make_model(opened, opened.seeds[0], opened.config.make_environment(), "cpu")
+    written = sum(path.stat().st_size for path in latest_checkpoint(opened.seeds[0].checkpoints).iterdir())
+    # Two of them at a time, and the spare bytes that are asked for besides pay for what has no size worth counting.
+    assert 0.5 * written < checkpoint_size(model) and 2 * written < checkpoint_size(model) + 1_000_000
+    assert np.isfinite(written)
+
+
+def test_the_bar_shows_speed_goals_and_success(tmp_path, monkeypatch):
+    """As a terminal of 160 columns sees it."""
+    monkeypatch.setenv("COLUMNS", "160")
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=160)
+    env = gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20)
+    evaluation = GoalEvalCallback(gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20), 50, verbose=0)
+    bar = TrainingBar(console, "leodqn, seed 0", 100, evaluation)
+    LEODQN("MultiGoalPolicy", env, seed=0).learn(100, [evaluation, bar])
+    bar.stop()
+    last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "steps/s" in line][-1]
+    assert "leodqn, seed 0" in last and "100/100" in last
+    assert re.search(r"goals seen \d+/17", last) and re.search(r"success \d+ %", last)
