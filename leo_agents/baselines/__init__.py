@@ -1,7 +1,10 @@
-"""What LEO must be compared with: goal-conditioned DQN, plain or relabelling, see :func:`goal_conditioned_dqn`."""
+"""
+What LEO must be compared with: goal-conditioned DQN, plain or relabelling, see :func:`goal_conditioned_dqn`, and PPO, see
+:func:`goal_conditioned_ppo`. (PQN, with and without hindsight, is :class:`~leo_agents.leo_pqn.PQN`.)
+"""
 
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
-from leo_agents.baselines.goal_conditioned import goal_conditioned_dqn, goal_conditioned_venv
+from leo_agents.baselines.goal_conditioned import goal_conditioned_dqn, goal_conditioned_ppo, goal_conditioned_venv
 from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.naive_relabelling import naive_all_goals_loss, naive_goal_losses
@@ -13,6 +16,7 @@ __all__ = [
     "MaskHerReplayBuffer",
     "SquashedMultiInputPolicy",
     "goal_conditioned_dqn",
+    "goal_conditioned_ppo",
     "goal_conditioned_venv",
     "naive_all_goals_loss",
     "naive_goal_losses",
