@@ -101,8 +101,9 @@ class _MetStates:
 
     def __init__(self, teacher: FinishedTeacher, env: VecEnv, size: int, exploration: float) -> None:
         self.teacher, self.env, self.exploration = teacher, env, exploration
-        self.obs: Any = env.reset()
-        shown = {key: th.as_tensor(value) for key, value in self.obs.items() if key not in COMMAND_KEYS}
+        obs: Any = env.reset()
+        shown = {key: th.as_tensor(value) for key, value in obs.items() if key not in COMMAND_KEYS}
+        self.obs = obs
         self.states = {key: value.new_zeros(size, *value.shape[1:]).to(teacher.device) for key, value in shown.items()}
         self.size, self.met = size, 0
 

@@ -68,7 +68,7 @@ class DualPolicy(GoalInputPolicy):
         share = float(self.teacher_weight) if self.combine == "mix" else {"teacher": 1.0, "student": 0.0}.get(self.combine)
         if share in (0.0, 1.0):
             return teacher_outputs if share else student_outputs
-        return self._combined(self.q_net.values(student_outputs), self.teacher.q_net.values(teacher_outputs))
+        return self._combined(self.q_net.values(student_outputs).float(), self.teacher.q_net.values(teacher_outputs).float())
 
     def q_values(self, observation: Observation) -> np.ndarray:
         """

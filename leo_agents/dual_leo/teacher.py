@@ -72,9 +72,10 @@ class TaughtAlgorithm(GoalAlgorithm):
         **student_kwargs: Any,
     ) -> None:
         check_share("teacher_update_fraction", teacher_update_fraction)
-        if env is not None:
+        # A model that is being loaded gets its own arguments only later.
+        if env is not None and student_kwargs.get("_init_setup_model", True):
             check_rollouts(env, student_kwargs["n_steps"], student_kwargs["batch_size"])
-        if teacher is None and teacher_update_fraction == 0.0 and env is not None:
+        if teacher is None and teacher_update_fraction == 0.0:
             raise ValueError("expected a finished teacher beside teacher_update_fraction=0, got none; pass teacher=...")
         self._finished_teacher = teacher
         self.teacher_update_fraction = teacher_update_fraction
