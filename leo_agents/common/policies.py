@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from sb3_contrib.common.torch_layers import BatchRenorm1d
 from stable_baselines3.common.policies import BaseModel
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
+from leo_agents.common.batch_renorm import FusedBatchRenorm
 from leo_agents.common.heads import DenseHead, FactoredHead, GoalHead
 from leo_agents.common.map_features import MapExtractor, has_maps
 
@@ -86,7 +86,7 @@ def make_trunk(
     :param input_norm: whether to normalise the extracted features, by batch renormalisation
     :return: the layers
     """
-    layers: list[nn.Module] = [BatchRenorm1d(input_dim, warmup_steps=RENORM_WARMUP)] if input_norm else []
+    layers: list[nn.Module] = [FusedBatchRenorm(input_dim, warmup_steps=RENORM_WARMUP)] if input_norm else []
     for width in net_arch:
         layers.append(nn.Linear(input_dim, width))
         if layer_norm:

@@ -43,8 +43,10 @@ class GoalRollout:
             {**sizes, "targets": 4 * num_steps * num_envs * num_goals},
             "choose a smaller n_steps or fewer environments",
         )
-        zeros = {key: np.zeros((0, *shape), dtype) for key, (dtype, shape) in shapes.items()}
-        self._states = {key: _tensor(zero, device).new_zeros((rows, *zero.shape[1:])) for key, zero in zeros.items()}
+        self._states = {
+            key: th.zeros((rows, *shape), dtype=th.as_tensor(np.zeros(1, dtype)).dtype, device=device)
+            for key, (dtype, shape) in shapes.items()
+        }
         self._last_states: list[TensorDict] = []
         self._ended: list[th.Tensor] = []
         grid = (num_steps, num_envs)

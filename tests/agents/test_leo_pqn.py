@@ -234,7 +234,7 @@ def test_paper_mode_is_the_papers_choice_unless_told_otherwise():
     model = small(lines(2), paper_mode=True, policy_kwargs=None, batch_size=512, n_steps=32)
     assert (model.loss, model.n_epochs, model.lr_schedule(1.0), model.lr_schedule(0.5)) == ("squared", 2, 2e-4, 1e-4)
     assert (model.exploration_initial_eps, model.exploration_final_eps, model.exploration_fraction) == (0.2, 0.01, 0.2)
-    assert [type(layer).__name__ for layer in model.q_net.trunk[:4]] == ["BatchRenorm1d", "Linear", "LayerNorm", "ReLU"]
+    assert [type(layer).__name__ for layer in model.q_net.trunk[:4]] == ["FusedBatchRenorm", "Linear", "LayerNorm", "ReLU"]
     assert model.q_net.head.features_dim == 1024
     assert isinstance(model.goal_sampler.selector, SeenPerRollout)
     mine = small(lines(2), paper_mode=True, loss="bce", n_epochs=3, learning_rate=0.1, goal_selector="uniform")
