@@ -16,7 +16,7 @@ from leo_agents.baselines.goal_descriptors import GoalInput, choose_descriptors
 from leo_agents.common.goal_policy import explore
 from leo_agents.common.policies import COMMAND_KEYS, GOAL_KEY
 from leo_agents.dual_leo.policies import TaughtActorCriticPolicy
-from leo_agents.dual_leo.teacher import FinishedTeacher, check_finished
+from leo_agents.dual_leo.teacher import FinishedTeacher, check_finished, check_kind
 from leo_agents.leo_pqn import PQN
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 
@@ -68,6 +68,7 @@ def distill(
         >>> distill(teacher, "pqn", steps=10, seed=0).act(envs.unwrapped.all_observations()[0], "cell/0,0") in range(4)
         True
     """
+    check_kind(teacher)
     if student_kind not in get_args(StudentKind):
         raise ValueError(f"expected student_kind to be one of {get_args(StudentKind)}, got {student_kind!r}")
     for name, value in (("steps", steps), ("batch_size", batch_size), ("memory", memory)):

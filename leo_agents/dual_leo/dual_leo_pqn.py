@@ -22,17 +22,17 @@ class DualLEOPQN(TaughtAlgorithm, PQN):
     Dual LEO with Q-learning (https://arxiv.org/abs/2605.23551): a LEO teacher and a goal-conditioned student learn from the
     same rollouts and choose their actions together, by ``(1 - c) student + c teacher`` of their values.
 
-    The teacher knows something about every goal early on; the student, which reads the goal's descriptor and gives all its
-    capacity to one goal at a time, becomes the better one. Each learns by itself: the teacher as
-    :class:`~leo_agents.leo_pqn.LEOPQN` about all goals, the student as :class:`~leo_agents.leo_pqn.PQN` about the commanded
-    one (with ``her_ratio`` about others by hindsight).
+    Each learns by itself: the teacher as :class:`~leo_agents.leo_pqn.LEOPQN` about all goals, the student, which reads the
+    goal's descriptor, as :class:`~leo_agents.leo_pqn.PQN` about the commanded one (with ``her_ratio`` about others by
+    hindsight). The teacher is the quicker one. A weight that begins at 1 and falls,
+    ``teacher_weight=LinearSchedule(1.0, 0.3, 0.5)``, lets it lead while the student knows nothing.
 
     ``policy`` acts by both, alone and loaded too; ``teacher`` is the teacher as a :class:`~leo_agents.leo_pqn.LEOPQN`.
 
     :param policy: ``"DualPolicy"``, a class like it, or one of Stable-Baselines3's names, which mean the same here
     :param env: a vector of many multi-goal environments
     :param teacher: a finished agent to begin with; when None the teacher begins as ignorant as the student
-    :param teacher_weight: c, a number or a schedule, within [0, 1]
+    :param teacher_weight: c, a number or a schedule (a function of the progress remaining), within [0, 1]
     :param combine: ``"mix"``, the ``"max"`` or ``"min"`` of both values, or ``"teacher"`` or ``"student"`` alone
     :param teacher_update_fraction: share of the goals that the teacher learns about from each rollout, drawn anew for each;
         0 keeps a finished teacher as it is

@@ -232,11 +232,20 @@ def _options_of(teacher: FinishedTeacher | None, teacher_kwargs: dict[str, Any] 
         raise ValueError(f"expected teacher_kwargs among {TEACHER_OPTIONS}, got {sorted(unknown)}")
     if teacher is None:
         return {}
+    check_kind(teacher)
     own = {"policy_kwargs", "head", "paper_mode"} & set(teacher_kwargs or {})
     if own:
         raise ValueError(f"expected no {sorted(own)} in teacher_kwargs beside a finished teacher, which has its networks")
     kwargs = {name: value for name, value in teacher.policy_kwargs.items() if name != "goal_names"}
     return {"policy_kwargs": kwargs, "loss": teacher.loss}
+
+
+def check_kind(teacher: Any) -> None:
+    """
+    :param teacher: refused unless it knows the values of all goals
+    """
+    if not isinstance(teacher, FinishedTeacher):
+        raise TypeError(f"expected a LEOPQN or a LEODQN as teacher, got {type(teacher).__name__}")
 
 
 def check_finished(
