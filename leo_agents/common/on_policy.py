@@ -252,6 +252,7 @@ class GoalOnPolicyAlgorithm(GoalAlgorithm, OnPolicyAlgorithm):
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
+                self._last_obs = new_obs  # type: ignore[assignment]  # for who goes on: the environments are there by now
                 return False
             # Only where episodes ended is there something to note.
             ended = np.flatnonzero(dones)

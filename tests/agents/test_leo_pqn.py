@@ -335,6 +335,8 @@ def test_success_is_counted_where_infos_are_only_made_on_request():
 def test_a_callback_can_stop_it_and_it_can_go_on():
     model = small().learn(1_000, callback=lambda values, _: values["self"].num_timesteps < 40)
     assert model.num_timesteps == 40
+    assert model._last_obs["goal_id"].tolist() == model.goal_sampler.goals.tolist()
+    assert model._last_obs["observation"][:, 0].tolist() == [env.unwrapped.position for env in model.env.unwrapped.envs]
     model.learn(64, reset_num_timesteps=False)
     assert model.num_timesteps == 104 and model._n_updates > 0
 
