@@ -13,7 +13,8 @@ from those seen; batch renormalisation of the input; Q(lambda); the paper's mode
 hidden layers. PQN learns about the commanded goal, PQN + HER about a goal achieved later in the same rollout for four of five
 transitions; both read the goal's descriptor (in the grid world what the agent would see there), as does Stable-Baselines3's
 PPO with its own network and settings but for the rollouts, minibatches and epochs. DualLEOPQN and DualLEOPPO are as they come:
-such a student, reading the same of a goal, with LEOPQN for its teacher.
+such a student, reading the same of a goal, with LEOPQN for its teacher; then the first with a weight of the teacher that falls
+from 1 to 0.3 over half of the training, the second with a constant cross-entropy ten times as strong.
 
 Success is that of one greedy episode for each goal (for Craftax with one random action in twenty, and up to 500 steps), over
 the goals that can be reached and are not true at the start. The value error, in the grid world, is the mean of |max_a Q -
@@ -39,6 +40,7 @@ import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
 from stable_baselines3.common.base_class import BaseAlgorithm  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
+from stable_baselines3.common.utils import LinearSchedule  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv  # noqa: E402
 from trainings import Row, mean_and_half_width, measured, run_tasks, write_results  # noqa: E402
 
@@ -63,7 +65,12 @@ LEO: dict[str, dict[str, Any]] = {
     "LEOPQN, lambda 0.65": {"q_lambda": 0.65},
     "LEOPQN, paper mode": {"paper_mode": True, "input_norm": True},
 }
-DUAL: dict[str, Any] = {"DualLEOPQN": DualLEOPQN, "DualLEOPPO": DualLEOPPO}
+DUAL: dict[str, tuple[Any, dict[str, Any]]] = {
+    "DualLEOPQN": (DualLEOPQN, {}),
+    "DualLEOPQN, c from 1": (DualLEOPQN, {"teacher_weight": LinearSchedule(1.0, 0.3, 0.5)}),
+    "DualLEOPPO": (DualLEOPPO, {}),
+    "DualLEOPPO, coefficient 1": (DualLEOPPO, {"teacher_coef": 1.0}),
+}
 SINGLE: dict[str, dict[str, Any]] = {"PQN (UVFA)": {}, "PQN + HER": {"her_ratio": 0.8}}
 COLORS = {
     "LEOPQN": "#2667d9",
@@ -76,7 +83,9 @@ COLORS = {
     "LEOPQN, lambda 0.65": "#b8860b",
     "LEOPQN, paper mode": "#3b3f4a",
     "DualLEOPQN": "#5b3fd6",
+    "DualLEOPQN, c from 1": "#a594f0",
     "DualLEOPPO": "#b0305f",
+    "DualLEOPPO, coefficient 1": "#e88aab",
     "PQN (UVFA)": "#8a8f9c",
     "PQN + HER": "#e07b39",
     "PPO": "#d64545",
@@ -187,14 +196,9 @@ def make_model(agent: str, world: World, seed: int) -> BaseAlgorithm:
         options = {"descriptors": world.descriptors(), "policy_kwargs": network, "n_epochs": EPOCHS}
         return goal_conditioned_ppo(venv, **options, **shared)
     if agent in DUAL:
-        return DUAL[agent](
-            "MultiInputPolicy",
-            venv,
-            descriptors=world.descriptors(),
-            policy_kwargs=network,
-            teacher_kwargs={"policy_kwargs": network},
-            **shared,
-        )
+        kind, duals = DUAL[agent]
+        duals = {"descriptors": world.descriptors(), "teacher_kwargs": {"policy_kwargs": network}, **duals}
+        return kind("MultiInputPolicy", venv, policy_kwargs=network, **duals, **shared)
     options = dict(LEO[agent] if agent in LEO else SINGLE[agent])
     network["input_norm"] = options.pop("input_norm", False)  # type: ignore[assignment]
     if agent in SINGLE:
@@ -283,14 +287,14 @@ def show(table: list[Row]) -> str:
     :param table: from :func:`summarise`
     :return: text
     """
-    lines = [f"{'':24s} {'success':>18s} {'seconds':>14s}  steps to 90 % / to 99 %"]
+    lines = [f"{'':26s} {'success':>18s} {'seconds':>14s}  steps to 90 % / to 99 %"]
     for line in table:
         firsts = [
             ", ".join("-" if first is None else f"{first:,}" for first in line[f"steps_to_{share}_percent"])
             for share in (90, 99)
         ]
         success, seconds = measured(line, "success", "{:.3f}".format), measured(line, "seconds", "{:.0f}".format)
-        lines.append(f"{line['algorithm']:24s} {success:>18s} {seconds:>14s}  {' / '.join(firsts)}")
+        lines.append(f"{line['algorithm']:26s} {success:>18s} {seconds:>14s}  {' / '.join(firsts)}")
     return "\n".join(lines)
 
 

@@ -24,8 +24,8 @@ class DualLEOPQN(TaughtAlgorithm, PQN):
 
     Each learns by itself: the teacher as :class:`~leo_agents.leo_pqn.LEOPQN` about all goals, the student, which reads the
     goal's descriptor, as :class:`~leo_agents.leo_pqn.PQN` about the commanded one (with ``her_ratio`` about others by
-    hindsight). The teacher is the quicker one. A weight that begins at 1 and falls,
-    ``teacher_weight=LinearSchedule(1.0, 0.3, 0.5)``, lets it lead while the student knows nothing.
+    hindsight). The teacher is the quicker one, and a student that never acts does not learn where it is wrong: c decides
+    whose mistakes are made and mended.
 
     ``policy`` acts by both, alone and loaded too; ``teacher`` is the teacher as a :class:`~leo_agents.leo_pqn.LEOPQN`.
 
