@@ -1,5 +1,6 @@
 """
-How LEOPQN learns every goal without replay, beside single-goal PQN, PQN + HER and PPO, and what each of its parts is worth.
+How LEOPQN and Dual LEO learn every goal without replay, beside single-goal PQN, PQN + HER and PPO, and what each part of
+LEOPQN is worth.
 
 Run ``python benchmarks/pqn_learning.py`` for the paper's 16 x 16 grid world, with ``--world classic`` for Craftax-Classic;
 table, curves and figure go to ``benchmarks/results/pqn_learning_<world>`` with their endings. ``--steps``, ``--seeds``,
@@ -11,7 +12,9 @@ factored head; the heads of only 60 or 20 % of the goals, drawn anew for each ro
 from those seen; batch renormalisation of the input; Q(lambda); the paper's mode, with its settings throughout, but the same
 hidden layers. PQN learns about the commanded goal, PQN + HER about a goal achieved later in the same rollout for four of five
 transitions; both read the goal's descriptor (in the grid world what the agent would see there), as does Stable-Baselines3's
-PPO with its own network and settings but for the rollouts, minibatches and epochs.
+PPO with its own network and settings but for the rollouts, minibatches and epochs. DualLEOPQN and DualLEOPPO are as they come:
+such a student, reading the same of a goal, with LEOPQN for its teacher; then the first with a weight of the teacher that falls
+from 1 to 0.3 over half of the training, the second with a constant cross-entropy ten times as strong.
 
 Success is that of one greedy episode for each goal (for Craftax with one random action in twenty, and up to 500 steps), over
 the goals that can be reached and are not true at the start. The value error, in the grid world, is the mean of |max_a Q -
@@ -35,15 +38,15 @@ import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
-from stable_baselines3 import PPO  # noqa: E402
 from stable_baselines3.common.base_class import BaseAlgorithm  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
+from stable_baselines3.common.utils import LinearSchedule  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv  # noqa: E402
 from trainings import Row, mean_and_half_width, measured, run_tasks, write_results  # noqa: E402
 
 import leo_envs  # noqa: E402
-from leo_agents import LEOPQN, PQN  # noqa: E402
-from leo_agents.baselines import GoalDescriptorExtractor, goal_conditioned_venv  # noqa: E402
+from leo_agents import LEOPQN, PQN, DualLEOPPO, DualLEOPQN  # noqa: E402
+from leo_agents.baselines import goal_conditioned_ppo  # noqa: E402
 from leo_agents.evaluation import evaluate_goals  # noqa: E402
 from leo_wrappers.sb3 import GymVecEnv  # noqa: E402
 
@@ -62,6 +65,12 @@ LEO: dict[str, dict[str, Any]] = {
     "LEOPQN, lambda 0.65": {"q_lambda": 0.65},
     "LEOPQN, paper mode": {"paper_mode": True, "input_norm": True},
 }
+DUAL: dict[str, tuple[Any, dict[str, Any]]] = {
+    "DualLEOPQN": (DualLEOPQN, {}),
+    "DualLEOPQN, c from 1": (DualLEOPQN, {"teacher_weight": LinearSchedule(1.0, 0.3, 0.5)}),
+    "DualLEOPPO": (DualLEOPPO, {}),
+    "DualLEOPPO, coefficient 1": (DualLEOPPO, {"teacher_coef": 1.0}),
+}
 SINGLE: dict[str, dict[str, Any]] = {"PQN (UVFA)": {}, "PQN + HER": {"her_ratio": 0.8}}
 COLORS = {
     "LEOPQN": "#2667d9",
@@ -73,6 +82,10 @@ COLORS = {
     "LEOPQN, batch renorm": "#c2417c",
     "LEOPQN, lambda 0.65": "#b8860b",
     "LEOPQN, paper mode": "#3b3f4a",
+    "DualLEOPQN": "#5b3fd6",
+    "DualLEOPQN, c from 1": "#a594f0",
+    "DualLEOPPO": "#b0305f",
+    "DualLEOPPO, coefficient 1": "#e88aab",
     "PQN (UVFA)": "#8a8f9c",
     "PQN + HER": "#e07b39",
     "PPO": "#d64545",
@@ -180,10 +193,12 @@ def make_model(agent: str, world: World, seed: int) -> BaseAlgorithm:
     venv, network = world.make(), {"net_arch": list(world.net)}
     shared: dict[str, Any] = {"n_steps": NUM_STEPS, "batch_size": BATCH, "gamma": GAMMA, "seed": seed, "device": "cpu"}
     if agent == "PPO":
-        reader = {"features_extractor_class": GoalDescriptorExtractor}
-        reader["features_extractor_kwargs"] = {"descriptors": world.descriptors()}
-        venv = goal_conditioned_venv(venv, "seen", seed)
-        return PPO("MultiInputPolicy", venv, n_epochs=EPOCHS, policy_kwargs={**network, **reader}, **shared)
+        options = {"descriptors": world.descriptors(), "policy_kwargs": network, "n_epochs": EPOCHS}
+        return goal_conditioned_ppo(venv, **options, **shared)
+    if agent in DUAL:
+        kind, duals = DUAL[agent]
+        duals = {"descriptors": world.descriptors(), "teacher_kwargs": {"policy_kwargs": network}, **duals}
+        return kind("MultiInputPolicy", venv, policy_kwargs=network, **duals, **shared)
     options = dict(LEO[agent] if agent in LEO else SINGLE[agent])
     network["input_norm"] = options.pop("input_norm", False)  # type: ignore[assignment]
     if agent in SINGLE:
@@ -272,14 +287,14 @@ def show(table: list[Row]) -> str:
     :param table: from :func:`summarise`
     :return: text
     """
-    lines = [f"{'':24s} {'success':>18s} {'seconds':>14s}  steps to 90 % / to 99 %"]
+    lines = [f"{'':26s} {'success':>18s} {'seconds':>14s}  steps to 90 % / to 99 %"]
     for line in table:
         firsts = [
             ", ".join("-" if first is None else f"{first:,}" for first in line[f"steps_to_{share}_percent"])
             for share in (90, 99)
         ]
         success, seconds = measured(line, "success", "{:.3f}".format), measured(line, "seconds", "{:.0f}".format)
-        lines.append(f"{line['algorithm']:24s} {success:>18s} {seconds:>14s}  {' / '.join(firsts)}")
+        lines.append(f"{line['algorithm']:26s} {success:>18s} {seconds:>14s}  {' / '.join(firsts)}")
     return "\n".join(lines)
 
 
