@@ -19,7 +19,7 @@ from leo_agents.common.grouped_adam import gradient_step
 from leo_agents.common.losses import LOSSES
 from leo_agents.common.map_features import has_maps
 from leo_agents.common.policies import state_space
-from leo_agents.common.rollouts import GoalRollout
+from leo_agents.common.rollouts import GoalRollout, fitting_batch_size, warn_of_batch_size
 from leo_agents.common.seen_per_rollout import SeenPerRollout
 from leo_wrappers.sb3 import step_arrays
 from leo_wrappers.selection import SelectorLike, make_selector
@@ -230,8 +230,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
     @property
     def minibatch_size(self) -> int:
         """The largest divisor of a rollout's transitions up to ``batch_size``: all minibatches are equally large."""
-        total = self.n_steps * self.n_envs
-        return next(size for size in range(min(self.batch_size, total), 0, -1) if total % size == 0)
+        return fitting_batch_size(self.n_steps, self.n_envs, self.batch_size)
 
     def dump_logs(self, iteration: int = 0) -> None:
         """
@@ -310,13 +309,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
                 "vector environment (gymnasium.make_vec) or JaxVecEnv.",
                 stacklevel=3,
             )
-        total = self.n_steps * self.n_envs
-        if self.minibatch_size != self.batch_size:
-            warnings.warn(
-                f"expected batch_size to divide the {self.n_steps} x {self.n_envs} = {total} transitions of a rollout, got "
-                f"{self.batch_size}; using {self.minibatch_size}, its largest divisor up to that.",
-                stacklevel=3,
-            )
+        warn_of_batch_size(self.n_steps, self.n_envs, self.batch_size, stacklevel=3)
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), *self.transient]

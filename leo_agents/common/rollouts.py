@@ -1,5 +1,6 @@
 """Rollouts of T steps in N environments, as arrays on the learning device."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -164,6 +165,35 @@ class GoalRollout:
         for key, states in self.shown().items():
             states.copy_(_tensor(obs[key], self.device))
         self.goals[self.step] = _tensor(obs[GOAL_KEY], self.device)
+
+
+def fitting_batch_size(num_steps: int, num_envs: int, batch_size: int) -> int:
+    """
+    :param num_steps: of a rollout
+    :param num_envs: of a rollout
+    :param batch_size: the size asked for
+    :return: the largest divisor of the rollout's transitions up to it: all minibatches are equally large
+    """
+    total = num_steps * num_envs
+    return next(size for size in range(min(batch_size, total), 0, -1) if total % size == 0)
+
+
+def warn_of_batch_size(num_steps: int, num_envs: int, batch_size: int, stacklevel: int) -> None:
+    """
+    Says so where minibatches will be smaller than asked for.
+
+    :param num_steps: of a rollout
+    :param num_envs: of a rollout
+    :param batch_size: the size asked for
+    :param stacklevel: whose line the warning is about, seen from the caller as in ``warnings.warn``
+    """
+    fitting, total = fitting_batch_size(num_steps, num_envs, batch_size), num_steps * num_envs
+    if fitting != batch_size:
+        warnings.warn(
+            f"expected batch_size to divide the {num_steps} x {num_envs} = {total} transitions of a rollout, got {batch_size}; "
+            f"using {fitting}, its largest divisor up to that.",
+            stacklevel=stacklevel + 1,
+        )
 
 
 def _tensor(array: npt.NDArray[Any], device: th.device) -> th.Tensor:

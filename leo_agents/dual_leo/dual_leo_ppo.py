@@ -53,7 +53,7 @@ class DualLEOPPO(TaughtAlgorithm, PPO):
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
     :param log_goals: log a success rate for every goal, not only aggregates
     :param n_steps: number of steps of each environment in a rollout
-    :param batch_size: number of transitions in a gradient step; must divide those of a rollout
+    :param batch_size: number of transitions in a gradient step; its largest divisor of a rollout's transitions is taken
     :param n_epochs: how often the student learns from each transition
     :param ent_coef: weight of the entropy in PPO's loss
     :param seed: seeds everything random; the teacher's randomness is apart from the student's

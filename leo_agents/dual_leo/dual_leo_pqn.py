@@ -42,7 +42,7 @@ class DualLEOPQN(TaughtAlgorithm, PQN):
     :param goal_input: give the student the goal's ``"descriptor"``, or its number ``"one_hot"``
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
     :param n_steps: number of steps of each environment in a rollout
-    :param batch_size: number of transitions in a gradient step; must divide those of a rollout
+    :param batch_size: number of transitions in a gradient step; its largest divisor of a rollout's transitions is taken
     :param seed: seeds everything random; the teacher's randomness is apart from the student's
     :param student_kwargs: further arguments of :class:`~leo_agents.leo_pqn.PQN`; ``policy_kwargs`` are the student's network's
 

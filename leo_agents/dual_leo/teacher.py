@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from leo_agents.baselines.goal_descriptors import GoalInput, choose_descriptors
 from leo_agents.common.goal_algorithm import GoalAlgorithm
 from leo_agents.common.policies import GOAL_KEY, state_space
-from leo_agents.common.rollouts import GoalRollout
+from leo_agents.common.rollouts import GoalRollout, fitting_batch_size, warn_of_batch_size
 from leo_agents.dual_leo.roll_in import RollIn
 from leo_agents.leo_dqn import LEODQN
 from leo_agents.leo_pqn import LEOPQN
@@ -74,7 +74,8 @@ class TaughtAlgorithm(GoalAlgorithm):
         check_share("teacher_update_fraction", teacher_update_fraction)
         # A model that is being loaded gets its own arguments only later.
         if env is not None and student_kwargs.get("_init_setup_model", True):
-            check_rollouts(env, student_kwargs["n_steps"], student_kwargs["batch_size"])
+            # Before PPO complains about the last minibatch of a rollout.
+            student_kwargs["batch_size"] = checked_batch_size(env, student_kwargs["n_steps"], student_kwargs["batch_size"])
         if teacher is None and teacher_update_fraction == 0.0:
             raise ValueError("expected a finished teacher beside teacher_update_fraction=0, got none; pass teacher=...")
         self._finished_teacher = teacher
@@ -93,7 +94,7 @@ class TaughtAlgorithm(GoalAlgorithm):
 
     def _bind_goals(self) -> None:
         if self.env is not None:
-            check_rollouts(self.env, self.n_steps, self.batch_size)
+            self.batch_size = checked_batch_size(self.env, self.n_steps, self.batch_size)
         super()._bind_goals()
         if self._finished_teacher is not None:
             check_finished(self._finished_teacher, self.goal_names, self.observation_space, self.action_space)
@@ -179,13 +180,14 @@ def share_schedule(name: str, value: float | Schedule) -> Schedule:
     return schedule
 
 
-def check_rollouts(env: Any, n_steps: int, batch_size: int) -> None:
+def checked_batch_size(env: Any, n_steps: int, batch_size: int) -> int:
     """
-    Refuses single environments, and rollouts that do not divide into minibatches.
+    Refuses single environments and empty rollouts.
 
     :param env: environments
     :param n_steps: steps of a rollout
     :param batch_size: transitions of a minibatch
+    :return: a size of minibatches into which the rollouts divide
     """
     if not isinstance(env, VecEnv | gym.vector.VectorEnv):
         raise ValueError(
@@ -195,12 +197,8 @@ def check_rollouts(env: Any, n_steps: int, batch_size: int) -> None:
     for name, value in (("n_steps", n_steps), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"expected {name} of at least 1, got {value}")
-    total = n_steps * env.num_envs
-    if total % batch_size:
-        raise ValueError(
-            f"expected batch_size to divide the {n_steps} x {env.num_envs} = {total} transitions of a rollout, got "
-            f"{batch_size}"
-        )
+    warn_of_batch_size(n_steps, env.num_envs, batch_size, stacklevel=4)
+    return fitting_batch_size(n_steps, env.num_envs, batch_size)
 
 
 def advise(
