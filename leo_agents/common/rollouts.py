@@ -190,8 +190,8 @@ def warn_of_batch_size(num_steps: int, num_envs: int, batch_size: int, stackleve
     fitting, total = fitting_batch_size(num_steps, num_envs, batch_size), num_steps * num_envs
     if fitting != batch_size:
         warnings.warn(
-            f"expected batch_size to divide the {num_steps} x {num_envs} = {total} transitions of a rollout, got {batch_size}; "
-            f"using {fitting}, its largest divisor up to that.",
+            f"expected batch_size to divide the {num_steps} x {num_envs} = {total} transitions of a rollout, got "
+            f"{batch_size}; using {fitting}, its largest divisor up to that.",
             stacklevel=stacklevel + 1,
         )
 
