@@ -1,5 +1,5 @@
 """
-How fast agents with continuous actions learn to reach every goal: LEOTD3 and LEOSAC beside TD3 and SAC with hindsight.
+How fast agents with continuous actions learn to reach every goal: LEOTD3 and LEOSAC beside TD3, SAC and TQC with hindsight.
 
 Run ``python benchmarks/continuous_learning.py --env leo/FetchReach-v0 --steps 20000``; table, curves and figure go to
 ``benchmarks/results/continuous_learning_<env>.*``. ``--seeds``, ``--algorithms`` and ``--jobs`` make it shorter.
@@ -9,9 +9,10 @@ and have hidden layers of 256. What differs is what they are told and what a gra
 
 - LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition teaches all of them. Stretches of random
   actions, as many as by default, are a part of how they explore (``--random-actions``).
-- TD3 + HER, SAC + HER: Stable-Baselines3's own classes, unmodified, on the environment as it is, with its own random goals,
-  points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by normal noise of 0.1, as
-  LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's defaults.
+- TD3 + HER, SAC + HER, TQC + HER: the classes of Stable-Baselines3 and sb3-contrib, unmodified, on the environment as it is,
+  with its own random goals, points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by
+  normal noise of 0.1, as LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's
+  defaults. TQC takes part only where ``--algorithms`` asks for it.
 
 Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
 random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by
@@ -36,6 +37,7 @@ import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
+from sb3_contrib import TQC  # noqa: E402
 from stable_baselines3 import SAC, TD3, HerReplayBuffer  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.noise import NormalActionNoise  # noqa: E402
@@ -48,7 +50,7 @@ from leo_agents.evaluation import evaluate_goals  # noqa: E402
 
 gym.register_envs(leo_envs)
 
-COLORS = {"LEOTD3": "#2667d9", "LEOSAC": "#22a062", "TD3 + HER": "#e07b39", "SAC + HER": "#8e4ec6"}
+COLORS = {"LEOTD3": "#2667d9", "LEOSAC": "#22a062", "TD3 + HER": "#e07b39", "SAC + HER": "#8e4ec6", "TQC + HER": "#c0356b"}
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
 HINDSIGHT: dict[str, Any] = {
     "replay_buffer_class": HerReplayBuffer,
@@ -83,8 +85,8 @@ def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespa
         return LEOTD3("MultiGoalPolicy", env, **leo, **kwargs)
     if algorithm == "LEOSAC":
         return LEOSAC("MultiGoalPolicy", env, **leo, **kwargs)
-    if algorithm == "SAC + HER":
-        return SAC("MultiInputPolicy", env, **kwargs, **HINDSIGHT)
+    if algorithm in ("SAC + HER", "TQC + HER"):
+        return {"SAC + HER": SAC, "TQC + HER": TQC}[algorithm]("MultiInputPolicy", env, **kwargs, **HINDSIGHT)
     action_dim = env.action_space.shape[0]  # type: ignore[index]
     noise = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
     return TD3("MultiInputPolicy", env, action_noise=noise, **kwargs, **HINDSIGHT)
@@ -258,7 +260,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=None, help="steps between evaluations; a tenth of all by default")
     parser.add_argument("--episodes", type=int, default=50, help="random goals of each evaluation")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--algorithms", nargs="+", choices=list(COLORS), default=list(COLORS), metavar="NAME")
+    parser.add_argument("--algorithms", nargs="+", choices=list(COLORS), default=list(COLORS)[:4], metavar="NAME")
     parser.add_argument("--gamma", type=float, default=0.98, help="discount")
     parser.add_argument("--train-freq", type=int, default=2, help="environment steps between trainings")
     parser.add_argument("--gradient-steps", type=int, default=1, help="gradient steps of each training")

@@ -5,7 +5,10 @@ Run ``python benchmarks/craftax_speed.py``; the result goes to ``benchmarks/resu
 
 - bare: Craftax's own step without auto-reset, over a batch by ``vmap``, its symbolic observation waited for. Nothing is ever
   reset: the dead go on being dead, which costs the same.
-- core: ``BatchedEnv.step``: compact observations, all goals' masks, terminal observations, resets with fresh worlds.
+- core: ``BatchedEnv``: compact observations, all goals' masks, terminal observations, resets with fresh worlds, called as the
+  shells do: ``step_only``, and ``reset`` when a game has ended.
+- one function: the same by ``BatchedEnv.step``, which can be a part of a larger compiled function, but has to carry the spare
+  worlds and decide about resets on the device.
 - gymnasium: ``JaxVectorEnv``, which also copies everything to NumPy; Stable-Baselines3: ``JaxVecEnv``, with its infos.
 
 All take the same random actions, in turns, and begin amid games played at random, so that deaths come at their rate.
@@ -55,6 +58,7 @@ def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
     batch, _ = core.reset(core.empty(core.keys(list(range(num_envs)))), np.ones(num_envs, dtype=bool))
     for number in range(random_play):
         batch, _, _ = core.step(batch, on_device[number % NUM_ACTION_SETS])
+    stepped = _copy(batch)
     bare_states, keys = _copy(batch.states), core.keys(list(range(num_envs)))
     rules, params = env._rules, env._params
     bare_step = jax.jit(jax.vmap(lambda key, state, action: rules.step_env(key, state, action, params)[:4]))
@@ -70,6 +74,15 @@ def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
         return 0
 
     def with_masks_and_resets(number: int) -> int:
+        nonlocal stepped
+        stepped, made = core.step_only(stepped, on_device[number])
+        ended, now = np.asarray(made.terminated) | np.asarray(made.truncated), made.shown
+        if ended.any():
+            stepped, now = core.reset(stepped, ended, now)
+        jax.block_until_ready((now.obs, now.goals_achieved))
+        return int(ended.sum())
+
+    def one_function(number: int) -> int:
         nonlocal batch
         batch, made, now = core.step(batch, on_device[number])
         jax.block_until_ready((now.obs, made.goals_achieved))
@@ -82,7 +95,13 @@ def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
     def stable_baselines3(number: int) -> int:
         return int(venv.step(actions[number])[2].sum())
 
-    return {"bare": bare, "core": with_masks_and_resets, "gymnasium": gymnasium, "stable_baselines3": stable_baselines3}
+    return {
+        "bare": bare,
+        "core": with_masks_and_resets,
+        "one_function": one_function,
+        "gymnasium": gymnasium,
+        "stable_baselines3": stable_baselines3,
+    }
 
 
 def _copy(tree: Any) -> Any:
@@ -125,7 +144,7 @@ def measure(env: FunctionalEnv, num_envs: int, runs: int, seconds: float, random
         "steps_a_turn": length,
         "steps_per_second": {name: round(num_envs / statistics.median(values)) for name, values in times.items()},
         "time_by_bare": {name: round(ratio, 3) for name, ratio in ratios.items()},
-        "ended_per_step": round(ended / (3 * runs * length * num_envs), 5),
+        "ended_per_step": round(ended / ((len(steps) - 1) * runs * length * num_envs), 5),
     }
 
 

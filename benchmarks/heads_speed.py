@@ -42,7 +42,8 @@ from leo_agents.baselines import goal_conditioned_dqn  # noqa: E402
 
 BATCH, STATE_DIM, TRANSITIONS, RELABELLED_ROWS = 256, 64, 1_000, 4_096
 GOALS, ACTIONS, NETS = (16, 64, 256, 512, 1_024, 4_096, 16_384), (4, 43), {"2 x 256": [256] * 2, "4 x 1024": [1024] * 4}
-LARGEST_HEAD_BYTES = 1.5e9
+# All methods of a point are in memory at once, each with four arrays of this size (weights, target, Adam's two).
+LARGEST_HEAD_BYTES = 0.75e9
 DQN_NAME, RELABELLING = "DQN, one goal", "relabelling"
 LEO: dict[str, dict[str, Any]] = {
     "LEO dense": {},
@@ -57,6 +58,8 @@ LEO: dict[str, dict[str, Any]] = {
     "LEO factored": {"head": "factored"},
 }
 METHODS = [DQN_NAME, *LEO, RELABELLING]
+# One colour for a head, dashes for reuse, dots for bfloat16.
+HEAD_COLORS = {"LEO dense": "#2667d9", "LEO last 512": "#22a062", "LEO last 256": "#e07b39", "LEO factored": "#8e4ec6"}
 
 
 class RandomEnv(gym.Env[np.ndarray, int]):
@@ -173,25 +176,37 @@ def slopes(points: list[dict[str, Any]]) -> dict[str, float]:
     return result
 
 
+def line_style(method: str) -> dict[str, Any]:
+    """
+    :param method: one of :data:`METHODS`
+    :return: how to draw it, the same in every panel
+    """
+    color = HEAD_COLORS.get(method.split(",")[0], "#222222" if method == DQN_NAME else "#999999")
+    dashes = (":" if "bfloat16" in method else "--") if "reuse" in method else ("-." if "bfloat16" in method else "-")
+    return {"color": color, "linestyle": dashes, "marker": "^" if "reuse 4" in method else "o", "markersize": 3}
+
+
 def draw(points: list[dict[str, Any]], path: Path) -> None:
     """
     :param points: everything measured
     :param path: where to save the figure
     """
     groups = list(dict.fromkeys((point["net"], point["actions"]) for point in points))
-    figure = Figure(figsize=(4.6 * len(groups), 4.4), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(groups) + 2.6, 4.4), layout="constrained")
     panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+    lines = {}
     for axes, (net, actions) in zip(panels, groups, strict=True):
         mine = [point for point in points if (point["net"], point["actions"]) == (net, actions)]
         for method in METHODS:
             known = [(point["goals"], point["ms"][method]) for point in mine if point["ms"][method]]
             if known:
-                axes.plot(*zip(*known, strict=True), label=method, marker="o", markersize=3)
+                lines[method] = axes.plot(*zip(*known, strict=True), **line_style(method))[0]
         axes.set(xscale="log", yscale="log", title=f"{net}, {actions} actions", xlabel="goals")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("ms a gradient step of 256 transitions")
-    panels[0].legend(fontsize=7, frameon=False)
+    ordered = [method for method in METHODS if method in lines]
+    figure.legend([lines[method] for method in ordered], ordered, loc="outside right center", fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)
 
 

@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import binomtest, chisquare
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 from leo_wrappers import achieved_from_infos, check_multigoal_env, check_multigoal_vec_env
@@ -145,6 +145,24 @@ class TestEnds:
         worlds = np.concatenate([first.obs["world"], *(now.obs["world"] for now in shown)]).ravel()
         assert len(np.unique(worlds)) == 13 * num_envs
 
+    def test_the_wind_is_new_at_every_step_of_every_episode(self) -> None:
+        # Away from the right end, a step forward without wind moves by one, and with wind by none.
+        num_envs, steps = 40, 60
+        _, transitions, shown = roll(
+            BatchedEnv(Wanderer(length=1000, time_limit=4), num_envs), np.ones((steps, num_envs), int)
+        )
+        before = np.stack([now.obs["place"][:, 0] for now in shown[:-1]])
+        after, number = np.moveaxis(np.stack([made.obs["place"] for made in transitions[1:]]), -1, 0)
+        free, wind = before < 999, after == before
+        assert binomtest(int(wind[free].sum()), int(free.sum()), 0.25).pvalue > 1e-3
+        # Neither a step's number, nor an environment, nor an episode of it decides about the wind.
+        environment = np.broadcast_to(np.arange(num_envs), wind.shape)
+        episode = np.cumsum(number == 1, axis=0)
+        for same in (number, environment, environment * steps + number, environment * steps + episode):
+            shares = np.array([wind[free & (same == value)].mean() for value in np.unique(same[free])])
+            expected = np.sqrt(0.25 * 0.75 * len(shares) / free.sum())
+            assert 0.4 < shares.std() / expected < 1.6
+
     def test_starts_are_uniform(self) -> None:
         _, _, shown = roll(BatchedEnv(Wanderer(time_limit=1), 40), random_actions(60, 40))
         starts = np.concatenate([now.obs["place"][:, 0] for now in shown])
@@ -214,12 +232,12 @@ class TestContract:
 
     def test_equal_environments_compile_once(self) -> None:
         JaxVectorEnv(ENV, NUM_ENVS).warmup()
-        before = core._step_or_begin._cache_size()
+        before = core._step._cache_size()
         envs = JaxVectorEnv(Wanderer(), NUM_ENVS)
         envs.reset(seed=0)
         envs.step(np.zeros(NUM_ENVS, dtype=np.int64))
         envs.step([1] * NUM_ENVS)
-        assert core._step_or_begin._cache_size() == before
+        assert core._step._cache_size() == before
 
     def test_warmup_changes_nothing(self) -> None:
         warm, cold = JaxEnv(ENV), JaxEnv(ENV)

@@ -53,6 +53,11 @@ class Transition(NamedTuple):
         """Whether the episodes are over, ``[N]``."""
         return self.terminated | self.truncated
 
+    @property
+    def shown(self) -> Beginning:
+        """What the environments show as long as none is reset."""
+        return Beginning(self.obs, None, self.goals_achieved)
+
 
 class BatchedEnv:
     """
@@ -88,20 +93,15 @@ class BatchedEnv:
         """
         return jax.vmap(jax.random.PRNGKey)(jnp.array([seed % 2**32 for seed in seeds], dtype=jnp.uint32))
 
-    def compile(self, resets_by_itself: bool) -> None:
-        """
-        Compile :meth:`reset` and one kind of step now instead of at their first use.
-
-        :param resets_by_itself: compile :meth:`step`, else :meth:`step_only`
-        """
+    def compile(self) -> None:
+        """Compile :meth:`reset` and :meth:`step_only` now instead of at their first use."""
         # Nobody is missing a spare and nobody is reset, so no world is made.
         nobody = np.zeros(self.num_envs, dtype=bool)
         batch = self.empty(self.keys([0] * self.num_envs))._replace(missing=jnp.asarray(nobody))
         batch, _ = self.reset(batch, nobody)
         space = self.env.action_space
         actions = to_actions(space, np.zeros((self.num_envs, *(space.shape or ()))))
-        batch = self.step(batch, actions)[0] if resets_by_itself else self.step_only(batch, actions)[0]
-        batch.missing.block_until_ready()
+        self.step_only(batch, actions)[0].elapsed.block_until_ready()
 
     def empty(self, keys: jax.Array) -> BatchState:
         """
@@ -123,40 +123,44 @@ class BatchedEnv:
         """
         return _reseed(batch, jnp.asarray(rows), keys)
 
-    def reset(self, batch: BatchState, rows: ArrayLike) -> tuple[BatchState, Beginning]:
+    def reset(self, batch: BatchState, rows: ArrayLike, shown: Beginning | None = None) -> tuple[BatchState, Beginning]:
         """
         Begin the next episode in some environments. The batch given is used up.
 
         :param batch: the batch
         :param rows: which environments, bool ``[N]``
-        :return: the batch, and what these environments show now; other rows show nothing of meaning
+        :param shown: what the others show; nothing of meaning if None
+        :return: the batch, and what each environment shows now
         """
-        return _reset(self.env, batch, jnp.asarray(rows))
+        if shown is None:
+            # Not left to the compiled function, which would be compiled twice.
+            shown = jax.tree.map(jnp.zeros_like, batch.spares)
+        return _reset(self.env, batch, jnp.asarray(rows), shown._replace(state=None))
 
     def step(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition, Beginning]:
         """
-        Take a step and begin anew wherever an episode ended. The batch given is used up.
+        Take a step and begin anew wherever an episode ended, in one function. The batch given is used up.
 
         :param batch: the batch
         :param actions: one action for each environment
         :return: the batch, the transition with its terminal rows, and what each environment shows now: the transition's
             observation and mask, or the new episode's
         """
-        return _step_and_reset(self.env, batch, jnp.asarray(actions))
+        return _step_and_reset(self.env, batch, actions)
 
-    def step_only(
-        self, batch: BatchState, actions: ArrayLike, begin: ArrayLike | None = None
-    ) -> tuple[BatchState, Transition]:
+    def step_only(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition]:
         """
-        Take a step and reset nothing but what is asked for. The batch given is used up.
+        Take a step and reset nothing. The batch given is used up.
+
+        Who can look at the result before going on is faster with this, and :meth:`reset` when an episode has ended.
 
         :param batch: the batch
         :param actions: one action for each environment
-        :param begin: environments that begin anew instead of stepping, bool ``[N]``; their reward is 0
         :return: the batch and the transition
         """
-        begin = jnp.zeros(self.num_envs, dtype=bool) if begin is None else begin
-        return _step_or_begin(self.env, batch, jnp.asarray(actions), jnp.asarray(begin))
+        # Spares are not handed over: as many arrays as the states have would cost as much as these.
+        states, elapsed, transition = _step(self.env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
+        return batch._replace(states=states, elapsed=elapsed), transition
 
 
 @partial(jax.jit, static_argnums=0)
@@ -179,39 +183,27 @@ def _reseed(batch: BatchState, rows: jax.Array, keys: jax.Array) -> BatchState:
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _reset(env: FunctionalEnv, batch: BatchState, rows: jax.Array) -> tuple[BatchState, Beginning]:
-    return _restart(env, batch, rows, batch.spares)
+def _reset(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginning) -> tuple[BatchState, Beginning]:
+    return _restart(env, batch, rows, shown)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=4)
+def _step(
+    env: FunctionalEnv, keys: jax.Array, episodes: jax.Array, elapsed: jax.Array, states: Tree, actions: jax.Array
+) -> tuple[Tree, jax.Array, Transition]:
+    """Step every environment: its state, the step's number in the episode, and what it brought."""
+    elapsed = elapsed + 1
+    keys = _fold(_fold(keys, episodes), elapsed)
+    obs, states, rewards, terminated, truncated, achieved = jax.vmap(env.step)(keys, states, actions)
+    return states, elapsed, Transition(obs, rewards, terminated, truncated, achieved)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _step_and_reset(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition, Beginning]:
-    batch, transition = _advance(env, batch, actions)
-    shown = Beginning(transition.obs, None, transition.goals_achieved)
-    batch, shown = _restart(env, batch, transition.ended, shown)
+    states, elapsed, transition = _step(env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
+    batch = batch._replace(states=states, elapsed=elapsed)
+    batch, shown = _restart(env, batch, transition.ended, transition.shown)
     return batch, transition, shown
-
-
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _step_or_begin(
-    env: FunctionalEnv, batch: BatchState, actions: jax.Array, begin: jax.Array
-) -> tuple[BatchState, Transition]:
-    batch, transition = _advance(env, batch, actions)
-    batch, shown = _restart(env, batch, begin, Beginning(transition.obs, None, transition.goals_achieved))
-    return batch, Transition(
-        obs=shown.obs,
-        rewards=jnp.where(begin, 0, transition.rewards),
-        terminated=transition.terminated & ~begin,
-        truncated=transition.truncated & ~begin,
-        goals_achieved=shown.goals_achieved,
-    )
-
-
-def _advance(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition]:
-    """Step every environment."""
-    elapsed = batch.elapsed + 1
-    keys = _fold(_fold(batch.keys, batch.episodes), elapsed)
-    obs, states, rewards, terminated, truncated, achieved = jax.vmap(env.step)(keys, batch.states, actions)
-    return batch._replace(states=states, elapsed=elapsed), Transition(obs, rewards, terminated, truncated, achieved)
 
 
 def _restart(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginning) -> tuple[BatchState, Beginning]:

@@ -3,8 +3,8 @@
 from typing import Any
 
 import gymnasium as gym
-import jax
 import numpy as np
+import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
@@ -55,7 +55,7 @@ class JaxEnv(gym.Env[Any, Any]):
         """Compile now what the first reset and the first step would compile; it draws no random number."""
         if not self._warm:
             with compiling(type(self.functional_env).__name__):
-                self._envs.compile(resets_by_itself=False)
+                self._envs.compile()
             self._warm = True
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -93,7 +93,7 @@ class JaxEnv(gym.Env[Any, Any]):
         self._ended = bool(terminated[0] or truncated[0])
         return row_of(obs, 0), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), {"goals_achieved": achieved[0]}
 
-    def _actions(self, action: Any) -> jax.Array:
+    def _actions(self, action: Any) -> npt.NDArray[Any]:
         return to_actions(self.action_space, np.asarray(action)[None])
 
     def _under_way(self) -> BatchState:

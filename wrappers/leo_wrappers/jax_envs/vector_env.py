@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
@@ -54,7 +53,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self._envs = BatchedEnv(env, self.num_envs)
         self._batch: BatchState | None = None
         # Kept for rows that a masked reset leaves alone.
-        self._shown_obs: Tree = None
+        self._shown: Beginning | None = None
         # Rows that ended at the last step and wait for their reset.
         self._ended: BoolArray = np.zeros(self.num_envs, dtype=np.bool_)
         self._warm = False
@@ -74,7 +73,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if self._warm:
             return
         with compiling(f"{self.num_envs} x {type(self.functional_env).__name__}"):
-            self._envs.compile(self.autoreset_mode is AutoresetMode.SAME_STEP)
+            self._envs.compile()
         self._warm = True
 
     def reset(
@@ -93,14 +92,9 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self.warmup()
         if self._batch is None and not rows.all():
             raise ResetNeeded("expected a first reset of all environments, got a reset_mask; call reset() without it first")
-        before = self._shown_obs
-        self._batch, shown = self._envs.reset(self._seeded(rows, seeds), rows)
-        self._shown_obs = shown.obs
-        obs, achieved = to_numpy((shown.obs, shown.goals_achieved))
-        if not rows.all():
-            _fill_rows(obs, before, ~rows)
-            self._shown_obs = jax.tree.map(jnp.asarray, obs)
-            achieved[~rows] = False
+        self._batch, self._shown = self._envs.reset(self._seeded(rows, seeds), rows, self._shown)
+        obs, achieved = to_numpy((self._shown.obs, self._shown.goals_achieved))
+        achieved[~rows] = False
         self._ended = self._ended & ~rows
         return obs, {MASK_KEY: achieved, f"_{MASK_KEY}": rows.copy()}
 
@@ -116,23 +110,24 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if self.autoreset_mode is AutoresetMode.DISABLED and waiting.any():
             raise reset_needed(waiting)
         check_not_forked()
-        self._batch, made, now = self._advance(batch, self._checked(actions, waiting))
-        self._shown_obs = now.obs
-        shown = (now.obs, now.goals_achieved, made.rewards, made.terminated, made.truncated)
-        obs, achieved, rewards, terminated, truncated = to_numpy(shown)
-        infos: dict[str, Any] = {MASK_KEY: achieved, f"_{MASK_KEY}": np.ones(self.num_envs, dtype=np.bool_)}
+        self._batch, made = self._envs.step_only(batch, self._checked(actions, waiting))
+        rewards, terminated, truncated = to_numpy((made.rewards, made.terminated, made.truncated))
+        if waiting.any():
+            # Only in the next-step mode: for them this step is the reset.
+            rewards[waiting], terminated[waiting], truncated[waiting] = 0, False, False
         self._ended = terminated | truncated
-        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+        same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
+        begin = self._ended if same_step else waiting
+        self._shown = made.shown
+        if begin.any():
+            self._batch, self._shown = self._envs.reset(self._batch, begin, made.shown)
+        obs, achieved = to_numpy((self._shown.obs, self._shown.goals_achieved))
+        infos: dict[str, Any] = {MASK_KEY: achieved, f"_{MASK_KEY}": np.ones(self.num_envs, dtype=np.bool_)}
+        if same_step:
             if self._ended.any():
                 infos |= self._final_infos(made)
             self._ended = np.zeros_like(self._ended)
         return obs, rewards.astype(np.float64), terminated, truncated, infos
-
-    def _advance(self, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition, Beginning]:
-        if self.autoreset_mode is AutoresetMode.SAME_STEP:
-            return self._envs.step(batch, actions)
-        batch, made = self._envs.step_only(batch, actions, self._ended)
-        return batch, made, Beginning(made.obs, None, made.goals_achieved)
 
     def _seeded(self, rows: BoolArray, seeds: Sequence[int | None]) -> BatchState:
         """The batch with new keys for the rows that have a seed, or that have never been reset."""
@@ -144,7 +139,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
             return self._batch
         return self._envs.reseed(self._batch, seeded, self._envs.keys([0 if seed is None else seed for seed in seeds]))
 
-    def _checked(self, actions: npt.ArrayLike, waiting: BoolArray) -> jax.Array:
+    def _checked(self, actions: npt.ArrayLike, waiting: BoolArray) -> npt.NDArray[Any]:
         space = self.single_action_space
         if not isinstance(space, spaces.Discrete):
             return to_actions(space, actions)
@@ -165,12 +160,3 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if self._batch is None:
             raise ResetNeeded("expected episodes under way, got a fresh vector environment; call reset() first")
         return self._batch
-
-
-def _fill_rows(tree: Any, source: Tree, rows: BoolArray) -> None:
-    """Overwrite some rows of NumPy arrays by those of other arrays, in place."""
-
-    def fill(target: npt.NDArray[Any], value: jax.Array) -> None:
-        target[rows] = np.asarray(value)[rows]
-
-    jax.tree.map(fill, tree, source)
