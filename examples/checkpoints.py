@@ -29,9 +29,9 @@ def make_env() -> gym.Env:
 
 
 def evaluation(name: str) -> GoalEvalCallback:
-    """Tries every goal four times during the training, which goes on as it would have without; fills a table."""
+    """Tries every goal twice during the training, which goes on as it would have without; fills a table."""
     path = options.folder / f"{name}.csv"
-    return GoalEvalCallback(make_env(), eval_freq=max(options.steps // 4, 1), csv_path=path, max_steps=60)
+    return GoalEvalCallback(make_env(), eval_freq=max(options.steps // 2, 1), csv_path=path, max_steps=60)
 
 
 # Networks, optimiser, replay buffer, environment and every random generator go to disk half-way. The newest checkpoint

@@ -9,6 +9,7 @@ import argparse
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import AutoresetMode
 
 import leo_envs
 from leo_agents import LEODQN
@@ -48,6 +49,7 @@ for name, selector in {"uniform": "uniform", "middling": MiddlingGoals(), "far":
     env = gym.make("leo/GridWorld-v0", **maze)
     model = LEODQN("MultiGoalPolicy", env, goal_selector=selector, seed=0).learn(options.steps)
     goals = env.unwrapped.reachable()
-    report = evaluate_goals(model, gym.make("leo/GridWorld-v0", **maze), goals=goals, seed=1, max_steps=100)
+    envs = gym.make_vec("leo/GridWorld-v0", num_envs=len(goals), autoreset_mode=AutoresetMode.SAME_STEP, **maze)
+    report = evaluate_goals(model, envs, goals=goals, seed=1, max_steps=100)
     seen = model.get_env().selector.seen.sum()
     print(f"{name:>9}: {seen} goals seen, {report.num_learned()} of {len(report)} learned")
