@@ -1,9 +1,9 @@
 """Moving pictures."""
 
 import io
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,19 +91,22 @@ def film_bytes(frames: Iterable[Frame], kind: str, fps: float) -> bytes:
 
 def _save_mp4(frames: Sequence[Frame], path: Path, fps: float) -> None:
     height, width = (side - side % 2 for side in frames[0].shape[:2])  # the codec wants even sides
-    writer = _ffmpeg().write_frames(str(path), (width, height), fps=fps, macro_block_size=2)
-    writer.send(None)
-    for frame in frames:
-        writer.send(np.ascontiguousarray(frame[:height, :width]))
-    writer.close()
+    pixels = b"".join(frame[:height, :width].tobytes() for frame in frames)
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -".split()
+    target = "-an -vcodec libx264 -pix_fmt yuv420p -movflags +faststart".split()
+    command = [_ffmpeg(), "-y", "-loglevel", "error", *source, *target, str(path)]
+    done = subprocess.run(command, input=pixels, capture_output=True)
+    if done.returncode != 0:
+        raise OSError(f"expected ffmpeg to write {path}, got: {done.stderr.decode(errors='replace').strip()}; try a .gif")
 
 
-def _ffmpeg() -> Any:
+def _ffmpeg() -> str:
+    """Where the program lies."""
     try:
-        import imageio_ffmpeg
+        from imageio_ffmpeg import get_ffmpeg_exe
     except ImportError as error:
         raise ImportError('mp4 needs imageio-ffmpeg; install it with: pip install "leo-rl[video]", or write a .gif') from error
-    return imageio_ffmpeg
+    return str(get_ffmpeg_exe())
 
 
 def _resized(picture: Frame, width: int) -> Frame:

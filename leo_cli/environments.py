@@ -150,14 +150,14 @@ def _resolved(name: str) -> str:
             ) from error
     if inner in gym.registry:
         return name
-    short = {_short(known).lower(): known for known in our_environments()}
-    if not colon and (inner.lower() in short or inner.lower() in map(str.lower, short.values())):
-        return short.get(inner.lower()) or next(known for known in short.values() if known.lower() == inner.lower())
+    ours = our_environments()
+    # Whole, without the namespace, and without the version.
+    forms = {form.lower(): one for one in ours for form in (one, one.rpartition("/")[2], _short(one))}
+    if not colon and inner.lower() in forms:
+        return forms[inner.lower()]
     # Ours first: of what is registered with Gymnasium only what has goals is of use here.
-    near = nearest(inner, [*short.values()]) or nearest(_short(inner), (_short(known) for known in short.values()))
-    if near and not colon:
-        raise ValueError(f"expected an environment, got {name!r}; nearest: {', '.join(near)}")
-    raise unknown("an environment registered with Gymnasium", inner, [*short.values(), *sorted(gym.registry)])
+    near = [] if colon else nearest(inner, ours) or [forms[form] for form in nearest(inner, forms)]
+    raise unknown("an environment", inner, near or [*ours, *sorted(gym.registry)], near)
 
 
 def _short(name: str) -> str:

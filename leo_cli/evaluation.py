@@ -45,7 +45,6 @@ def evaluate_seed(
     max_steps: int | None = None,
     cores: int | None = None,
     progress_bar: bool = False,
-    save: bool = True,
 ) -> GoalReport:
     """
     Commands every goal and counts.
@@ -54,12 +53,11 @@ def evaluate_seed(
     :param seed: one of its trainings
     :param environment: where
     :param episodes: attempts at each goal; as the run's settings say when None
-    :param goals: only these ids; those that the run is judged by when None
+    :param goals: only these ids, without writing the seed's ``goals.csv``; all that the run is judged by when None
     :param first_seed: seeds the environments
     :param max_steps: give an attempt up after this many steps; as the run's settings say when None
     :param cores: how many to use; all when None
     :param progress_bar: show one
-    :param save: write the seed's ``goals.csv``
     :return: what was found
     """
     judged = run.config.settings.evaluation
@@ -84,7 +82,8 @@ def evaluate_seed(
     finally:
         th.set_num_threads(threads)
         envs.close()
-    if save:
+    if goals is None:
+        # Never half of a table, whatever happens.
         partial = seed.goals.with_suffix(".partial")
         report.to_csv(partial)
         partial.replace(seed.goals)

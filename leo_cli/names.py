@@ -16,7 +16,7 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     Example::
 
         >>> nearest("leodnq", ["leodqn", "dqn", "sac"])
-        ['leodqn', 'dqn']
+        ['leodqn']
     """
     by_lower: dict[str, str] = {}
     for one in known:
@@ -27,15 +27,16 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     return [by_lower[lower] for lower in dict.fromkeys([*inside, *alike])][:limit]
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> ValueError:
+def unknown(what: str, name: str, known: Iterable[str], near: Sequence[str] = ()) -> ValueError:
     """
-    :param what: the kind of thing, as in "one of our algorithms"
+    :param what: the kind of thing, as in "an algorithm"
     :param name: what was typed
     :param known: what there is
+    :param near: what to suggest, where that is known better than by the letters
     :return: the error, to be raised
     """
     known = list(known)
-    near = nearest(name, known)
+    near = near or nearest(name, known)
     hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(known[:12])}" + (", ..." if known[12:] else "")
     return ValueError(f"expected {what}, got {name!r}; {hint}")
 

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 _HOME, _CLEAR_BELOW = "\x1b[H", "\x1b[J"
-_ESCAPE, _END = "\x1b", ("\x04", "\x03", "")
+_END = ("\x1b", "\x04", "\x03")
+_ARROWS = {f"\x1b{kind}{letter}": key for kind in "[O" for letter, key in zip("ABCD", "wsda", strict=True)}
 
 
 def picture_text(picture: Any, columns: int) -> str:
@@ -69,13 +70,13 @@ class Screen:
 @contextmanager
 def pressed_keys(source: TextIO | None = None) -> Iterator[Iterator[str]]:
     """
-    Keys as they are pressed, until Escape, Ctrl-D or the input's end.
+    Keys as they are pressed, until Escape, Ctrl-D or the input's end; arrows count as w, a, s and d.
 
     :param source: where from
     """
     stream = sys.stdin if source is None else source
     if not stream.isatty():
-        yield _characters(stream)
+        yield _keys(iter(lambda: stream.read(1), ""))
         return
     import termios
     import tty
@@ -83,11 +84,14 @@ def pressed_keys(source: TextIO | None = None) -> Iterator[Iterator[str]]:
     before = termios.tcgetattr(stream)
     try:
         tty.setcbreak(stream)
-        yield _characters(stream)
+        # What a key sends comes in one piece, several letters in the case of an arrow.
+        yield _keys(iter(lambda: os.read(stream.fileno(), 16).decode(errors="ignore"), ""))
     finally:
         termios.tcsetattr(stream, termios.TCSADRAIN, before)
 
 
-def _characters(stream: TextIO) -> Iterator[str]:
-    while (key := stream.read(1)) not in _END and key != _ESCAPE:
-        yield key
+def _keys(pieces: Iterator[str]) -> Iterator[str]:
+    for piece in pieces:
+        if piece in _END:
+            return
+        yield from _ARROWS.get(piece, piece)

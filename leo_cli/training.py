@@ -9,7 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
-from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint, resume, save_checkpoint
+from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint, resume, save_checkpoint, why_not_exact
 from leo_agents.evaluation import GoalEvalCallback
 from leo_cli.algorithms import find_algorithm
 from leo_cli.environments import Environment
@@ -86,6 +86,8 @@ def _train_seed(
         csv_path=seed.evaluations,
         verbose=0,
     )
+    if why_not_exact(model.env) is not None:
+        console.print("Checkpoints leave out this environment's state: a resumed training begins with new episodes.")
     bar = TrainingBar(console, f"{config.algorithm}, seed {seed.seed}", settings.steps, evaluation)
     checkpoints = ExactCheckpoints(seed.checkpoints, max(settings.steps // _CHECKPOINTS, 1))
     callbacks = [evaluation, bar, checkpoints, StopAtRollout(stop, seed.checkpoints)]
@@ -94,7 +96,7 @@ def _train_seed(
     model.set_logger(Logger(str(seed.path), writers))
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("once", message="The checkpoint leaves out the environment")
+            warnings.filterwarnings("ignore", message="The checkpoint leaves out the environment")  # said already
             model.learn(settings.steps - model.num_timesteps, CallbackList(callbacks), reset_num_timesteps=False)
             save_checkpoint(model, seed.checkpoints)
     finally:

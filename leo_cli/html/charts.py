@@ -31,15 +31,19 @@ class Line:
     band: FloatArray | None = None
 
 
-def line_chart(lines: Sequence[Line], *, top: float, unit: str, description: str) -> str:
+def line_chart(lines: Sequence[Line], *, limit: float, unit: str, description: str) -> str:
     """
     :param lines: curves, in the colours of their runs
-    :param top: the highest value of the vertical axis, which begins at 0
+    :param limit: the highest value there can be; the vertical axis goes from 0 to it, or to a part of it that holds the curves
     :param unit: behind its numbers
     :param description: for those who cannot see it
     :return: markup
     """
     right = max((float(line.xs[-1]) for line in lines if len(line.xs)), default=1.0)
+    highest = max(
+        (float(np.max([line.ys, *([] if line.band is None else line.band)], initial=0.0)) for line in lines), default=0.0
+    )
+    top = next(share * limit for share in (0.1, 0.25, 0.5, 1.0) if highest <= share * limit or share == 1.0)
     parts = [_grid(top, unit, right)]
     for number, line in enumerate(lines):
         colour = run_colour(number)
@@ -114,7 +118,7 @@ def legend(labels: Sequence[str]) -> str:
 
 def _grid(top: float, unit: str, right: float) -> str:
     parts = []
-    for value in _ticks(top):
+    for value in _ticks(top, whole=not unit):
         y = float(_up(np.array([value]), top)[0])
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}{unit}</text>')
@@ -127,10 +131,11 @@ def _grid(top: float, unit: str, right: float) -> str:
     return "".join(parts)
 
 
-def _ticks(right: float) -> list[float]:
-    rough = right / 4
-    size = 10.0 ** np.floor(np.log10(max(rough, 1e-9)))
-    step = min((size * factor for factor in (1, 2, 2.5, 5, 10)), key=lambda candidate: abs(candidate - rough))
+def _ticks(right: float, whole: bool = True) -> list[float]:
+    rough = max(right / 4, 1.0 if whole else 1e-9)
+    size = 10.0 ** np.floor(np.log10(rough))
+    factors = (1, 2, 5, 10) if whole and size < 10 else (1, 2, 2.5, 5, 10)
+    step = min((size * factor for factor in factors), key=lambda candidate: abs(candidate - rough))
     return [float(tick) for tick in np.arange(0.0, right * 1.0001, step)]
 
 

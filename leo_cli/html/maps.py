@@ -69,14 +69,15 @@ def heat_map(heat: FloatArray, timesteps: npt.NDArray[np.int64], families: dict[
     box = f'x="{left}" y="0" width="{inner}" height="{height}" preserveAspectRatio="none"'
     parts = [f'<image {box} class="pixels" href="{picture}"/>']
     named_at = -20.0
-    for family, start in families.items():
-        y = height * start / len(heat)
+    ends = [*list(families.values())[1:], len(heat)]
+    for (family, start), end in zip(families.items(), ends, strict=True):
+        y, middle = height * start / len(heat), height * (start + end) / 2 / len(heat)
         if start:
             parts.append(f'<line x1="{left - 6}" x2="{width - 10}" y1="{y:.1f}" y2="{y:.1f}" class="cut"/>')
-        if y - named_at >= 13:
-            named_at = y
+        if middle - named_at >= 13:
+            named_at = middle
             name = f"{text(shortened(family, 14))}<title>{text(family)}</title>"
-            parts.append(f'<text x="{left - 8}" y="{y + 11:.1f}" text-anchor="end">{name}</text>')
+            parts.append(f'<text x="{left - 8}" y="{middle + 4:.1f}" text-anchor="end">{name}</text>')
     for share in (0.0, 0.5, 1.0):
         x = left + share * inner
         anchor = "end" if share == 1.0 else "middle"

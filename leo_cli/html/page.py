@@ -69,8 +69,9 @@ def _laid_out(parts: dict[str, str], paired: bool) -> str:
     """One section below the other, but for two that are narrow enough, with a single run, to stand side by side."""
     if not paired or "time" not in parts:
         return "".join(parts.values())
-    pair = f'<div class="pair">{parts["time"]}{parts["hardest"]}</div>'
-    return "".join(pair if key == "hardest" else part for key, part in parts.items() if key != "time")
+    beside = "families" if "families" in parts else "hardest"
+    pair = f'<div class="pair">{parts["time"]}{parts[beside]}</div>'
+    return "".join(pair if key == "time" else part for key, part in parts.items() if key != beside)
 
 
 def _page(title: str, lead: str, content: str, menu: str) -> str:

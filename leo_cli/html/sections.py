@@ -14,7 +14,7 @@ from leo_cli.html.markup import card, element, percent, table, text, with_interv
 from leo_cli.plots import goal_order
 from leo_cli.stories import Story
 
-_LISTED = 40
+_LISTED = 30
 _HARDEST = 10
 
 
@@ -78,10 +78,10 @@ def learning(stories: Sequence[Story]) -> str:
         xs = story.timesteps.astype(np.float64)
         means.append(Line(story.label, xs, 100 * story.curve, band))
         learned.append(Line(story.label, xs, story.learned_curve))
-    top = float(len(told[0].report))
+    goals = float(len(told[0].report))
     charts = {
-        "mean success over all goals": line_chart(means, top=100.0, unit=" %", description="Success over the training"),
-        "goals learned": line_chart(learned, top=top, unit="", description="Goals learned over the training"),
+        "mean success over all goals": line_chart(means, limit=100.0, unit=" %", description="Success over the training"),
+        "goals learned": line_chart(learned, limit=goals, unit="", description="Goals learned over the training"),
     }
     figures = [f"<figure>{chart}<figcaption>{text(title)}</figcaption></figure>" for title, chart in charts.items()]
     banded = any(story.curve_interval is not None for story in told)
@@ -137,18 +137,18 @@ def hardest(stories: Sequence[Story]) -> str:
     for story in stories:
         report = story.report
         lost = story.never_achieved
-        blocks = [element("h3", text(story.label))] if len(stories) > 1 else []
+        blocks = []
         achieved = (report.successes > 0) & (report.attempts > 0)
         if achieved.any():
             worst = report.subset(achieved).worst(_HARDEST)
-            blocks.append(table(map(text, ("hardest goals that were achieved", "success", "steps")), _worst_rows(worst)))
+            blocks.append(table(map(text, ("hardest achieved", "success", "steps")), _worst_rows(worst)))
         more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
         chips = "".join(element("li", text(name)) for name in lost[:_LISTED]) or element("li", "none")
-        blocks.append(element("h3", f"Never achieved: {len(lost)}") + element("ul", chips, class_="chips"))
-        if more:
-            blocks.append(element("p", text(f"...{more}; the table below has them all."), class_="note"))
-        parts.append(element("div", "".join(blocks)))
-    return card("Hardest goals", element("div", "".join(parts), class_="columns"), id_="hardest")
+        note = element("p", text(f"...{more}; the table below has them all."), class_="note") if more else ""
+        blocks.append(element("h3", f"Never achieved: {len(lost)}") + element("ul", chips, class_="chips") + note)
+        title = element("h3", text(story.label)) if len(stories) > 1 else ""
+        parts.append(title + element("div", "".join(element("div", block) for block in blocks), class_="columns"))
+    return card("Hardest goals", *parts, id_="hardest")
 
 
 def making(stories: Sequence[Story]) -> str:

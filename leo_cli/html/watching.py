@@ -69,21 +69,23 @@ def animations(stories: Sequence[Story], goals: Sequence[str], tell: Callable[[s
             tell(f"Filming {story.label} on its way to {goal} ...")
             judged = story.run.config.settings.evaluation
             steps = min(judged.max_steps or _MOST_STEPS, _MOST_STEPS)
-            whose = f", {text(story.label)}" if len(stories) > 1 else ""
+            whose = f"<b>{text(story.label)}</b>" if len(stories) > 1 else ""
             figures.append(_film(walks[story.label], goal, steps, whose))
     note = "One episode each, acting as in the evaluations."
     return card("On the way", element("div", "".join(figures), class_="maps"), note=note, id_="watch")
 
 
 def _film(walk: Walk, goal: str, max_steps: int, whose: str) -> str:
+    """The goal and the number of steps are written in the picture."""
     walk.restart(0)
     frames = film(walk, [goal], max_steps=max_steps, fps=_FPS, width=_WIDTH)
     hurry = -(-len(frames) // _MOST_FRAMES)
     # The last pictures are the pause at the end: they stay.
     source = data_uri("image/webp", film_bytes([*frames[::hurry], frames[-1]], "webp", _FPS))
-    speed = f", {hurry} times as fast" if hurry > 1 else ""
+    said = [*([whose] if whose else []), *([f"{hurry} times as fast"] if hurry > 1 else [])]
+    caption = f"<figcaption>{', '.join(said)}</figcaption>" if said else ""
     picture = f'<img src="{source}" alt="{text(f"on the way to {goal}")}" width="{_WIDTH}">'
-    return _figure(picture, goal, whose + speed)
+    return f"<figure>{picture}{caption}</figure>"
 
 
 def goal_maps(stories: Sequence[Story], goals: Sequence[int]) -> str:

@@ -59,7 +59,6 @@ class Eval:
                 max_steps=self.max_steps,
                 cores=self.cores,
                 progress_bar=sys.stderr.isatty(),
-                save=goals is None,
             )
             print(f"seed {seed.seed}, {seed.steps_done:,} steps of training\n{report}\n")
             reports.append(report)

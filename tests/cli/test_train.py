@@ -1,20 +1,25 @@
 import csv
+import io
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
 import yaml
+from rich.console import Console
 
 from leo_agents import LEODQN
 from leo_agents.common.checkpoints import latest_checkpoint
-from leo_agents.evaluation import GoalReport, read_curve
+from leo_agents.evaluation import GoalEvalCallback, GoalReport, read_curve
 from leo_cli.algorithms import ALGORITHMS
+from leo_cli.progress import TrainingBar
 from leo_cli.run_folder import check_space
 from tests.cli.conftest import MAZE, QUICK, SMALL, fingerprint, train
 
@@ -204,3 +209,18 @@ def test_a_checkpoint_stays_within_the_space_asked_for(run):
     # Two of them at a time, and the spare bytes that are asked for besides pay for what has no size worth counting.
     assert 0.5 * written < checkpoint_size(model) and 2 * written < checkpoint_size(model) + 1_000_000
     assert np.isfinite(written)
+
+
+def test_the_bar_shows_speed_goals_and_success(tmp_path, monkeypatch):
+    """As a terminal of 160 columns sees it."""
+    monkeypatch.setenv("COLUMNS", "160")
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=160)
+    env = gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20)
+    evaluation = GoalEvalCallback(gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20), 50, verbose=0)
+    bar = TrainingBar(console, "leodqn, seed 0", 100, evaluation)
+    LEODQN("MultiGoalPolicy", env, seed=0).learn(100, [evaluation, bar])
+    bar.stop()
+    last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "steps/s" in line][-1]
+    assert "leodqn, seed 0" in last and "100/100" in last
+    assert re.search(r"goals seen \d+/17", last) and re.search(r"success \d+ %", last)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from PIL import Image
 
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.run_folder import RunFolder, load_agent
-from leo_cli.terminal import picture_text
+from leo_cli.terminal import picture_text, pressed_keys
 from leo_cli.verbs import bench
 from leo_cli.verbs.table import VERBS
 from tests.cli.conftest import fingerprint
@@ -45,6 +46,16 @@ class TestHelp:
     def test_the_command_as_a_module(self):
         result = subprocess.run([sys.executable, "-m", "leo_cli", "--help"], cwd=ROOT, capture_output=True, text=True)
         assert result.returncode == 0 and all(verb in result.stdout for verb in VERBS)
+
+    def test_without_the_extra_it_says_what_to_install(self):
+        script = "import sys; sys.modules['tyro'] = None; from leo_cli.main import main; sys.exit(main(['goals']))"
+        result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+        assert result.returncode == 2 and 'pip install "leo-rl[cli]"' in result.stderr
+
+    def test_where_an_error_came_from_is_shown_on_request(self, leo, monkeypatch):
+        monkeypatch.setenv("LEO_TRACEBACK", "1")
+        with pytest.raises(ValueError, match="GridWorld"):
+            leo("goals", "GridWold")
 
 
 class TestGoals:
@@ -138,6 +149,19 @@ class TestPlay:
         code, said, _ = leo("play", "GridWorld", "--view", "terminal", "--env-set", "map=S..")
         assert code == 0 and "up" in said and "achieved: cell/0,1" in said and "achieved: cell/0,2" in said
         assert said.count("achieved:") == 2  # what follows Escape is not played
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="terminals of another kind")
+    def test_keys_and_arrows_of_a_terminal(self):
+        ours, theirs = os.openpty()
+        with open(theirs) as terminal, pressed_keys(terminal) as keys:
+            pressed = []
+            for sent in (b"t", b"\x1b[C", b"\x1bOA", b"\x1b[D"):
+                os.write(ours, sent)
+                pressed.append(next(keys))
+            os.write(ours, b"\x1b")
+            assert next(keys, None) is None
+        os.close(ours)
+        assert pressed == ["t", "d", "w", "a"]
 
     def test_what_cannot_be_played(self, run, leo):
         for what, message in (("MountainCarContinuous", "Discrete"), ("GridWold", "nearest"), ("runs/none", "run folder")):

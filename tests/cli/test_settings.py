@@ -1,0 +1,92 @@
+"""Algorithms, environments and hyperparameters by name."""
+
+import gymnasium as gym
+import pytest
+
+from leo_cli.algorithms import ALGORITHMS, check_hyperparameters
+from leo_cli.environments import find_environment, our_environments
+from leo_cli.hyperparameters import load_settings
+from leo_cli.hyperparameters.settings import FOLDER
+from leo_cli.names import nearest
+from leo_cli.values import read_yaml
+
+FILES = sorted(FOLDER.rglob("*.yml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_file_that_ships_is_about_an_environment_and_algorithms_that_fit(path):
+    env_id = str(path.relative_to(FOLDER).with_suffix(""))
+    assert env_id in our_environments()
+    names = set(read_yaml(path)) & set(ALGORITHMS)
+    assert names
+    discrete = "Fetch" not in env_id and "Panda" not in env_id
+    for name in names:
+        assert ALGORITHMS[name].discrete == discrete
+        settings = load_settings(name, env_id)
+        check_hyperparameters(name, settings.hyperparameters, str(path))
+        assert settings.hyperparameters["buffer_size"] <= settings.steps
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    file = tmp_path / "my.yml"
+    file.write_text("num_envs: 3\nsteps: 500\nleodqn:\n  gamma: 0.5\n  tau: 1e-2\n  steps: 700\n")
+    settings = load_settings("leodqn", "leo/GridWorld-v0", file, ["gamma=0.25"], num_envs=None)
+    assert (settings.num_envs, settings.steps) == (3, 700)
+    assert settings.hyperparameters == {"gamma": 0.25, "tau": 0.01, "buffer_size": 700}
+    assert load_settings("leodqn", "leo/GridWorld-v0", file, steps=90).steps == 90
+    assert load_settings("dqn", "leo/GridWorld-v0", file).steps == 500
+    assert load_settings("leodqn", "nobodys/Env-v0").num_envs == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("leodnq: {}", "nearest: leodqn"),
+        ("leodqn: {gama: 0.5}", "nearest: gamma"),
+        ("leodqn: 3", "key: value"),
+        ("evaluation: {epsodes: 3}", "nearest: episodes"),
+        ("steps: many", "at least 1"),
+        ("evaluation: {random_actions: 2}", "random_actions"),
+        ("- 1", "mapping"),
+        ("a: [", "mend the file"),
+    ],
+)
+def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, content, message):
+    file = tmp_path / "my.yml"
+    file.write_text(content)
+    with pytest.raises(ValueError, match="expected") as caught:
+        load_settings("leodqn", "leo/GridWorld-v0", file)
+    assert message in str(caught.value)
+
+
+def test_short_names_of_environments():
+    for name in ("GridWorld", "gridworld", "GridWorld-v0", "leo/GridWorld-v0", "leo/gridworld-v0"):
+        assert find_environment(name).id == "leo/GridWorld-v0"
+    assert find_environment("CraftaxClassic").id == "leo/CraftaxClassic-v0"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("GridWordl", "leo/GridWorld-v0"), ("leo/Craftx-v0", "leo/Craftax-v0"), ("AntMaze_Umaze-v1", "UMaze")]
+)
+def test_misspelt_environments(name, hint):
+    with pytest.raises(ValueError, match="nearest") as caught:
+        find_environment(name)
+    assert hint in str(caught.value)
+
+
+def test_nearest_names():
+    assert nearest("LEODQN+", ["leodqn", "sac"]) == ["leodqn"]
+    assert nearest("her", ["dqn+her", "td3+her", "dqn"]) == ["dqn+her", "td3+her"]
+    assert nearest("xyz", ["dqn"]) == []
+
+
+def test_the_grid_world_knows_its_keys():
+    env = gym.make("leo/GridWorld-v0", map="...\n.S.\n...").unwrapped
+    arrived = {}
+    for (key,), action in env.get_keys_to_action().items():
+        env.reset(seed=0)
+        _, _, _, _, info = env.step(action)
+        arrived[key] = env.action_names[action], env.goal_names[info["goals_achieved"].argmax()]
+    assert arrived == {
+        "w": ("up", "cell/0,1"), "d": ("right", "cell/1,2"), "s": ("down", "cell/2,1"), "a": ("left", "cell/1,0"),
+    }  # fmt: skip
