@@ -34,7 +34,7 @@ LARGEST_BATCH = 2**10
 
 def register() -> "dict[str, type[BaseAlgorithm]]":
     """
-    Makes our algorithms and environments known to the zoo, Optuna's search spaces too.
+    Makes our algorithms and environments known to the zoo, and to Optuna what to try for those that replay.
 
     :return: the algorithms that were added, by name
     """
@@ -49,6 +49,8 @@ def register() -> "dict[str, type[BaseAlgorithm]]":
     # One dictionary, which all of the zoo's commands share.
     rl_zoo3.ALGOS.update(ours)
     for name in ours:
+        if "train_freq" not in ALGORITHMS[name].hyperparameters:
+            continue  # learns from many environments at once, of which the zoo's search makes one
         HYPERPARAMS_SAMPLER[name] = search_space
         HYPERPARAMS_CONVERTER[name] = convert_offpolicy_params
     return ours
