@@ -28,7 +28,7 @@ print({family: len(ids) for family, ids in families.items()})
 model = LEODQN(
     "MultiGoalPolicy",
     venv,
-    buffer_size=min(options.steps, 200_000),
+    buffer_size=100_000,
     train_freq=1,
     learning_starts=min(2_000, options.steps // 2),
     policy_kwargs={"net_arch": [512, 256]},

@@ -9,12 +9,13 @@ import argparse
 from pathlib import Path
 
 import gymnasium as gym
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
 import leo_envs
 from leo_agents import LEODQN
 from leo_agents.baselines import goal_conditioned_dqn
 from leo_agents.evaluation import compare_reports, evaluate_goals, plot_comparison
+from leo_wrappers.sb3 import GymVecEnv
 
 gym.register_envs(leo_envs)
 
@@ -25,8 +26,9 @@ options = parser.parse_args()
 options.folder.mkdir(parents=True, exist_ok=True)
 
 
-def make_envs(num_envs: int) -> VectorEnv:
-    return gym.make_vec("leo/GridWorld-v0", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+def make_envs(num_envs: int) -> GymVecEnv:
+    """Many at once, in one array program, as Stable-Baselines3 wants them."""
+    return GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
 
 
 # What both share: eight environments, a gradient step of 256 transitions each time all have stepped.
