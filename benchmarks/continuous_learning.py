@@ -28,6 +28,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import argparse  # noqa: E402
+import copy  # noqa: E402
 import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -42,7 +43,7 @@ from stable_baselines3 import SAC, TD3, HerReplayBuffer  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.noise import NormalActionNoise  # noqa: E402
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm  # noqa: E402
-from trainings import Row, mean_and_half_width, measured, run_tasks, write_results  # noqa: E402
+from trainings import Row, mean_and_half_width, measured, read_rows, run_tasks, write_results  # noqa: E402
 
 import leo_envs  # noqa: E402
 from leo_agents import LEOSAC, LEOTD3  # noqa: E402
@@ -85,11 +86,12 @@ def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespa
         return LEOTD3("MultiGoalPolicy", env, **leo, **kwargs)
     if algorithm == "LEOSAC":
         return LEOSAC("MultiGoalPolicy", env, **leo, **kwargs)
+    hindsight = copy.deepcopy(HINDSIGHT)  # these classes write into what they are given
     if algorithm in ("SAC + HER", "TQC + HER"):
-        return {"SAC + HER": SAC, "TQC + HER": TQC}[algorithm]("MultiInputPolicy", env, **kwargs, **HINDSIGHT)
+        return {"SAC + HER": SAC, "TQC + HER": TQC}[algorithm]("MultiInputPolicy", env, **kwargs, **hindsight)
     action_dim = env.action_space.shape[0]  # type: ignore[index]
     noise = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
-    return TD3("MultiInputPolicy", env, action_noise=noise, **kwargs, **HINDSIGHT)
+    return TD3("MultiInputPolicy", env, action_noise=noise, **kwargs, **hindsight)
 
 
 class ByPoint:
@@ -269,14 +271,17 @@ def main() -> None:
     )
     parser.add_argument("--random-actions", type=float, default=0.2, help="share of random actions of LEO in training")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; no more than there are idle cores")
+    parser.add_argument("--keep", action="store_true", help="keep the results that are there, train what is missing")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     options.every = options.every or max(options.steps // 10, 1)
     name = options.env.split("/")[-1].partition("-v")[0].lower()
     options.out = options.out or Path(__file__).parent / "results" / f"continuous_learning_{name}"
-    rows: list[Row] = []
-    table: list[Row] = []
+    rows = read_rows(options.out) if options.keep else []
+    known = {(row["algorithm"], row["seed"]) for row in rows}
     tasks = [(algorithm, seed) for seed in range(options.seeds) for algorithm in options.algorithms]
+    tasks = [task for task in tasks if task not in known]
+    table = write(rows, options) if rows else []
     for finished in run_tasks(run, tasks, (options,), options.jobs):
         rows += finished
         table = write(rows, options)

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,26 @@ def write_results(options: argparse.Namespace, about: Row, rows: Sequence[Row], 
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """
+    The rows of results that were written before.
+
+    :param path: without an ending
+    :return: the rows; none if there is no such file
+    """
+    path = path.with_suffix(".csv")
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [{key: _number(text) for key, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,9 +1,14 @@
-"""What LEO must be compared with: goal-conditioned agents, plain or relabelling, see :func:`goal_conditioned_dqn`."""
+"""
+What LEO must be compared with: goal-conditioned agents, plain or relabelling, see :func:`goal_conditioned_dqn`,
+:func:`goal_conditioned_actor_critic` and :func:`goal_conditioned_ppo`. (PQN, with and without hindsight, is
+:class:`~leo_agents.leo_pqn.PQN`.)
+"""
 
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.goal_conditioned import (
     goal_conditioned_actor_critic,
     goal_conditioned_dqn,
+    goal_conditioned_ppo,
     goal_conditioned_venv,
 )
 from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor
@@ -18,6 +23,7 @@ __all__ = [
     "SquashedMultiInputPolicy",
     "goal_conditioned_actor_critic",
     "goal_conditioned_dqn",
+    "goal_conditioned_ppo",
     "goal_conditioned_venv",
     "naive_all_goals_loss",
     "naive_goal_losses",

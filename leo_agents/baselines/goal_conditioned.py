@@ -3,9 +3,9 @@
 from typing import Any, Literal, TypeVar, get_args
 
 import gymnasium as gym
-import numpy as np
 import numpy.typing as npt
-from stable_baselines3 import DQN
+from gymnasium.vector import VectorEnv
+from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -13,16 +13,15 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
-from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor
+from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.policies import SquashedMultiInputPolicy
 from leo_agents.baselines.relabelling import POINT_KEY, RelabellingReplayBuffer
 from leo_agents.common.goal_algorithm import find_sampler
 from leo_agents.common.policies import GOAL_KEY
-from leo_wrappers.sb3 import VecGoalSampler
+from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import SelectorLike
 
-GoalInput = Literal["descriptor", "one_hot"]
 BufferName = Literal["plain", "her", "all_goals"]
 
 ActorCritic = TypeVar("ActorCritic", bound=OffPolicyAlgorithm)
@@ -111,15 +110,54 @@ def goal_conditioned_actor_critic(
     return algorithm("MultiInputPolicy", venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, kwargs))
 
 
+def goal_conditioned_ppo(
+    env: GymEnv | str,
+    *,
+    goal_input: GoalInput = "descriptor",
+    descriptors: npt.ArrayLike | None = None,
+    selector: SelectorLike | None = None,
+    **ppo_kwargs: Any,
+) -> PPO:
+    """
+    PPO whose policy and values read the commanded goal beside the state.
+
+    The result is an ordinary ``stable_baselines3.PPO``. Reaching the commanded goal ends its episode; time limits bootstrap.
+    ``PPO.load`` restores it; to train on, give it ``env=goal_conditioned_venv(env)``.
+
+    :param env: multi-goal environments, best a vector of many; or some that are goal-conditioned already, with
+        ``on_success="terminate"``
+    :param goal_input: give the networks the goal's ``"descriptor"``, or its number ``"one_hot"``
+    :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
+    :param selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
+        None
+    :param ppo_kwargs: arguments of ``stable_baselines3.PPO``
+    :return: the model, not trained yet
+
+    Example::
+
+        >>> import gymnasium as gym, leo_envs
+        >>> envs = gym.make_vec("leo/GridWorld-v0", num_envs=8, autoreset_mode="SameStep")
+        >>> type(goal_conditioned_ppo(envs, n_steps=16, batch_size=64, seed=0).learn(128)).__name__
+        'PPO'
+    """
+    if "policy" in ppo_kwargs:
+        raise ValueError("expected no policy, got one; choose by goal_input, or use PPO directly")
+    venv = goal_conditioned_venv(env, selector)
+    policy_kwargs = _policy_kwargs(venv, goal_input, descriptors, ppo_kwargs.pop("policy_kwargs", None) or {})
+    return PPO("MultiInputPolicy", venv, policy_kwargs=policy_kwargs, **ppo_kwargs)
+
+
 def goal_conditioned_venv(env: GymEnv | str, selector: SelectorLike | None = None, seed: int | None = None) -> VecEnv:
     """
-    The environment as DQN must see it: one commanded goal at a time, whose success ends the episode.
+    The environment as DQN and PPO must see it: one commanded goal at a time, whose success ends the episode.
 
     :param env: a multi-goal environment, a vector of them, or an id; or one that is goal-conditioned already
     :param selector: how goals are commanded; ``"seen"`` when None
     :param seed: seeds the selector
     :return: a vector environment with ``goal_id`` in its observation
     """
+    if isinstance(env, VectorEnv):
+        env = GymVecEnv(env)
     venv = BaseAlgorithm._wrap_env(gym.make(env) if isinstance(env, str) else env)
     if GOAL_KEY not in getattr(venv.observation_space, "spaces", {}):
         return VecGoalSampler(venv, "seen" if selector is None else selector, on_success="terminate", seed=seed)
@@ -129,7 +167,7 @@ def goal_conditioned_venv(env: GymEnv | str, selector: SelectorLike | None = Non
     on_success = sampler.on_success if sampler is not None else venv.get_attr("on_success", 0)[0]
     if on_success != "terminate":
         raise ValueError(
-            f'expected on_success="terminate", got {on_success!r}: the values of DQN belong to one goal and must end with it; '
+            f'expected on_success="terminate", got {on_success!r}: the values belong to one goal and must end with it; '
             "pass the bare environment, or wrap it that way"
         )
     return venv
@@ -159,12 +197,7 @@ def _policy_kwargs(
     venv: VecEnv, goal_input: GoalInput, descriptors: npt.ArrayLike | None, policy_kwargs: dict[str, Any]
 ) -> dict[str, Any]:
     """The user's arguments of the policy with the goals' descriptors among them."""
-    if goal_input not in get_args(GoalInput):
-        raise ValueError(f"expected goal_input to be one of {get_args(GoalInput)}, got {goal_input!r}")
-    if goal_input == "one_hot" and descriptors is not None:
-        raise ValueError('expected no descriptors beside goal_input="one_hot", got some; use goal_input="descriptor"')
-    if goal_input == "descriptor" and descriptors is None:
-        descriptors = _goal_descriptors(venv)
+    descriptors = choose_descriptors(venv, goal_input, descriptors)
     extractor_kwargs = {"descriptors": descriptors, **(policy_kwargs.get("features_extractor_kwargs") or {})}
     return {
         "features_extractor_class": GoalDescriptorExtractor,
@@ -173,25 +206,7 @@ def _policy_kwargs(
     }
 
 
-def _goal_descriptors(venv: VecEnv) -> npt.NDArray[np.float32]:
-    # The points first: unlike a goal set they can always be sent from another process.
-    points = _goal_points(venv)
-    if points is not None:
-        return points.astype(np.float32)
-    if not venv.has_attr("goal_set"):
-        raise ValueError(
-            "expected an environment with a goal_set to describe its goals, got one without; "
-            'pass descriptors, or goal_input="one_hot"'
-        )
-    return np.asarray(venv.get_attr("goal_set", 0)[0].descriptors, dtype=np.float32)
-
-
-def _goal_points(venv: VecEnv) -> npt.NDArray[Any] | None:
-    points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
-    return None if points is None else np.asarray(points)
-
-
 def _shown_points(venv: VecEnv) -> npt.NDArray[Any] | None:
     """The goals' points, if the observation shows the commanded one."""
-    space, points = venv.observation_space.spaces.get(POINT_KEY), _goal_points(venv)  # type: ignore[attr-defined]
+    space, points = venv.observation_space.spaces.get(POINT_KEY), goal_points(venv)  # type: ignore[attr-defined]
     return points if space is not None and points is not None and space.shape == points.shape[1:] else None

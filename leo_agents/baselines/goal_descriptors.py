@@ -1,12 +1,54 @@
 """The goal as an input of the network, by a vector that describes it."""
 
+from typing import Any, Literal, get_args
+
+import numpy as np
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
 from stable_baselines3.common.type_aliases import TensorDict
+from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.common.map_features import MapExtractor, has_maps
+
+GoalInput = Literal["descriptor", "one_hot"]
+
+
+def choose_descriptors(venv: VecEnv, goal_input: GoalInput, descriptors: npt.ArrayLike | None) -> npt.ArrayLike | None:
+    """
+    What a network is to read of a goal.
+
+    :param venv: multi-goal environments
+    :param goal_input: the goal's ``"descriptor"``, or its number ``"one_hot"``
+    :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
+    :return: the vectors; None for one-hot
+    """
+    if goal_input not in get_args(GoalInput):
+        raise ValueError(f"expected goal_input to be one of {get_args(GoalInput)}, got {goal_input!r}")
+    if goal_input == "one_hot" and descriptors is not None:
+        raise ValueError('expected no descriptors beside goal_input="one_hot", got some; use goal_input="descriptor"')
+    if goal_input == "one_hot" or descriptors is not None:
+        return descriptors
+    # The points first: unlike a goal set they can always be sent from another process.
+    points = goal_points(venv)
+    if points is not None:
+        return points.astype(np.float32)
+    if not venv.has_attr("goal_set"):
+        raise ValueError(
+            "expected an environment with a goal_set to describe its goals, got one without; "
+            'pass descriptors, or goal_input="one_hot"'
+        )
+    return np.asarray(venv.get_attr("goal_set", 0)[0].descriptors, dtype=np.float32)
+
+
+def goal_points(venv: VecEnv) -> npt.NDArray[Any] | None:
+    """
+    :param venv: multi-goal environments
+    :return: the goals' points, where they have some
+    """
+    points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
+    return None if points is None else np.asarray(points)
 
 
 class GoalDescriptorExtractor(BaseFeaturesExtractor):

@@ -15,9 +15,8 @@ from leo_agents.common.actor_critic import GoalCritic
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_agents.common.continuous_policy import ContinuousGoalPolicy
 from leo_agents.common.goal_policy import Observation
-from leo_agents.common.losses import all_goals_targets, check_finite_goals
-from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
-from leo_wrappers.goal_set import Goal
+from leo_agents.common.losses import LOSSES, all_goals_targets, check_finite_goals
+from leo_agents.common.off_policy import GoalOffPolicyAlgorithm
 
 
 class HeldRandomActions:
@@ -82,16 +81,6 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
                 "set them with gymnasium.wrappers.RescaleAction or in the environment"
             )
         return venv
-
-    def act(self, observation: Observation, goal: Goal) -> npt.NDArray[Any]:
-        """
-        The best action towards a goal, for a single observation.
-
-        :param observation: with or without a commanded goal, which is ignored
-        :param goal: a name or an index
-        :return: the action
-        """
-        return self.policy.act(observation, goal)
 
     def values(self, observation: Observation) -> npt.NDArray[np.float32]:
         """

@@ -2,18 +2,20 @@
 
 import os
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from leo_agents.common.checkpoints import resume, save_checkpoint
+from leo_agents.common.goal_policy import Observation
 from leo_agents.common.policies import GOAL_KEY
-from leo_wrappers.goal_set import check_goal_names
+from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import SelectorLike, make_selector
 
@@ -26,6 +28,19 @@ def find_sampler(env: VecEnv | None) -> VecGoalSampler | None:
     while env is not None and not isinstance(env, VecGoalSampler):
         env = env.venv if isinstance(env, VecEnvWrapper) else None
     return env
+
+
+def check_discrete_actions(venv: VecEnv) -> VecEnv:
+    """
+    Refuses actions of another kind before they fail in the midst of training.
+
+    :param venv: an environment
+    :return: the same
+    """
+    if not isinstance(venv.action_space, spaces.Discrete):
+        remedy = "use LEOTD3 or LEOSAC" if isinstance(venv.action_space, spaces.Box) else "flatten the actions to Discrete"
+        raise ValueError(f"expected Discrete actions, got {venv.action_space}; {remedy}")
+    return venv
 
 
 class GoalAlgorithm(BaseAlgorithm):
@@ -72,6 +87,16 @@ class GoalAlgorithm(BaseAlgorithm):
         super().set_env(venv, force_reset)
         if before is not None and after is not None and before is not after:
             after.set_selector(before.selector)
+
+    def act(self, observation: Observation, goal: Goal) -> Any:
+        """
+        The best action towards a goal, for a single observation.
+
+        :param observation: with or without a commanded goal, which is ignored
+        :param goal: a name or an index
+        :return: the action
+        """
+        return self.policy.act(observation, goal)  # type: ignore[operator]
 
     def save_checkpoint(self, folder: str | os.PathLike[str]) -> Path:
         """

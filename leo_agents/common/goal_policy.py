@@ -17,7 +17,64 @@ from leo_wrappers.goal_set import Goal, goal_index
 Observation = np.ndarray | dict[str, np.ndarray]
 
 
-class GoalPolicy(BasePolicy):
+class GoalActing(BasePolicy):
+    """
+    A mixin: acts for the goal in the observation, ``goal_id``, or for any goal by name.
+
+    ``goal_names`` are the goals, in order, ``_state_space`` the space of observations without the command.
+    """
+
+    goal_names: tuple[str, ...]
+    _state_space: spaces.Space[Any]
+
+    def predict(
+        self,
+        observation: Observation,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """
+        :param observation: observations with ``goal_id``
+        :param state: passed through
+        :param episode_start: no effect
+        :param deterministic: no effect on a policy that is not random
+        :return: the actions and the state
+        """
+        if not isinstance(observation, dict) or GOAL_KEY not in observation:
+            raise ValueError(
+                f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
+                "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
+            )
+        return super().predict(observation, state, episode_start, deterministic)
+
+    def act(self, observation: Observation, goal: Goal) -> Any:
+        """
+        The best action towards a goal.
+
+        :param observation: a single observation; a command in it is ignored
+        :param goal: a name or an index
+        :return: the action
+        """
+        commanded = self._commanded(observation, goal_index(self.goal_names, goal))
+        actions, _ = self.predict(commanded, deterministic=True)
+        if np.ndim(actions) != len(self.action_space.shape or ()):
+            raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
+        return actions
+
+    def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
+        """The observation, single or batched as it comes, with the same goal in every row."""
+        state = {key: value for key, value in add_command(observation, 0).items() if key not in COMMAND_KEYS}
+        expected = set(self._state_space.spaces) if isinstance(self._state_space, spaces.Dict) else {"observation"}
+        if isinstance(self._state_space, spaces.Dict) and set(state) != expected:
+            raise ValueError(f"expected an observation with the keys {sorted(expected)}, got {sorted(state)}")
+        key, value = next(iter(state.items()))
+        space = self._state_space[key] if isinstance(self._state_space, spaces.Dict) else self._state_space
+        batch_shape = np.shape(value)[: np.ndim(value) - len(space.shape or ())]
+        return add_command(state, np.full(batch_shape, goal_id, dtype=np.int64))
+
+
+class GoalPolicy(GoalActing):
     """
     The base of policies that know many goals and act for the one in the observation, ``goal_id``.
 
@@ -66,52 +123,6 @@ class GoalPolicy(BasePolicy):
         """
         return self.features_extractor_class(self._state_space, **self.features_extractor_kwargs)
 
-    def predict(
-        self,
-        observation: Observation,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """
-        :param observation: observations with ``goal_id``
-        :param state: passed through
-        :param episode_start: no effect
-        :param deterministic: no effect on a policy that is not random
-        :return: the actions and the state
-        """
-        if not isinstance(observation, dict) or GOAL_KEY not in observation:
-            raise ValueError(
-                f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
-                "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
-            )
-        return super().predict(observation, state, episode_start, deterministic)
-
-    def act(self, observation: Observation, goal: Goal) -> Any:
-        """
-        The best action towards a goal.
-
-        :param observation: a single observation; a command in it is ignored
-        :param goal: a name or an index
-        :return: the action
-        """
-        commanded = self._commanded(observation, goal_index(self.goal_names, goal))
-        actions, _ = self.predict(commanded, deterministic=True)
-        if np.ndim(actions) != len(self.action_space.shape or ()):
-            raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
-        return actions
-
-    def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
-        """The observation, single or batched as it comes, with the same goal in every row."""
-        state = {key: value for key, value in add_command(observation, 0).items() if key not in COMMAND_KEYS}
-        expected = set(self._state_space.spaces) if isinstance(self._state_space, spaces.Dict) else {"observation"}
-        if isinstance(self._state_space, spaces.Dict) and set(state) != expected:
-            raise ValueError(f"expected an observation with the keys {sorted(expected)}, got {sorted(state)}")
-        key, value = next(iter(state.items()))
-        space = self._state_space[key] if isinstance(self._state_space, spaces.Dict) else self._state_space
-        batch_shape = np.shape(value)[: np.ndim(value) - len(space.shape or ())]
-        return add_command(state, np.full(batch_shape, goal_id, dtype=np.int64))
-
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {
             **super()._get_constructor_parameters(),
@@ -143,6 +154,19 @@ def expected_steps(values: npt.NDArray[Any], gamma: float) -> npt.NDArray[Any]:
     """
     with np.errstate(divide="ignore"):
         return 1.0 + np.log(np.clip(values, 0.0, 1.0)) / np.log(gamma)
+
+
+def explore(actions: npt.NDArray[Any], num_actions: int, rate: float) -> npt.NDArray[Any]:
+    """
+    Each environment by its own coin.
+
+    :param actions: the actions that are thought best
+    :param num_actions: number of actions
+    :param rate: share of random actions
+    :return: the actions to take
+    """
+    coins = np.random.random(actions.shape) < rate
+    return np.where(coins, np.random.randint(num_actions, size=actions.shape), actions)
 
 
 def _twice(tensor: th.Tensor) -> th.Tensor:

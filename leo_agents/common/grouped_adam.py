@@ -7,6 +7,7 @@ measuring, clipping and reading a gradient of its size is most of an update. The
 the weight is updated a few groups at a time, while their gradient is in cache. What comes out is Adam's own result.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -86,6 +87,52 @@ class GroupedAdam(th.optim.Adam):
         return state
 
 
+class GroupedRAdam(GroupedAdam):
+    """
+    PyTorch's RAdam in the same way: it takes gradients as factors, and gives RAdam's own result.
+
+    Rectification multiplies Adam's step by a number that only depends on how many steps there were; before it is defined,
+    the first few steps follow the momentum without dividing by the second moment. (PyTorch adds ``eps`` before correcting
+    the second moment's bias in RAdam, and after it in Adam.)
+    """
+
+    @th.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """
+        One update.
+
+        :param closure: see PyTorch
+        :return: what the closure returned
+        """
+        before = [(group["lr"], group["eps"]) for group in self.param_groups]
+        numbers = [self._steps_so_far(group) + 1 for group in self.param_groups]
+        for group, number in zip(self.param_groups, numbers, strict=True):
+            # Without a rectified step only the moments are to move.
+            group["lr"] *= _rectification(number, group["betas"][1]) or 0.0
+            group["eps"] /= math.sqrt(1.0 - group["betas"][1] ** number)
+        loss = super().step(closure)
+        for group, number, (lr, eps) in zip(self.param_groups, numbers, before, strict=True):
+            group["lr"], group["eps"] = lr, eps
+            beta1, beta2 = group["betas"]
+            if _rectification(number, beta2) is None:
+                for parameter in group["params"]:
+                    if parameter in self.state and (parameter.grad is not None or parameter in self.factored):
+                        parameter.add_(self.state[parameter]["exp_avg"], alpha=-lr / (1.0 - beta1**number))
+        return loss
+
+    def _steps_so_far(self, group: dict[str, Any]) -> int:
+        return max((int(self.state[parameter]["step"]) for parameter in group["params"] if self.state[parameter]), default=0)
+
+
+def _rectification(step: int, beta2: float) -> float | None:
+    """RAdam's factor; None while the second moment comes from too few gradients to divide by."""
+    longest = 2.0 / (1.0 - beta2) - 1.0
+    length = longest - 2.0 * step * beta2**step / (1.0 - beta2**step)
+    if length <= 5.0:
+        return None
+    return math.sqrt((length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length))
+
+
 @contextmanager
 def factored_gradients(optimizer: th.optim.Optimizer) -> Iterator[Factored]:
     """
@@ -127,3 +174,34 @@ def clip_grad_norm(parameters: Iterable[th.Tensor], factored: Factored, max_norm
     for tensor in [*grads, *(gradient.outputs for gradient in factored.values())]:
         tensor.mul_(scale)
     return norm
+
+
+def gradient_step(
+    optimizer: th.optim.Optimizer,
+    parameters: Iterable[th.Tensor],
+    make_loss: Callable[[], th.Tensor],
+    max_grad_norm: float,
+    step: int,
+) -> th.Tensor:
+    """
+    One update, unless its gradient is not finite.
+
+    :param optimizer: any
+    :param parameters: those whose gradients are clipped together
+    :param make_loss: computes the loss
+    :param max_grad_norm: gradients are clipped to this norm
+    :param step: number of environment steps so far, for the error
+    :return: the loss
+    """
+    optimizer.zero_grad()
+    with factored_gradients(optimizer) as factored:
+        loss = make_loss()
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = clip_grad_norm(parameters, factored, max_grad_norm)
+    if not th.isfinite(norm):
+        raise FloatingPointError(
+            f"expected finite gradients, got a norm of {float(norm)} at step {step}; the update was not made: lower "
+            "learning_rate or max_grad_norm, or check the observations"
+        )
+    optimizer.step()
+    return loss.detach()

@@ -39,6 +39,48 @@ def all_goals_targets(
     return goals_achieved + (goals_achieved == 0) * (bootstrap * next_values)
 
 
+def lambda_goals_targets(
+    goals_achieved: th.Tensor,
+    next_values: th.Tensor,
+    terminated: th.Tensor,
+    cut: th.Tensor,
+    discount: float,
+    trace: float,
+) -> th.Tensor:
+    """
+    Every goal's Q(lambda) targets along rollouts: a share ``trace`` of what follows a step is what the rollout went on to
+    do, the rest what the next state is said to be worth.
+
+    A goal's return ends where the goal is achieved and where the episode terminated. Where the rollout does not go on from
+    the next state (``cut``, and at the last step), the next state's value stands for all of it.
+
+    :param goals_achieved: the achieved goals as floats, of shape ``[steps, envs, goals]``
+    :param next_values: values of the true next states in ``[0, 1]``, of the same shape
+    :param terminated: 1 where an episode terminated, of shape ``[steps, envs]``
+    :param cut: True where the step after is not of the same pursuit: at every end, truncated ones too, of the same shape
+    :param discount: gamma
+    :param trace: lambda; 0 gives the targets of :func:`all_goals_targets`
+    :return: the targets, of shape ``[steps, envs, goals]``
+    """
+    if goals_achieved.ndim != 3 or goals_achieved.shape != next_values.shape:
+        raise ValueError(
+            "expected goals_achieved and next_values of the same shape [steps, envs, goals], "
+            f"got {tuple(goals_achieved.shape)} and {tuple(next_values.shape)}"
+        )
+    if not terminated.shape == cut.shape == goals_achieved.shape[:2]:
+        raise ValueError(
+            f"expected terminated and cut of shape {tuple(goals_achieved.shape[:2])}, got {tuple(terminated.shape)} and "
+            f"{tuple(cut.shape)}"
+        )
+    targets = th.empty_like(next_values)
+    following = next_values[-1]
+    for step in reversed(range(len(targets))):
+        goes_on = trace * (~cut[step] if step + 1 < len(targets) else th.zeros_like(cut[step])).unsqueeze(1)
+        worth = th.lerp(next_values[step], following, goes_on.to(next_values.dtype))
+        following = targets[step] = all_goals_targets(goals_achieved[step], worth, terminated[step], discount)
+    return targets
+
+
 def bce_goals_loss(
     logits: th.Tensor,
     targets: th.Tensor,
@@ -80,6 +122,9 @@ def squared_goals_loss(
     _check_matrices("values", values, "targets", targets)
     losses = 0.5 * (values - targets.detach()).square()
     return _reduce(losses, goal_weights, goal_reduction)
+
+
+LOSSES = {"bce": bce_goals_loss, "squared": squared_goals_loss}
 
 
 def _reduce(losses: th.Tensor, goal_weights: th.Tensor | None, goal_reduction: GoalReduction) -> th.Tensor:

@@ -9,17 +9,15 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from leo_agents.common.goal_algorithm import GoalAlgorithm
-from leo_agents.common.losses import GoalReduction, bce_goals_loss, squared_goals_loss
-
-LOSSES = {"bce": bce_goals_loss, "squared": squared_goals_loss}
+from leo_agents.common.losses import LOSSES, GoalReduction
 
 
 class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
     """
     A mixin, to stand before one of Stable-Baselines3's off-policy algorithms.
 
-    ``loss`` is a name in :data:`LOSSES`, ``goals_per_update`` how many goals a gradient step is about (None for all), and
-    ``goal_reduction`` whether their losses are averaged or summed.
+    ``loss`` is a name in :data:`~leo_agents.common.losses.LOSSES`, ``goals_per_update`` how many goals a gradient step is
+    about (None for all), and ``goal_reduction`` whether their losses are averaged or summed.
     """
 
     loss: str

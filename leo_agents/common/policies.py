@@ -11,12 +11,16 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Combine
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
+from leo_agents.common.batch_renorm import FusedBatchRenorm
 from leo_agents.common.heads import DenseHead, FactoredHead, GoalHead
 from leo_agents.common.map_features import MapExtractor, has_maps
 
 GOAL_KEY = "goal_id"
 # What an observation says of the commanded goal. A network that answers for all goals must not see it.
 COMMAND_KEYS = (GOAL_KEY, "desired_goal")
+
+# Gradient steps for which batch renormalisation uses each batch's own statistics, until there are some to go by.
+RENORM_WARMUP = 1_000
 
 HEADS: dict[str, type[GoalHead]] = {"dense": DenseHead, "factored": FactoredHead}
 
@@ -69,7 +73,9 @@ def make_head(
     return HEADS[kind](features_dim, num_goals, num_actions, **(head_kwargs or {}))
 
 
-def make_trunk(input_dim: int, net_arch: list[int], activation_fn: type[nn.Module], layer_norm: bool) -> nn.Sequential:
+def make_trunk(
+    input_dim: int, net_arch: list[int], activation_fn: type[nn.Module], layer_norm: bool, input_norm: bool = False
+) -> nn.Sequential:
     """
     The layers between the extracted features and the head.
 
@@ -77,9 +83,10 @@ def make_trunk(input_dim: int, net_arch: list[int], activation_fn: type[nn.Modul
     :param net_arch: widths of the layers
     :param activation_fn: the nonlinearity
     :param layer_norm: whether to normalise before each nonlinearity
+    :param input_norm: whether to normalise the extracted features, by batch renormalisation
     :return: the layers
     """
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [FusedBatchRenorm(input_dim, warmup_steps=RENORM_WARMUP)] if input_norm else []
     for width in net_arch:
         layers.append(nn.Linear(input_dim, width))
         if layer_norm:
@@ -148,6 +155,7 @@ class GoalQNetwork(StateNetwork):
     :param head_kwargs: further arguments of the head
     :param squash: pass the values through a sigmoid, so that they stay in ``[0, 1]``
     :param normalize_images: divide images by 255
+    :param input_norm: whether to normalise the extracted features, by batch renormalisation
     """
 
     action_space: spaces.Discrete
@@ -165,10 +173,11 @@ class GoalQNetwork(StateNetwork):
         head_kwargs: dict[str, Any] | None = None,
         squash: bool = True,
         normalize_images: bool = True,
+        input_norm: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
         self.squash = squash
-        self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm)
+        self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm, input_norm)
         width = net_arch[-1] if net_arch else features_extractor.features_dim
         self.head = make_head(head, width, num_goals, int(action_space.n), head_kwargs)
 

@@ -1,25 +1,23 @@
 """LEODQN: Q-learning about every goal from every transition."""
 
 import warnings
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
 from stable_baselines3.common.utils import polyak_update
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.dqn import DQN
 
 from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_agents.common.goal_policy import Observation
-from leo_agents.common.grouped_adam import clip_grad_norm, factored_gradients
-from leo_agents.common.losses import GoalReduction, all_goals_targets, check_finite_goals
-from leo_agents.common.off_policy import LOSSES, GoalOffPolicyAlgorithm
+from leo_agents.common.discrete import DiscreteGoalAlgorithm
+from leo_agents.common.grouped_adam import gradient_step
+from leo_agents.common.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals
+from leo_agents.common.off_policy import GoalOffPolicyAlgorithm
 from leo_agents.common.policies import GoalQNetwork
 from leo_agents.leo_dqn.policies import MultiGoalPolicy
-from leo_wrappers.goal_set import Goal
 from leo_wrappers.selection import SelectorLike
 
 SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
@@ -45,7 +43,7 @@ def join_lessons(lessons: list[Lesson]) -> Lesson:
     )
 
 
-class LEODQN(GoalOffPolicyAlgorithm, DQN):
+class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     """
     Learning Everything all at Once with a replay buffer and a target network (paper: https://arxiv.org/abs/2605.23551).
 
@@ -201,65 +199,6 @@ class LEODQN(GoalOffPolicyAlgorithm, DQN):
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_lessons"]
 
-    @staticmethod
-    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """As the parents; refuses actions of another kind before they fail in the midst of training."""
-        venv = GoalOffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
-        if not isinstance(venv.action_space, spaces.Discrete):
-            remedy = "use LEOTD3 or LEOSAC" if isinstance(venv.action_space, spaces.Box) else "flatten the actions to Discrete"
-            raise ValueError(f"expected Discrete actions, got {venv.action_space}; {remedy}")
-        return venv
-
-    def act(self, observation: Observation, goal: Goal) -> int:
-        """
-        The best action towards a goal, for a single observation.
-
-        :param observation: with or without a commanded goal, which is ignored
-        :param goal: a name or an index
-        :return: the action
-        """
-        return self.policy.act(observation, goal)
-
-    def q_values(self, observation: Observation) -> np.ndarray:
-        """
-        The values of every goal and action.
-
-        :param observation: a batch of observations, or a single one
-        :return: ``[B, G, A]``
-        """
-        return self.policy.q_values(observation)
-
-    def expected_steps(self, observation: Observation) -> np.ndarray:
-        """
-        The values as numbers of steps.
-
-        :param observation: a batch of observations, or a single one
-        :return: ``[B, G]``, infinite where the value is 0
-        """
-        return self.policy.expected_steps(observation, self.gamma)
-
-    def predict(
-        self,
-        observation: Observation,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """
-        The actions for the goals in the observations; unless deterministic, each environment explores by its own coin.
-
-        :param observation: observations with ``goal_id``
-        :param state: passed through
-        :param episode_start: no effect
-        :param deterministic: do not explore
-        :return: the actions and the state
-        """
-        actions, state = self.policy.predict(observation, state, episode_start, deterministic)
-        if not deterministic:
-            explore = np.random.random(actions.shape) < self.exploration_rate
-            actions = np.where(explore, np.random.randint(self.policy.action_space.n, size=actions.shape), actions)
-        return actions, state
-
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """
         Learns about all goals from each of some batches.
@@ -275,17 +214,13 @@ class LEODQN(GoalOffPolicyAlgorithm, DQN):
         for _ in range(gradient_steps):
             goals = self._draw_goals()
             lesson = self._next_lesson(batch_size, goals)
-            optimizer.zero_grad()
-            with factored_gradients(optimizer) as factored:
-                loss = self._loss(lesson, goals)
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = clip_grad_norm(self.q_net.parameters(), factored, self.max_grad_norm)
-            if not th.isfinite(norm):
-                raise FloatingPointError(
-                    f"expected finite gradients, got a norm of {float(norm)} at step {self.num_timesteps}; the update was not "
-                    "made: lower learning_rate or max_grad_norm, or check the observations"
-                )
-            optimizer.step()
+            loss = gradient_step(
+                optimizer,
+                self.q_net.parameters(),
+                partial(self._loss, lesson, goals),
+                self.max_grad_norm,
+                self.num_timesteps,
+            )
             losses.append(loss.item())
             self._n_updates += 1
             if self._n_updates % self.target_update_interval == 0:

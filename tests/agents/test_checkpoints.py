@@ -13,7 +13,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 import leo_envs  # noqa: F401
-from leo_agents import LEODQN
+from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, RollIn
 from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn
 from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint, resume
 from leo_agents.common.goal_algorithm import find_sampler
@@ -91,6 +91,67 @@ def test_a_resumed_run_equals_an_uninterrupted_one_in_a_new_process(kind, tmp_pa
     arguments = [str(tmp_path / "halfway"), "480", str(tmp_path / "result.pkl")]
     subprocess.run([sys.executable, "-c", RESUME, *arguments], check=True)
     assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), expected)
+
+
+def make_rollout_model(kind, env):
+    options = {"n_steps": 10, "batch_size": 20, "policy_kwargs": {"net_arch": [16], "input_norm": True}}
+    if kind is PQN:
+        return PQN("GoalInputPolicy", env, seed=5, device="cpu", her_ratio=0.5, **options)
+    if kind in (DualLEOPQN, DualLEOPPO):
+        taught = {"roll_in": RollIn(6, 1.0), "teacher_update_fraction": 0.6, "teacher_kwargs": {"policy_kwargs": {}}}
+        return kind(
+            "MultiInputPolicy", env, seed=5, device="cpu", **taught, **{**options, "policy_kwargs": {"net_arch": [16]}}
+        )
+    return LEOPQN("MultiGoalPolicy", env, seed=5, device="cpu", goals_per_update=3, paper_mode=True, **options)
+
+
+def everything_of_rollouts(model):
+    parameters = model.get_parameters()
+    arrays = []
+    for name in sorted(parameters):
+        values = parameters[name]
+        if name.endswith("optimizer"):
+            values = {f"{row}/{key}": value for row, state in values["state"].items() for key, value in state.items()}
+        arrays += [values[key].numpy() for key in sorted(values)]
+    selector = model.goal_sampler.selector
+    statistics = [selector.attempts, selector.successes, selector.seen, selector.rng.random(3), np.random.random(3)]
+    numbers = [model.num_timesteps, model._n_updates, getattr(model, "exploration_rate", 0.0), model.lr_schedule(0.3)]
+    if hasattr(model, "roll_in"):
+        statistics += [model.roll_in._left, model.roll_in.rng.random(3)]
+    return [*arrays, th.get_rng_state().numpy(), *model._last_obs.values(), *statistics, np.array(numbers)]
+
+
+RESUME_ROLLOUTS = """
+import sys, pickle
+import leo_agents
+from tests.agents.test_checkpoints import everything_of_rollouts
+model = getattr(leo_agents, sys.argv[4]).resume(sys.argv[1])
+model.learn(int(sys.argv[2]) - model.num_timesteps, reset_num_timesteps=False)
+pickle.dump(everything_of_rollouts(model), open(sys.argv[3], "wb"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "environment"),
+    [
+        (LEOPQN, "native"),
+        (LEOPQN, "jax"),
+        (LEOPQN, "normalised"),
+        (PQN, "native"),
+        (DualLEOPQN, "native"),
+        (DualLEOPPO, "native"),
+    ],
+)
+def test_a_resumed_run_on_rollouts_equals_an_uninterrupted_one_in_a_new_process(kind, environment, tmp_path):
+    straight = make_rollout_model(kind, ENVIRONMENTS[environment]())
+    num_steps = 8 * 10 * straight.n_envs
+    straight.learn(num_steps)
+    callback = ExactCheckpoints(tmp_path / "halfway", save_freq=num_steps // 2)
+    make_rollout_model(kind, ENVIRONMENTS[environment]()).learn(num_steps, callback=callback)
+    assert latest_checkpoint(tmp_path / "halfway").name == f"step-{num_steps // 2:012d}"
+    arguments = [str(tmp_path / "halfway"), str(num_steps), str(tmp_path / "result.pkl"), kind.__name__]
+    subprocess.run([sys.executable, "-c", RESUME_ROLLOUTS, *arguments], check=True)
+    assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), everything_of_rollouts(straight))
 
 
 @pytest.mark.parametrize("kind", ["dqn", "sac"])

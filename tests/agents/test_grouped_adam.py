@@ -7,7 +7,7 @@ import torch as th
 from torch import nn
 
 from leo_agents.common import grouped_adam
-from leo_agents.common.grouped_adam import GroupedAdam, clip_grad_norm, factored_gradients
+from leo_agents.common.grouped_adam import GroupedAdam, GroupedRAdam, clip_grad_norm, factored_gradients
 from leo_agents.common.grouped_linear import collect_factored_gradients, grouped_linear
 from leo_agents.common.heads import DenseHead, FactoredHead
 
@@ -166,3 +166,24 @@ def test_another_optimiser_gets_whole_gradients() -> None:
     assert not factored and network.head.weight.grad is not None
     expected = nn.utils.get_total_norm([parameter.grad for parameter in network.parameters()])
     th.testing.assert_close(clip_grad_norm(network.parameters(), factored, 1.0), expected)
+
+
+@pytest.mark.parametrize("head", ["dense", "factored"])
+@pytest.mark.parametrize("settings", [{"fused": True}, {}, {"betas": (0.5, 0.7), "weight_decay": 0.1}], ids=str)
+def test_rectified_updates_are_pytorchs_radams(head, settings, monkeypatch) -> None:
+    """Before and after the second moment is used: with the default betas that is from the sixth update on."""
+    monkeypatch.setattr(grouped_adam, "CHUNK_ELEMENTS", 2 * GOALS * FEATURES)
+    network, reference = two_networks(head)
+    optimizer = GroupedRAdam(network.parameters(), lr=0.05, **settings)
+    reference_settings = {key: value for key, value in settings.items() if key != "fused"}
+    reference_optimizer = th.optim.RAdam(reference.parameters(), lr=0.05, **reference_settings)
+    for seed in range(10):
+        update(network, optimizer, seed, 0.5)
+        reference_update(reference, reference_optimizer, seed, 0.5)
+        th.testing.assert_close(dict(network.named_parameters()), dict(reference.named_parameters()))
+        assert optimizer.param_groups[0]["lr"] == 0.05
+        assert optimizer.param_groups[0]["eps"] == reference_optimizer.param_groups[0]["eps"]
+        if seed == 6:  # a training that is taken up again counts on
+            fresh = GroupedRAdam(network.parameters(), lr=0.05, **settings)
+            fresh.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            optimizer = fresh

@@ -5,7 +5,7 @@ import torch as th
 from torch import nn
 
 from leo_agents.common.heads import DenseHead, FactoredHead
-from leo_agents.common.losses import all_goals_targets, bce_goals_loss, squared_goals_loss
+from leo_agents.common.losses import all_goals_targets, bce_goals_loss, lambda_goals_targets, squared_goals_loss
 
 HEADS = {
     "dense": lambda: DenseHead(6, 5, 3),
@@ -136,3 +136,54 @@ def test_targets_refuse_bad_shapes_and_types() -> None:
         all_goals_targets(good, good, th.zeros(4), th.zeros(4, 3))
     with pytest.raises(ValueError, match="as floats"):
         all_goals_targets(good > 0.5, good, th.zeros(4), 0.9)
+
+
+def random_rollout(steps: int = 7, envs: int = 5, goals: int = 3) -> tuple[th.Tensor, ...]:
+    generator = th.Generator().manual_seed(0)
+    achieved = (th.rand(steps, envs, goals, generator=generator) < 0.2).float()
+    values = th.rand(steps, envs, goals, generator=generator)
+    cut = th.rand(steps, envs, generator=generator) < 0.3
+    terminated = cut & (th.rand(steps, envs, generator=generator) < 0.5)
+    assert achieved.any() and terminated.any() and (cut & ~terminated).any()
+    return achieved, values, terminated, cut
+
+
+def test_without_a_trace_lambda_targets_are_the_one_step_ones() -> None:
+    achieved, values, terminated, cut = random_rollout()
+    targets = lambda_goals_targets(achieved, values, terminated, cut, 0.9, 0.0)
+    flat = all_goals_targets(achieved.flatten(0, 1), values.flatten(0, 1), terminated.flatten(), 0.9)
+    th.testing.assert_close(targets.flatten(0, 1), flat)
+
+
+@pytest.mark.parametrize("trace", [0.3, 1.0])
+def test_lambda_targets_are_mixtures_of_n_step_returns(trace: float) -> None:
+    """By the definition: (1 - lambda) lambda^(n - 1) for the return that bootstraps after n steps, the rest for the last."""
+    achieved, values, terminated, cut = random_rollout()
+    steps, envs, goals = achieved.shape
+    targets = lambda_goals_targets(achieved, values, terminated, cut, 0.9, trace)
+    for start in range(steps):
+        for env in range(envs):
+            for goal in range(goals):
+                expected, weight, length = 0.0, 1.0, 0
+                while True:
+                    step, discount = start + length, 0.9**length
+                    if achieved[step, env, goal]:
+                        expected += weight * discount
+                        break
+                    if terminated[step, env]:
+                        break
+                    bootstrapped = discount * 0.9 * values[step, env, goal].item()
+                    if cut[step, env] or step == steps - 1:
+                        expected += weight * bootstrapped
+                        break
+                    expected += weight * (1 - trace) * bootstrapped
+                    weight, length = weight * trace, length + 1
+                assert targets[start, env, goal].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_lambda_targets_refuse_bad_shapes() -> None:
+    achieved, values, terminated, cut = random_rollout()
+    with pytest.raises(ValueError, match=r"same shape \[steps, envs, goals\]"):
+        lambda_goals_targets(achieved, values[:-1], terminated, cut, 0.9, 0.5)
+    with pytest.raises(ValueError, match=r"terminated and cut of shape \(7, 5\)"):
+        lambda_goals_targets(achieved, values, terminated.flatten(), cut, 0.9, 0.5)

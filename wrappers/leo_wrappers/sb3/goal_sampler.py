@@ -15,6 +15,7 @@ from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY, GOAL_KEY, GoalView
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
 from leo_wrappers.infos import InfoList, achieved_from_infos, read_mask
 from leo_wrappers.pursuit import GoalPursuit, Judgement, OnSuccess, check_on_success
+from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, rows_of, step_arrays
 from leo_wrappers.selection import GoalIds, GoalSelector, SelectorLike, make_selector
 
 
@@ -143,12 +144,49 @@ class VecGoalSampler(VecEnvWrapper):
         obs, _, ended, infos = self.venv.step_wait()
         achieved = self._masks = achieved_from_infos(infos, self.num_envs)
         judgement = self._pursuit.judge(achieved, ended)
-        succeeded = judgement.achieved & ~ended if self.on_success != "continue" else np.zeros_like(ended)
-        infos = self._judged_infos(infos, obs, judgement, np.flatnonzero(succeeded), np.flatnonzero(ended))
+        succeeded = self._succeeded(judgement, ended)
+        infos = [
+            self._judged_info(info, obs, judgement, row, bool(ended[row]), bool(succeeded[row]))
+            for row, info in enumerate(infos)
+        ]
         dones = ended | succeeded if self.on_success == "terminate" else ended
         self._replace_goals(ended, succeeded)
         rewards = judgement.achieved.astype(np.float32)
         return self._view.add(obs, self._pursuit.goals), rewards, dones, InfoList(infos, achieved)  # type: ignore[return-value]
+
+    def step_arrays(self, actions: npt.NDArray[Any]) -> ArrayStep:
+        """
+        The same step without making infos that nobody looks at.
+
+        :param actions: one for each environment
+        :return: the step
+        """
+        step = step_arrays(self.venv, actions)
+        self._masks = step.goals_achieved
+        judgement = self._pursuit.judge(step.goals_achieved, step.dones)
+        succeeded = self._succeeded(judgement, step.dones)
+        dones = step.dones | succeeded if self.on_success == "terminate" else step.dones
+        final_obs = None
+        if dones.any():
+            final_obs = rows_of(step.obs, np.flatnonzero(dones))
+            if step.final_obs is not None:
+                _write_rows(final_obs, step.dones[dones], step.final_obs)
+            final_obs = self._view.add(final_obs, judgement.goals[dones])
+        self._replace_goals(step.dones, succeeded)
+
+        def info(row: int) -> dict[str, Any]:
+            ends = bool(step.dones[row]), bool(succeeded[row])
+            return self._judged_info(step.infos[row], step.obs, judgement, row, *ends)
+
+        return ArrayStep(
+            obs=self._view.add(step.obs, self._pursuit.goals),
+            rewards=judgement.achieved.astype(np.float32),
+            dones=dones,
+            terminated=step.terminated,
+            goals_achieved=step.goals_achieved,
+            final_obs=final_obs,
+            infos=LazyInfos(self.num_envs, info),
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """
@@ -172,29 +210,26 @@ class VecGoalSampler(VecEnvWrapper):
             saved = cloudpickle.load(file)
         return cls(venv, selector=saved["selector"], on_success=saved["on_success"])
 
-    def _judged_infos(
-        self,
-        infos: list[dict[str, Any]],
-        obs: VecEnvObs,
-        judgement: Judgement,
-        succeeded: npt.NDArray[np.integer],
-        ended: npt.NDArray[np.integer],
-    ) -> list[dict[str, Any]]:
-        goals, successes = judgement.goals.tolist(), judgement.is_success.tolist()
-        judged = [
-            {**info, GOAL_KEY: goal, "is_success": success}
-            for info, goal, success in zip(infos, goals, successes, strict=True)
-        ]
-        for row in ended:
-            judged[row]["terminal_observation"] = self._view.add(judged[row]["terminal_observation"], goals[row])
-            if self.on_success == "terminate" and judgement.achieved[row] and judged[row].get("TimeLimit.truncated", False):
+    def _succeeded(self, judgement: Judgement, ended: BoolArray) -> BoolArray:
+        """Where the goal is replaced for having been achieved, the episode going on."""
+        return np.zeros_like(ended) if self.on_success == "continue" else judgement.achieved & ~ended
+
+    def _judged_info(
+        self, info: dict[str, Any], obs: VecEnvObs, judgement: Judgement, row: int, ended: bool, succeeded: bool
+    ) -> dict[str, Any]:
+        goal = int(judgement.goals[row])
+        judged = {**info, GOAL_KEY: goal, "is_success": bool(judgement.is_success[row])}
+        terminates = self.on_success == "terminate"
+        if ended:
+            judged["terminal_observation"] = self._view.add(judged["terminal_observation"], goal)
+            if terminates and judgement.achieved[row] and judged.get("TimeLimit.truncated", False):
                 # Reaching the goal on the very step of a time-out is an end: the commanded goal has nothing left to bootstrap.
-                judged[row].update({"TimeLimit.truncated": False, ENDED_BY_GOAL_KEY: True})
-        for row in succeeded:
+                judged.update({"TimeLimit.truncated": False, ENDED_BY_GOAL_KEY: True})
+        if succeeded:
             inner = {key: value[row].copy() for key, value in obs.items()} if isinstance(obs, dict) else obs[row].copy()  # type: ignore[union-attr]
-            judged[row]["terminal_observation"] = self._view.add(inner, goals[row])
-            if self.on_success == "terminate":
-                judged[row][ENDED_BY_GOAL_KEY] = True
+            judged["terminal_observation"] = self._view.add(inner, goal)
+            if terminates:
+                judged[ENDED_BY_GOAL_KEY] = True
         return judged
 
     def _replace_goals(self, ended: BoolArray, succeeded: BoolArray) -> None:
@@ -220,6 +255,15 @@ class VecGoalSampler(VecEnvWrapper):
         if self._announces:
             for row in rows.tolist():
                 self.venv.env_method("set_commanded_goal", int(self._pursuit.goals[row]), indices=row)
+
+
+def _write_rows(obs: Any, rows: BoolArray, values: Any) -> None:
+    """Into some rows of a batch of observations."""
+    if isinstance(obs, dict):
+        for key, value in values.items():
+            obs[key][rows] = value
+    else:
+        obs[rows] = values
 
 
 def _refuse_normalisation_below(venv: VecEnv) -> None:
