@@ -2,8 +2,8 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +27,17 @@ class Algorithm:
     :param target: where its class is, ``module:Class``
     :param discrete: whether actions are discrete, else they are a Box
     :param summary: a line for people
-    :param buffer: for a baseline, how its replay relabels; None for an algorithm that learns all goals by itself
+    :param maker: for a class of Stable-Baselines3, the function in :mod:`leo_agents.baselines` that gives it goals
+    :param fixed: arguments that make it what its name says
+    :param num_envs: environments at once, where nobody says how many
     """
 
     target: str
     discrete: bool
     summary: str
-    buffer: str | None = None
+    maker: str | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    num_envs: int = 1
 
     @cached_property
     def kind(self) -> "type[BaseAlgorithm]":
@@ -46,8 +50,8 @@ class Algorithm:
         """What can be set."""
         names: set[str] = set()
         for function in self._constructors():
-            names |= {name for name, one in inspect.signature(function).parameters.items() if one.kind is not one.VAR_KEYWORD}
-        return sorted(names - _RESERVED - ({"replay_buffer_class", "buffer", "algorithm"} if self.buffer else set()))
+            names |= {name for name, one in _parameters(function).items() if one.kind is not one.VAR_KEYWORD}
+        return sorted(names - _RESERVED - set(self.fixed) - ({"replay_buffer_class", "algorithm"} if self.maker else set()))
 
     def build(self, env: Any, seed: int, device: str, hyperparameters: dict[str, Any]) -> "BaseAlgorithm":
         """
@@ -59,36 +63,52 @@ class Algorithm:
         :param hyperparameters: arguments of the class
         :return: the model
         """
-        kwargs: dict[str, Any] = {**hyperparameters, "seed": seed, "device": device}
+        kwargs: dict[str, Any] = {**self.fixed, **hyperparameters, "seed": seed, "device": device}
         if isinstance(kwargs.get("action_noise"), int | float):
             kwargs["action_noise"] = _normal_noise(env, float(kwargs["action_noise"]))
-        if self.buffer is None:
-            return self.kind("MultiGoalPolicy", env, **kwargs)
-        return self._constructors()[0](*([] if self.discrete else [self.kind]), env=env, buffer=self.buffer, **kwargs)
+        make = self._constructors()[0]
+        if self.maker is None:
+            # The one name that all of ours understand.
+            return make("MultiInputPolicy", env, **kwargs)  # type: ignore[no-any-return]
+        return make(*([self.kind] if "algorithm" in _parameters(make) else []), env=env, **kwargs)  # type: ignore[no-any-return]
 
     def _constructors(self) -> list[Callable[..., Any]]:
-        if self.buffer is None:
-            return [self.kind]
-        from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn
-
-        return [goal_conditioned_dqn if self.discrete else goal_conditioned_actor_critic, self.kind]
+        """What makes it, and everything that further arguments are passed on to."""
+        functions: list[Callable[..., Any]] = [] if self.maker is None else [_baseline_maker(self.maker)]
+        for kind in self.kind.__mro__:
+            if "__init__" in vars(kind):
+                functions.append(kind)
+                if not any(one.kind is one.VAR_KEYWORD for one in _parameters(kind).values()):
+                    break
+        return functions
 
 
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
+_DQN, _ACTOR_CRITIC = "goal_conditioned_dqn", "goal_conditioned_actor_critic"
+_PLAIN, _HER, _ALL_GOALS = {"buffer": "plain"}, {"buffer": "her"}, {"buffer": "all_goals"}
+_MANY = 64
 
 ALGORITHMS = {
     "leodqn": Algorithm("leo_agents:LEODQN", True, "learns every goal from every step: DQN"),
+    "leopqn": Algorithm("leo_agents:LEOPQN", True, "learns every goal from every step: PQN, no replay", num_envs=_MANY),
+    "dualleopqn": Algorithm("leo_agents:DualLEOPQN", True, "PQN that acts together with a LEO teacher", num_envs=_MANY),
+    "dualleoppo": Algorithm("leo_agents:DualLEOPPO", True, "PPO that imitates a LEO teacher a little", num_envs=_MANY),
     "leotd3": Algorithm("leo_agents:LEOTD3", False, "learns every goal from every step: TD3"),
     "leosac": Algorithm("leo_agents:LEOSAC", False, "learns every goal from every step: SAC"),
-    "dqn": Algorithm(f"{_SB3}:DQN", True, "goal-conditioned DQN (UVFA), about the commanded goal alone", "plain"),
-    "dqn+her": Algorithm(f"{_SB3}:DQN", True, "goal-conditioned DQN with hindsight", "her"),
-    "dqn+all-goals": Algorithm(f"{_SB3}:DQN", True, "goal-conditioned DQN, each step replayed for every goal", "all_goals"),
-    "td3": Algorithm(f"{_SB3}:TD3", False, "goal-conditioned TD3, about the commanded goal alone", "plain"),
-    "td3+her": Algorithm(f"{_SB3}:TD3", False, "goal-conditioned TD3 with hindsight", "her"),
-    "sac": Algorithm(f"{_SB3}:SAC", False, "goal-conditioned SAC, about the commanded goal alone", "plain"),
-    "sac+her": Algorithm(f"{_SB3}:SAC", False, "goal-conditioned SAC with hindsight", "her"),
-    "tqc": Algorithm(f"{_CONTRIB}:TQC", False, "goal-conditioned TQC, about the commanded goal alone", "plain"),
-    "tqc+her": Algorithm(f"{_CONTRIB}:TQC", False, "goal-conditioned TQC with hindsight", "her"),
+    "dqn": Algorithm(f"{_SB3}:DQN", True, "goal-conditioned DQN (UVFA), about the commanded goal alone", _DQN, _PLAIN),
+    "dqn+her": Algorithm(f"{_SB3}:DQN", True, "goal-conditioned DQN with hindsight", _DQN, _HER),
+    "dqn+all-goals": Algorithm(
+        f"{_SB3}:DQN", True, "goal-conditioned DQN, each step replayed for every goal", _DQN, _ALL_GOALS
+    ),
+    "pqn": Algorithm("leo_agents:PQN", True, "goal-conditioned PQN, about the commanded goal alone", num_envs=_MANY),
+    "pqn+her": Algorithm("leo_agents:PQN", True, "goal-conditioned PQN with hindsight", None, {"her_ratio": 0.8}, _MANY),
+    "ppo": Algorithm(f"{_SB3}:PPO", True, "goal-conditioned PPO", "goal_conditioned_ppo", num_envs=_MANY),
+    "td3": Algorithm(f"{_SB3}:TD3", False, "goal-conditioned TD3, about the commanded goal alone", _ACTOR_CRITIC, _PLAIN),
+    "td3+her": Algorithm(f"{_SB3}:TD3", False, "goal-conditioned TD3 with hindsight", _ACTOR_CRITIC, _HER),
+    "sac": Algorithm(f"{_SB3}:SAC", False, "goal-conditioned SAC, about the commanded goal alone", _ACTOR_CRITIC, _PLAIN),
+    "sac+her": Algorithm(f"{_SB3}:SAC", False, "goal-conditioned SAC with hindsight", _ACTOR_CRITIC, _HER),
+    "tqc": Algorithm(f"{_CONTRIB}:TQC", False, "goal-conditioned TQC, about the commanded goal alone", _ACTOR_CRITIC, _PLAIN),
+    "tqc+her": Algorithm(f"{_CONTRIB}:TQC", False, "goal-conditioned TQC with hindsight", _ACTOR_CRITIC, _HER),
 }
 
 
@@ -146,3 +166,13 @@ def _normal_noise(env: Any, sigma: float) -> Any:
 
     shape = env.action_space.shape
     return NormalActionNoise(np.zeros(shape), np.full(shape, sigma))
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+def _baseline_maker(name: str) -> Callable[..., Any]:
+    from leo_agents import baselines
+
+    return getattr(baselines, name)  # type: ignore[no-any-return]

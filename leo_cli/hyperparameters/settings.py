@@ -96,7 +96,9 @@ def load_settings(
     check_hyperparameters(algorithm, own, str(path))
     changes = parse_assignments(assignments, "--set")
     check_hyperparameters(algorithm, changes, "--set")
-    settings = Settings.from_dict({**values, "hyperparameters": merged(own, changes)})
+    settings = Settings.from_dict(
+        {"num_envs": find_algorithm(algorithm).num_envs, **values, "hyperparameters": merged(own, changes)}
+    )
     return _with_fitting_buffer(algorithm, settings)
 
 

@@ -24,8 +24,8 @@ class Train:
     """
 
     algorithm: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ALGORITHM", help_behavior_hint="")] = ""
-    """leodqn, leotd3, leosac (every goal from every step); dqn, dqn+her, dqn+all-goals, td3, td3+her, sac, sac+her, tqc,
-    tqc+her (Stable-Baselines3's, as baselines)."""
+    """leodqn, leopqn, leotd3, leosac (every goal from every step); dualleopqn, dualleoppo (taught by such a one); dqn,
+    dqn+her, dqn+all-goals, pqn, pqn+her, ppo, td3, td3+her, sac, sac+her, tqc, tqc+her (baselines)."""
     env: Env = ""
     """The environment: GridWorld, leo/CraftaxClassic-v0, my_package:MyEnv-v0, ... `leo goals` lists ours."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None

@@ -24,7 +24,7 @@ def test_every_file_that_ships_is_about_an_environment_and_algorithms_that_fit(p
         assert ALGORITHMS[name].discrete == discrete
         settings = load_settings(name, env_id)
         check_hyperparameters(name, settings.hyperparameters, str(path))
-        assert settings.hyperparameters["buffer_size"] <= settings.steps
+        assert settings.hyperparameters.get("buffer_size", 0) <= settings.steps
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path):
@@ -36,6 +36,9 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
     assert load_settings("leodqn", "leo/GridWorld-v0", file, steps=90).steps == 90
     assert load_settings("dqn", "leo/GridWorld-v0", file).steps == 500
     assert load_settings("leodqn", "nobodys/Env-v0").num_envs == 1
+    assert load_settings("leopqn", "nobodys/Env-v0").num_envs == 64
+    # Arguments that a class passes on to the one it extends can be set too.
+    assert load_settings("dualleoppo", "nobodys/Env-v0", None, ["clip_range=0.3"]).hyperparameters == {"clip_range": 0.3}
 
 
 @pytest.mark.parametrize(

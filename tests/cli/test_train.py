@@ -59,8 +59,9 @@ def test_seeds_differ(run):
 def test_every_algorithm_trains_by_name(name, tmp_path, leo):
     discrete = ALGORITHMS[name].discrete
     env = MAZE if discrete else ["MountainCarContinuous", "--env-set", "shape=[21,21]", "time_limit=5"]
-    quick = ["--steps", "40", "--evaluations", "1", "--episodes", "1", "--folder", tmp_path / "run"]
-    small = ["--set", "learning_starts=20", "batch_size=8", "policy_kwargs.net_arch=[8]"]
+    quick = ["--steps", "40", "--num-envs", "2", "--evaluations", "1", "--episodes", "1", "--folder", tmp_path / "run"]
+    replays = "learning_starts" in ALGORITHMS[name].hyperparameters
+    small = ["--set", "learning_starts=20" if replays else "n_steps=10", "batch_size=10", "policy_kwargs.net_arch=[8]"]
     noise = ["action_noise=0.1"] if name in ("td3", "leotd3") else []
     code, said, error = leo("train", name, *env, *quick, *small, *noise)
     assert code == 0, error
