@@ -34,7 +34,7 @@ LARGEST_BATCH = 2**10
 
 def register() -> "dict[str, type[BaseAlgorithm]]":
     """
-    Makes our algorithms and environments known to the zoo, and to Optuna what to try for those that replay.
+    Makes our algorithms that replay and our environments known to the zoo, with what Optuna is to try.
 
     :return: the algorithms that were added, by name
     """
@@ -45,12 +45,12 @@ def register() -> "dict[str, type[BaseAlgorithm]]":
         raise ImportError('the zoo needs rl_zoo3; install it with: pip install "leo-rl[zoo]"') from error
     import leo_envs  # noqa: F401  (registers the environments)
 
-    ours = {name: one.kind for name, one in ALGORITHMS.items() if one.buffer is None}
+    # Those that replay. The others learn from many environments at once; the zoo steps one after the other, and its search one.
+    replaying = [name for name, one in ALGORITHMS.items() if one.maker is None and "train_freq" in one.hyperparameters]
+    ours = {name: ALGORITHMS[name].kind for name in replaying}
     # One dictionary, which all of the zoo's commands share.
     rl_zoo3.ALGOS.update(ours)
     for name in ours:
-        if "train_freq" not in ALGORITHMS[name].hyperparameters:
-            continue  # learns from many environments at once, of which the zoo's search makes one
         HYPERPARAMS_SAMPLER[name] = search_space
         HYPERPARAMS_CONVERTER[name] = convert_offpolicy_params
     return ours
