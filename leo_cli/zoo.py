@@ -45,7 +45,7 @@ def register() -> "dict[str, type[BaseAlgorithm]]":
         raise ImportError('the zoo needs rl_zoo3; install it with: pip install "leo-rl[zoo]"') from error
     import leo_envs  # noqa: F401  (registers the environments)
 
-    # Those that replay. The others learn from many environments at once; the zoo steps one after the other, and its search one.
+    # Those that replay. The others learn from many environments at once, and the zoo steps one after the other.
     replaying = [name for name, one in ALGORITHMS.items() if one.maker is None and "train_freq" in one.hyperparameters]
     ours = {name: ALGORITHMS[name].kind for name in replaying}
     # One dictionary, which all of the zoo's commands share.
