@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Rebuilt when the dependencies change, so an old checkout heals itself.
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-expensive check format benchmark clean
+.PHONY: demo docs test test-expensive check format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ test: $(READY)  ## the quick tests, on all cores
 
 test-expensive: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m expensive
+
+docs: $(READY)  ## the documentation, as a site in build/docs/
+	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

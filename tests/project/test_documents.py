@@ -1,0 +1,117 @@
+"""What the pages show runs, and where they point to exists."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from leo_cli.main import main as leo
+from tests.project.documents import PAGES, anchors, blocks, commands, links, shortened
+from tests.project.test_packaging import ROOT
+
+NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
+WITH_CODE = [name for name, page in NAMES.items() if blocks(page, "python")]
+README = NAMES["README.md"]
+
+# What is added to a command so that it ends soon and without anyone at the keyboard.
+QUICKLY = {
+    "train": ["--steps", "300", "--evaluations", "1"],
+    "report": [],
+    "play": ["--view", "terminal", "--goal", "0", "--fps", "10000", "--max-steps", "3"],
+}
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_the_code_on_a_page_runs(name, tmp_path, monkeypatch):
+    """In one go, as a reader would type it, with less training."""
+    monkeypatch.chdir(tmp_path)
+    code = shortened("\n".join(blocks(NAMES[name], "python")))
+    assert not re.search(r"\.learn\((?!200\))", code)
+    exec(compile(code, name, "exec"), {"__name__": "page"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name):
+    page = NAMES[name]
+    for link in links(page):
+        if re.match(r"https?://|mailto:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{name}: {link}"
+        assert ROOT in target.parents, f"{name}: {link} leaves the repository"
+        assert not anchor or anchor in anchors(target), f"{name}: {link}; there are {sorted(anchors(target))}"
+
+
+def run_leo(line: str) -> None:
+    arguments = shlex.split(shortened(line))[1:]
+    assert leo([*arguments, *QUICKLY[arguments[0]]]) == 0, line
+
+
+def test_the_commands_in_the_readme_run(tmp_path, monkeypatch, capsys):
+    """One after the other, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    lines = [line for line in commands(README) if line.startswith("leo ")]
+    assert [line.split()[1] for line in lines[:3]] == ["train", "report", "play"]
+    for line in lines:
+        run_leo(line)
+    assert (tmp_path / "runs" / "leodqn-GridWorld-v0" / "report.html").is_file()
+
+
+def all_commands(start: str) -> list[str]:
+    return sorted({line for page in PAGES for line in commands(page) if line.startswith(start)})
+
+
+@pytest.mark.expensive
+@pytest.mark.parametrize("line", [line for line in all_commands("leo train") if line not in commands(README)])
+def test_every_training_that_is_shown_runs(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_leo(line)
+
+
+@pytest.mark.parametrize("line", all_commands("leo bench"))
+def test_benchmarks_know_the_options_that_are_shown(line):
+    name, *arguments = shlex.split(line)[2:]
+    script = (ROOT / "benchmarks" / f"{name}.py").read_text()
+    for option in [argument for argument in arguments if argument.startswith("--")]:
+        assert f'"{option}"' in script, line
+
+
+@pytest.mark.parametrize("line", all_commands("make"))
+def test_the_targets_that_are_shown_exist(line):
+    (target,) = line.split()[1:]
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", ["demo", "docs", "test", "check", "format", "test-expensive"])
+def test_the_targets_that_are_promised_exist(target):
+    assert f"make {target}" in README.read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+@pytest.mark.expensive
+def test_the_site_is_built_without_warnings_or_network(tmp_path):
+    """Nothing that a page loads lies elsewhere; links may lead there."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", str(tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 15
+    loaded = re.compile(
+        r'<(?:script|img|iframe)[^>]+src="(https?:[^"]+)"|<link[^>]+rel="stylesheet"[^>]+href="(https?:[^"]+)"'
+    )
+    for page in pages:
+        assert not loaded.search(page.read_text()), page.name
+
+
+def test_every_public_algorithm_has_a_page():
+    import leo_agents
+
+    shown = "\n".join(page.read_text() for page in (ROOT / "docs" / "algorithms").glob("*.md"))
+    kinds = [name for name in leo_agents.__all__ if isinstance(getattr(leo_agents, name), type)]
+    for name in [kind for kind in kinds if issubclass(getattr(leo_agents, kind), BaseAlgorithm)]:
+        assert f"# {name}\n" in shown, name
+        assert f"leo_agents.{name}" in shown, name
