@@ -496,7 +496,6 @@ def test_a_loaded_model_trains_on_with_any_number_of_environments(kind, tmp_path
         {"kind": DualLEOPQN, "amp": True, "loss": "squared"},
         {"kind": DualLEOPPO, "teacher_value_coef": 0.5, "teacher_temperature": 0.02, "target_kl": 0.5, "clip_range_vf": 0.2},
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("kind", BOTH)
 def test_options(kind, options, tmp_path):
@@ -580,7 +579,6 @@ class WideLine(LineEnv):
             "which has its networks",
         ),
     ],
-    ids=str,
 )
 def test_bad_input(kind, options, message):
     options = {name: value() if callable(value) else value for name, value in options.items()}
