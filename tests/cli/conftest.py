@@ -1,5 +1,7 @@
 import hashlib
+import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -12,7 +14,9 @@ SMALL = ["--set", "learning_starts=50", "batch_size=32", "policy_kwargs.net_arch
 
 
 def train(folder: Path, algorithm: str = "leodqn", *more: str, steps: int = 400) -> int:
-    return main(["train", algorithm, *MAZE, *QUICK, *SMALL, "--steps", str(steps), "--folder", str(folder), *more])
+    arguments = ["train", algorithm, *MAZE, *QUICK, *SMALL, "--steps", str(steps), "--folder", str(folder), *more]
+    with mock.patch.object(sys, "argv", ["leo", *arguments]):  # where the run finds its own command
+        return main()
 
 
 @pytest.fixture(scope="session")

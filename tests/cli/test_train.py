@@ -39,7 +39,8 @@ def test_a_run_folder_tells_everything(run):
     provenance = yaml.safe_load((run / "provenance.yml").read_text())
     assert {"python", "torch", "stable-baselines3", "leo-rl"} <= set(provenance["versions"])
     assert len(provenance["git"]["leo-rl"]["commit"]) == 40
-    assert (run / "commands.txt").read_text().startswith("leo ")
+    command = (run / "commands.txt").read_text()
+    assert command.startswith("leo train leodqn GridWorld --env-set map=maze") and command.endswith("--seeds 2\n")
     for seed in (run / "seed-0", run / "seed-1"):
         assert read_curve(seed / "evaluations.csv").timesteps.tolist() == [80, 160, 240, 320, 400]
         rows = list(csv.DictReader(open(seed / "progress.csv")))
@@ -136,7 +137,7 @@ def test_the_default_folder_is_a_new_one_each_time(tmp_path, monkeypatch, leo):
         (["leodqn", "GridWrld"], "nearest: leo/GridWorld-v0"),
         (["leodqn", "CartPole-v1"], "without goal_names"),
         (["leodqn", "no_such_package:Env-v0"], "no_such_package"),
-        (["leosac", "GridWorld"], "use leodqn, dqn"),
+        (["leosac", "GridWorld"], "use leodqn, leopqn"),
         (["leodqn", "GridWorld", "--set", "gama=0.9"], "nearest: gamma"),
         (["leodqn", "GridWorld", "--set", "gamma"], "key=value"),
         (["leodqn", "GridWorld", "--env-set", "sise=3"], "nearest: size"),
