@@ -54,13 +54,13 @@ class GoalActing(BasePolicy):
 
         :param observation: a single observation; a command in it is ignored
         :param goal: a name or an index
-        :return: the action
+        :return: the action, an int where actions are discrete
         """
         commanded = self._commanded(observation, goal_index(self.goal_names, goal))
         actions, _ = self.predict(commanded, deterministic=True)
         if np.ndim(actions) != len(self.action_space.shape or ()):
             raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
-        return actions
+        return int(actions) if isinstance(self.action_space, spaces.Discrete) else actions
 
     def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
         """The observation, single or batched as it comes, with the same goal in every row."""

@@ -13,7 +13,6 @@ from torch import nn
 from leo_agents.common.goal_policy import GoalPolicy, Observation, expected_steps
 from leo_agents.common.grouped_adam import GroupedAdam
 from leo_agents.common.policies import GoalQNetwork
-from leo_wrappers.goal_set import Goal
 
 
 class _Acting(nn.Module):
@@ -112,16 +111,6 @@ class MultiGoalPolicy(GoalPolicy):
         :return: the actions ``[B]``
         """
         return self._predict(obs, deterministic=deterministic)
-
-    def act(self, observation: Observation, goal: Goal) -> int:
-        """
-        The best action towards a goal.
-
-        :param observation: a single observation; a command in it is ignored
-        :param goal: a name or an index
-        :return: the action
-        """
-        return int(super().act(observation, goal))
 
     def q_values(self, observation: Observation) -> np.ndarray:
         """

@@ -15,7 +15,6 @@ from leo_agents.common.goal_policy import GoalPolicy, Observation
 from leo_agents.common.grouped_adam import GroupedRAdam
 from leo_agents.common.policies import GOAL_KEY, StateNetwork, make_trunk
 from leo_agents.leo_dqn.policies import MultiGoalPolicy as ReplayMultiGoalPolicy
-from leo_wrappers.goal_set import Goal
 
 
 class MultiGoalPolicy(ReplayMultiGoalPolicy):
@@ -220,16 +219,6 @@ class GoalInputPolicy(GoalPolicy):
         :return: the actions ``[B]``
         """
         return self._predict(obs, deterministic=deterministic)
-
-    def act(self, observation: Observation, goal: Goal) -> int:
-        """
-        The best action towards a goal.
-
-        :param observation: a single observation; a command in it is ignored
-        :param goal: a name or an index
-        :return: the action
-        """
-        return int(super().act(observation, goal))
 
     def q_values(self, observation: Observation) -> np.ndarray:
         """

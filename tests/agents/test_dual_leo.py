@@ -427,12 +427,12 @@ def test_a_distilled_student_does_what_its_teacher_does(student_kind, maze_teach
     student = distill(teacher, student_kind, steps=500, batch_size=128, descriptors=table, seed=0)
     np.testing.assert_array_equal(teacher.goal_sampler.selector.attempts, before)
     q = teacher.q_values(table)
-    chosen = [[int(student.policy.act(state, goal)) for goal in range(8)] for state in table]
+    chosen = [[student.policy.act(state, goal) for goal in range(8)] for state in table]
     given_up = q.max(-1) - np.take_along_axis(q, np.array(chosen)[:, :, None], 2)[:, :, 0]
     assert (given_up < 0.01).mean() > 0.97, "where actions are about as good, either will do"
     student.save(tmp_path / "student")
     again = type(student).load(tmp_path / "student")
-    assert int(again.policy.act(table[0], 3)) == chosen[0][3]
+    assert again.policy.act(table[0], 3) == chosen[0][3]
 
 
 # --------------------------------------------------------------------------------------------------------------------------
@@ -480,6 +480,12 @@ def test_a_loaded_model_trains_on_with_any_number_of_environments(kind, tmp_path
     assert loaded.num_timesteps == 160
     with pytest.warns(UserWarning, match="batch_size to divide the 8 x 3 = 24 .* using 12"):
         assert kind.load(tmp_path / "model", env=lines(3)).batch_size == 12
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_act_gives_a_plain_number(kind):
+    model = small(kind)
+    assert type(model.act(STATES[1], "at/3")) is int and type(model.policy.act(STATES[1], 3)) is int
 
 
 @pytest.mark.parametrize(
