@@ -82,6 +82,19 @@ def start(folder: Path, steps: int) -> "subprocess.Popen[str]":
     )
 
 
+def test_ctrl_c_leaves_a_checkpoint_of_its_own(tmp_path, monkeypatch):
+    class Interrupting(TrainingBar):
+        def _on_step(self) -> bool:
+            if self.num_timesteps == 100:
+                signal.raise_signal(signal.SIGINT)
+            return super()._on_step()
+
+    monkeypatch.setattr("leo_cli.training.TrainingBar", Interrupting)
+    monkeypatch.setattr("leo_cli.training._CHECKPOINTS", 1)  # no other one on the way
+    assert train(tmp_path / "run", steps=400) == 130
+    assert 100 <= int(latest_checkpoint(tmp_path / "run" / "seed-0" / "checkpoints").name[5:]) < 400
+
+
 def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_path, leo):
     steps = 1_500
     process = start(tmp_path / "stopped", steps)
