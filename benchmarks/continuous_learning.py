@@ -43,7 +43,7 @@ from stable_baselines3 import SAC, TD3, HerReplayBuffer  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.noise import NormalActionNoise  # noqa: E402
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm  # noqa: E402
-from trainings import Row, mean_and_half_width, measured, read_rows, run_tasks, write_results  # noqa: E402
+from trainings import Row, mean_and_half_width, measured, missing_tasks, read_rows, run_tasks, write_results  # noqa: E402
 
 import leo_envs  # noqa: E402
 from leo_agents import LEOSAC, LEOTD3  # noqa: E402
@@ -278,9 +278,7 @@ def main() -> None:
     name = options.env.split("/")[-1].partition("-v")[0].lower()
     options.out = options.out or Path(__file__).parent / "results" / f"continuous_learning_{name}"
     rows = read_rows(options.out) if options.keep else []
-    known = {(row["algorithm"], row["seed"]) for row in rows}
-    tasks = [(algorithm, seed) for seed in range(options.seeds) for algorithm in options.algorithms]
-    tasks = [task for task in tasks if task not in known]
+    tasks = missing_tasks(rows, options.algorithms, options.seeds)
     table = write(rows, options) if rows else []
     for finished in run_tasks(run, tasks, (options,), options.jobs):
         rows += finished

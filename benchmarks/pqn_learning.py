@@ -7,14 +7,15 @@ table, curves and figure go to ``benchmarks/results/pqn_learning_<world>`` with 
 ``--agents`` and ``--jobs`` make it shorter.
 
 All agents act in as many environments at once for 32 steps, and learn from these in minibatches of 512 in as many epochs, with
-hidden layers as wide. LEOPQN is as it comes. Of the others each differs from it in what its name says: the squared loss; the
-factored head; the heads of only 60 or 20 % of the goals, drawn anew for each rollout; goals commanded uniformly from all, not
-from those seen; batch renormalisation of the input; Q(lambda); the paper's mode, with its settings throughout, but the same
-hidden layers. PQN learns about the commanded goal, PQN + HER about a goal achieved later in the same rollout for four of five
-transitions; both read the goal's descriptor (in the grid world what the agent would see there), as does Stable-Baselines3's
-PPO with its own network and settings but for the rollouts, minibatches and epochs. DualLEOPQN and DualLEOPPO are as they come:
-such a student, reading the same of a goal, with LEOPQN for its teacher; then the first with a weight of the teacher that falls
-from 1 to 0.3 over half of the training, the second with a constant cross-entropy ten times as strong.
+hidden layers as wide, and begin with a learning rate of 0.001. LEOPQN is as it comes. Of the others each differs from it in
+what its name says: the squared loss; the factored head; the heads of only 60 or 20 % of the goals, drawn anew for each
+rollout; goals commanded uniformly from all, not from those seen; batch renormalisation of the input; Q(lambda); the paper's
+mode, with its settings throughout, but the same hidden layers. PQN learns about the commanded goal, PQN + HER about a goal
+achieved later in the same rollout for four of five transitions; both read the goal's descriptor (in the grid world what the
+agent would see there), as does Stable-Baselines3's PPO with its own network and settings but for the rollouts, minibatches,
+epochs and learning rate. DualLEOPQN and DualLEOPPO are as they come: such a student, reading the same of a goal, with LEOPQN
+for its teacher; then the first with a weight of the teacher that falls from 1 to 0.3 over half of the training, the second
+with a constant cross-entropy ten times as strong.
 
 Success is that of one greedy episode for each goal (for Craftax with one random action in twenty, and up to 500 steps), over
 the goals that can be reached and are not true at the start. The value error, in the grid world, is the mean of |max_a Q -
@@ -42,7 +43,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm  # noqa: E402
 from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.utils import LinearSchedule  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv  # noqa: E402
-from trainings import Row, mean_and_half_width, measured, run_tasks, write_results  # noqa: E402
+from trainings import Row, mean_and_half_width, measured, missing_tasks, read_rows, run_tasks, write_results  # noqa: E402
 
 import leo_envs  # noqa: E402
 from leo_agents import LEOPQN, PQN, DualLEOPPO, DualLEOPQN  # noqa: E402
@@ -193,7 +194,7 @@ def make_model(agent: str, world: World, seed: int) -> BaseAlgorithm:
     venv, network = world.make(), {"net_arch": list(world.net)}
     shared: dict[str, Any] = {"n_steps": NUM_STEPS, "batch_size": BATCH, "gamma": GAMMA, "seed": seed, "device": "cpu"}
     if agent == "PPO":
-        options = {"descriptors": world.descriptors(), "policy_kwargs": network, "n_epochs": EPOCHS}
+        options = {"descriptors": world.descriptors(), "policy_kwargs": network, "n_epochs": EPOCHS, "learning_rate": 1e-3}
         return goal_conditioned_ppo(venv, **options, **shared)
     if agent in DUAL:
         kind, duals = DUAL[agent]
@@ -298,6 +299,21 @@ def show(table: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
+    """
+    Writes the table, the curves and the figure.
+
+    :param rows: of all evaluations
+    :param options: of the command line
+    :return: the table
+    """
+    table = summarise(rows, [key for key in rows[0] if key not in ("algorithm", "seed", "steps", "seconds")])
+    about = {"what": (__doc__ or "").strip(), "net": WORLDS[options.world].net, "table": table}
+    write_results(options, about, rows, "gymnasium", "numpy", "stable-baselines3", "torch")
+    draw_curves(rows, TITLES[options.world], COLORS, options.out.with_suffix(".png"))
+    return table
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -307,21 +323,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--agents", nargs="+", choices=list(COLORS), default=list(COLORS), metavar="NAME")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; no more than there are idle cores")
+    parser.add_argument("--keep", action="store_true", help="keep the results that are there, train what is missing")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
     options.steps = options.steps or WORLDS[options.world].steps
     options.every = options.every or max(options.steps // 20, 1)
     options.out = options.out or Path(__file__).parent / "results" / f"pqn_learning_{options.world}"
-    rows: list[Row] = []
-    table: list[Row] = []
-    tasks = [(agent, seed) for seed in range(options.seeds) for agent in options.agents]
+    rows = read_rows(options.out) if options.keep else []
+    tasks = missing_tasks(rows, options.agents, options.seeds)
+    table = write(rows, options) if rows else []
     for finished in run_tasks(run, tasks, (options.world, options.steps, options.every), options.jobs):
         # Also of an unfinished benchmark.
         rows = sorted([*rows, *finished], key=lambda row: (list(COLORS).index(row["algorithm"]), row["seed"], row["steps"]))
-        table = summarise(rows, [key for key in rows[0] if key not in ("algorithm", "seed", "steps", "seconds")])
-        about = {"what": (__doc__ or "").strip(), "net": WORLDS[options.world].net, "table": table}
-        write_results(options, about, rows, "gymnasium", "numpy", "stable-baselines3", "torch")
-        draw_curves(rows, TITLES[options.world], COLORS, options.out.with_suffix(".png"))
+        table = write(rows, options)
     print(show(table))
     print(f"wrote {options.out}.json, .csv and .png")
 

@@ -43,6 +43,20 @@ def run_tasks(
                 bar.update()
 
 
+def missing_tasks(rows: Sequence[Row], algorithms: Sequence[str], seeds: int) -> list[tuple[str, int]]:
+    """
+    What is left to train.
+
+    :param rows: of the evaluations that there are
+    :param algorithms: what is to be compared
+    :param seeds: number of seeds
+    :return: algorithms and seeds, seed by seed
+    """
+    known = {(row["algorithm"], row["seed"]) for row in rows}
+    tasks = [(algorithm, seed) for seed in range(seeds) for algorithm in algorithms]
+    return [task for task in tasks if task not in known]
+
+
 def mean_and_half_width(key: str, values: Sequence[float]) -> Row:
     """
     A quantity's entries in the table.

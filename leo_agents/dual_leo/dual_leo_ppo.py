@@ -52,6 +52,7 @@ class DualLEOPPO(TaughtAlgorithm, PPO):
     :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
     :param log_goals: log a success rate for every goal, not only aggregates
+    :param learning_rate: of the student, a number or a schedule; the default is the rate that LEOPQN begins with
     :param n_steps: number of steps of each environment in a rollout
     :param batch_size: number of transitions in a gradient step; its largest divisor of a rollout's transitions is taken
     :param n_epochs: how often the student learns from each transition
@@ -94,6 +95,7 @@ class DualLEOPPO(TaughtAlgorithm, PPO):
         descriptors: npt.ArrayLike | None = None,
         goal_selector: SelectorLike | None = None,
         log_goals: bool = False,
+        learning_rate: float | Schedule = 1e-3,
         n_steps: int = 32,
         batch_size: int = 512,
         n_epochs: int = 4,
@@ -119,6 +121,7 @@ class DualLEOPPO(TaughtAlgorithm, PPO):
             roll_in=roll_in,
             goal_input=goal_input,
             descriptors=descriptors,
+            learning_rate=learning_rate,
             n_steps=n_steps,
             batch_size=batch_size,
             n_epochs=n_epochs,

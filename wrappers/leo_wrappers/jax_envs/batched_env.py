@@ -1,7 +1,7 @@
 """Many copies of one functional environment: step, masks, terminal observations and resets in one compiled function."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +85,7 @@ class BatchedEnv:
     def __init__(self, env: FunctionalEnv, num_envs: int) -> None:
         self.env = env
         self.num_envs = check_num_envs(num_envs)
+        self._group = min(self.num_envs, WORLDS_PER_GROUP)
 
     def keys(self, seeds: list[int]) -> jax.Array:
         """
@@ -95,10 +96,10 @@ class BatchedEnv:
 
     def compile(self) -> None:
         """Compile :meth:`reset` and :meth:`step_only` now instead of at their first use."""
-        # Nobody is missing a spare and nobody is reset, so no world is made.
-        nobody = np.zeros(self.num_envs, dtype=bool)
-        batch = self.empty(self.keys([0] * self.num_envs))._replace(missing=jnp.asarray(nobody))
-        batch, _ = self.reset(batch, nobody)
+        # One row is missing a spare, so one group of worlds is made and no more.
+        first = np.arange(self.num_envs) == 0
+        batch = self.empty(self.keys([0] * self.num_envs))._replace(missing=jnp.asarray(first))
+        batch, _ = self.reset(batch, first)
         space = self.env.action_space
         actions = to_actions(space, np.zeros((self.num_envs, *(space.shape or ()))))
         self.step_only(batch, actions)[0].elapsed.block_until_ready()
@@ -127,6 +128,8 @@ class BatchedEnv:
         """
         Begin the next episode in some environments. The batch given is used up.
 
+        Not for compiled functions: whether spares are to be made is decided here, on the host. :meth:`step` is.
+
         :param batch: the batch
         :param rows: which environments, bool ``[N]``
         :param shown: what the others show; nothing of meaning if None
@@ -135,7 +138,14 @@ class BatchedEnv:
         if shown is None:
             # Not left to the compiled function, which would be compiled twice.
             shown = jax.tree.map(jnp.zeros_like, batch.spares)
-        return _reset(self.env, batch, jnp.asarray(rows), shown._replace(state=None))
+        wanted = np.asarray(rows)
+        spares, missing = batch.spares, batch.missing
+        while _more_wanted(np.asarray(missing), wanted, self._group):
+            spares, missing = _make_group(self.env, self._group, batch.keys, batch.episodes, spares, missing, wanted)
+        states, episodes, elapsed, used, (obs, achieved) = _begin(
+            batch.states, batch.episodes, batch.elapsed, missing, spares, (shown.obs, shown.goals_achieved), wanted
+        )
+        return BatchState(batch.keys, episodes, elapsed, states, spares, used), Beginning(obs, None, achieved)
 
     def step(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition, Beginning]:
         """
@@ -146,7 +156,7 @@ class BatchedEnv:
         :return: the batch, the transition with its terminal rows, and what each environment shows now: the transition's
             observation and mask, or the new episode's
         """
-        return _step_and_reset(self.env, batch, actions)
+        return _step_and_reset(self.env, self._group, batch, actions)
 
     def step_only(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition]:
         """
@@ -182,11 +192,6 @@ def _reseed(batch: BatchState, rows: jax.Array, keys: jax.Array) -> BatchState:
     )
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _reset(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginning) -> tuple[BatchState, Beginning]:
-    return _restart(env, batch, rows, shown)
-
-
 @partial(jax.jit, static_argnums=0, donate_argnums=4)
 def _step(
     env: FunctionalEnv, keys: jax.Array, episodes: jax.Array, elapsed: jax.Array, states: Tree, actions: jax.Array
@@ -198,64 +203,81 @@ def _step(
     return states, elapsed, Transition(obs, rewards, terminated, truncated, achieved)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _step_and_reset(env: FunctionalEnv, batch: BatchState, actions: jax.Array) -> tuple[BatchState, Transition, Beginning]:
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def _step_and_reset(
+    env: FunctionalEnv, group: int, batch: BatchState, actions: jax.Array
+) -> tuple[BatchState, Transition, Beginning]:
     states, elapsed, transition = _step(env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
-    batch = batch._replace(states=states, elapsed=elapsed)
-    batch, shown = _restart(env, batch, transition.ended, transition.shown)
-    return batch, transition, shown
+    rows = transition.ended
+    spares, missing = _with_spares(env, group, batch, rows)
+    shown = (transition.obs, transition.goals_achieved)
+    states, episodes, elapsed, missing, (obs, achieved) = _begin(states, batch.episodes, elapsed, missing, spares, shown, rows)
+    batch = BatchState(batch.keys, episodes, elapsed, states, spares, missing)
+    return batch, transition, Beginning(obs, None, achieved)
 
 
-def _restart(env: FunctionalEnv, batch: BatchState, rows: jax.Array, shown: Beginning) -> tuple[BatchState, Beginning]:
-    """Put the spares of some rows into place, and into what is shown; before, make spares where needed or worth while."""
-    batch = _with_spares(env, batch, rows)
-    states, (obs, achieved) = _replace_rows(
-        rows,
-        (batch.states, (shown.obs, shown.goals_achieved)),
-        (batch.spares.state, (batch.spares.obs, batch.spares.goals_achieved)),
-    )
-    batch = batch._replace(
-        states=states,
-        episodes=batch.episodes + rows,
-        elapsed=jnp.where(rows, 0, batch.elapsed),
-        missing=batch.missing | rows,
-    )
-    return batch, Beginning(obs, None, achieved)
+def _more_wanted(missing: Any, wanted: Any, group: int) -> Any:
+    """Whether a row waits for a spare, or a full group of them is missing; for NumPy's and for JAX's arrays."""
+    return (wanted & missing).any() | (missing.sum() >= group)
 
 
-def _with_spares(env: FunctionalEnv, batch: BatchState, wanted: jax.Array) -> BatchState:
-    """The batch with a spare for every row that waits for one, and with no full group of spares missing."""
-    group = min(len(wanted), WORLDS_PER_GROUP)
+def _with_spares(env: FunctionalEnv, group: int, batch: BatchState, wanted: jax.Array) -> tuple[Beginning, jax.Array]:
+    """The spares, as many more as are wanted, and which are missing still; without asking the host."""
 
     def more_wanted(carry: tuple[Beginning, jax.Array]) -> jax.Array:
-        _, missing = carry
-        return (wanted & missing).any() | (missing.sum() >= group)
+        return _more_wanted(carry[1], wanted, group)
 
     def make_more(carry: tuple[Beginning, jax.Array]) -> tuple[Beginning, jax.Array]:
-        return _make_spares(env, batch, *carry, wanted, group)
+        return _make_group(env, group, batch.keys, batch.episodes, *carry, wanted)
 
     # Two things here are for the compiler. It takes out of a loop what the loop does not change, and would do that part of
     # making worlds at every step: hence the branch around it. And it copies what a loop or branch carries: hence no states.
     carry = (batch.spares, batch.missing)
-    spares, missing = jax.lax.cond(
+    return jax.lax.cond(
         more_wanted(carry), lambda carry: jax.lax.while_loop(more_wanted, make_more, carry), lambda carry: carry, carry
     )
-    return batch._replace(spares=spares, missing=missing)
 
 
-def _make_spares(
-    env: FunctionalEnv, batch: BatchState, spares: Beginning, missing: jax.Array, wanted: jax.Array, group: int
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(4, 5))
+def _make_group(
+    env: FunctionalEnv,
+    group: int,
+    keys: jax.Array,
+    episodes: jax.Array,
+    spares: Beginning,
+    missing: jax.Array,
+    wanted: jax.Array,
 ) -> tuple[Beginning, jax.Array]:
     """Make one group of beginnings, first for those that wait for theirs."""
     urgencies, chosen = jax.lax.top_k(missing.astype(jnp.int32) + (missing & wanted), group)
     # Rows beyond the last one are dropped: the group may be larger than what is missing.
     rows = jnp.where(urgencies > 0, chosen, len(wanted))
     # The next episode's number, by way of what the loop changes: see above.
-    numbers = batch.episodes[chosen] + missing[chosen]
-    keys = _fold(_fold(batch.keys[chosen], numbers), jnp.zeros(group, dtype=jnp.int32))
+    numbers = episodes[chosen] + missing[chosen]
+    keys = _fold(_fold(keys[chosen], numbers), jnp.zeros(group, dtype=jnp.int32))
     fresh = Beginning(*jax.vmap(env.reset)(keys))
     spares = jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), spares, fresh)
     return spares, missing.at[rows].set(False, mode="drop")
+
+
+@partial(jax.jit, donate_argnums=(0, 1, 2, 3))
+def _begin(
+    states: Tree,
+    episodes: jax.Array,
+    elapsed: jax.Array,
+    missing: jax.Array,
+    spares: Beginning,
+    shown: tuple[Tree, jax.Array],
+    rows: jax.Array,
+) -> tuple[Tree, jax.Array, jax.Array, jax.Array, tuple[Tree, jax.Array]]:
+    """
+    Put the spares of some rows into place, and into what is shown.
+
+    Spares go in only: handing them back would cost as much as all the rest.
+    """
+    new = (spares.state, (spares.obs, spares.goals_achieved))
+    states, shown = _replace_rows(rows, (states, shown), new)
+    return states, episodes + rows, jnp.where(rows, 0, elapsed), missing | rows, shown
 
 
 def _replace_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
