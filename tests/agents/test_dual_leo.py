@@ -145,7 +145,7 @@ def test_the_weight_follows_its_schedule():
 
 @pytest.mark.parametrize("env", [lines, grid], ids=["dummy", "native"])
 def test_without_imitation_it_is_stable_baselines3s_ppo(env):
-    options = {**SMALL, "n_epochs": 4, "ent_coef": 0.01, "policy_kwargs": {"net_arch": [16]}}
+    options = {**SMALL, "n_epochs": 4, "ent_coef": 0.01, "learning_rate": 1e-3, "policy_kwargs": {"net_arch": [16]}}
     plain = goal_conditioned_ppo(env(), **options).learn(512)
     dual = small(DualLEOPPO, env(), teacher_coef=0.0).learn(512)
     assert type(plain) is PPO
