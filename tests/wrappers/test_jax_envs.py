@@ -172,13 +172,19 @@ class TestEnds:
         num_envs = core.WORLDS_PER_GROUP + 4
         envs = BatchedEnv(Wanderer(time_limit=1000), num_envs)
         batch, _ = begin(envs)
-        assert int(batch.missing.sum()) == num_envs  # all spares have just been used
-        spares = np.asarray(batch.spares.obs["world"])
-        batch, made, _ = envs.step(batch, np.ones(num_envs, dtype=np.int32))
-        now = np.asarray(batch.spares.obs["world"])
-        renewed = (now != spares)[:, 0]
-        np.testing.assert_array_equal(renewed, ~np.asarray(batch.missing) | np.asarray(made.ended))
-        assert renewed.sum() == core.WORLDS_PER_GROUP
+        # All spares have been used, and one group has been made since.
+        missing, spares = np.asarray(batch.missing), np.array(batch.spares.obs["world"])
+        assert missing.sum() == 4
+
+        batch, _, _ = envs.step(batch, np.ones(num_envs, dtype=np.int32))
+        np.testing.assert_array_equal(batch.spares.obs["world"], spares)
+        np.testing.assert_array_equal(batch.missing, missing)
+
+        one = np.arange(num_envs) == np.flatnonzero(missing)[0]
+        batch, _ = envs.reset(batch, one)
+        renewed = (np.asarray(batch.spares.obs["world"]) != spares)[:, 0]
+        np.testing.assert_array_equal(renewed, missing)
+        np.testing.assert_array_equal(batch.missing, one)
 
     def test_the_next_step_mode_drops_nothing_but_the_action_of_ended_rows(self) -> None:
         envs = JaxVectorEnv(ENV, NUM_ENVS)

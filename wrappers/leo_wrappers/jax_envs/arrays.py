@@ -18,9 +18,19 @@ def to_numpy(tree: "Tree") -> Any:
     :param tree: JAX arrays
     :return: NumPy arrays in the same nesting
     """
+    return jax.tree.map(np.array, on_host(tree))
+
+
+def on_host(tree: "Tree") -> Any:
+    """
+    Brings arrays to the host, to be read only.
+
+    :param tree: JAX arrays
+    :return: NumPy arrays in the same nesting, without a copy where JAX lies on the host itself
+    """
     if jax.default_backend() != "cpu":
-        tree = jax.device_get(tree)  # asks for all of them at once, where each has a way to go
-    return jax.tree.map(np.array, tree)
+        return jax.device_get(tree)  # asks for all of them at once, where each has a way to go
+    return jax.tree.map(np.asarray, tree)
 
 
 def to_torch(tree: "Tree") -> Any:

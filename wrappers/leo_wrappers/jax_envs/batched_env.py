@@ -1,7 +1,7 @@
 """Many copies of one functional environment: step, masks, terminal observations and resets in one compiled function."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,7 @@ class BatchedEnv:
 
     Environment i with key k takes the same trajectory whatever the others do, however many they are, and whenever it is
     reset: the key of every world and of every step follows from its own key, the episode's number and the step's.
-    Worlds for the next episodes are made in groups ahead of time, a group a step at most while enough are at hand; when more
+    Worlds for the next episodes are made in groups ahead of time, a group at a time while enough are at hand; when more
     environments end than have one, more are made on the spot.
 
     :param env: the environment
@@ -138,14 +138,18 @@ class BatchedEnv:
         if shown is None:
             # Not left to the compiled function, which would be compiled twice.
             shown = jax.tree.map(jnp.zeros_like, batch.spares)
-        wanted = np.asarray(rows)
+        wanted, group = np.asarray(rows), self._group
         spares, missing = batch.spares, batch.missing
-        while _more_wanted(np.asarray(missing), wanted, self._group):
-            spares, missing = _make_group(self.env, self._group, batch.keys, batch.episodes, spares, missing, wanted)
-        states, episodes, elapsed, used, (obs, achieved) = _begin(
+        while (wanted & np.asarray(missing)).any():
+            spares, missing = _make_group(self.env, group, batch.keys, batch.episodes, spares, missing, wanted)
+        scarce = np.count_nonzero(np.asarray(missing) | wanted) >= group
+        states, episodes, elapsed, missing, (obs, achieved) = _begin(
             batch.states, batch.episodes, batch.elapsed, missing, spares, (shown.obs, shown.goals_achieved), wanted
         )
-        return BatchState(batch.keys, episodes, elapsed, states, spares, used), Beginning(obs, None, achieved)
+        if scarce:
+            # Last, for nobody waits for these: they are made while the caller goes on.
+            spares, missing = _make_group(self.env, group, batch.keys, episodes, spares, missing, wanted)
+        return BatchState(batch.keys, episodes, elapsed, states, spares, missing), Beginning(obs, None, achieved)
 
     def step(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition, Beginning]:
         """
@@ -216,16 +220,12 @@ def _step_and_reset(
     return batch, transition, Beginning(obs, None, achieved)
 
 
-def _more_wanted(missing: Any, wanted: Any, group: int) -> Any:
-    """Whether a row waits for a spare, or a full group of them is missing; for NumPy's and for JAX's arrays."""
-    return (wanted & missing).any() | (missing.sum() >= group)
-
-
 def _with_spares(env: FunctionalEnv, group: int, batch: BatchState, wanted: jax.Array) -> tuple[Beginning, jax.Array]:
     """The spares, as many more as are wanted, and which are missing still; without asking the host."""
 
     def more_wanted(carry: tuple[Beginning, jax.Array]) -> jax.Array:
-        return _more_wanted(carry[1], wanted, group)
+        _, missing = carry
+        return (wanted & missing).any() | (missing.sum() >= group)
 
     def make_more(carry: tuple[Beginning, jax.Array]) -> tuple[Beginning, jax.Array]:
         return _make_group(env, group, batch.keys, batch.episodes, *carry, wanted)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
@@ -15,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from leo_wrappers.arguments import check_actions, check_choice, check_num_envs, check_reset_mask, row_seeds
 from leo_wrappers.goal_set import BoolArray, GoalSet
 from leo_wrappers.infos import MASK_KEY, final_infos, reset_needed
-from leo_wrappers.jax_envs.arrays import row_of, to_actions, to_numpy
+from leo_wrappers.jax_envs.arrays import on_host, row_of, to_actions, to_numpy
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Beginning, Transition
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
@@ -153,7 +152,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
     def _final_infos(self, made: Transition) -> dict[str, Any]:
         rows = np.flatnonzero(self._ended)
         # Whole arrays come to the host: taking rows out on the device would compile anew for every number of them.
-        obs, achieved = jax.device_get((made.obs, made.goals_achieved))
+        obs, achieved = on_host((made.obs, made.goals_achieved))
         return final_infos(self._ended, [to_numpy(row_of(obs, row)) for row in rows.tolist()], achieved[rows])
 
     def _under_way(self) -> BatchState:
