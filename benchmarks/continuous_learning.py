@@ -8,11 +8,14 @@ All agents see the same environment for the same number of steps, take the same 
 and have hidden layers of 256. What differs is what they are told and what a gradient step is about:
 
 - LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition teaches all of them. Stretches of random
-  actions, as many as by default, are a part of how they explore (``--random-actions``).
+  actions, as many as by default, are a part of how they explore (``--random-actions``). "32 heads": targets and actor learn
+  about 32 goals a gradient step, drawn anew for each, not about all.
 - TD3 + HER, SAC + HER, TQC + HER: the classes of Stable-Baselines3 and sb3-contrib, unmodified, on the environment as it is,
   with its own random goals, points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by
   normal noise of 0.1, as LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's
-  defaults. TQC takes part only where ``--algorithms`` asks for it.
+  defaults.
+
+TQC and "32 heads" take part only where ``--algorithms`` asks for them.
 
 Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
 random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by
@@ -51,7 +54,16 @@ from leo_agents.evaluation import evaluate_goals  # noqa: E402
 
 gym.register_envs(leo_envs)
 
-COLORS = {"LEOTD3": "#2667d9", "LEOSAC": "#22a062", "TD3 + HER": "#e07b39", "SAC + HER": "#8e4ec6", "TQC + HER": "#c0356b"}
+COLORS = {
+    "LEOTD3": "#2667d9",
+    "LEOTD3, 32 heads": "#7fb0f5",
+    "LEOSAC": "#22a062",
+    "LEOSAC, 32 heads": "#8bd3a8",
+    "TD3 + HER": "#e07b39",
+    "SAC + HER": "#8e4ec6",
+    "TQC + HER": "#c0356b",
+}
+DEFAULT = ("LEOTD3", "LEOSAC", "TD3 + HER", "SAC + HER")
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
 HINDSIGHT: dict[str, Any] = {
     "replay_buffer_class": HerReplayBuffer,
@@ -60,6 +72,15 @@ HINDSIGHT: dict[str, Any] = {
     "learning_rate": 1e-3,
     "tau": 0.05,
 }
+
+
+def make_env(env_id: str, options: argparse.Namespace) -> gym.Env[Any, Any]:
+    """
+    :param env_id: the environment
+    :param options: of the command line
+    :return: the environment, with the grid that was asked for
+    """
+    return gym.make(env_id, **({} if options.resolution is None else {"resolution": options.resolution}))
 
 
 def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:
@@ -72,7 +93,7 @@ def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespa
     :param options: of the command line
     :return: the model, not trained yet
     """
-    env = gym.make(env_id)
+    env = make_env(env_id, options)
     kwargs: dict[str, Any] = {
         **SHARED,
         "seed": seed,
@@ -81,11 +102,11 @@ def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespa
         "train_freq": options.train_freq,
         "gradient_steps": options.gradient_steps,
     }
-    leo = {"goals_per_update": options.goals_per_update, "random_actions": options.random_actions}
-    if algorithm == "LEOTD3":
-        return LEOTD3("MultiGoalPolicy", env, **leo, **kwargs)
-    if algorithm == "LEOSAC":
-        return LEOSAC("MultiGoalPolicy", env, **leo, **kwargs)
+    if algorithm.startswith("LEO"):
+        name, _, heads = algorithm.partition(", ")
+        goals_per_update = int(heads.split()[0]) if heads else None
+        leo = {"LEOTD3": LEOTD3, "LEOSAC": LEOSAC}[name]
+        return leo("MultiGoalPolicy", env, goals_per_update=goals_per_update, random_actions=options.random_actions, **kwargs)
     hindsight = copy.deepcopy(HINDSIGHT)  # these classes write into what they are given
     if algorithm in ("SAC + HER", "TQC + HER"):
         return {"SAC + HER": SAC, "TQC + HER": TQC}[algorithm]("MultiInputPolicy", env, **kwargs, **hindsight)
@@ -141,15 +162,15 @@ class Judge(BaseCallback):
     """
     Evaluates the agent every so many steps; its own time counts for nothing.
 
-    :param env_id: the environment
+    :param env: the environment to do so in
     :param every: environment steps between evaluations
     :param episodes: number of random goals
     """
 
-    def __init__(self, env_id: str, every: int, episodes: int) -> None:
+    def __init__(self, env: gym.Env[Any, Any], every: int, episodes: int) -> None:
         super().__init__()
         self.every, self.next_due, self.episodes = every, every, episodes
-        self.env = gym.make(env_id)
+        self.env = env
         self.rows: list[Row] = []
         self.paused = 0.0
 
@@ -190,7 +211,7 @@ def run(algorithm: str, seed: int, options: argparse.Namespace) -> list[Row]:
     :return: a row for each evaluation
     """
     th.set_num_threads(1)
-    judge = Judge(options.env, options.every, options.episodes)
+    judge = Judge(make_env(options.env, options), options.every, options.episodes)
     make_model(algorithm, options.env, seed, options).learn(options.steps, callback=judge)
     return [{"algorithm": algorithm, "seed": seed, **row} for row in judge.rows]
 
@@ -243,7 +264,7 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     table = summarise(rows)
     about = {
         "what": __doc__.strip(),
-        "goals": len(gym.make(options.env).get_wrapper_attr("goal_names")),
+        "goals": len(make_env(options.env, options).get_wrapper_attr("goal_names")),
         "settings": SHARED,
         "hindsight": {key: str(value) for key, value in HINDSIGHT.items()},
         "table": table,
@@ -262,13 +283,11 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=None, help="steps between evaluations; a tenth of all by default")
     parser.add_argument("--episodes", type=int, default=50, help="random goals of each evaluation")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--algorithms", nargs="+", choices=list(COLORS), default=list(COLORS)[:4], metavar="NAME")
+    parser.add_argument("--algorithms", nargs="+", choices=list(COLORS), default=DEFAULT, metavar="NAME")
     parser.add_argument("--gamma", type=float, default=0.98, help="discount")
     parser.add_argument("--train-freq", type=int, default=2, help="environment steps between trainings")
     parser.add_argument("--gradient-steps", type=int, default=1, help="gradient steps of each training")
-    parser.add_argument(
-        "--goals-per-update", type=int, default=None, help="goals of each gradient step of LEO; all by default"
-    )
+    parser.add_argument("--resolution", type=int, default=None, help="of the grid of goals, where the environment takes one")
     parser.add_argument("--random-actions", type=float, default=0.2, help="share of random actions of LEO in training")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; no more than there are idle cores")
     parser.add_argument("--keep", action="store_true", help="keep the results that are there, train what is missing")
