@@ -8,6 +8,9 @@ _EXTRA = 'the leo command needs tyro, rich, PyYAML and the agents; install them 
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 1, 2, 130
 
+MISTAKES = (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError)
+"""Errors whose message tells a person enough."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe, such as `head`, has had enough; nor must Python complain when it closes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError) as error:
+    except MISTAKES as error:
         if os.environ.get("LEO_TRACEBACK"):
             raise
         print(f"leo {given[0]}: {error}", file=sys.stderr)

@@ -11,6 +11,8 @@ from leo_cli.verbs.options import Assignments, Count, Env, Path
 if TYPE_CHECKING:
     from leo_cli.run_folder import RunFolder
 
+_STOPPING = "Stopping; a training under way leaves a checkpoint. Press Ctrl-C again to stop at once."
+
 
 @dataclass(frozen=True)
 class Train:
@@ -20,7 +22,7 @@ class Train:
     Settings come from the YAML file of the environment that ships with the package (or --config), and from the command line.
     Ctrl-C writes a checkpoint; `leo train --resume RUN` goes on from there, bit for bit.
 
-    Examples: `leo train leodqn GridWorld`; `leo train dqn+her CraftaxClassic --seeds 3 --steps 100000 --set gamma=0.95`.
+    Examples: `leo train leodqn GridWorld`; `leo train dqn+her CraftaxClassic --seeds 4 --jobs 2 --set gamma=0.95`.
     """
 
     algorithm: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ALGORITHM", help_behavior_hint="")] = ""
@@ -33,7 +35,9 @@ class Train:
     steps: Count = None
     """Environment steps."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Train this many seeds, one after the other."""
+    """Train this many seeds."""
+    jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """So many of them at once, a process each, which share the processor cores."""
     first_seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 0
     """The first of them."""
     num_envs: Count = None
@@ -59,21 +63,28 @@ class Train:
         """
         from rich.console import Console
 
+        from leo_cli.progress import Board
         from leo_cli.stopping import EXIT_INTERRUPTED, Stopped, StopRequest
-        from leo_cli.training import train_run
+        from leo_cli.training import is_trained, train_run
 
-        console = Console(highlight=False, soft_wrap=True)
+        if self.jobs < 1:
+            raise ValueError(f"expected --jobs of at least 1, got {self.jobs}; 1 trains one seed after the other")
         run = self._new_run() if self.resume is None else self._old_run(self.resume)
         judged, goals = len(run.config.judged), len(run.config.goals)
         note = "" if judged == goals else f" ({goals - judged} cannot be reached from the start)"
-        console.print(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
-        with StopRequest() as stop:
+        board = Board(Console(highlight=False, soft_wrap=True))
+        board.say(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
+        with StopRequest(_STOPPING) as stop:
             try:
-                train_run(run, stop, console, self.device)
+                train_run(run, stop, board, self.device, self.jobs)
             except Stopped:
-                console.print(f"Stopped with a checkpoint; go on with: leo train --resume {run.path}")
+                trained = all(is_trained(run, seed) for seed in run.seeds)
+                done, remedy = ("after the training", "eval") if trained else ("with a checkpoint", "train --resume")
+                board.say(f"Stopped {done}; go on with: leo {remedy} {run.path}")
                 return EXIT_INTERRUPTED
-        console.print(f"Next: leo report {run.path}    leo play {run.path}    leo video {run.path} --goal NAME")
+            finally:
+                board.close()
+        board.say(f"Next: leo report {run.path}    leo play {run.path}    leo video {run.path} --goal NAME")
         return 0
 
     def _new_run(self) -> "RunFolder":

@@ -19,7 +19,7 @@ from leo_agents import LEODQN
 from leo_agents.common.checkpoints import latest_checkpoint
 from leo_agents.evaluation import GoalEvalCallback, GoalReport, read_curve
 from leo_cli.algorithms import ALGORITHMS
-from leo_cli.progress import TrainingBar
+from leo_cli.progress import Board, News, TrainingBar
 from leo_cli.run_folder import check_space
 from tests.cli.conftest import MAZE, QUICK, SMALL, fingerprint, train
 
@@ -69,16 +69,17 @@ def test_every_algorithm_trains_by_name(name, tmp_path, leo):
     assert (tmp_path / "run" / "seed-0" / "goals.csv").exists() and "Next:" in said
 
 
-def start(folder: Path, steps: int) -> "subprocess.Popen[str]":
+def start(folder: Path, steps: int, *more: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "leo_cli", "train", "leodqn", *MAZE, *QUICK, *SMALL]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [*command, "--steps", str(steps), "--folder", str(folder)],
+        [*command, "--steps", str(steps), "--folder", str(folder), *more],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -127,6 +128,24 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_
     assert len((tmp_path / "stopped" / "commands.txt").read_text().splitlines()) == 2
 
 
+def test_ctrl_c_during_the_last_evaluation_says_how_to_repeat_it(tmp_path, monkeypatch, leo):
+    class Interrupting(Board):
+        def say(self, line: str) -> None:
+            super().say(line)
+            if "evaluating" in line:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("leo_cli.progress.Board", Interrupting)
+    folder = tmp_path / "run"
+    arguments = ["leodqn", *MAZE, *QUICK, *SMALL, "--steps", "100", "--folder", folder]
+    code, said, error = leo("train", *arguments)
+    assert code == 130 and f"leo eval {folder}" in said and "Traceback" not in error
+    assert latest_checkpoint(folder / "seed-0" / "checkpoints").name == "step-000000000100"
+    assert not list((folder / "seed-0").glob("goals.*"))
+    code, said, error = leo("eval", folder)
+    assert code == 0 and (folder / "seed-0" / "goals.csv").exists(), error
+
+
 def test_a_finished_run_can_be_trained_longer(run, tmp_path, leo):
     shutil.copytree(run, tmp_path / "run")
     assert "Nothing is left" in leo("train", "--resume", tmp_path / "run")[1]
@@ -156,6 +175,7 @@ def test_the_default_folder_is_a_new_one_each_time(tmp_path, monkeypatch, leo):
         (["leodqn", "GridWorld", "--env-set", "sise=3"], "nearest: size"),
         (["leodqn", "GridWorld", "--steps", "0"], "at least 1"),
         (["leodqn", "GridWorld", "--seeds", "0"], "--seeds"),
+        (["leodqn", "GridWorld", "--jobs", "0"], "--jobs of at least 1"),
         (["leodqn", "GridWorld", "--config", "nowhere.yml"], "nowhere.yml"),
         (["leodqn", "GridWorld", "--set", "loss=bcee"], "bce"),
         (["leodqn"], "an environment"),
@@ -233,9 +253,26 @@ def test_the_bar_shows_speed_goals_and_success(tmp_path, monkeypatch):
     console = Console(file=screen, force_terminal=True, width=160)
     env = gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20)
     evaluation = GoalEvalCallback(gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20), 50, verbose=0)
-    bar = TrainingBar(console, "leodqn, seed 0", 100, evaluation)
+    bar = TrainingBar(Board(console), "leodqn, seed 0", 100, evaluation)
     LEODQN("MultiGoalPolicy", env, seed=0).learn(100, [evaluation, bar])
     bar.stop()
     last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "steps/s" in line][-1]
     assert "leodqn, seed 0" in last and "100/100" in last
     assert re.search(r"goals seen \d+/17", last) and re.search(r"success \d+ %", last)
+
+
+def test_the_bars_of_several_trainings_stand_below_each_other_and_those_that_ended_above():
+    screen = io.StringIO()
+    board = Board(Console(file=screen, force_terminal=True, width=120, highlight=False))
+    for title, done in (("a, seed 0", 1), ("a, seed 1", 2)):
+        board.show(News(title, done, 4, "quick"))
+    board.progress.refresh()
+    frame = screen.getvalue()[screen.getvalue().rindex("a, seed 0") :]
+    assert "1/4" in frame and "a, seed 1" in frame and "2/4" in frame
+    board.end("a, seed 0")
+    board.say("[seed 0] is done")
+    board.progress.refresh()
+    after = screen.getvalue()[screen.getvalue().rindex("[seed 0] is done") :]
+    assert "a, seed 1" in after and "a, seed 0" not in after
+    board.close()
+    assert screen.getvalue().count("1/4") >= 2  # the bar that stays

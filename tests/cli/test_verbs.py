@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from leo_agents import LEODQN
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.run_folder import RunFolder, load_agent
 from leo_cli.terminal import picture_text, pressed_keys
@@ -122,6 +124,27 @@ class TestEval:
         before = fingerprint(run)
         code, said, _ = leo("eval", run, "--goals", "cell/0,0", "3")
         assert code == 0 and "cell" in said and fingerprint(run) == before
+
+    def test_ctrl_c_keeps_what_is_written_and_says_how_to_go_on(self, run, tmp_path, monkeypatch, leo):
+        copy = shutil.copytree(run, tmp_path / "run")
+        before = fingerprint(copy)
+        asked, predict = [], LEODQN.predict
+
+        def interrupted(model, *args, **kwargs):
+            if model not in asked:
+                asked.append(model)
+                if len(asked) == 2:  # the second seed's agent begins
+                    signal.raise_signal(signal.SIGINT)
+            return predict(model, *args, **kwargs)
+
+        monkeypatch.setattr(LEODQN, "predict", interrupted)
+        code, said, error = leo("eval", copy, "--episodes", "3")
+        assert code == 130 and f"leo eval {copy}" in said and f"{copy / 'seed-0' / 'goals.csv'} was written" in said
+        assert "Stopping" in error and "Traceback" not in error
+        after = fingerprint(copy)
+        assert [name for name in after if after[name] != before.get(name)] == ["seed-0/goals.csv"] and len(after) == len(
+            before
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "message"), [(["--goals", "cell/0,9"], "nearest"), (["--episodes", "0"], "at least 1")]
