@@ -73,9 +73,9 @@ class Train:
         judged, goals = len(run.config.judged), len(run.config.goals)
         note = "" if judged == goals else f" ({goals - judged} cannot be reached from the start)"
         board = Board(Console(highlight=False, soft_wrap=True))
-        board.say(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
         with StopRequest(_STOPPING) as stop:
             try:
+                board.say(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
                 train_run(run, stop, board, self.device, self.jobs)
             except Stopped:
                 trained = all(is_trained(run, seed) for seed in run.seeds)
