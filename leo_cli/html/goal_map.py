@@ -10,12 +10,11 @@ from leo_agents.evaluation.goal_report import FloatArray, IntArray
 from leo_cli.html.charts import svg
 from leo_cli.html.colours import ramp
 from leo_cli.html.maps import picture
-from leo_cli.html.markup import text
+from leo_cli.html.markup import element, text
 from leo_cli.places import Places
 
 _SIDE = 360.0
-_MARGIN, _GAP, _TITLE = 10.0, 22.0, 26.0
-_MOST_RING = 16.0
+_MARGIN, _MOST_RING = 10.0, 16.0
 # Beyond this many cells a picture is smaller than as many rectangles.
 _MOST_CELLS = 1_500
 
@@ -42,23 +41,15 @@ def goal_map(
     """
     plane, layers = _Plane(places), places.layers()
     marked = -1 if cross is None else places.layer_at(float(cross[-1]))
-    panels = []
+    pictures = []
     for number, (title, goals) in enumerate(layers):
         content = plane.goals(goals, shares, titles) + (plane.ring(ring) if ring in goals else "")
-        if number == marked and cross is not None:
-            content += plane.cross(cross)
-        left = number * (plane.width + _GAP)
-        if len(layers) > 1:
-            box = f'width="{plane.width:.1f}" height="{plane.height:.1f}"'
-            content = f'<rect {box} class="ground"/>{content}'
-            content += (
-                f'<text x="{plane.width / 2:.1f}" y="{plane.height + _TITLE:.1f}" text-anchor="middle">{text(title)}</text>'
-            )
-        panels.append(content if not left else f'<g transform="translate({left:.1f})">{content}</g>')
-    width = len(layers) * (plane.width + _GAP) - _GAP
+        content += plane.cross(cross) if cross is not None and number == marked else ""
+        pictures.append(svg(plane.width, plane.height, content, f"{description} {title}".strip(), "map"))
     if len(layers) == 1:
-        return svg(width, plane.height, panels[0], description, "map")
-    return svg(width, plane.height + _TITLE + 6, "".join(panels), description, "layers")
+        return pictures[0]
+    named = zip(pictures, layers, strict=True)
+    return element("div", "".join(element("div", picture + text(title)) for picture, (title, _) in named), class_="layers")
 
 
 def dot_map(places: Places, points: FloatArray, shares: FloatArray, description: str, ring: int) -> str:
