@@ -40,8 +40,11 @@ class Eval:
         """
         :return: the exit code
         """
+        from pathlib import Path as FilePath
+
         from leo_cli.evaluation import pooled
         from leo_cli.names import goal_named
+        from leo_cli.outputs import check_output
         from leo_cli.run_folder import RunFolder
         from leo_cli.stopping import EXIT_INTERRUPTED, Stopped, StopRequest
 
@@ -50,6 +53,8 @@ class Eval:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
         run = RunFolder(self.run_folder)
         goals = [run.config.goals.index(goal_named(run.config.goals, goal)) for goal in self.goals] or None
+        if self.csv is not None:
+            check_output(FilePath(self.csv))
         reports: list[GoalReport] = []
         with StopRequest("Stopping. Press Ctrl-C again to stop at once.") as stop:
             try:

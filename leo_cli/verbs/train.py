@@ -9,6 +9,7 @@ import tyro
 from leo_cli.verbs.options import Assignments, Count, Env, Path
 
 if TYPE_CHECKING:
+    from leo_cli.notes import Notes
     from leo_cli.run_folder import RunFolder
 
 _STOPPING = "Stopping; a training under way leaves a checkpoint. Press Ctrl-C again to stop at once."
@@ -69,7 +70,8 @@ class Train:
 
         if self.jobs < 1:
             raise ValueError(f"expected --jobs of at least 1, got {self.jobs}; 1 trains one seed after the other")
-        run = self._new_run() if self.resume is None else self._old_run(self.resume)
+        _check_device(self.device)
+        run, notes = self._new_run() if self.resume is None else self._old_run(self.resume)
         judged, goals = len(run.config.judged), len(run.config.goals)
         note = "" if judged == goals else f" ({goals - judged} cannot be reached from the start)"
         board = Board(Console(highlight=False, soft_wrap=True))
@@ -82,15 +84,19 @@ class Train:
                 done, remedy = ("after the training", "eval") if trained else ("with a checkpoint", "train --resume")
                 board.say(f"Stopped {done}; go on with: leo {remedy} {run.path}")
                 return EXIT_INTERRUPTED
+            except Exception:
+                notes.take_back()
+                raise
             finally:
                 board.close()
         board.say(f"Next: leo report {run.path}    leo play {run.path}    leo video {run.path} --goal NAME")
         return 0
 
-    def _new_run(self) -> "RunFolder":
+    def _new_run(self) -> "tuple[RunFolder, Notes]":
         from leo_cli.algorithms import check_actions, find_algorithm
         from leo_cli.environments import find_environment
         from leo_cli.hyperparameters import load_settings
+        from leo_cli.notes import Notes
         from leo_cli.run_folder import RunConfig, create_run, free_name
         from leo_cli.values import parse_assignments
 
@@ -114,10 +120,12 @@ class Train:
         run = RunConfig(name, environment.id, environment.kwargs, seeds, settings, goals, judged)
         short = environment.id.rpartition(":")[2].rpartition("/")[2]
         folder = free_name(FilePath("runs"), f"{name}-{short}") if self.folder is None else FilePath(self.folder)
-        return create_run(folder, run)
+        notes = Notes(folder)
+        return create_run(folder, run), notes
 
-    def _old_run(self, path: str) -> "RunFolder":
-        from leo_cli.run_folder import RunFolder
+    def _old_run(self, path: str) -> "tuple[RunFolder, Notes]":
+        from leo_cli.notes import Notes
+        from leo_cli.run_folder import RunFolder, check_space
 
         run = RunFolder(path)
         said: dict[str, object] = {"algorithm": self.algorithm, "env": self.env, "--set": self.set, "--env-set": self.env_set}
@@ -128,7 +136,18 @@ class Train:
         settings = run.config.settings
         if self.steps is not None and self.steps < settings.steps:
             raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {self.steps}; raise it")
+        check_space(run.path, 0)
+        notes = Notes(run.path)
         run.note_command()
         if self.steps is not None and self.steps > settings.steps:
             run.write_config(replace(run.config, settings=replace(settings, steps=self.steps)))
-        return run
+        return run, notes
+
+
+def _check_device(device: str) -> None:
+    import torch as th
+
+    try:
+        th.device("cpu" if device == "auto" else device)
+    except RuntimeError as error:
+        raise ValueError(f"expected cpu, cuda, cuda:1 or auto as --device, got {device!r}; change it") from error

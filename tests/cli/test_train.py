@@ -172,6 +172,12 @@ def test_the_default_folder_is_a_new_one_each_time(tmp_path, monkeypatch, leo):
         (["leosac", "GridWorld"], "use leodqn, leopqn"),
         (["leodqn", "GridWorld", "--set", "gama=0.9"], "nearest: gamma"),
         (["leodqn", "GridWorld", "--set", "gamma"], "key=value"),
+        (["leodqn", "GridWorld", "--set", "policy_kwargs.net_arhc=[8]"], "nearest: net_arch"),
+        (["sac", "MountainCarContinuous", "--set", "policy_kwargs.critics=1"], "nearest: n_critics"),
+        (["leodqn", "GridWorld", "--set", "policy_kwargs=8"], "policy_kwargs.net_arch"),
+        (["leodqn", "GridWorld", "--set", "batch_size=many"], "expected a number for batch_size"),
+        (["leodqn", "GridWorld", "--set", "learning_rate=-1"], "learning rate"),
+        (["leodqn", "GridWorld", "--device", "gpu"], "as --device"),
         (["leodqn", "GridWorld", "--env-set", "sise=3"], "nearest: size"),
         (["leodqn", "GridWorld", "--steps", "0"], "at least 1"),
         (["leodqn", "GridWorld", "--seeds", "0"], "--seeds"),
@@ -186,7 +192,7 @@ def test_bad_input_is_refused_before_training(arguments, message, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     code, _, error = leo("train", *arguments)
     assert code == 2 and message in error and "Traceback" not in error
-    assert not list(tmp_path.glob("runs/*/seed-0"))
+    assert not list(tmp_path.glob("runs/*"))
 
 
 def test_unknown_options_and_verbs_suggest_the_nearest(leo):
@@ -202,6 +208,15 @@ def test_resuming_refuses_what_the_run_remembers(run, leo):
         assert code == 2 and "remembers" in error
     code, _, error = leo("train", "--resume", run, "--steps", "10")
     assert code == 2 and "at least the run's 400" in error
+
+
+def test_a_training_that_cannot_go_on_leaves_its_run_as_it_was(run, tmp_path, leo):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (latest_checkpoint(folder / "seed-0" / "checkpoints") / "state.pkl").write_bytes(b"cut")
+    before = fingerprint(folder)
+    code, _, error = leo("train", "--resume", folder, "--steps", "500")
+    assert code == 2 and "nothing was changed" in error
+    assert fingerprint(folder) == before
 
 
 def test_a_folder_in_use_or_out_of_reach_is_refused_before_training(run, tmp_path, leo):

@@ -15,6 +15,7 @@ from PIL import Image
 
 from leo_agents import LEODQN
 from leo_agents.evaluation import GoalReport, evaluate_goals
+from leo_cli.outputs import check_output
 from leo_cli.run_folder import RunFolder, load_agent
 from leo_cli.terminal import picture_text, pressed_keys
 from leo_cli.verbs import bench
@@ -238,6 +239,27 @@ class TestPlot:
         assert names == {"curves.png", "final.png", "families.png", "goals_over_time.png"}
         assert all(len(np.unique(Image.open(tmp_path / "plots" / name))) > 20 for name in names)
         assert fingerprint(run) == before
+
+
+class TestOutputs:
+    def test_files_that_cannot_be_written_are_refused_before_the_work(self, run, tmp_path, leo):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").write_text("kept")
+        for arguments in (
+            ["report", run, "--out", tmp_path / "folder"],
+            ["report", run, "--out", tmp_path / "nowhere" / "a.html"],
+            ["plot", run, "--out", tmp_path / "file"],
+            ["eval", run, "--csv", tmp_path / "folder"],
+            ["video", run, "--goal", "0", "--out", tmp_path / "folder.gif" / "a.gif"],
+        ):
+            code, said, error = leo(*arguments)
+            assert code == 2 and str(tmp_path) in error and said == "", arguments
+
+    def test_looking_changes_nothing(self, tmp_path):
+        (tmp_path / "file").write_text("kept")
+        assert check_output(tmp_path / "file").read_text() == "kept"
+        check_output(tmp_path / "new")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 class TestBench:
