@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.environments import Environment, available_cores
+from leo_cli.outputs import check_output
 from leo_cli.run_folder import RunFolder, SeedFolder, load_agent
 from leo_cli.stopping import Stop, Stopped
 
@@ -65,6 +66,9 @@ def evaluate_seed(
     :return: what was found
     """
     judged = run.config.settings.evaluation
+    partial = seed.goals.with_suffix(".partial")
+    if goals is None:
+        check_output(partial)
     ids = run.config.judged if goals is None else goals
     cores = available_cores() if cores is None else cores
     agent = load_agent(run, seed)
@@ -90,7 +94,6 @@ def evaluate_seed(
         envs.close()
     if goals is None:
         # Never half of a table, whatever happens.
-        partial = seed.goals.with_suffix(".partial")
         report.to_csv(partial)
         partial.replace(seed.goals)
     return report

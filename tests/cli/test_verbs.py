@@ -251,9 +251,17 @@ class TestOutputs:
             ["plot", run, "--out", tmp_path / "file"],
             ["eval", run, "--csv", tmp_path / "folder"],
             ["video", run, "--goal", "0", "--out", tmp_path / "folder.gif" / "a.gif"],
+            ["goals", "GridWorld", "--csv", tmp_path / "folder"],
         ):
             code, said, error = leo(*arguments)
             assert code == 2 and str(tmp_path) in error and said == "", arguments
+
+    def test_a_table_that_cannot_be_replaced_is_noticed_before_the_evaluation(self, run, tmp_path, monkeypatch, leo):
+        copy = shutil.copytree(run, tmp_path / "run")
+        (copy / "seed-0" / "goals.partial").mkdir()
+        monkeypatch.setattr("leo_cli.evaluation.evaluate_goals", None)
+        code, _, error = leo("eval", copy)
+        assert code == 2 and str(copy / "seed-0" / "goals.partial") in error
 
     def test_looking_changes_nothing(self, tmp_path):
         (tmp_path / "file").write_text("kept")
