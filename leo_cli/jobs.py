@@ -23,7 +23,6 @@ from leo_cli.stopping import Stop, Stopped, deaf_processes
 from leo_cli.training import title_of, train_seed
 
 _LOOK_SECONDS = 0.2
-_PATIENCE_SECONDS = 10
 
 
 def train_in_processes(
@@ -54,8 +53,8 @@ def train_in_processes(
                     failed += [job.seed] if job.failed else []
     finally:
         for job in running:  # only after a second Ctrl-C
-            job.process.terminate()
-            job.process.join(_PATIENCE_SECONDS)
+            job.process.kill()
+            job.process.join()
     if stop.requested:
         raise Stopped
     if failed:
