@@ -132,7 +132,8 @@ def _learn(
         verbose=0,
     )
     if why_not_exact(model.env) is not None:
-        display.say("Checkpoints leave out this environment's state: a resumed training begins with new episodes.")
+        told = "checkpoints leave out this environment's state: a resumed training begins with new episodes"
+        display.say(f"seed {seed.seed}: {told}")
     bar = TrainingBar(display, title_of(run, seed), settings.steps, evaluation)
     checkpoints = ExactCheckpoints(seed.checkpoints, max(settings.steps // _CHECKPOINTS, 1))
     callbacks = [evaluation, bar, checkpoints, StopAtRollout(stop, seed.checkpoints)]

@@ -129,7 +129,8 @@ class Train:
 
         run = RunFolder(path)
         said: dict[str, object] = {"algorithm": self.algorithm, "env": self.env, "--set": self.set, "--env-set": self.env_set}
-        said |= {"--num-envs": self.num_envs, "--config": self.config, "--folder": self.folder}
+        said |= {"--num-envs": self.num_envs, "--config": self.config, "--folder": self.folder, "--episodes": self.episodes}
+        said |= {"--evaluations": self.evaluations, "--first-seed": self.first_seed, "--seeds": self.seeds - 1 and self.seeds}
         for name, value in said.items():
             if value:
                 raise ValueError(f"expected no {name} beside --resume, got {value!r}; {run.path} remembers its own")

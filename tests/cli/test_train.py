@@ -209,7 +209,7 @@ def test_unknown_options_and_verbs_suggest_the_nearest(leo):
 
 
 def test_resuming_refuses_what_the_run_remembers(run, leo):
-    for extra in (["leosac"], ["--num-envs", "3"], ["--set", "gamma=0.5"]):
+    for extra in (["leosac"], ["--num-envs", "3"], ["--set", "gamma=0.5"], ["--seeds", "2"], ["--episodes", "4"]):
         code, _, error = leo("train", *extra, "--resume", run)
         assert code == 2 and "remembers" in error
     code, _, error = leo("train", "--resume", run, "--steps", "10")
