@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 # What the command line sets itself.
+_RESERVED_IN_POLICY = {"args", "kwargs", "observation_space", "action_space", "lr_schedule", "goal_names"}
 _RESERVED = {"self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model"}
 
 
@@ -53,6 +54,22 @@ class Algorithm:
             names |= {name for name, one in _parameters(function).items() if one.kind is not one.VAR_KEYWORD}
         return sorted(names - _RESERVED - set(self.fixed) - ({"replay_buffer_class", "algorithm"} if self.maker else set()))
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Those of the hyperparameters that are numbers and nothing else, with their defaults."""
+        parameters = [one for function in self._constructors() for one in _parameters(function).items()]
+        return {
+            name: one.default
+            for name, one in reversed(parameters)
+            if type(one.default) in (int, float) and "str" not in str(one.annotation)
+        }
+
+    @property
+    def policy_arguments(self) -> list[str]:
+        """What can be set under ``policy_kwargs``."""
+        names = {name for function in _chain(self.kind.policy_aliases["MultiInputPolicy"]) for name in _parameters(function)}
+        return sorted(names - _RESERVED_IN_POLICY)
+
     def build(self, env: Any, seed: int, device: str, hyperparameters: dict[str, Any]) -> "BaseAlgorithm":
         """
         A model, not trained yet.
@@ -75,12 +92,7 @@ class Algorithm:
     def _constructors(self) -> list[Callable[..., Any]]:
         """What makes it, and everything that further arguments are passed on to."""
         functions: list[Callable[..., Any]] = [] if self.maker is None else [_baseline_maker(self.maker)]
-        for kind in self.kind.__mro__:
-            if "__init__" in vars(kind):
-                functions.append(kind)
-                if not any(one.kind is one.VAR_KEYWORD for one in _parameters(kind).values()):
-                    break
-        return functions
+        return functions + _chain(self.kind)
 
 
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
@@ -151,10 +163,34 @@ def check_hyperparameters(name: str, hyperparameters: dict[str, Any], where: str
     :param hyperparameters: by name
     :param where: they come from
     """
-    known = find_algorithm(name).hyperparameters
-    for key in hyperparameters:
+    algorithm = find_algorithm(name)
+    known = algorithm.hyperparameters
+    for key, value in hyperparameters.items():
         if key not in known:
             raise unknown(f"a hyperparameter of {name} in {where}", key, known)
+        if isinstance(value, str) and key in algorithm.numbers:
+            raise ValueError(
+                f"expected a number for {key} in {where}, got {value!r}; write e.g. {key}={algorithm.numbers[key]}"
+            )
+    inner = hyperparameters.get("policy_kwargs") or {}
+    if not isinstance(inner, dict):
+        raise ValueError(
+            f"expected keys and values for policy_kwargs in {where}, got {inner!r}; e.g. policy_kwargs.net_arch=[64]"
+        )
+    for key in inner:
+        if key not in algorithm.policy_arguments:
+            raise unknown(f"one of the policy_kwargs of {name} in {where}", key, algorithm.policy_arguments)
+
+
+def _chain(kind: type) -> list[type]:
+    """The class and its parents, as far as further arguments are passed on."""
+    classes: list[type] = []
+    for parent in kind.__mro__:
+        if "__init__" in vars(parent):
+            classes.append(parent)
+            if not any(one.kind is one.VAR_KEYWORD for one in _parameters(parent).values()):
+                break
+    return classes
 
 
 def _actions(algorithm: Algorithm) -> type[spaces.Space[Any]]:

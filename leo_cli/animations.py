@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from leo_cli.names import nearest
+from leo_cli.outputs import check_output
 from leo_cli.walks import Walk
 
 Frame = npt.NDArray[np.uint8]
@@ -71,8 +72,7 @@ def check_ending(path: Path) -> None:
         raise ValueError(f"expected a file ending in {', '.join(ENDINGS)}, got {path.name!r}; use {near[0]}")
     if path.suffix == ".mp4":
         _ffmpeg()
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"expected a folder to write {path.name} to, got {path.parent}, which does not exist; make it")
+    check_output(path)
 
 
 def film_bytes(frames: Iterable[Frame], kind: str, fps: float) -> bytes:

@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode
 
 import leo_envs
 from leo_cli.names import nearest, unknown
+from leo_cli.stopping import deaf_processes
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -95,8 +96,11 @@ class Environment:
         if self.is_native:
             return GymVecEnv(gym.make_vec(self.id, num_envs=count, autoreset_mode=AutoresetMode.SAME_STEP, **self.kwargs))
         makers: list[Callable[[], gym.Env[Any, Any]]] = [partial(_make_monitored, self.id, self.kwargs)] * count
-        # Spawned: what threads PyTorch or JAX have running does not survive a fork.
-        return SubprocVecEnv(makers, start_method="spawn") if processes and count > 1 else DummyVecEnv(makers)
+        if not processes or count == 1:
+            return DummyVecEnv(makers)
+        with deaf_processes():
+            # Spawned: what threads PyTorch or JAX have running does not survive a fork.
+            return SubprocVecEnv(makers, start_method="spawn")
 
     @cached_property
     def _sample(self) -> gym.Env[Any, Any]:

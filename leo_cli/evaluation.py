@@ -1,6 +1,7 @@
 """How well the agents of a run achieve each goal."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -8,7 +9,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.environments import Environment, available_cores
+from leo_cli.outputs import check_output
 from leo_cli.run_folder import RunFolder, SeedFolder, load_agent
+from leo_cli.stopping import Stop, Stopped
 
 # More environments than this at once gain nothing, and those in JAX take long to compile.
 _MOST_AT_ONCE = 256
@@ -45,6 +48,7 @@ def evaluate_seed(
     max_steps: int | None = None,
     cores: int | None = None,
     progress_bar: bool = False,
+    stop: Stop | None = None,
 ) -> GoalReport:
     """
     Commands every goal and counts.
@@ -58,12 +62,18 @@ def evaluate_seed(
     :param max_steps: give an attempt up after this many steps; as the run's settings say when None
     :param cores: how many to use; all when None
     :param progress_bar: show one
+    :param stop: asked for an early end, raises :class:`~leo_cli.stopping.Stopped` and writes nothing
     :return: what was found
     """
     judged = run.config.settings.evaluation
+    partial = seed.goals.with_suffix(".partial")
+    if goals is None:
+        check_output(partial)
     ids = run.config.judged if goals is None else goals
     cores = available_cores() if cores is None else cores
     agent = load_agent(run, seed)
+    if stop is not None:
+        agent = _Stoppable(agent, stop)
     episodes = judged.final_episodes if episodes is None else episodes
     envs = evaluation_envs(environment, len(ids), episodes, cores)
     threads = th.get_num_threads()
@@ -84,10 +94,24 @@ def evaluate_seed(
         envs.close()
     if goals is None:
         # Never half of a table, whatever happens.
-        partial = seed.goals.with_suffix(".partial")
         report.to_csv(partial)
         partial.replace(seed.goals)
     return report
+
+
+class _Stoppable:
+    """A model that asks before each step whether to go on."""
+
+    def __init__(self, model: Any, stop: Stop) -> None:
+        self.model, self.stop = model, stop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        if self.stop.requested:
+            raise Stopped
+        return self.model.predict(*args, **kwargs)
 
 
 def evaluate_where_missing(runs: Sequence[RunFolder]) -> None:

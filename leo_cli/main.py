@@ -3,10 +3,16 @@
 import os
 import sys
 from collections.abc import Sequence
+from ctypes.util import find_library
 
 _EXTRA = 'the leo command needs tyro, rich, PyYAML and the agents; install them with: pip install "leo-rl[cli]"'
 
+_DRAWING = ("play", "report", "video")
+
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 1, 2, 130
+
+MISTAKES = (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError)
+"""Errors whose message tells a person enough."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given and not given[0].startswith("-") and given[0] not in VERBS:
         print(f"leo: {unknown('a verb', given[0], VERBS)}", file=sys.stderr)
         return EXIT_WRONG_USE
+    if given[:1] and given[0] in _DRAWING:
+        _draw_without_a_screen()
     verb = tyro.extras.subcommand_cli_from_dict(
         VERBS, prog="leo", description=_DESCRIPTION, args=given, config=(tyro.conf.FlagCreatePairsOff,)
     )
@@ -44,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe, such as `head`, has had enough; nor must Python complain when it closes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, ImportError, MemoryError, FloatingPointError) as error:
+    except MISTAKES as error:
         if os.environ.get("LEO_TRACEBACK"):
             raise
         print(f"leo {given[0]}: {error}", file=sys.stderr)
@@ -55,6 +63,13 @@ _DESCRIPTION = (
     "Agents that can be sent to any goal. A first walk: leo train leodqn GridWorld; leo report runs/leodqn-GridWorld-v0; "
     "leo play runs/leodqn-GridWorld-v0. Each verb has its own --help. LEO_TRACEBACK=1 shows where an error came from."
 )
+
+
+def _draw_without_a_screen() -> None:
+    """MuJoCo, when it is imported, looks for a screen unless it is told otherwise."""
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform == "linux" and not screen and "MUJOCO_GL" not in os.environ and find_library("EGL"):
+        os.environ["MUJOCO_GL"] = "egl"
 
 
 def _split_bench(given: list[str]) -> tuple[list[str], tuple[list[str], ...]]:

@@ -1,13 +1,14 @@
-"""What a person sees of a training: a bar in a terminal, lines elsewhere; and what is kept of its log."""
+"""What a person sees of trainings: a bar each in a terminal, lines elsewhere; and what is kept of their logs."""
 
 import csv
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat
 
@@ -17,53 +18,143 @@ from leo_agents.evaluation import GoalEvalCallback
 _REFRESH_SECONDS = 0.2
 
 
-class TrainingBar(BaseCallback):
+@dataclass(frozen=True)
+class News:
     """
-    Shows steps, steps a second, how many goals were seen, and the success at the last evaluation.
+    How a training stands.
+
+    :param title: what is trained
+    :param done: environment steps so far
+    :param total: of how many
+    :param said: the rest, in words
+    :param evaluated: whether there is a new evaluation
+    """
+
+    title: str
+    done: int
+    total: int
+    said: str
+    evaluated: bool = False
+
+
+class Display(Protocol):
+    """What trainings tell a person."""
+
+    def show(self, news: News) -> None:
+        """
+        :param news: of a training under way
+        """
+
+    def end(self, title: str) -> None:
+        """
+        :param title: of a training that is no longer under way
+        """
+
+    def say(self, line: str) -> None:
+        """
+        :param line: to be read
+        """
+
+
+class Board:
+    """
+    A bar for each training under way in a terminal; lines elsewhere.
 
     :param console: where to
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[news]}")]
+        shown = console.is_terminal
+        # Transient: a bar that has ended is written above those that have not.
+        self.progress = Progress(
+            *columns, TimeRemainingColumn(), console=console, refresh_per_second=5, transient=True, disable=not shown
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def show(self, news: News) -> None:
+        """
+        :param news: of a training under way
+        """
+        if not self.console.is_terminal:
+            if news.evaluated:
+                # Nobody watches a bar in a file; a line an evaluation is what reads well there.
+                self.say(f"{news.title}: {news.done:,} of {news.total:,} steps, {news.said}")
+            return
+        if news.title not in self._bars:
+            bar = self.progress.add_task(news.title, total=news.total, completed=news.done, news=news.said)
+            self._bars[news.title] = bar
+            self.progress.start()
+        self.progress.update(self._bars[news.title], completed=min(news.done, news.total), news=news.said)
+
+    def end(self, title: str) -> None:
+        """
+        :param title: of a training that is no longer under way; its bar stays as it is
+        """
+        bar = self._bars.pop(title, None)
+        if bar is None:
+            return
+        ended = self.progress.make_tasks_table([task for task in self.progress.tasks if task.id == bar])
+        self.progress.remove_task(bar)
+        if self._bars:
+            self.progress.refresh()
+        else:
+            self.progress.stop()
+        self.console.print(ended, soft_wrap=False)
+
+    def say(self, line: str) -> None:
+        """
+        :param line: to be read
+        """
+        self.console.print(line, markup=False)
+
+    def close(self) -> None:
+        """Gives the terminal back."""
+        for title in list(self._bars):
+            self.end(title)
+        self.progress.stop()
+
+
+class TrainingBar(BaseCallback):
+    """
+    Tells steps, steps a second, how many goals were seen, and the success at the last evaluation.
+
+    :param display: whom
     :param title: what is trained
     :param total: environment steps
     :param evaluation: knows the success
     """
 
-    def __init__(self, console: Console, title: str, total: int, evaluation: GoalEvalCallback) -> None:
+    def __init__(self, display: Display, title: str, total: int, evaluation: GoalEvalCallback) -> None:
         super().__init__()
-        self.console, self.title, self.total, self.evaluation = console, title, total, evaluation
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[news]}")]
-        shown = console.is_terminal
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, refresh_per_second=5, disable=not shown)
+        self.display, self.title, self.total, self.evaluation = display, title, total, evaluation
         self._shown_at = 0.0
         self._reported: Any = None
 
     def _on_training_start(self) -> None:
         self.begun_at, self.begun_with = time.monotonic(), self.num_timesteps
-        self.task = self.progress.add_task(self.title, total=self.total, completed=self.num_timesteps, news="")
-        self.progress.start()
+        self._show()
 
     def _on_step(self) -> bool:
-        now = time.monotonic()
-        if now - self._shown_at >= _REFRESH_SECONDS:
-            self._shown_at = now
-            self._show()
         report = self.evaluation.last_report
-        if report is not self._reported:
-            self._reported = report
-            if not self.console.is_terminal and report is not None:
-                # Nobody watches a bar in a file; a line an evaluation is what reads well there.
-                self.console.print(f"{self.title}: {self.num_timesteps:,} of {self.total:,} steps, {self._news()}")
+        evaluated = report is not self._reported
+        self._reported = report
+        if evaluated or time.monotonic() - self._shown_at >= _REFRESH_SECONDS:
+            self._show(evaluated)
         return True
 
     def stop(self) -> None:
         """Leaves the bar as it is."""
-        if hasattr(self, "task"):
+        if hasattr(self, "begun_at"):
             self._show()
-        self.progress.stop()
+        self.display.end(self.title)
 
-    def _show(self) -> None:
-        self.progress.update(self.task, completed=min(self.num_timesteps, self.total), news=self._news())
+    def _show(self, evaluated: bool = False) -> None:
+        self._shown_at = time.monotonic()
+        self.display.show(News(self.title, self.num_timesteps, self.total, self._said(), evaluated))
 
-    def _news(self) -> str:
+    def _said(self) -> str:
         speed = (self.num_timesteps - self.begun_with) / max(time.monotonic() - self.begun_at, 1e-6)
         parts = [f"{speed:,.0f} steps/s"]
         sampler = find_sampler(self.model.env)

@@ -1,10 +1,9 @@
-"""Trains the seeds of a run, one after the other, from where each of them is."""
+"""Trains the seeds of a run from where each of them is."""
 
 import warnings
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
@@ -12,11 +11,11 @@ from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputF
 from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint, resume, save_checkpoint, why_not_exact
 from leo_agents.evaluation import GoalEvalCallback
 from leo_cli.algorithms import find_algorithm
-from leo_cli.environments import Environment
+from leo_cli.environments import Environment, available_cores
 from leo_cli.evaluation import evaluate_seed, evaluation_envs
-from leo_cli.progress import ContinuedCsv, TrainingBar
+from leo_cli.progress import ContinuedCsv, Display, TrainingBar
 from leo_cli.run_folder import RunFolder, SeedFolder, check_space, damaged
-from leo_cli.stopping import Stopped, StopRequest
+from leo_cli.stopping import Stop, Stopped
 
 _CHECKPOINTS = 10
 
@@ -29,7 +28,7 @@ class StopAtRollout(BaseCallback):
     :param folder: of the checkpoints
     """
 
-    def __init__(self, stop: StopRequest, folder: Path) -> None:
+    def __init__(self, stop: Stop, folder: Path) -> None:
         super().__init__()
         self.stop, self.folder = stop, folder
 
@@ -42,39 +41,85 @@ class StopAtRollout(BaseCallback):
         return True
 
 
-def train_run(run: RunFolder, stop: StopRequest, console: Console, device: str = "auto") -> None:
+def train_run(run: RunFolder, stop: Stop, display: Display, device: str = "auto", jobs: int = 1) -> None:
     """
     Trains what is left to train of a run.
 
     :param run: the run
     :param stop: asked for an early end, raises :class:`~leo_cli.stopping.Stopped` after a checkpoint
-    :param console: where to report
+    :param display: where to report
     :param device: where to compute
+    :param jobs: how many seeds at once
     """
-    environment = run.config.make_environment()
-    if all(_is_done(run, seed) for seed in run.seeds):
-        console.print("Nothing is left to train; raise --steps to go on.")
-    for seed in run.seeds:
-        if (seed.steps_done or 0) < run.config.settings.steps:
-            _train_seed(run, seed, environment, stop, console, device)
-        if not seed.goals.exists():
-            if stop.requested:
-                raise Stopped
-            console.print(f"seed {seed.seed}: evaluating {len(run.config.judged)} goals ...")
-            console.print(str(evaluate_seed(run, seed, environment)))
+    environment = run.config.make_environment()  # the right one, before any process is started
+    left = [seed for seed in run.seeds if not is_done(run, seed)]
+    if not left:
+        display.say("Nothing is left to train; raise --steps to go on.")
+    elif jobs > 1 and len(left) > 1:
+        from leo_cli.jobs import train_in_processes
+
+        train_in_processes(run, left, stop, display, device, min(jobs, len(left)))
+    else:
+        for seed in left:
+            train_seed(run, seed, environment, stop, display, device)
 
 
-def _is_done(run: RunFolder, seed: SeedFolder) -> bool:
-    return (seed.steps_done or 0) >= run.config.settings.steps and seed.goals.exists()
+def is_done(run: RunFolder, seed: SeedFolder) -> bool:
+    """
+    :param run: the run
+    :param seed: one of its trainings
+    :return: whether it is trained and evaluated
+    """
+    return is_trained(run, seed) and seed.goals.exists()
 
 
-def _train_seed(
-    run: RunFolder, seed: SeedFolder, environment: Environment, stop: StopRequest, console: Console, device: str
+def is_trained(run: RunFolder, seed: SeedFolder) -> bool:
+    """
+    :param run: the run
+    :param seed: one of its trainings
+    :return: whether it has all of its steps
+    """
+    return (seed.steps_done or 0) >= run.config.settings.steps
+
+
+def title_of(run: RunFolder, seed: SeedFolder) -> str:
+    """
+    :param run: the run
+    :param seed: one of its trainings
+    :return: what to call it
+    """
+    return f"{run.config.algorithm}, seed {seed.seed}"
+
+
+def train_seed(
+    run: RunFolder, seed: SeedFolder, environment: Environment, stop: Stop, display: Display, device: str, at_once: int = 1
+) -> None:
+    """
+    Trains what is left to train of one seed, and evaluates it.
+
+    :param run: the run
+    :param seed: one of its trainings
+    :param environment: what to train in
+    :param stop: asked for an early end
+    :param display: where to report
+    :param device: where to compute
+    :param at_once: so many trainings share the machine
+    """
+    if not is_trained(run, seed):
+        _learn(run, seed, environment, stop, display, device, at_once)
+    if not seed.goals.exists():
+        display.say(f"seed {seed.seed}: evaluating {len(run.config.judged)} goals ...")
+        cores = max(available_cores() // at_once, 1)
+        display.say(f"seed {seed.seed}:\n{evaluate_seed(run, seed, environment, cores=cores, stop=stop)}\n")
+
+
+def _learn(
+    run: RunFolder, seed: SeedFolder, environment: Environment, stop: Stop, display: Display, device: str, at_once: int
 ) -> None:
     config, settings = run.config, run.config.settings
     model = make_model(run, seed, environment, device)
     seed.path.mkdir(parents=True, exist_ok=True)
-    check_space(seed.path, checkpoint_size(model))
+    check_space(seed.path, at_once * checkpoint_size(model))
     seed.goals.unlink(missing_ok=True)
     evaluation = GoalEvalCallback(
         evaluation_envs(environment, len(config.judged)),
@@ -87,8 +132,9 @@ def _train_seed(
         verbose=0,
     )
     if why_not_exact(model.env) is not None:
-        console.print("Checkpoints leave out this environment's state: a resumed training begins with new episodes.")
-    bar = TrainingBar(console, f"{config.algorithm}, seed {seed.seed}", settings.steps, evaluation)
+        told = "checkpoints leave out this environment's state: a resumed training begins with new episodes"
+        display.say(f"seed {seed.seed}: {told}")
+    bar = TrainingBar(display, title_of(run, seed), settings.steps, evaluation)
     checkpoints = ExactCheckpoints(seed.checkpoints, max(settings.steps // _CHECKPOINTS, 1))
     callbacks = [evaluation, bar, checkpoints, StopAtRollout(stop, seed.checkpoints)]
     writers: list[KVWriter] = [ContinuedCsv(seed.progress, model.num_timesteps)]

@@ -11,19 +11,24 @@ from stable_baselines3.common.type_aliases import PolicyPredictor
 from leo_wrappers import GoalConditionedWrapper
 from leo_wrappers.goal_set import Goal, goal_index
 
+# Whose errors are about the machine.
+_DRAWING = ("mujoco", "OpenGL", "glfw")
+
 
 @dataclass(frozen=True)
 class Step:
     """
     What is seen of one step of a walk; the first is the state before any.
 
-    :param picture: what ``render`` gives
+    :param picture: what ``render`` gives; None without a render mode
+    :param observation: the state, with the goal
     :param number: steps taken towards the goal so far
     :param achieved: whether this state achieves the goal
     :param over: whether the episode ended
     """
 
     picture: Any
+    observation: Any
     number: int
     achieved: bool
     over: bool
@@ -34,7 +39,7 @@ class Walk:
     Sends an agent from goal to goal, in one episode or in several.
 
     :param agent: anything with ``predict`` for observations with ``goal_id``
-    :param env: a multi-goal environment with a render mode
+    :param env: a multi-goal environment
     :param seed: seeds the first episode
     :param random_actions: share of random actions
 
@@ -87,12 +92,25 @@ class Walk:
         if self._points is not None and "desired_goal" in self._obs:
             self._obs["desired_goal"] = np.asarray(self._points[goal_id], dtype=self._obs["desired_goal"].dtype)
         number, achieved = 0, bool(self._mask[goal_id])
-        yield Step(self.env.render(), number, achieved, False)
+        yield Step(self._picture(), self._obs, number, achieved, False)
         while not (achieved or self._over) and (max_steps is None or number < max_steps):
             self._obs, _, terminated, truncated, info = self.env.step(self._action())
             self._mask = info["goals_achieved"]
             number, achieved, self._over = number + 1, bool(self._mask[goal_id]), terminated or truncated
-            yield Step(self.env.render(), number, achieved, self._over)
+            yield Step(self._picture(), self._obs, number, achieved, self._over)
+
+    def _picture(self) -> Any:
+        if self.env.render_mode is None:
+            return None
+        try:
+            return self.env.render()
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in _DRAWING:
+                raise
+            raise OSError(
+                f"expected to draw {self.env.spec.id if self.env.spec else self.env}, got {type(error).__name__}: {error}; "
+                "where there is no screen, set the variable MUJOCO_GL to egl or osmesa, whichever is installed"
+            ) from error
 
     def _action(self) -> Any:
         if self._generator.random() < self._random_actions:

@@ -1,24 +1,30 @@
 """Sections for which the agents must be loaded: what they do, and what they believe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 
 from leo_agents.common.goal_policy import expected_steps
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport
 from leo_cli.animations import film, film_bytes
 from leo_cli.html.colours import ramp_legend
-from leo_cli.html.maps import data_uri, goal_map
+from leo_cli.html.goal_map import dot_map, goal_map
+from leo_cli.html.maps import data_uri
 from leo_cli.html.markup import card, element, text
+from leo_cli.places import Places, places_of
 from leo_cli.run_folder import load_agent
 from leo_cli.stories import Story
-from leo_cli.value_maps import goal_values, values_towards
+from leo_cli.value_maps import goal_values, standpoints, values_towards
 from leo_cli.walks import Walk
 
 _WIDTH, _FPS = 240, 10.0
 _MOST_STEPS, _MOST_FRAMES = 300, 90
 _FAR = 9_999
+_FROM_START = "how many steps away the agent believes every goal to be at the start of an episode (the cross)"
 
 
 def telling_goals(report: GoalReport, count: int) -> list[int]:
@@ -70,7 +76,11 @@ def animations(stories: Sequence[Story], goals: Sequence[str], tell: Callable[[s
             judged = story.run.config.settings.evaluation
             steps = min(judged.max_steps or _MOST_STEPS, _MOST_STEPS)
             whose = f"<b>{text(story.label)}</b>" if len(stories) > 1 else ""
-            figures.append(_film(walks[story.label], goal, steps, whose))
+            try:
+                figures.append(_film(walks[story.label], goal, steps, whose))
+            except OSError as error:  # no reason to go without the rest of the report
+                tell(f"No films: {error}")
+                return ""
     note = "One episode each, acting as in the evaluations."
     return card("On the way", element("div", "".join(figures), class_="maps"), note=note, id_="watch")
 
@@ -90,51 +100,90 @@ def _film(walk: Walk, goal: str, max_steps: int, whose: str) -> str:
 
 def goal_maps(stories: Sequence[Story], goals: Sequence[int]) -> str:
     """
-    Where goals are achieved, and how far away the agent believes them to be: all from the start, and some from everywhere.
+    Where goals are achieved, and how far away the agent believes them to be: all from the start, and some from elsewhere.
 
     :param stories: the runs
     :param goals: where the goals of the last kind stand in the reports
     :return: the section; nothing where goals have no place
     """
-    if any(story.report.positions is None for story in stories):
-        return ""
-    figures = []
+    figures, notes = [], dict[str, None]()
     for story in stories:
+        env = story.run.config.make_environment().make()
+        places = places_of(story.report, env)
+        if places is None:
+            return ""
         whose = f", {text(story.label)}" if len(stories) > 1 else ""
-        figures += [_figure(picture, title, whose) for picture, title in _maps_of(story, goals)]
-    note = (
-        "Success in the end; then how many steps away the agent believes every goal to be at the start of an episode, and one "
-        "goal (the ring) from everywhere. Point at a cell for its name."
-    )
+        pictures = [_success(story, places), *_beliefs(story, env, places, goals)]
+        notes |= dict.fromkeys(picture.note for picture in pictures)
+        wide = "wide" if len(places.layers()) > 1 else None
+        for picture in pictures:
+            caption = element("figcaption", f"<b>{text(picture.title)}</b>{whose}")
+            figures.append(element("figure", picture.markup + caption, class_=wide))
+    note = f"{'; '.join(notes)}. Point at a goal for its name."
     legends = ramp_legend("0 % success, or far", "100 %, or near")
     return card("Maps", element("div", "".join(figures), class_="maps"), legends, note=note, id_="maps")
 
 
-def _figure(picture: str, title: str, whose: str) -> str:
-    return f"<figure>{picture}<figcaption><b>{text(title)}</b>{whose}</figcaption></figure>"
+@dataclass(frozen=True)
+class _Picture:
+    """A map, what it is of, and what its kind shows."""
+
+    markup: str
+    title: str
+    note: str
 
 
-def _maps_of(story: Story, goals: Sequence[int]) -> list[tuple[str, str]]:
-    """Pictures with their titles."""
-    report, config = story.report, story.run.config
-    positions, axes, names = report.positions, report.axes, report.goal_names
-    assert positions is not None
+def _success(story: Story, places: Places) -> _Picture:
+    report = story.report
     titles = [
         f"{name}: {100 * rate:.0f} % of {tried} attempts" if tried else f"{name}: true at the start"
-        for name, rate, tried in zip(names, report.success_rate.tolist(), report.attempts.tolist(), strict=True)
+        for name, rate, tried in zip(report.goal_names, report.success_rate.tolist(), report.attempts.tolist(), strict=True)
     ]
-    pictures = [(goal_map(positions, axes, report.success_rate, titles, "Success at every goal"), "success")]
+    picture = goal_map(places, report.success_rate, titles, "Success at every goal")
+    layers = ", in layers from the lowest to the highest," if len(places.layers()) > 1 else ""
+    return _Picture(picture, "success", f"Success{layers} in the end")
+
+
+def _beliefs(story: Story, env: gym.Env[Any, Any], places: Places, goals: Sequence[int]) -> Iterator[_Picture]:
+    report, names = story.report, story.report.goal_names
     agent = load_agent(story.run, story.seeds[0])
-    env: Any = config.make_environment().make()
-    observation, _ = env.reset(seed=0)
-    beliefs = [(goal_values(agent, observation, len(config.goals)), "every goal, from the start", -1)]
-    beliefs += [(values_towards(agent, env, int(report.goal_ids[goal])), names[goal], goal) for goal in goals]
-    for values, title, mark in beliefs:
-        if values is not None:
+    observation, info = env.reset(seed=0)
+    values = goal_values(agent, env, observation)
+    if values is None:
+        return
+    steps = expected_steps(values[report.goal_ids], agent.gamma)
+    said = [f"{name}: {_about(step)}" for name, step in zip(names, steps.tolist(), strict=True)]
+    start = _start(observation, info["goals_achieved"][report.goal_ids], places)
+    title = "every goal, from the start"
+    picture = goal_map(places, _nearness(steps), said, f"Expected steps: {title}", cross=start)
+    yield _Picture(
+        picture, title, "how many steps away the agent believes every goal to be at the start of an episode (the cross)"
+    )
+    seen = standpoints(agent, env, story.run.config.settings.evaluation.random_actions)
+    for goal in goals if seen is not None else ():
+        assert seen is not None
+        values = values_towards(agent, env, seen.observations, int(report.goal_ids[goal]))
+        if values is None:
+            return
+        if seen.places is not None:
+            shares = _nearness(expected_steps(values, agent.gamma))
+            picture = dot_map(places, seen.places, shares, f"Expected steps to {names[goal]} from where the agent came", goal)
+            yield _Picture(picture, names[goal], "and one goal (the ring) from wherever its ways led")
+        else:
             steps = expected_steps(values[report.goal_ids], agent.gamma)
             said = [f"{name}: {_about(step)}" for name, step in zip(names, steps.tolist(), strict=True)]
-            pictures.append((goal_map(positions, axes, _nearness(steps), said, f"Expected steps: {title}", mark), title))
-    return pictures
+            picture = goal_map(places, _nearness(steps), said, f"Expected steps to {names[goal]}", ring=goal)
+            yield _Picture(picture, names[goal], "and one goal (the ring) from everywhere")
+
+
+def _start(observation: Any, achieved: npt.NDArray[np.bool_], places: Places) -> FloatArray | None:
+    """Where an episode begins, if that is a place among the goals."""
+    size = 2 if places.heights is None else 3
+    if isinstance(observation, dict) and "achieved_goal" in observation:
+        point = np.asarray(observation["achieved_goal"], dtype=np.float64)
+        return point[:size] if len(point) >= size else None
+    here = np.flatnonzero(achieved)
+    return places.positions[here[0]] if len(here) == 1 else None
 
 
 def _nearness(steps: FloatArray) -> FloatArray:

@@ -1,11 +1,16 @@
 """``leo eval``."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from leo_cli.verbs.options import Count, Names, Path, Run
+
+if TYPE_CHECKING:
+    from leo_agents.evaluation import GoalReport
+    from leo_cli.run_folder import RunFolder, SeedFolder
+    from leo_cli.stopping import Stop
 
 
 @dataclass(frozen=True)
@@ -35,33 +40,30 @@ class Eval:
         """
         :return: the exit code
         """
-        import sys
+        from pathlib import Path as FilePath
 
-        from leo_cli.evaluation import evaluate_seed, pooled
+        from leo_cli.evaluation import pooled
         from leo_cli.names import goal_named
+        from leo_cli.outputs import check_output
         from leo_cli.run_folder import RunFolder
+        from leo_cli.stopping import EXIT_INTERRUPTED, Stopped, StopRequest
 
         for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps), ("--cores", self.cores)):
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
         run = RunFolder(self.run_folder)
         goals = [run.config.goals.index(goal_named(run.config.goals, goal)) for goal in self.goals] or None
-        environment = run.config.make_environment()
-        reports = []
-        for seed in run.begun:
-            report = evaluate_seed(
-                run,
-                seed,
-                environment,
-                episodes=self.episodes,
-                goals=goals,
-                first_seed=self.seed,
-                max_steps=self.max_steps,
-                cores=self.cores,
-                progress_bar=sys.stderr.isatty(),
-            )
-            print(f"seed {seed.seed}, {seed.steps_done:,} steps of training\n{report}\n")
-            reports.append(report)
+        if self.csv is not None:
+            check_output(FilePath(self.csv))
+        reports: list[GoalReport] = []
+        with StopRequest("Stopping. Press Ctrl-C again to stop at once.") as stop:
+            try:
+                for seed in run.begun:
+                    reports.append(self._evaluated(run, seed, goals, stop))
+            except Stopped:
+                written = [] if goals else [str(seed.goals) for seed in run.begun[: len(reports)]]
+                print(f"Stopped; {', '.join(written) or 'nothing'} was written. Start again with: leo eval {run.path}")
+                return EXIT_INTERRUPTED
         together = pooled(reports)
         if len(reports) > 1:
             print(f"all seeds\n{together}\n")
@@ -70,3 +72,23 @@ class Eval:
         if goals is None:
             print(f"Wrote {', '.join(str(seed.goals) for seed in run.begun)}")
         return 0
+
+    def _evaluated(self, run: "RunFolder", seed: "SeedFolder", goals: list[int] | None, stop: "Stop") -> "GoalReport":
+        import sys
+
+        from leo_cli.evaluation import evaluate_seed
+
+        report = evaluate_seed(
+            run,
+            seed,
+            run.config.make_environment(),
+            episodes=self.episodes,
+            goals=goals,
+            first_seed=self.seed,
+            max_steps=self.max_steps,
+            cores=self.cores,
+            progress_bar=sys.stderr.isatty(),
+            stop=stop,
+        )
+        print(f"seed {seed.seed}, {seed.steps_done:,} steps of training\n{report}\n", flush=True)
+        return report

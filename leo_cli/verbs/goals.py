@@ -124,9 +124,12 @@ def _numbers(descriptors: Any, goal: int) -> str:
 
 def _write(path: str, names: Sequence[str], chosen: list[int], descriptors: Any) -> None:
     import csv
+    from pathlib import Path as FilePath
+
+    from leo_cli.outputs import check_output
 
     width = 0 if descriptors is None else descriptors.shape[1]
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(check_output(FilePath(path)), "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["goal_id", "goal", "family", *(f"descriptor_{number}" for number in range(width))])
         for goal in chosen:

@@ -25,15 +25,15 @@ class Plot:
         from pathlib import Path as FilePath
 
         from leo_cli.evaluation import evaluate_where_missing
+        from leo_cli.outputs import make_output_folder
         from leo_cli.plots import write_plots
         from leo_cli.run_folder import open_runs
         from leo_cli.stories import read_stories
 
         runs = open_runs(self.runs)
-        folder = runs[0].path / "plots" if self.out is None else FilePath(self.out)
+        folder = make_output_folder(runs[0].path / "plots" if self.out is None else FilePath(self.out))
         evaluate_where_missing(runs)
         stories = read_stories(runs)
-        folder.mkdir(parents=True, exist_ok=True)
         for path in write_plots(stories, folder):
             print(f"Wrote {path}")
         return 0

@@ -34,6 +34,7 @@ class Report:
         from leo_cli.evaluation import evaluate_where_missing
         from leo_cli.html.page import report_page
         from leo_cli.names import goal_named
+        from leo_cli.outputs import check_output
         from leo_cli.run_folder import open_runs
         from leo_cli.stories import read_stories
 
@@ -41,11 +42,7 @@ class Report:
             raise ValueError(f"expected --films of at least 0, got {self.films}; 0 films nothing")
         runs = open_runs(self.runs)
         goals = [goal_named(runs[0].config.goals, goal) for goal in self.goal]
-        out = runs[0].path / "report.html" if self.out is None else FilePath(self.out)
-        if not out.parent.is_dir():
-            raise FileNotFoundError(
-                f"expected a folder to write {out.name} to, got {out.parent}, which does not exist; make it"
-            )
+        out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))
         evaluate_where_missing(runs)
         page = report_page(read_stories(runs), goals=goals, films=self.films)
         out.write_text(page, encoding="utf-8")

@@ -9,7 +9,10 @@ import tyro
 from leo_cli.verbs.options import Assignments, Count, Env, Path
 
 if TYPE_CHECKING:
+    from leo_cli.notes import Notes
     from leo_cli.run_folder import RunFolder
+
+_STOPPING = "Stopping; a training under way leaves a checkpoint. Press Ctrl-C again to stop at once."
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Train:
     Settings come from the YAML file of the environment that ships with the package (or --config), and from the command line.
     Ctrl-C writes a checkpoint; `leo train --resume RUN` goes on from there, bit for bit.
 
-    Examples: `leo train leodqn GridWorld`; `leo train dqn+her CraftaxClassic --seeds 3 --steps 100000 --set gamma=0.95`.
+    Examples: `leo train leodqn GridWorld`; `leo train dqn+her CraftaxClassic --seeds 4 --jobs 2 --set gamma=0.95`.
     """
 
     algorithm: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ALGORITHM", help_behavior_hint="")] = ""
@@ -33,7 +36,9 @@ class Train:
     steps: Count = None
     """Environment steps."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Train this many seeds, one after the other."""
+    """Train this many seeds."""
+    jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """So many of them at once, a process each, which share the processor cores."""
     first_seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 0
     """The first of them."""
     num_envs: Count = None
@@ -59,27 +64,39 @@ class Train:
         """
         from rich.console import Console
 
+        from leo_cli.progress import Board
         from leo_cli.stopping import EXIT_INTERRUPTED, Stopped, StopRequest
-        from leo_cli.training import train_run
+        from leo_cli.training import is_trained, train_run
 
-        console = Console(highlight=False, soft_wrap=True)
-        run = self._new_run() if self.resume is None else self._old_run(self.resume)
+        if self.jobs < 1:
+            raise ValueError(f"expected --jobs of at least 1, got {self.jobs}; 1 trains one seed after the other")
+        _check_device(self.device)
+        run, notes = self._new_run() if self.resume is None else self._old_run(self.resume)
         judged, goals = len(run.config.judged), len(run.config.goals)
         note = "" if judged == goals else f" ({goals - judged} cannot be reached from the start)"
-        console.print(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
-        with StopRequest() as stop:
+        board = Board(Console(highlight=False, soft_wrap=True))
+        with StopRequest(_STOPPING) as stop:
             try:
-                train_run(run, stop, console, self.device)
+                board.say(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
+                train_run(run, stop, board, self.device, self.jobs)
             except Stopped:
-                console.print(f"Stopped with a checkpoint; go on with: leo train --resume {run.path}")
+                trained = all(is_trained(run, seed) for seed in run.seeds)
+                done, remedy = ("after the training", "eval") if trained else ("with a checkpoint", "train --resume")
+                board.say(f"Stopped {done}; go on with: leo {remedy} {run.path}")
                 return EXIT_INTERRUPTED
-        console.print(f"Next: leo report {run.path}    leo play {run.path}    leo video {run.path} --goal NAME")
+            except Exception:
+                notes.take_back()
+                raise
+            finally:
+                board.close()
+        board.say(f"Next: leo report {run.path}    leo play {run.path}    leo video {run.path} --goal NAME")
         return 0
 
-    def _new_run(self) -> "RunFolder":
+    def _new_run(self) -> "tuple[RunFolder, Notes]":
         from leo_cli.algorithms import check_actions, find_algorithm
         from leo_cli.environments import find_environment
         from leo_cli.hyperparameters import load_settings
+        from leo_cli.notes import Notes
         from leo_cli.run_folder import RunConfig, create_run, free_name
         from leo_cli.values import parse_assignments
 
@@ -103,21 +120,35 @@ class Train:
         run = RunConfig(name, environment.id, environment.kwargs, seeds, settings, goals, judged)
         short = environment.id.rpartition(":")[2].rpartition("/")[2]
         folder = free_name(FilePath("runs"), f"{name}-{short}") if self.folder is None else FilePath(self.folder)
-        return create_run(folder, run)
+        notes = Notes(folder)
+        return create_run(folder, run), notes
 
-    def _old_run(self, path: str) -> "RunFolder":
-        from leo_cli.run_folder import RunFolder
+    def _old_run(self, path: str) -> "tuple[RunFolder, Notes]":
+        from leo_cli.notes import Notes
+        from leo_cli.run_folder import RunFolder, check_space
 
         run = RunFolder(path)
         said: dict[str, object] = {"algorithm": self.algorithm, "env": self.env, "--set": self.set, "--env-set": self.env_set}
-        said |= {"--num-envs": self.num_envs, "--config": self.config, "--folder": self.folder}
+        said |= {"--num-envs": self.num_envs, "--config": self.config, "--folder": self.folder, "--episodes": self.episodes}
+        said |= {"--evaluations": self.evaluations, "--first-seed": self.first_seed, "--seeds": self.seeds - 1 and self.seeds}
         for name, value in said.items():
             if value:
                 raise ValueError(f"expected no {name} beside --resume, got {value!r}; {run.path} remembers its own")
         settings = run.config.settings
         if self.steps is not None and self.steps < settings.steps:
             raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {self.steps}; raise it")
+        check_space(run.path, 0)
+        notes = Notes(run.path)
         run.note_command()
         if self.steps is not None and self.steps > settings.steps:
             run.write_config(replace(run.config, settings=replace(settings, steps=self.steps)))
-        return run
+        return run, notes
+
+
+def _check_device(device: str) -> None:
+    import torch as th
+
+    try:
+        th.device("cpu" if device == "auto" else device)
+    except RuntimeError as error:
+        raise ValueError(f"expected cpu, cuda, cuda:1 or auto as --device, got {device!r}; change it") from error

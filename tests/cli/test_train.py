@@ -19,7 +19,7 @@ from leo_agents import LEODQN
 from leo_agents.common.checkpoints import latest_checkpoint
 from leo_agents.evaluation import GoalEvalCallback, GoalReport, read_curve
 from leo_cli.algorithms import ALGORITHMS
-from leo_cli.progress import TrainingBar
+from leo_cli.progress import Board, News, TrainingBar
 from leo_cli.run_folder import check_space
 from tests.cli.conftest import MAZE, QUICK, SMALL, fingerprint, train
 
@@ -67,18 +67,25 @@ def test_every_algorithm_trains_by_name(name, tmp_path, leo):
     code, said, error = leo("train", name, *env, *quick, *small, *noise)
     assert code == 0, error
     assert (tmp_path / "run" / "seed-0" / "goals.csv").exists() and "Next:" in said
+    code, _, error = leo("report", tmp_path / "run", "--films", "0")
+    assert code == 0, error
+    page = (tmp_path / "run" / "report.html").read_text()
+    # Cells have a place in the plane, positions on a line none; PPO's values are none of actions.
+    believes = discrete and not name.endswith("ppo")
+    assert ("every goal, from the start" in page) == believes
 
 
-def start(folder: Path, steps: int) -> "subprocess.Popen[str]":
+def start(folder: Path, steps: int, *more: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "leo_cli", "train", "leodqn", *MAZE, *QUICK, *SMALL]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [*command, "--steps", str(steps), "--folder", str(folder)],
+        [*command, "--steps", str(steps), "--folder", str(folder), *more],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -127,6 +134,24 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_
     assert len((tmp_path / "stopped" / "commands.txt").read_text().splitlines()) == 2
 
 
+def test_ctrl_c_during_the_last_evaluation_says_how_to_repeat_it(tmp_path, monkeypatch, leo):
+    class Interrupting(Board):
+        def say(self, line: str) -> None:
+            super().say(line)
+            if "evaluating" in line:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("leo_cli.progress.Board", Interrupting)
+    folder = tmp_path / "run"
+    arguments = ["leodqn", *MAZE, *QUICK, *SMALL, "--steps", "100", "--folder", folder]
+    code, said, error = leo("train", *arguments)
+    assert code == 130 and f"leo eval {folder}" in said and "Traceback" not in error
+    assert latest_checkpoint(folder / "seed-0" / "checkpoints").name == "step-000000000100"
+    assert not list((folder / "seed-0").glob("goals.*"))
+    code, said, error = leo("eval", folder)
+    assert code == 0 and (folder / "seed-0" / "goals.csv").exists(), error
+
+
 def test_a_finished_run_can_be_trained_longer(run, tmp_path, leo):
     shutil.copytree(run, tmp_path / "run")
     assert "Nothing is left" in leo("train", "--resume", tmp_path / "run")[1]
@@ -153,9 +178,16 @@ def test_the_default_folder_is_a_new_one_each_time(tmp_path, monkeypatch, leo):
         (["leosac", "GridWorld"], "use leodqn, leopqn"),
         (["leodqn", "GridWorld", "--set", "gama=0.9"], "nearest: gamma"),
         (["leodqn", "GridWorld", "--set", "gamma"], "key=value"),
+        (["leodqn", "GridWorld", "--set", "policy_kwargs.net_arhc=[8]"], "nearest: net_arch"),
+        (["sac", "MountainCarContinuous", "--set", "policy_kwargs.critics=1"], "nearest: n_critics"),
+        (["leodqn", "GridWorld", "--set", "policy_kwargs=8"], "policy_kwargs.net_arch"),
+        (["leodqn", "GridWorld", "--set", "batch_size=many"], "expected a number for batch_size"),
+        (["leodqn", "GridWorld", "--set", "learning_rate=-1"], "learning rate"),
+        (["leodqn", "GridWorld", "--device", "gpu"], "as --device"),
         (["leodqn", "GridWorld", "--env-set", "sise=3"], "nearest: size"),
         (["leodqn", "GridWorld", "--steps", "0"], "at least 1"),
         (["leodqn", "GridWorld", "--seeds", "0"], "--seeds"),
+        (["leodqn", "GridWorld", "--jobs", "0"], "--jobs of at least 1"),
         (["leodqn", "GridWorld", "--config", "nowhere.yml"], "nowhere.yml"),
         (["leodqn", "GridWorld", "--set", "loss=bcee"], "bce"),
         (["leodqn"], "an environment"),
@@ -166,7 +198,7 @@ def test_bad_input_is_refused_before_training(arguments, message, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     code, _, error = leo("train", *arguments)
     assert code == 2 and message in error and "Traceback" not in error
-    assert not list(tmp_path.glob("runs/*/seed-0"))
+    assert not list(tmp_path.glob("runs/*"))
 
 
 def test_unknown_options_and_verbs_suggest_the_nearest(leo):
@@ -177,11 +209,20 @@ def test_unknown_options_and_verbs_suggest_the_nearest(leo):
 
 
 def test_resuming_refuses_what_the_run_remembers(run, leo):
-    for extra in (["leosac"], ["--num-envs", "3"], ["--set", "gamma=0.5"]):
+    for extra in (["leosac"], ["--num-envs", "3"], ["--set", "gamma=0.5"], ["--seeds", "2"], ["--episodes", "4"]):
         code, _, error = leo("train", *extra, "--resume", run)
         assert code == 2 and "remembers" in error
     code, _, error = leo("train", "--resume", run, "--steps", "10")
     assert code == 2 and "at least the run's 400" in error
+
+
+def test_a_training_that_cannot_go_on_leaves_its_run_as_it_was(run, tmp_path, leo):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (latest_checkpoint(folder / "seed-0" / "checkpoints") / "state.pkl").write_bytes(b"cut")
+    before = fingerprint(folder)
+    code, _, error = leo("train", "--resume", folder, "--steps", "500")
+    assert code == 2 and "nothing was changed" in error
+    assert fingerprint(folder) == before
 
 
 def test_a_folder_in_use_or_out_of_reach_is_refused_before_training(run, tmp_path, leo):
@@ -233,9 +274,26 @@ def test_the_bar_shows_speed_goals_and_success(tmp_path, monkeypatch):
     console = Console(file=screen, force_terminal=True, width=160)
     env = gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20)
     evaluation = GoalEvalCallback(gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20), 50, verbose=0)
-    bar = TrainingBar(console, "leodqn, seed 0", 100, evaluation)
+    bar = TrainingBar(Board(console), "leodqn, seed 0", 100, evaluation)
     LEODQN("MultiGoalPolicy", env, seed=0).learn(100, [evaluation, bar])
     bar.stop()
     last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "steps/s" in line][-1]
     assert "leodqn, seed 0" in last and "100/100" in last
     assert re.search(r"goals seen \d+/17", last) and re.search(r"success \d+ %", last)
+
+
+def test_the_bars_of_several_trainings_stand_below_each_other_and_those_that_ended_above():
+    screen = io.StringIO()
+    board = Board(Console(file=screen, force_terminal=True, width=120, highlight=False))
+    for title, done in (("a, seed 0", 1), ("a, seed 1", 2)):
+        board.show(News(title, done, 4, "quick"))
+    board.progress.refresh()
+    frame = screen.getvalue()[screen.getvalue().rindex("a, seed 0") :]
+    assert "1/4" in frame and "a, seed 1" in frame and "2/4" in frame
+    board.end("a, seed 0")
+    board.say("[seed 0] is done")
+    board.progress.refresh()
+    after = screen.getvalue()[screen.getvalue().rindex("[seed 0] is done") :]
+    assert "a, seed 1" in after and "a, seed 0" not in after
+    board.close()
+    assert screen.getvalue().count("1/4") >= 2  # the bar that stays

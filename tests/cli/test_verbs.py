@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from leo_agents import LEODQN
 from leo_agents.evaluation import GoalReport, evaluate_goals
+from leo_cli.outputs import check_output
 from leo_cli.run_folder import RunFolder, load_agent
 from leo_cli.terminal import picture_text, pressed_keys
 from leo_cli.verbs import bench
@@ -123,6 +126,27 @@ class TestEval:
         code, said, _ = leo("eval", run, "--goals", "cell/0,0", "3")
         assert code == 0 and "cell" in said and fingerprint(run) == before
 
+    def test_ctrl_c_keeps_what_is_written_and_says_how_to_go_on(self, run, tmp_path, monkeypatch, leo):
+        copy = shutil.copytree(run, tmp_path / "run")
+        before = fingerprint(copy)
+        asked, predict = [], LEODQN.predict
+
+        def interrupted(model, *args, **kwargs):
+            if model not in asked:
+                asked.append(model)
+                if len(asked) == 2:  # the second seed's agent begins
+                    signal.raise_signal(signal.SIGINT)
+            return predict(model, *args, **kwargs)
+
+        monkeypatch.setattr(LEODQN, "predict", interrupted)
+        code, said, error = leo("eval", copy, "--episodes", "3")
+        assert code == 130 and f"leo eval {copy}" in said and f"{copy / 'seed-0' / 'goals.csv'} was written" in said
+        assert "Stopping" in error and "Traceback" not in error
+        after = fingerprint(copy)
+        assert [name for name in after if after[name] != before.get(name)] == ["seed-0/goals.csv"] and len(after) == len(
+            before
+        )
+
     @pytest.mark.parametrize(
         ("arguments", "message"), [(["--goals", "cell/0,9"], "nearest"), (["--episodes", "0"], "at least 1")]
     )
@@ -215,6 +239,35 @@ class TestPlot:
         assert names == {"curves.png", "final.png", "families.png", "goals_over_time.png"}
         assert all(len(np.unique(Image.open(tmp_path / "plots" / name))) > 20 for name in names)
         assert fingerprint(run) == before
+
+
+class TestOutputs:
+    def test_files_that_cannot_be_written_are_refused_before_the_work(self, run, tmp_path, leo):
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").write_text("kept")
+        for arguments in (
+            ["report", run, "--out", tmp_path / "folder"],
+            ["report", run, "--out", tmp_path / "nowhere" / "a.html"],
+            ["plot", run, "--out", tmp_path / "file"],
+            ["eval", run, "--csv", tmp_path / "folder"],
+            ["video", run, "--goal", "0", "--out", tmp_path / "folder.gif" / "a.gif"],
+            ["goals", "GridWorld", "--csv", tmp_path / "folder"],
+        ):
+            code, said, error = leo(*arguments)
+            assert code == 2 and str(tmp_path) in error and said == "", arguments
+
+    def test_a_table_that_cannot_be_replaced_is_noticed_before_the_evaluation(self, run, tmp_path, monkeypatch, leo):
+        copy = shutil.copytree(run, tmp_path / "run")
+        (copy / "seed-0" / "goals.partial").mkdir()
+        monkeypatch.setattr("leo_cli.evaluation.evaluate_goals", None)
+        code, _, error = leo("eval", copy)
+        assert code == 2 and str(copy / "seed-0" / "goals.partial") in error
+
+    def test_looking_changes_nothing(self, tmp_path):
+        (tmp_path / "file").write_text("kept")
+        assert check_output(tmp_path / "file").read_text() == "kept"
+        check_output(tmp_path / "new")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 class TestBench:

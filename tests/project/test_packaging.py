@@ -72,6 +72,21 @@ def test_the_wheel_holds_every_file_and_nothing_else(wheel):
 
 
 @pytest.mark.expensive
+def test_the_wheel_holds_what_is_no_code_too(wheel):
+    archive = zipfile.ZipFile(wheel)
+    inside = set(archive.namelist())
+    settings = {path.relative_to(ROOT).as_posix() for path in (ROOT / "leo_cli" / "hyperparameters").rglob("*.yml")}
+    assert len(settings) >= 6 and settings <= inside
+    assert {"leo_cli/html/style.css", "leo_cli/html/table.js"} <= inside
+    assert {f"{package}/py.typed" for package in ("leo_wrappers", "leo_envs", "leo_agents", "leo_cli")} <= inside
+    (scripts,) = (name for name in inside if name.endswith(".dist-info/entry_points.txt"))
+    said = archive.read(scripts).decode()
+    assert "leo = leo_cli.main:main" in said and "leo = leo_wrappers.testing.plugin" in said
+    assert any(name.endswith("licenses/LICENSE") for name in inside)
+    assert not [name for name in inside if name.startswith(("tests/", "benchmarks/", "examples/", "docs/"))]
+
+
+@pytest.mark.expensive
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
 def test_it_installs_into_an_empty_environment(kind, wheel, tmp_path):
     venv.create(tmp_path / "venv", with_pip=True)
