@@ -19,7 +19,7 @@ def test_every_file_that_ships_is_about_an_environment_and_algorithms_that_fit(p
     assert env_id in our_environments()
     names = set(read_yaml(path)) & set(ALGORITHMS)
     assert names
-    discrete = "Fetch" not in env_id and "Panda" not in env_id
+    discrete = not any(robot in env_id for robot in ("Fetch", "Panda", "Point"))
     for name in names:
         assert ALGORITHMS[name].discrete == discrete
         settings = load_settings(name, env_id)
