@@ -13,6 +13,7 @@ from torch import nn
 
 from leo_agents.common.goal_policy import GoalPolicy, Observation
 from leo_agents.common.grouped_adam import GroupedRAdam
+from leo_agents.common.heads import logit
 from leo_agents.common.policies import GOAL_KEY, StateNetwork, make_trunk
 from leo_agents.leo_dqn.policies import MultiGoalPolicy as ReplayMultiGoalPolicy
 
@@ -87,6 +88,7 @@ class GoalInputQNetwork(StateNetwork):
     :param squash: pass the values through a sigmoid, so that they stay in ``[0, 1]``
     :param normalize_images: divide images by 255
     :param input_norm: whether to normalise features and descriptors, by batch renormalisation
+    :param initial_value: the value of every goal and action before learning, where values are squashed
     """
 
     descriptors: th.Tensor
@@ -103,6 +105,7 @@ class GoalInputQNetwork(StateNetwork):
         squash: bool = True,
         normalize_images: bool = True,
         input_norm: bool = False,
+        initial_value: float = 0.5,
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
         self.squash = squash
@@ -110,9 +113,9 @@ class GoalInputQNetwork(StateNetwork):
         inputs = features_extractor.features_dim + descriptors.shape[1]
         self.trunk = make_trunk(inputs, net_arch, activation_fn, layer_norm, input_norm)
         self.head = nn.Linear(net_arch[-1] if net_arch else inputs, int(action_space.n))
-        # As the all-goals heads: every value starts at one half.
+        # As the all-goals heads: every value starts at the initial one.
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        nn.init.constant_(self.head.bias, logit(initial_value))
 
     def goal_outputs(self, obs: PyTorchObs, goal_ids: th.Tensor) -> th.Tensor:
         """
@@ -154,6 +157,7 @@ class GoalInputPolicy(GoalPolicy):
     :param optimizer_class: the optimiser
     :param optimizer_kwargs: its arguments besides the learning rate
     :param input_norm: normalise features and descriptors, by batch renormalisation
+    :param initial_value: the value of every goal and action before learning, where values are squashed
     """
 
     q_net: GoalInputQNetwork
@@ -176,6 +180,7 @@ class GoalInputPolicy(GoalPolicy):
         optimizer_class: type[th.optim.Optimizer] = GroupedRAdam,
         optimizer_kwargs: dict[str, Any] | None = None,
         input_norm: bool = False,
+        initial_value: float = 0.5,
     ) -> None:
         super().__init__(
             observation_space,
@@ -199,6 +204,7 @@ class GoalInputPolicy(GoalPolicy):
             "layer_norm": layer_norm,
             "squash": squash,
             "input_norm": input_norm,
+            "initial_value": initial_value,
         }
         self.q_net = GoalInputQNetwork(
             self.observation_space,

@@ -92,6 +92,17 @@ ENVIRONMENTS_WITH_ENDS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("kind", "network"),
+    [(LEOPQN, {"head_kwargs": {"initial_value": 0.1}}), (PQN, {"initial_value": 0.1})],
+    ids=["leo", "single"],
+)
+def test_all_values_begin_where_they_are_told_to(kind, network):
+    model = small(kind=kind, policy_kwargs=network)
+    np.testing.assert_allclose(model.q_values(np.array([[0.0], [3.0]], dtype=np.float32)), 0.1, rtol=1e-5)
+    assert model.policy._get_constructor_parameters().items() >= network.items()
+
+
 @pytest.mark.parametrize("q_lambda", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("kind", ENVIRONMENTS_WITH_ENDS)
 def test_targets_of_every_transition_and_goal(kind, q_lambda):
