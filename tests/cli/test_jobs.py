@@ -99,9 +99,14 @@ def test_a_process_that_was_killed_is_told_of(tmp_path, monkeypatch, leo):
 def test_processes_that_are_to_be_deaf_are():
     context = get_context("spawn")
     deaf, hearing = (context.Process(target=time.sleep, args=(1,)) for _ in range(2))
-    with deaf_processes():
-        deaf.start()
-    hearing.start()
+    # Whoever runs the tests may be deaf itself, as processes of pytest-xdist are, and what it starts would be so too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with deaf_processes():
+            deaf.start()
+        hearing.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
     for process in (deaf, hearing):
         os.kill(process.pid, signal.SIGINT)
         process.join()
