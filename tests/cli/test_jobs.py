@@ -100,13 +100,15 @@ def test_processes_that_are_to_be_deaf_are():
     context = get_context("spawn")
     deaf, hearing = (context.Process(target=time.sleep, args=(1,)) for _ in range(2))
     # Whoever runs the tests may be deaf itself, as processes of pytest-xdist are, and what it starts would be so too.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         with deaf_processes():
             deaf.start()
         hearing.start()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     for process in (deaf, hearing):
         os.kill(process.pid, signal.SIGINT)
         process.join()
