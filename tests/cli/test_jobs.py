@@ -97,19 +97,12 @@ def test_a_process_that_was_killed_is_told_of(tmp_path, monkeypatch, leo):
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals of another kind")
 def test_processes_that_are_to_be_deaf_are():
-    context = get_context("spawn")
-    deaf, hearing = (context.Process(target=time.sleep, args=(1,)) for _ in range(2))
-    # Whoever runs the tests may be deaf itself, as processes of pytest-xdist are, and what it starts would be so too.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    try:
-        with deaf_processes():
-            deaf.start()
-        hearing.start()
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    for process in (deaf, hearing):
-        os.kill(process.pid, signal.SIGINT)
-        process.join()
-    assert deaf.exitcode == 0 and hearing.exitcode != 0
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    deaf = get_context("spawn").Process(target=time.sleep, args=(1,))
+    with deaf_processes():
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        deaf.start()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before - {signal.SIGINT}
+    os.kill(deaf.pid, signal.SIGINT)
+    deaf.join()
+    assert deaf.exitcode == 0
