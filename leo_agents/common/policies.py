@@ -121,6 +121,14 @@ class StateNetwork(BaseModel):
         )
         self._unwrap = not isinstance(self.observation_space, spaces.Dict)
 
+    def set_training_mode(self, mode: bool) -> None:
+        """
+        :param mode: whether the network is to train
+        """
+        # It is told before every action; to tell all its modules again took a seventh of a training in a maze.
+        if mode != self.training:
+            super().set_training_mode(mode)
+
     def extract_state(self, obs: PyTorchObs) -> th.Tensor:
         """
         :param obs: observations, with or without the command
