@@ -170,9 +170,10 @@ def clip_grad_norm(parameters: Iterable[th.Tensor], factored: Factored, max_norm
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norms = [*map(th.linalg.vector_norm, grads), *(gradient.norm() for gradient in factored.values())]
     norm = th.linalg.vector_norm(th.stack(norms))
-    scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-    for tensor in [*grads, *(gradient.outputs for gradient in factored.values())]:
-        tensor.mul_(scale)
+    scale = max_norm / (norm + 1e-6)
+    if scale < 1.0:  # a pass over all gradients that means of many goals hardly ever need
+        for tensor in [*grads, *(gradient.outputs for gradient in factored.values())]:
+            tensor.mul_(scale)
     return norm
 
 
