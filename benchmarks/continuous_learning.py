@@ -20,8 +20,8 @@ TQC and "32 heads" take part only where ``--algorithms`` asks for them.
 Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
 random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by
 the goal itself. A goal is reached when any step of the episode is within the environment's tolerance of it; goals true at the
-start are no attempts. Seconds are those of training alone, without evaluation, on one thread. Intervals are 95 % by Student's
-t over seeds.
+start are no attempts. Intervals are 95 % by Student's t over seeds. What a gradient step costs is ``continuous_speed.py``'s
+question.
 """
 
 import os
@@ -32,7 +32,6 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import argparse  # noqa: E402
 import copy  # noqa: E402
-import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -160,7 +159,7 @@ def success_on_random_goals(model: OffPolicyAlgorithm, env: gym.Env[Any, Any], e
 
 class Judge(BaseCallback):
     """
-    Evaluates the agent every so many steps; its own time counts for nothing.
+    Evaluates the agent every so many steps.
 
     :param env: the environment to do so in
     :param every: environment steps between evaluations
@@ -172,10 +171,6 @@ class Judge(BaseCallback):
         self.every, self.next_due, self.episodes = every, every, episodes
         self.env = env
         self.rows: list[Row] = []
-        self.paused = 0.0
-
-    def _on_training_start(self) -> None:
-        self.began = time.perf_counter()
 
     def _on_step(self) -> bool:
         if self.num_timesteps >= self.next_due:
@@ -185,7 +180,6 @@ class Judge(BaseCallback):
 
     def judge(self) -> None:
         """Adds a row to the results."""
-        began = time.perf_counter()
         model: Any = self.model if hasattr(self.model, "goal_names") else ByPoint(self.model)  # type: ignore[arg-type]
         # The grid's goals with the same starts each time, and the environment's end of episodes.
         report = evaluate_goals(model, self.env, seed=0)
@@ -195,10 +189,8 @@ class Judge(BaseCallback):
                 "gradient_steps": self.model._n_updates,  # type: ignore[attr-defined]
                 "success": report.mean_success,
                 "random_success": success_on_random_goals(self.model, self.env, self.episodes),  # type: ignore[arg-type]
-                "seconds": began - self.began - self.paused,
             }
         )
-        self.paused += time.perf_counter() - began
 
 
 def run(algorithm: str, seed: int, options: argparse.Namespace) -> list[Row]:
@@ -231,7 +223,7 @@ def summarise(rows: list[Row]) -> list[Row]:
                 runs[row["seed"]].append(row)
         line: Row = {"algorithm": algorithm, "seeds": len(runs)}
         line["gradient_steps"] = next(iter(runs.values()))[-1]["gradient_steps"]
-        for key in ("success", "random_success", "seconds"):
+        for key in ("success", "random_success"):
             line |= mean_and_half_width(key, [curve[-1][key] for curve in runs.values()])
         table.append(line)
     return table
@@ -244,10 +236,9 @@ def show(table: list[Row]) -> str:
     :param table: from :func:`summarise`
     :return: text
     """
-    lines = [f"{'':12s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s} {'seconds':>16s}"]
+    lines = [f"{'':12s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s}"]
     for line in table:
-        columns = (("success", "{:.3f}", 18), ("random_success", "{:.3f}", 18), ("seconds", "{:.0f}", 16))
-        cells = [f"{measured(line, key, form.format):>{width}s}" for key, form, width in columns]
+        cells = [f"{measured(line, key, '{:.3f}'.format):>18s}" for key in ("success", "random_success")]
         lines.append(f"{line['algorithm']:12s} {line['gradient_steps']:>14,} {' '.join(cells)}")
     return "\n".join(lines)
 
