@@ -32,7 +32,8 @@ def draw_curves(
     columns: int | None = None,
 ) -> None:
     """
-    A panel for each quantity: the mean over seeds against environment steps, in a band of its 95 % interval.
+    A panel for each quantity: the mean over seeds against environment steps, in a band of its 95 % interval; with two seeds,
+    whose interval is thirteen times as wide as they are apart, in a band from one to the other.
 
     :param rows: evaluations, with "algorithm", "seed", "steps" and the quantities, which lie in [0, 1]
     :param titles: of the panels, by quantity
@@ -41,6 +42,7 @@ def draw_curves(
     :param columns: panels in a line; all in one by default
     """
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import EngFormatter
 
     columns = columns or len(titles)
     lines = -(-len(titles) // columns)
@@ -56,15 +58,26 @@ def draw_curves(
             if not values:
                 continue
             steps = sorted(values)
-            means, halves = np.array([interval(values[step]) for step in steps]).T
-            axis.plot(steps, means, color=color, label=algorithm, linewidth=1.8)
-            if np.isfinite(halves).all():
-                low, high = np.maximum(means - halves, 0.0), np.minimum(means + halves, 1.0)
-                axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
+            axis.plot(steps, [np.mean(values[step]) for step in steps], color=color, label=algorithm, linewidth=1.8)
+            low, high = np.array([_band(values[step]) for step in steps]).T
+            axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
         axis.set(xlabel="environment steps", title=title)
+        axis.xaxis.set_major_formatter(EngFormatter())
         axis.set_ylim(bottom=0.0)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].legend(frameon=False, fontsize=9)
+    # Below all panels, where it hides no curve.
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    lines_of_labels = -(-len(labels) // (3 * columns))
+    in_a_line = -(-len(labels) // lines_of_labels)
+    figure.legend(handles, labels, loc="outside lower center", ncols=in_a_line, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def _band(values: Sequence[float]) -> tuple[float, float]:
+    """From where to where the band around a mean goes."""
+    if len(values) < 3:
+        return min(values), max(values)
+    mean, half = interval(values)
+    return max(mean - half, 0.0), min(mean + half, 1.0)

@@ -63,10 +63,10 @@ def mean_and_half_width(key: str, values: Sequence[float]) -> Row:
 
     :param key: its name
     :param values: one for each seed
-    :return: the mean, and half the width of its interval; None for a single seed
+    :return: the mean, None where there is none, and half the width of its interval, None for a single seed
     """
     mean, half = interval(values)
-    return {key: mean, f"{key}_half_width": half if np.isfinite(half) else None}
+    return {key: mean if np.isfinite(mean) else None, f"{key}_half_width": half if np.isfinite(half) else None}
 
 
 def measured(line: Row, key: str, form: Callable[[float], str]) -> str:
