@@ -68,8 +68,8 @@ def draw_curves(
         axis.spines[["top", "right"]].set_visible(False)
     # Below all panels, where it hides no curve.
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    lines_of_labels = -(-len(labels) // (3 * columns))
-    in_a_line = -(-len(labels) // lines_of_labels)
+    fitting = max(1, int(5.5 * columns / (0.7 + 0.09 * max(map(len, labels)))))  # inches, of which a letter takes 0.09
+    in_a_line = -(-len(labels) // -(-len(labels) // fitting))  # as many in each line
     figure.legend(handles, labels, loc="outside lower center", ncols=in_a_line, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
