@@ -45,7 +45,7 @@ from leo_agents.evaluation import evaluate_goals  # noqa: E402
 from leo_envs.craftax import CraftaxClassic  # noqa: E402
 from leo_wrappers.sb3 import JaxVecEnv  # noqa: E402
 
-NUM_ENVS, HORIZON, EPSILON = 32, 500, 0.05
+NUM_ENVS, HORIZON, RANDOM_ACTIONS = 32, 500, 0.05
 FINAL_EPISODES, EPISODES = 10, 2
 SHARED: dict[str, Any] = {
     "learning_rate": 5e-4,
@@ -68,30 +68,20 @@ FAMILIES = ("inventory", "tools", "block_map", "mob_map")
 QUANTITIES = ("success", *(f"success_{family}" for family in FAMILIES), "learned", "seconds")
 
 
-class Explorer:
+class AtRandom:
     """
-    A model that acts at random now and then, by its own generator.
+    Knows nothing.
 
-    :param model: the model; None to act at random always
     :param num_actions: the number of actions
-    :param epsilon: how often
-    :param seed: of the generator
+    :param seed: of its generator
     """
 
-    def __init__(self, model: DQN | None, num_actions: int, epsilon: float, seed: int) -> None:
-        self.model, self.num_actions, self.epsilon = model, num_actions, epsilon
-        self.generator = np.random.default_rng(seed)
-        if model is not None:
-            self.observation_space = model.observation_space
+    def __init__(self, num_actions: int, seed: int) -> None:
+        self.num_actions, self.generator = num_actions, np.random.default_rng(seed)
 
-    def predict(self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True) -> Any:
+    def predict(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
         """What ``evaluate_goals`` asks for."""
-        count = len(observation["goal_id"])
-        random = self.generator.integers(self.num_actions, size=count)
-        if self.model is None:
-            return random, None
-        actions, _ = self.model.predict(observation, deterministic=True)
-        return np.where(self.generator.random(count) < self.epsilon, random, actions), None
+        return self.generator.integers(self.num_actions, size=len(observation["goal_id"])), None
 
 
 class Judge(BaseCallback):
@@ -127,8 +117,8 @@ class Judge(BaseCallback):
         :param model: the agent; None for random actions
         """
         began = time.process_time()
-        explorer = Explorer(model, int(self.envs.action_space.n), EPSILON, self.seed)
-        report = evaluate_goals(explorer, self.envs, episodes, self.seed, max_steps=HORIZON)
+        player = AtRandom(int(self.envs.action_space.n), self.seed) if model is None else model
+        report = evaluate_goals(player, self.envs, episodes, self.seed, max_steps=HORIZON, random_actions=RANDOM_ACTIONS)
         families = report.by_family()
         row = {
             "steps": 0 if model is None else model.num_timesteps,
