@@ -8,14 +8,15 @@ All agents see the same environment for the same number of steps, take the same 
 and have hidden layers of 256. What differs is what they are told and what a gradient step is about:
 
 - LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition teaches all of them. Stretches of random
-  actions, as many as by default, are a part of how they explore (``--random-actions``). "32 heads": targets and actor learn
-  about 32 goals a gradient step, drawn anew for each, not about all.
+  actions, as many as by default, are a part of how they explore (``--random-actions``). "5 steps": targets look five steps
+  ahead, as Stable-Baselines3's hindsight cannot. "32 heads": targets and actor learn about 32 goals a gradient step, drawn
+  anew for each, not about all.
 - TD3 + HER, SAC + HER, TQC + HER: the classes of Stable-Baselines3 and sb3-contrib, unmodified, on the environment as it is,
   with its own random goals, points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by
   normal noise of 0.1, as LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's
   defaults.
 
-TQC and "32 heads" take part only where ``--algorithms`` asks for them.
+TQC, "5 steps" and "32 heads" take part only where ``--algorithms`` asks for them.
 
 Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
 random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by
@@ -55,13 +56,16 @@ gym.register_envs(leo_envs)
 
 COLORS = {
     "LEOTD3": "#2667d9",
+    "LEOTD3, 5 steps": "#0b2a66",
     "LEOTD3, 32 heads": "#7fb0f5",
     "LEOSAC": "#22a062",
+    "LEOSAC, 5 steps": "#0b4a2a",
     "LEOSAC, 32 heads": "#8bd3a8",
     "TD3 + HER": "#e07b39",
     "SAC + HER": "#8e4ec6",
     "TQC + HER": "#c0356b",
 }
+DIFFERENCES: dict[str, dict[str, Any]] = {"": {}, "5 steps": {"n_steps": 5}, "32 heads": {"goals_per_update": 32}}
 DEFAULT = ("LEOTD3", "LEOSAC", "TD3 + HER", "SAC + HER")
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
 HINDSIGHT: dict[str, Any] = {
@@ -102,10 +106,9 @@ def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespa
         "gradient_steps": options.gradient_steps,
     }
     if algorithm.startswith("LEO"):
-        name, _, heads = algorithm.partition(", ")
-        goals_per_update = int(heads.split()[0]) if heads else None
+        name, _, difference = algorithm.partition(", ")
         leo = {"LEOTD3": LEOTD3, "LEOSAC": LEOSAC}[name]
-        return leo("MultiGoalPolicy", env, goals_per_update=goals_per_update, random_actions=options.random_actions, **kwargs)
+        return leo("MultiGoalPolicy", env, random_actions=options.random_actions, **DIFFERENCES[difference], **kwargs)
     hindsight = copy.deepcopy(HINDSIGHT)  # these classes write into what they are given
     if algorithm in ("SAC + HER", "TQC + HER"):
         return {"SAC + HER": SAC, "TQC + HER": TQC}[algorithm]("MultiInputPolicy", env, **kwargs, **hindsight)
