@@ -239,10 +239,10 @@ def show(table: list[Row]) -> str:
     :param table: from :func:`summarise`
     :return: text
     """
-    lines = [f"{'':12s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s}"]
+    lines = [f"{'':16s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s}"]
     for line in table:
         cells = [f"{measured(line, key, '{:.3f}'.format):>18s}" for key in ("success", "random_success")]
-        lines.append(f"{line['algorithm']:12s} {line['gradient_steps']:>14,} {' '.join(cells)}")
+        lines.append(f"{line['algorithm']:16s} {line['gradient_steps']:>14,} {' '.join(cells)}")
     return "\n".join(lines)
 
 
