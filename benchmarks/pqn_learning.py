@@ -22,9 +22,8 @@ has one-step targets there, too: what followed a step was done for another goal 
 
 Success is that of one greedy episode for each goal (for Craftax with one random action in twenty, and up to 500 steps), over
 the goals that can be reached and are not true at the start; for PPO and DualLEOPPO in Craftax, by actions drawn from their
-policies too. The value error, in the grid world, is the mean of |max_a Q -
-optimal value| over all states and goals that can be reached. Seconds are the processor's, of training alone, on one thread.
-Intervals are 95 % by Student's t over seeds.
+policies too. The value error, in the grid world, is the mean of |max_a Q - optimal value| over all states and goals that can
+be reached. Seconds are the processor's, of training alone, on one thread. Intervals are 95 % by Student's t over seeds.
 """
 
 import os
