@@ -121,6 +121,14 @@ def test_mlp_policy_means_the_same(name):
         ALGORITHMS[name]("Nonsense", make_box(), **SMALL)
 
 
+def test_training_mode_reaches_every_module_but_those_of_targets(name):
+    policy = small(name).policy
+    for mode in (True, False, True):
+        policy.set_training_mode(mode)
+        assert all(module.training is mode for network in (policy.actor, policy.critic) for module in network.modules())
+        assert not any(module.training for module in policy.critic_target.modules())
+
+
 def test_the_same_seed_is_the_same_run_and_another_is_another(name):
     first, second, other = (small(name, seed=seed).learn(100) for seed in (1, 1, 2))
     np.testing.assert_array_equal(weights(first), weights(second))

@@ -80,6 +80,16 @@ def test_for_goals_equals_the_full_heads_rows(head, features, block_elements, mo
     th.testing.assert_close(head.for_goals(features, goal_ids[:, None]), expected)
 
 
+def test_acting_reads_weights_in_full_precision_under_autocast_too() -> None:
+    head = DenseHead(FEATURES, GOALS, ACTIONS)
+    head.weight.data += 0.1 * th.randn_like(head.weight)
+    features, goal_ids = th.randn(BATCH, FEATURES).bfloat16(), th.arange(BATCH) % GOALS
+    with th.autocast("cpu", th.bfloat16):
+        logits = head.for_goals(features, goal_ids)
+    assert logits.dtype == th.float32
+    th.testing.assert_close(logits, head.for_goals(features.float(), goal_ids))
+
+
 def test_full_head_has_the_documented_shape(head: GoalHead, features: th.Tensor) -> None:
     assert head(features).shape == (BATCH, GOALS, ACTIONS)
 
