@@ -30,8 +30,8 @@ def shortened(text: str) -> str:
 
 
 def commands(page: Path) -> list[str]:
-    """The command lines of a page, without the comments beside them."""
-    lines = "\n".join(blocks(page, "console")).splitlines()
+    """The commands of a page, each on one line, without the comments beside them."""
+    lines = re.sub(r"\\\n\s*", "", "\n".join(blocks(page, "console"))).splitlines()
     return [line.partition("  #")[0].strip() for line in lines if line.strip()]
 
 
