@@ -31,7 +31,7 @@ import jax
 import numpy as np
 from machine import describe
 
-from leo_agents.common.buffers import GoalReplayBuffer
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.jax_envs import BatchedEnv, FunctionalEnv, JaxVectorEnv
 from leo_wrappers.jax_envs.compilation import CACHE_SWITCH

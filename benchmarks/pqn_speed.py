@@ -27,7 +27,8 @@ import torch as th
 from machine import describe
 
 from leo_agents import LEOPQN, PQN
-from leo_agents.common import grouped_adam, on_policy
+from leo_agents.algorithms import on_policy_algorithm as on_policy
+from leo_agents.learning import grouped_adam
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.sb3 import JaxVecEnv
 

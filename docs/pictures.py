@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 
 import leo_envs
 from leo_agents import LEODQN
-from leo_cli.animations import film, save_film
-from leo_cli.walks import Walk
+from leo_cli.agent_rollout import Walk
+from leo_cli.video import film, save_film
 
 gym.register_envs(leo_envs)
 

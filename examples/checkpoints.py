@@ -12,8 +12,8 @@ import torch as th
 
 import leo_envs
 from leo_agents import LEODQN
-from leo_agents.common.checkpoints import ExactCheckpoints
 from leo_agents.evaluation import GoalEvalCallback, plot_learning_curve
+from leo_agents.learning.checkpoints import ExactCheckpoints
 
 gym.register_envs(leo_envs)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import spaces
 
-from leo_cli.names import unknown
+from leo_cli.suggestions import unknown
 
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm

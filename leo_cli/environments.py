@@ -15,8 +15,8 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode
 
 import leo_envs
-from leo_cli.names import nearest, unknown
-from leo_cli.stopping import deaf_processes
+from leo_cli.interrupts import deaf_processes
+from leo_cli.suggestions import nearest, unknown
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv

@@ -9,9 +9,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.environments import Environment, available_cores
+from leo_cli.interrupts import Stop, Stopped
 from leo_cli.outputs import check_output
 from leo_cli.run_folder import RunFolder, SeedFolder, load_agent
-from leo_cli.stopping import Stop, Stopped
 
 # More environments than this at once gain nothing, and those in JAX take long to compile.
 _MOST_AT_ONCE = 256
@@ -62,7 +62,7 @@ def evaluate_seed(
     :param max_steps: give an attempt up after this many steps; as the run's settings say when None
     :param cores: how many to use; all when None
     :param progress_bar: show one
-    :param stop: asked for an early end, raises :class:`~leo_cli.stopping.Stopped` and writes nothing
+    :param stop: asked for an early end, raises :class:`~leo_cli.interrupts.Stopped` and writes nothing
     :return: what was found
     """
     judged = run.config.settings.evaluation

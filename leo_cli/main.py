@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import tyro
 
-        from leo_cli.names import unknown
-        from leo_cli.verbs.table import VERBS
+        from leo_cli.commands.table import VERBS
+        from leo_cli.suggestions import unknown
     except ImportError as error:
         print(f"{_EXTRA} ({error})", file=sys.stderr)
         return EXIT_WRONG_USE

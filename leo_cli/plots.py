@@ -9,7 +9,7 @@ import numpy as np
 from leo_agents.evaluation.goal_report import IntArray
 from leo_agents.evaluation.plot_style import COLOURS, GREY, new_figure, tidy
 from leo_agents.evaluation.plots import short_number
-from leo_cli.stories import Story
+from leo_cli.results import Story
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

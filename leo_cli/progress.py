@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat
 
-from leo_agents.common.goal_algorithm import find_sampler
+from leo_agents.algorithms.goal_algorithm import find_sampler
 from leo_agents.evaluation import GoalEvalCallback
 
 _REFRESH_SECONDS = 0.2

@@ -22,14 +22,14 @@ from typing import Any
 import yaml
 
 import leo_wrappers
-from leo_agents.common.checkpoints import latest_checkpoint
 from leo_agents.evaluation import GoalReport
+from leo_agents.learning.checkpoints import latest_checkpoint
 from leo_cli.algorithms import find_algorithm
 from leo_cli.environments import Environment, find_environment
 from leo_cli.hyperparameters import Settings
-from leo_cli.names import nearest
+from leo_cli.overrides import read_yaml
 from leo_cli.provenance import command_line, describe_machine
-from leo_cli.values import read_yaml
+from leo_cli.suggestions import nearest
 
 FORMAT = 1
 RUN_FILE = "run.yml"

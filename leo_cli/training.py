@@ -8,14 +8,14 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
-from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint, resume, save_checkpoint, why_not_exact
 from leo_agents.evaluation import GoalEvalCallback
+from leo_agents.learning.checkpoints import ExactCheckpoints, latest_checkpoint, resume, save_checkpoint, why_not_exact
 from leo_cli.algorithms import find_algorithm
 from leo_cli.environments import Environment, available_cores
 from leo_cli.evaluation import evaluate_seed, evaluation_envs
+from leo_cli.interrupts import Stop, Stopped
 from leo_cli.progress import ContinuedCsv, Display, TrainingBar
 from leo_cli.run_folder import RunFolder, SeedFolder, check_space, damaged
-from leo_cli.stopping import Stop, Stopped
 
 _CHECKPOINTS = 10
 
@@ -46,7 +46,7 @@ def train_run(run: RunFolder, stop: Stop, display: Display, device: str = "auto"
     Trains what is left to train of a run.
 
     :param run: the run
-    :param stop: asked for an early end, raises :class:`~leo_cli.stopping.Stopped` after a checkpoint
+    :param stop: asked for an early end, raises :class:`~leo_cli.interrupts.Stopped` after a checkpoint
     :param display: where to report
     :param device: where to compute
     :param jobs: how many seeds at once
@@ -56,7 +56,7 @@ def train_run(run: RunFolder, stop: Stop, display: Display, device: str = "auto"
     if not left:
         display.say("Nothing is left to train; raise --steps to go on.")
     elif jobs > 1 and len(left) > 1:
-        from leo_cli.jobs import train_in_processes
+        from leo_cli.parallel import train_in_processes
 
         train_in_processes(run, left, stop, display, device, min(jobs, len(left)))
     else:

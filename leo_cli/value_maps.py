@@ -11,8 +11,8 @@ from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.utils import obs_as_tensor
 
 from leo_agents.evaluation.goal_report import FloatArray
-from leo_cli.places import goal_points
-from leo_cli.walks import Walk
+from leo_cli.agent_rollout import Walk
+from leo_cli.goal_positions import goal_points
 
 _MOST_STATES = 1_500
 _WALKS, _MOST_STEPS, _MOST_SEEN = 16, 150, 900

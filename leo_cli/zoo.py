@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from leo_cli.algorithms import ALGORITHMS
 from leo_cli.hyperparameters import load_settings
-from leo_cli.names import unknown
+from leo_cli.suggestions import unknown
 
 if TYPE_CHECKING:
     import optuna

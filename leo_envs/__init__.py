@@ -39,12 +39,12 @@ register(id="leo/HandReach-v0", entry_point="leo_envs.robotics:HandReachEnv", ma
 register(id="leo/FrankaKitchen-v0", entry_point="leo_envs.robotics:FrankaKitchenEnv", max_episode_steps=280)
 register(
     id="leo/MountainCar-v0",
-    entry_point="leo_envs.robotics:MountainCarEnv",
-    vector_entry_point="leo_envs.robotics:MountainCarVectorEnv",
+    entry_point="leo_envs.mountain_car:MountainCarEnv",
+    vector_entry_point="leo_envs.mountain_car:MountainCarVectorEnv",
     max_episode_steps=100,
 )
 register(
     id="leo/MountainCarContinuous-v0",
-    entry_point="leo_envs.robotics:MountainCarContinuousEnv",
+    entry_point="leo_envs.mountain_car:MountainCarContinuousEnv",
     max_episode_steps=100,
 )

@@ -11,10 +11,10 @@ from leo_agents.baselines.goal_conditioned import (
     goal_conditioned_ppo,
     goal_conditioned_venv,
 )
-from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.naive_relabelling import naive_all_goals_loss, naive_goal_losses
 from leo_agents.baselines.policies import SquashedMultiInputPolicy
+from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 
 __all__ = [
     "AllGoalsReplayBuffer",

@@ -12,13 +12,13 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from leo_agents.algorithms.goal_algorithm import find_sampler
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
-from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.policies import SquashedMultiInputPolicy
 from leo_agents.baselines.relabelling import POINT_KEY, RelabellingReplayBuffer
-from leo_agents.common.goal_algorithm import find_sampler
-from leo_agents.common.policies import GOAL_KEY
+from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
+from leo_agents.networks.q_network import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import SelectorLike
 

@@ -11,8 +11,8 @@ from typing import Literal
 import torch as th
 from torch.nn import functional as F
 
-from leo_agents.common.buffers import GoalReplayBufferSamples
-from leo_agents.common.policies import GoalQNetwork
+from leo_agents.networks.q_network import GoalQNetwork
+from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
 
 
 def naive_goal_losses(

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.common.buffers import GoalReplayBuffer
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 
 POINT_KEY = "desired_goal"
 

@@ -3,7 +3,7 @@
 from leo_agents.dual_leo.distillation import distill
 from leo_agents.dual_leo.dual_leo_ppo import DualLEOPPO
 from leo_agents.dual_leo.dual_leo_pqn import DualLEOPQN
+from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.dual_leo.policies import DualPolicy, TaughtActorCriticPolicy
-from leo_agents.dual_leo.roll_in import RollIn
 
-__all__ = ["DualLEOPPO", "DualLEOPQN", "DualPolicy", "RollIn", "TaughtActorCriticPolicy", "distill"]
+__all__ = ["DualLEOPPO", "DualLEOPQN", "DualPolicy", "JumpStart", "TaughtActorCriticPolicy", "distill"]

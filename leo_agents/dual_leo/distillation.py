@@ -12,12 +12,12 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
-from leo_agents.baselines.goal_descriptors import GoalInput, choose_descriptors
-from leo_agents.common.goal_policy import explore
-from leo_agents.common.policies import COMMAND_KEYS, GOAL_KEY
 from leo_agents.dual_leo.policies import TaughtActorCriticPolicy
 from leo_agents.dual_leo.teacher import FinishedTeacher, check_finished, check_kind
 from leo_agents.leo_pqn import PQN
+from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
+from leo_agents.networks.policies import explore
+from leo_agents.networks.q_network import COMMAND_KEYS, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 
 StudentKind = Literal["pqn", "ppo"]

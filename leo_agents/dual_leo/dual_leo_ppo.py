@@ -13,13 +13,13 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from leo_agents.algorithms.goal_algorithm import check_discrete_actions
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
-from leo_agents.baselines.goal_descriptors import GoalInput
-from leo_agents.common.goal_algorithm import check_discrete_actions
-from leo_agents.dual_leo.advised_rollouts import AdvisedRolloutBuffer, WatchedEnv
+from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.dual_leo.policies import TaughtActorCriticPolicy
-from leo_agents.dual_leo.roll_in import RollIn
+from leo_agents.dual_leo.rollout_buffer import AdvisedRolloutBuffer, WatchedEnv
 from leo_agents.dual_leo.teacher import FinishedTeacher, TaughtAlgorithm, advise, check_share, share_schedule
+from leo_agents.networks.goal_descriptors import GoalInput
 from leo_wrappers.selection import SelectorLike
 
 
@@ -46,7 +46,7 @@ class DualLEOPPO(TaughtAlgorithm, PPO):
     :param teacher_update_fraction: share of the goals that the teacher learns about from each rollout, drawn anew for each;
         0 keeps a finished teacher as it is
     :param teacher_kwargs: the teacher's own arguments, as of :class:`~leo_agents.leo_pqn.LEOPQN`, ``policy_kwargs`` among them
-    :param roll_in: lets the teacher begin each pursuit, see :class:`~leo_agents.dual_leo.RollIn`
+    :param roll_in: lets the teacher begin each pursuit, see :class:`~leo_agents.dual_leo.JumpStart`
     :param goal_input: give the student the goal's ``"descriptor"``, or its number ``"one_hot"``
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
     :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
@@ -90,7 +90,7 @@ class DualLEOPPO(TaughtAlgorithm, PPO):
         teacher_value_coef: float = 0.0,
         teacher_update_fraction: float = 1.0,
         teacher_kwargs: dict[str, Any] | None = None,
-        roll_in: RollIn | None = None,
+        roll_in: JumpStart | None = None,
         goal_input: GoalInput = "descriptor",
         descriptors: npt.ArrayLike | None = None,
         goal_selector: SelectorLike | None = None,

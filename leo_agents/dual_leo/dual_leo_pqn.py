@@ -7,12 +7,12 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
-from leo_agents.baselines.goal_descriptors import GoalInput
-from leo_agents.common.rollouts import GoalRollout
+from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.dual_leo.policies import Combine, DualPolicy
-from leo_agents.dual_leo.roll_in import RollIn
 from leo_agents.dual_leo.teacher import FinishedTeacher, TaughtAlgorithm, share_schedule
 from leo_agents.leo_pqn import PQN
+from leo_agents.networks.goal_descriptors import GoalInput
+from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
 
 STUDENTS_OPTIONS = ("learning_rate", "n_epochs", "max_grad_norm", "loss", "amp", "paper_mode")
 
@@ -38,7 +38,7 @@ class DualLEOPQN(TaughtAlgorithm, PQN):
         0 keeps a finished teacher as it is
     :param teacher_kwargs: the teacher's own arguments, as of :class:`~leo_agents.leo_pqn.LEOPQN`, ``policy_kwargs`` among
         them; otherwise learning rate, epochs, loss and so on are the student's
-    :param roll_in: lets the teacher alone begin each pursuit, see :class:`~leo_agents.dual_leo.RollIn`
+    :param roll_in: lets the teacher alone begin each pursuit, see :class:`~leo_agents.dual_leo.JumpStart`
     :param goal_input: give the student the goal's ``"descriptor"``, or its number ``"one_hot"``
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
     :param n_steps: number of steps of each environment in a rollout
@@ -74,7 +74,7 @@ class DualLEOPQN(TaughtAlgorithm, PQN):
         combine: Combine = "mix",
         teacher_update_fraction: float = 1.0,
         teacher_kwargs: dict[str, Any] | None = None,
-        roll_in: RollIn | None = None,
+        roll_in: JumpStart | None = None,
         goal_input: GoalInput = "descriptor",
         descriptors: npt.ArrayLike | None = None,
         n_steps: int = 32,
@@ -110,7 +110,7 @@ class DualLEOPQN(TaughtAlgorithm, PQN):
         self.teacher._begin_rollout()
         self.policy.teacher_weight.fill_(self.teacher_weight(self._current_progress_remaining))
 
-    def _scores(self, rollout: GoalRollout) -> th.Tensor:
+    def _scores(self, rollout: GoalRolloutBuffer) -> th.Tensor:
         student, teacher = super()._scores(rollout), self.teacher._scores(rollout)
         scores = self.policy.scores(student, teacher)
         begins = self._teacher_acts()

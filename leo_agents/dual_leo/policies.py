@@ -12,10 +12,10 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch.nn import functional as F
 
-from leo_agents.baselines.goal_descriptors import GoalDescriptorExtractor
-from leo_agents.common.goal_policy import GoalActing, Observation
-from leo_agents.common.policies import GOAL_KEY, state_space
 from leo_agents.leo_pqn.policies import GoalInputPolicy, MultiGoalPolicy
+from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
+from leo_agents.networks.policies import GoalActing, Observation
+from leo_agents.networks.q_network import GOAL_KEY, state_space
 
 Combine = Literal["mix", "max", "min", "teacher", "student"]
 

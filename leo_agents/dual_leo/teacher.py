@@ -15,13 +15,13 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.baselines.goal_descriptors import GoalInput, choose_descriptors
-from leo_agents.common.goal_algorithm import GoalAlgorithm
-from leo_agents.common.policies import GOAL_KEY, state_space
-from leo_agents.common.rollouts import GoalRollout, fitting_batch_size, warn_of_batch_size
-from leo_agents.dual_leo.roll_in import RollIn
+from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
+from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.leo_dqn import LEODQN
 from leo_agents.leo_pqn import LEOPQN
+from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
+from leo_agents.networks.q_network import GOAL_KEY, state_space
+from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.goal_set import BoolArray
 
 FinishedTeacher = LEOPQN | LEODQN
@@ -65,7 +65,7 @@ class TaughtAlgorithm(GoalAlgorithm):
         teacher: FinishedTeacher | None,
         teacher_update_fraction: float,
         teacher_kwargs: dict[str, Any] | None,
-        roll_in: RollIn | None,
+        roll_in: JumpStart | None,
         goal_input: GoalInput,
         descriptors: npt.ArrayLike | None,
         seed: int | None,
@@ -202,7 +202,7 @@ def checked_batch_size(env: Any, n_steps: int, batch_size: int) -> int:
 
 
 def advise(
-    teacher: LEOPQN, rollout: GoalRollout, read: Callable[[th.Tensor], th.Tensor], rows_at_once: int = 2048
+    teacher: LEOPQN, rollout: GoalRolloutBuffer, read: Callable[[th.Tensor], th.Tensor], rows_at_once: int = 2048
 ) -> th.Tensor:
     """
     What the teacher says about every state of a rollout and the goal commanded there.

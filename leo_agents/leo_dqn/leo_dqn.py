@@ -11,13 +11,13 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.dqn.dqn import DQN
 
-from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_agents.common.discrete import DiscreteGoalAlgorithm
-from leo_agents.common.grouped_adam import gradient_step
-from leo_agents.common.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals
-from leo_agents.common.off_policy import GoalOffPolicyAlgorithm
-from leo_agents.common.policies import GoalQNetwork
+from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
+from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
+from leo_agents.learning.grouped_adam import gradient_step
+from leo_agents.learning.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals
 from leo_agents.leo_dqn.policies import MultiGoalPolicy
+from leo_agents.networks.q_network import GoalQNetwork
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import SelectorLike
 
 SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
@@ -62,7 +62,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param gamma: discount
     :param train_freq: steps of the environments between gradient steps
     :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
-    :param replay_buffer_class: :class:`~leo_agents.common.buffers.GoalReplayBuffer` or a subclass
+    :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
     :param replay_buffer_kwargs: further arguments of the buffer
     :param optimize_memory_usage: not supported, as for any Dict observation
     :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
@@ -72,7 +72,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param exploration_initial_eps: share of random actions at the start
     :param exploration_final_eps: share of random actions in the end
     :param max_grad_norm: gradients are clipped to this norm
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.common.heads`
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
     :param loss: ``"bce"``, or ``"squared"`` as in the paper
     :param double_q: choose the next action by the online network, value it by the target network
     :param goals_per_update: draw this many goals for each gradient step; all of them when None

@@ -10,9 +10,9 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from leo_agents.common.goal_policy import GoalPolicy, Observation, expected_steps
-from leo_agents.common.grouped_adam import GroupedAdam
-from leo_agents.common.policies import GoalQNetwork
+from leo_agents.learning.grouped_adam import GroupedAdam
+from leo_agents.networks.policies import GoalPolicy, Observation, expected_steps
+from leo_agents.networks.q_network import GoalQNetwork
 
 
 class _Acting(nn.Module):
@@ -38,7 +38,7 @@ class MultiGoalPolicy(GoalPolicy):
         of the last, so where these are many keep that one at 256 rather than as wide as the others
     :param activation_fn: the nonlinearity
     :param layer_norm: whether to normalise before each nonlinearity
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.common.heads`
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
     :param head_kwargs: further arguments of the head
     :param squash: pass the values through a sigmoid, so that they stay in ``[0, 1]``
     :param features_extractor_class: reads the state (the observation without the command); chosen by its space when None

@@ -6,11 +6,11 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
-from leo_agents.common.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals, lambda_goals_targets
-from leo_agents.common.on_policy import GoalOnPolicyAlgorithm, LossName
-from leo_agents.common.policies import GoalQNetwork
-from leo_agents.common.rollouts import GoalRollout
+from leo_agents.algorithms.on_policy_algorithm import GoalOnPolicyAlgorithm, LossName
+from leo_agents.learning.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals, lambda_goals_targets
 from leo_agents.leo_pqn.policies import MultiGoalPolicy
+from leo_agents.networks.q_network import GoalQNetwork
+from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
 from leo_wrappers.selection import SelectorLike
 
 # Next states whose values are computed at a time: enough for each use of the head's weights, few enough to stay in cache.
@@ -39,7 +39,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param exploration_initial_eps: share of random actions at the start; 1 when None (in paper mode 0.2)
     :param exploration_final_eps: share of random actions in the end; 0.1 when None (in paper mode 0.01)
     :param max_grad_norm: gradients are clipped to this norm
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.common.heads`
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
     :param loss: ``"bce"`` or ``"squared"``; ``"bce"`` when None (in paper mode ``"squared"``)
     :param goals_per_update: learn about this many goals from each rollout, drawn anew for each; about all when None
     :param goal_reduction: ``"mean"`` over the goals, or ``"sum"``
@@ -147,19 +147,19 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     def _begin_rollout(self) -> None:
         self._features = []
 
-    def _scores(self, rollout: GoalRollout) -> th.Tensor:
+    def _scores(self, rollout: GoalRolloutBuffer) -> th.Tensor:
         features = self.q_net.features(rollout.shown())
         self._features.append(features)
         return self.q_net.head.for_goals(features, rollout.goals[rollout.step])
 
-    def _lesson(self, rollout: GoalRollout) -> tuple[th.Tensor | None, th.Tensor]:
+    def _lesson(self, rollout: GoalRolloutBuffer) -> tuple[th.Tensor | None, th.Tensor]:
         """The goals that the rollout is to teach about (None for all), and their targets ``[T * N, K]``."""
         goals = None
         if self.goals_per_update is not None:
             goals = th.randperm(len(self.goal_names), device=self.device)[: self.goals_per_update]
         return goals, self._targets(rollout, goals)
 
-    def _targets(self, rollout: GoalRollout, goals: th.Tensor | None) -> th.Tensor:
+    def _targets(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None) -> th.Tensor:
         with th.no_grad(), self._autocast():
             next_values = self._next_values(rollout, goals)
         masks = rollout.masks()
@@ -171,7 +171,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         targets = lambda_goals_targets(achieved, next_values, rollout.terminated, rollout.done, self.gamma, self.q_lambda)
         return targets.flatten(0, 1)
 
-    def _next_values(self, rollout: GoalRollout, goals: th.Tensor | None) -> th.Tensor:
+    def _next_values(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None) -> th.Tensor:
         """The value of each transition's true next state for each goal ``[T * N, K]``, by the network that acted."""
         network = self.q_net
         parts = [*self._features, network.features(rollout.shown())]
@@ -185,7 +185,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         ]
         return th.cat(values)
 
-    def _loss(self, rollout: GoalRollout, rows: th.Tensor, lesson: tuple[th.Tensor | None, th.Tensor]) -> th.Tensor:
+    def _loss(self, rollout: GoalRolloutBuffer, rows: th.Tensor, lesson: tuple[th.Tensor | None, th.Tensor]) -> th.Tensor:
         goals, targets = lesson[0], lesson[1].index_select(0, rows)
         actions = rollout.actions.flatten().index_select(0, rows)
         with self._autocast():

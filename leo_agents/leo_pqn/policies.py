@@ -11,11 +11,11 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from leo_agents.common.goal_policy import GoalPolicy, Observation
-from leo_agents.common.grouped_adam import GroupedRAdam
-from leo_agents.common.heads import logit
-from leo_agents.common.policies import GOAL_KEY, StateNetwork, make_trunk
+from leo_agents.learning.grouped_adam import GroupedRAdam
 from leo_agents.leo_dqn.policies import MultiGoalPolicy as ReplayMultiGoalPolicy
+from leo_agents.networks.heads import logit
+from leo_agents.networks.policies import GoalPolicy, Observation
+from leo_agents.networks.q_network import GOAL_KEY, StateNetwork, make_trunk
 
 
 class MultiGoalPolicy(ReplayMultiGoalPolicy):

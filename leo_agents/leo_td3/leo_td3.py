@@ -11,11 +11,11 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
 
-from leo_agents.common.actor_critic import GoalCritic
-from leo_agents.common.buffers import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_agents.common.continuous import ContinuousGoalAlgorithm, buffer_settings
-from leo_agents.common.losses import GoalReduction
+from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm, buffer_settings
+from leo_agents.learning.losses import GoalReduction
 from leo_agents.leo_td3.policies import DeterministicGoalActor, MultiGoalPolicy
+from leo_agents.networks.actor_critic import GoalCritic
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import SelectorLike
 
 # Of the actions in training, where the user gives none; actions lie between -1 and 1.
@@ -51,7 +51,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param train_freq: steps of the environments between gradient steps
     :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
     :param action_noise: added to the actions in training; normal noise of 0.1 when None (TD3 then has none)
-    :param replay_buffer_class: :class:`~leo_agents.common.buffers.GoalReplayBuffer` or a subclass
+    :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
     :param replay_buffer_kwargs: further arguments of the buffer
     :param optimize_memory_usage: not supported, as for any Dict observation
     :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
@@ -70,7 +70,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param stats_window_size: number of episodes that the logged averages are about
     :param tensorboard_log: where to log for TensorBoard
     :param policy_kwargs: further arguments of the policy, see
-        :class:`~leo_agents.common.continuous_policy.ContinuousGoalPolicy`
+        :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`
     :param verbose: 0 for silence, 1 for information, 2 for more
     :param seed: seeds everything random
     :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``

@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 from leo_agents.evaluation.goal_maps import lattice_of
 from leo_agents.evaluation.goal_report import FloatArray, IntArray
+from leo_cli.goal_positions import Places
 from leo_cli.html.charts import svg
 from leo_cli.html.colours import ramp
 from leo_cli.html.maps import picture
 from leo_cli.html.markup import element, text
-from leo_cli.places import Places
 
 _SIDE = 360.0
 _MARGIN, _MOST_RING = 10.0, 16.0

@@ -6,7 +6,7 @@ import numpy as np
 
 from leo_cli.html.colours import run_colour
 from leo_cli.html.markup import card, element, percent, text
-from leo_cli.stories import Story
+from leo_cli.results import Story
 
 
 def goal_table(stories: Sequence[Story]) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import leo_wrappers
+from leo_cli.html.agent_sections import animations, goal_maps, telling_goals
 from leo_cli.html.goal_table import goal_table
 from leo_cli.html.markup import element, text
 from leo_cli.html.sections import comparison, families, hardest, heat_maps, learning, making, tiles
-from leo_cli.html.watching import animations, goal_maps, telling_goals
-from leo_cli.stories import Story
+from leo_cli.results import Story
 
 _FOLDER = Path(__file__).parent
 _MAPPED_GOALS = 2

@@ -12,7 +12,7 @@ from leo_cli.html.colours import ramp_legend, run_colour
 from leo_cli.html.maps import heat_map
 from leo_cli.html.markup import card, element, percent, table, text, with_interval
 from leo_cli.plots import goal_order
-from leo_cli.stories import Story
+from leo_cli.results import Story
 
 _LISTED = 30
 _HARDEST = 10

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from leo_cli.algorithms import ALGORITHMS, check_hyperparameters, find_algorithm
-from leo_cli.names import unknown
-from leo_cli.values import merged, parse_assignments, read_yaml
+from leo_cli.overrides import merged, parse_assignments, read_yaml
+from leo_cli.suggestions import unknown
 
 FOLDER = Path(__file__).parent
 

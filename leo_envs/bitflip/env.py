@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from leo_envs.bitflip.world import BitFlip
+from leo_envs.bitflip.mdp import BitFlip
 from leo_envs.common.env import WorldEnv
 
 

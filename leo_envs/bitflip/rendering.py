@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from leo_envs.common.drawing import Color, blend, rounded_square
-from leo_envs.common.world import Frame
+from leo_envs.common.mdp import Frame
 
 PAPER: Color = (247, 245, 240)
 OFF: Color = (62, 68, 84)

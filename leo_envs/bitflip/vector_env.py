@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gymnasium.vector import AutoresetMode
 
-from leo_envs.bitflip.world import BitFlip
+from leo_envs.bitflip.mdp import BitFlip
 from leo_envs.common.vector_env import WorldVectorEnv
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from leo_envs.common.world import Frame
+from leo_envs.common.mdp import Frame
 
 Coverage = npt.NDArray[np.float32]
 Color = tuple[int, int, int]

@@ -7,13 +7,13 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
-from leo_envs.common.solution import WorldView
+from leo_envs.common.mdp import FloatArray, Frame, World
+from leo_envs.common.mdp_env import FiniteMDPView
 from leo_envs.common.window import Window
-from leo_envs.common.world import FloatArray, Frame, World
-from leo_wrappers.arguments import check_action, check_choice, check_time_limit
+from leo_wrappers.validation import check_action, check_choice, check_time_limit
 
 
-class WorldEnv(WorldView, gym.Env[FloatArray, np.int64]):
+class WorldEnv(FiniteMDPView, gym.Env[FloatArray, np.int64]):
     """
     One episode at a time in a world. The reward is always 0.0 and nothing terminates: a goal-conditioned wrapper makes the
     reward of the goal it commands from ``info["goals_achieved"]``.

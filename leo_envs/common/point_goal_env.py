@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from leo_wrappers import GoalSet
-from leo_wrappers.arguments import check_choice
+from leo_wrappers.validation import check_choice
 
 Array = npt.NDArray[np.float32]
 Observation = dict[str, Array]

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from leo_envs.common.world import BoolArray, IntArray, World
+from leo_envs.common.mdp import BoolArray, IntArray, World
 
 UNREACHABLE = -1
 """The distance where no sequence of steps leads to the goal."""

@@ -11,9 +11,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from leo_envs.common.generators import RowGenerators
-from leo_envs.common.solution import WorldView
-from leo_envs.common.world import BoolArray, FloatArray, IntArray, World
-from leo_wrappers.arguments import (
+from leo_envs.common.mdp import BoolArray, FloatArray, IntArray, World
+from leo_envs.common.mdp_env import FiniteMDPView
+from leo_wrappers.infos import final_infos, reset_needed
+from leo_wrappers.validation import (
     check_actions,
     check_choice,
     check_num_envs,
@@ -21,12 +22,11 @@ from leo_wrappers.arguments import (
     check_time_limit,
     row_seeds,
 )
-from leo_wrappers.infos import final_infos, reset_needed
 
 Step = tuple[FloatArray, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
 
 
-class WorldVectorEnv(WorldView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
+class WorldVectorEnv(FiniteMDPView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
     """
     Many episodes at once in one world: what SyncVectorEnv of the single environment returns, at a small fraction of the cost.
 

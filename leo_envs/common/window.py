@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
-from leo_envs.common.world import Frame
+from leo_envs.common.mdp import Frame
 
 
 class Window:

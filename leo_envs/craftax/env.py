@@ -7,14 +7,14 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from leo_envs.common.mdp import Frame
 from leo_envs.common.window import Window
-from leo_envs.common.world import Frame
 from leo_envs.craftax.functional import TIME_LIMIT, make_game
 from leo_envs.craftax.keys import action_names, keys_to_action
 from leo_envs.craftax.rendering import Painter
-from leo_wrappers.arguments import check_choice
 from leo_wrappers.goal_set import Goal
 from leo_wrappers.jax_envs import JaxEnv
+from leo_wrappers.validation import check_choice
 
 
 class CraftaxEnv(JaxEnv):

@@ -15,10 +15,10 @@ from gymnasium import spaces
 
 from leo_envs.craftax.goals import Game, classic_goals_achieved, full_goals_achieved, goal_set
 from leo_envs.craftax.observations import Observation, make_observation
-from leo_wrappers.arguments import check_time_limit
 from leo_wrappers.goal_set import Goal, GoalSet
 from leo_wrappers.jax_envs import FunctionalEnv
 from leo_wrappers.jax_envs.functional_env import Tree
+from leo_wrappers.validation import check_time_limit
 
 TIME_LIMIT = 10_000
 _NO_LIMIT = np.iinfo(np.int32).max

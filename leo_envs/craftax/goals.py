@@ -29,7 +29,7 @@ from leo_envs.craftax.goal_names import (
     full_goal_descriptors,
     goal_runs,
 )
-from leo_envs.craftax.view import Cells, classic_blocks, classic_mobs, full_cells
+from leo_envs.craftax.local_view import Cells, classic_blocks, classic_mobs, full_cells
 from leo_wrappers.goal_set import GoalSet
 
 Game = Literal["classic", "full"]

@@ -34,9 +34,9 @@ from gymnasium import spaces
 from jax import Array
 
 from leo_envs.craftax.goal_names import CLASSIC_MOBS, FULL_MOBS, MOB_TYPES_PER_CLASS
-from leo_envs.craftax.numbers import CLASSIC_NUMBERS, FULL_NUMBERS, Number
+from leo_envs.craftax.local_view import Cells, classic_blocks, classic_mobs, full_cells
 from leo_envs.craftax.pixels import pixel_renderer
-from leo_envs.craftax.view import Cells, classic_blocks, classic_mobs, full_cells
+from leo_envs.craftax.scalars import CLASSIC_NUMBERS, FULL_NUMBERS, Number
 
 ObservationKind = Literal["compact", "symbolic", "pixels"]
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from leo_envs.common.world import Frame
+from leo_envs.common.mdp import Frame
 from leo_envs.craftax.pixels import pixel_renderer
 
 # The game ships textures for blocks of this size; a picture of Craftax-Classic is then 576 pixels wide.

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
-from leo_envs.common.world import Frame
+from leo_envs.common.mdp import Frame
 from leo_envs.craftax.functional import TIME_LIMIT, make_game
 from leo_envs.craftax.rendering import Painter
-from leo_wrappers.arguments import check_choice, check_time_limit
 from leo_wrappers.goal_set import Goal
 from leo_wrappers.jax_envs import JaxVectorEnv
 from leo_wrappers.jax_envs.arrays import row_of
+from leo_wrappers.validation import check_choice, check_time_limit
 
 
 class CraftaxVectorEnv(JaxVectorEnv):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from leo_envs.common.env import WorldEnv
+from leo_envs.gridworld.mdp import make_world
 from leo_envs.gridworld.view import GridView
-from leo_envs.gridworld.world import make_world
 
 
 class GridWorldEnv(GridView, WorldEnv):

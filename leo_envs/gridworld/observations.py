@@ -7,7 +7,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from leo_envs.common.arrays import one_hot
-from leo_envs.common.world import FloatArray, IntArray
+from leo_envs.common.mdp import FloatArray, IntArray
 from leo_envs.gridworld.maps import GridMap
 
 

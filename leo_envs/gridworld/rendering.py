@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from leo_envs.common.drawing import Color, Coverage, blend, disc, rounded_square
-from leo_envs.common.world import Frame
+from leo_envs.common.mdp import Frame
 from leo_envs.gridworld.maps import GridMap
 
 FLOOR: Color = (247, 245, 240)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from gymnasium.vector import AutoresetMode
 
 from leo_envs.common.vector_env import WorldVectorEnv
+from leo_envs.gridworld.mdp import make_world
 from leo_envs.gridworld.view import GridView
-from leo_envs.gridworld.world import make_world
 
 
 class GridWorldVectorEnv(GridView, WorldVectorEnv):

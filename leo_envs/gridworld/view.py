@@ -1,11 +1,11 @@
 """What grid world environments offer besides stepping."""
 
-from leo_envs.common.solution import WorldView
+from leo_envs.common.mdp_env import FiniteMDPView
 from leo_envs.gridworld.maps import Cell, GridMap
-from leo_envs.gridworld.world import GridWorld
+from leo_envs.gridworld.mdp import GridWorld
 
 
-class GridView(WorldView):
+class GridView(FiniteMDPView):
     """The map and the cells of a grid world; a base of the single and the vector environment."""
 
     world: GridWorld

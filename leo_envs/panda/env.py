@@ -18,7 +18,7 @@ from leo_envs.panda.goals import draw_goal, panda_goal_box
 from leo_envs.panda.scene import ARM_JOINTS, FINGER_JOINTS, FINGER_OPENING, GRIP, OBJECT, TARGET, TIMESTEP, build_model
 from leo_envs.panda.tasks import PANDA_TASKS, PandaTask, check_task
 from leo_envs.panda.workspace import nearest_reachable
-from leo_wrappers.arguments import check_choice
+from leo_wrappers.validation import check_choice
 
 SUBSTEPS = 20
 CAMERA = {"distance": 1.6, "azimuth": 140.0, "elevation": -25.0, "lookat": np.array([0.35, 0.0, 0.2])}

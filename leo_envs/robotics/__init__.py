@@ -4,14 +4,10 @@ from leo_envs.robotics.fetch import FetchEnv
 from leo_envs.robotics.hand import HandReachEnv
 from leo_envs.robotics.kitchen import FrankaKitchenEnv
 from leo_envs.robotics.mazes import MazeEnv
-from leo_envs.robotics.mountain_car import MountainCarContinuousEnv, MountainCarEnv, MountainCarVectorEnv
 
 __all__ = [
     "FetchEnv",
     "FrankaKitchenEnv",
     "HandReachEnv",
     "MazeEnv",
-    "MountainCarContinuousEnv",
-    "MountainCarEnv",
-    "MountainCarVectorEnv",
 ]

@@ -9,7 +9,7 @@ from gymnasium.utils import EzPickle
 from leo_envs.common.goal_box import GoalBox, Resolution
 from leo_envs.common.robotics_extra import import_robotics
 from leo_envs.robotics.base import RoboticsEnv
-from leo_wrappers.arguments import check_choice
+from leo_wrappers.validation import check_choice
 
 
 class FetchTask(NamedTuple):

@@ -14,7 +14,7 @@ from leo_envs.common.point_goal_env import Array
 from leo_envs.common.robotics_extra import import_robotics
 from leo_envs.robotics.base import RoboticsEnv
 from leo_wrappers import PointGoals
-from leo_wrappers.arguments import check_choice
+from leo_wrappers.validation import check_choice
 
 MAZES = {
     "UMaze": "U_MAZE",

@@ -4,7 +4,7 @@ import pytest
 import torch as th
 from sb3_contrib.common.torch_layers import BatchRenorm1d
 
-from leo_agents.common.batch_renorm import FusedBatchRenorm
+from leo_agents.networks.batch_renorm import FusedBatchRenorm
 
 
 @pytest.mark.parametrize("warmup", [0, 3, 100])

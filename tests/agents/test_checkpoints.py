@@ -13,10 +13,10 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 import leo_envs  # noqa: F401
-from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, RollIn
+from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, JumpStart
+from leo_agents.algorithms.goal_algorithm import find_sampler
 from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn
-from leo_agents.common.checkpoints import ExactCheckpoints, latest_checkpoint, resume
-from leo_agents.common.goal_algorithm import find_sampler
+from leo_agents.learning.checkpoints import ExactCheckpoints, latest_checkpoint, resume
 from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler
 from tests.line_env import make_line
 from tests.wanderer_env import Wanderer
@@ -98,7 +98,7 @@ def make_rollout_model(kind, env):
     if kind is PQN:
         return PQN("GoalInputPolicy", env, seed=5, device="cpu", her_ratio=0.5, **options)
     if kind in (DualLEOPQN, DualLEOPPO):
-        taught = {"roll_in": RollIn(6, 1.0), "teacher_update_fraction": 0.6, "teacher_kwargs": {"policy_kwargs": {}}}
+        taught = {"roll_in": JumpStart(6, 1.0), "teacher_update_fraction": 0.6, "teacher_kwargs": {"policy_kwargs": {}}}
         return kind(
             "MultiInputPolicy", env, seed=5, device="cpu", **taught, **{**options, "policy_kwargs": {"net_arch": [16]}}
         )

@@ -15,8 +15,8 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from leo_agents import LEOSAC, LEOTD3, leo_sac, leo_td3
-from leo_agents.common.checkpoints import ExactCheckpoints
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
+from leo_agents.learning.checkpoints import ExactCheckpoints
 from leo_wrappers import GoalConditionedWrapper
 from leo_wrappers.sb3 import VecGoalSampler
 from tests.line_env import make_line

@@ -14,7 +14,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 import leo_envs  # noqa: F401
-from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, RollIn, distill
+from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, JumpStart, distill
 from leo_agents.baselines import goal_conditioned_ppo
 from leo_agents.dual_leo import DualPolicy
 from leo_agents.dual_leo.policies import ADVICE_KEY, WORTH_KEY
@@ -293,7 +293,7 @@ def test_a_finished_teacher_can_stay_as_it_is_or_learn_on(kind, teacher_kind):
 
 
 def test_the_teacher_begins_each_pursuit_and_hands_over_for_good():
-    roll_in = RollIn(steps=3)
+    roll_in = JumpStart(steps=3)
     roll_in.seed(0)
     rng = np.random.default_rng(1)
     lengths, goals = [], np.zeros(50, dtype=np.int64)
@@ -316,7 +316,7 @@ def test_roll_in_is_by_the_teacher_and_ends_on_schedule(kind):
     options = {"exploration_initial_eps": 0.0, "exploration_final_eps": 0.0} if kind is DualLEOPQN else {}
     options |= {"teacher": teacher, "teacher_update_fraction": 0.0, "teacher_kwargs": None}
     options |= {"combine": "student"} if kind is DualLEOPQN else {}
-    model = small(kind, lines(start=None, horizon=30), roll_in=RollIn(1_000, fraction=0.5), **options)
+    model = small(kind, lines(start=None, horizon=30), roll_in=JumpStart(1_000, fraction=0.5), **options)
     steps = record_steps(model, rollouts=4)
     by_teacher = []
     for step in steps:
@@ -330,7 +330,7 @@ def test_roll_in_is_by_the_teacher_and_ends_on_schedule(kind):
 def test_steps_of_the_teacher_never_enter_ppos_loss():
     teacher = finished()
     options = {"teacher": teacher, "teacher_update_fraction": 0.0, "teacher_kwargs": None, "teacher_coef": 0.0}
-    model = small(DualLEOPPO, lines(8, start=None), roll_in=RollIn(4, fraction=1.0), n_epochs=1, **options)
+    model = small(DualLEOPPO, lines(8, start=None), roll_in=JumpStart(4, fraction=1.0), n_epochs=1, **options)
     batches, turns = [], []
     evaluate, acts = model.policy.evaluate_actions, model.roll_in.acts
     model.policy.evaluate_actions = lambda obs, actions: batches.append((obs, actions)) or evaluate(obs, actions)
@@ -353,7 +353,7 @@ def test_steps_of_the_teacher_never_enter_ppos_loss():
 
 def test_log_probabilities_and_advantages_are_those_of_the_students_own_steps():
     options = {"teacher": finished(), "teacher_update_fraction": 0.0, "teacher_kwargs": None}
-    model = small(DualLEOPPO, lines(8, start=None), roll_in=RollIn(4, fraction=1.0), **options)
+    model = small(DualLEOPPO, lines(8, start=None), roll_in=JumpStart(4, fraction=1.0), **options)
     model.train = lambda: None
     model.learn(64)
     buffer, rollout = model.rollout_buffer, model.teacher.rollout_buffer
@@ -378,7 +378,7 @@ def test_log_probabilities_and_advantages_are_those_of_the_students_own_steps():
 
 
 def test_a_rollout_without_the_student_teaches_it_nothing():
-    options = {"teacher": finished(), "teacher_kwargs": {"learning_rate": 1e-2}, "roll_in": RollIn(10)}
+    options = {"teacher": finished(), "teacher_kwargs": {"learning_rate": 1e-2}, "roll_in": JumpStart(10)}
     model = small(DualLEOPPO, **options)
     model.roll_in.acts = lambda starts, goals, limit: np.ones(4, dtype=bool)
     before, teacher = weights(model.policy), weights(model.teacher.policy)
@@ -473,7 +473,7 @@ def test_it_runs_saves_and_loads_everywhere(kind, environment, tmp_path):
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_loaded_model_trains_on_with_any_number_of_environments(kind, tmp_path):
-    model = small(kind, roll_in=RollIn(3)).learn(64)
+    model = small(kind, roll_in=JumpStart(3)).learn(64)
     model.save(tmp_path / "model")
     loaded = kind.load(tmp_path / "model", env=lines(6))
     loaded.learn(96, reset_num_timesteps=False)
@@ -492,7 +492,7 @@ def test_act_gives_a_plain_number(kind):
     "options",
     [
         {"teacher_update_fraction": 0.6},
-        {"roll_in": RollIn(5)},
+        {"roll_in": JumpStart(5)},
         {"goal_input": "one_hot"},
         {"descriptors": np.eye(5)},
         {"log_goals": True, "goal_selector": "least_achieved"},
@@ -528,7 +528,7 @@ def test_evaluation_tools_work_unmodified(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", BOTH)
 def test_the_same_seed_is_the_same_run_and_another_is_another(kind):
-    first, second, other = (small(kind, seed=seed, roll_in=RollIn(4)).learn(128) for seed in (1, 1, 2))
+    first, second, other = (small(kind, seed=seed, roll_in=JumpStart(4)).learn(128) for seed in (1, 1, 2))
     np.testing.assert_array_equal(weights(first.policy), weights(second.policy))
     assert (weights(first.policy) != weights(other.policy)).any()
 
@@ -604,8 +604,8 @@ def test_bad_input(kind, options, message):
         (lambda: small(DualLEOPPO, teacher_value_coef=2.0), "teacher_value_coef between 0 and 1"),
         (lambda: small(DualLEOPPO, teacher_temperature=-1.0), "teacher_temperature of at least 0"),
         (lambda: small(DualLEOPPO, VecGoalSampler(lines())), "expected on_success=\"terminate\", got 'switch'"),
-        (lambda: RollIn(-1), "steps of at least 0"),
-        (lambda: RollIn(3, fraction=0.0), "fraction above 0"),
+        (lambda: JumpStart(-1), "steps of at least 0"),
+        (lambda: JumpStart(3, fraction=0.0), "fraction above 0"),
         (lambda: distill(finished(), "dqn"), "student_kind to be one of"),
         (lambda: distill(finished(), "pqn", reversed_goals()), "in another order"),
         (lambda: distill(finished(), "pqn", steps=0), "steps of at least 1"),

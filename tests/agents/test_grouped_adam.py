@@ -6,10 +6,10 @@ import pytest
 import torch as th
 from torch import nn
 
-from leo_agents.common import grouped_adam
-from leo_agents.common.grouped_adam import GroupedAdam, GroupedRAdam, clip_grad_norm, factored_gradients
-from leo_agents.common.grouped_linear import collect_factored_gradients, grouped_linear
-from leo_agents.common.heads import DenseHead, FactoredHead
+from leo_agents.learning import grouped_adam
+from leo_agents.learning.grouped_adam import GroupedAdam, GroupedRAdam, clip_grad_norm, factored_gradients
+from leo_agents.networks.grouped_linear import collect_factored_gradients, grouped_linear
+from leo_agents.networks.heads import DenseHead, FactoredHead
 
 FEATURES, GOALS, ACTIONS, BATCH = 6, 5, 4, 12
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch as th
 
-from leo_agents.common import heads as heads_module
-from leo_agents.common.grouped_linear import grouped_linear
-from leo_agents.common.heads import DenseHead, FactoredHead, GoalHead, logit
+from leo_agents.networks import heads as heads_module
+from leo_agents.networks.grouped_linear import grouped_linear
+from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead, logit
 
 FEATURES, GOALS, ACTIONS, BATCH = 6, 5, 4, 12
 

@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 
 import leo_envs  # noqa: F401
 from leo_agents import LEOPQN, PQN
-from leo_agents.common.seen_per_rollout import SeenPerRollout
-from leo_agents.leo_pqn.hindsight import hindsight_goals
+from leo_agents.algorithms.seen_per_rollout import SeenPerRollout
+from leo_agents.replay.hindsight import hindsight_goals
 from leo_wrappers import GoalConditionedWrapper, MultiGoalWrapper
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler
 from tests.line_env import LineEnv, line_goals, make_line

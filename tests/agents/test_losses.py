@@ -4,8 +4,8 @@ import pytest
 import torch as th
 from torch import nn
 
-from leo_agents.common.heads import DenseHead, FactoredHead
-from leo_agents.common.losses import all_goals_targets, bce_goals_loss, lambda_goals_targets, squared_goals_loss
+from leo_agents.learning.losses import all_goals_targets, bce_goals_loss, lambda_goals_targets, squared_goals_loss
+from leo_agents.networks.heads import DenseHead, FactoredHead
 
 HEADS = {
     "dense": lambda: DenseHead(6, 5, 3),

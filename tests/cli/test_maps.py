@@ -14,11 +14,11 @@ import leo_envs
 from leo_agents import LEOTD3
 from leo_agents.baselines import goal_conditioned_actor_critic
 from leo_agents.evaluation import GoalReport
+from leo_cli.agent_rollout import Walk
+from leo_cli.goal_positions import Places, places_of
 from leo_cli.html.goal_map import dot_map, goal_map
 from leo_cli.main import main
-from leo_cli.places import Places, places_of
 from leo_cli.value_maps import goal_values, standpoints, values_towards
-from leo_cli.walks import Walk
 
 gym.register_envs(leo_envs)
 

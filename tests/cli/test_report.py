@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from leo_agents.evaluation import GoalReport
-from leo_cli.html.watching import telling_goals
+from leo_cli.html.agent_sections import telling_goals
+from leo_cli.results import read_stories
 from leo_cli.run_folder import open_runs
-from leo_cli.stories import read_stories
 from tests.cli import chromium
 from tests.cli.chromium import Page
 

@@ -7,8 +7,8 @@ from leo_cli.algorithms import ALGORITHMS, check_hyperparameters
 from leo_cli.environments import find_environment, our_environments
 from leo_cli.hyperparameters import load_settings
 from leo_cli.hyperparameters.settings import FOLDER
-from leo_cli.names import nearest
-from leo_cli.values import read_yaml
+from leo_cli.overrides import read_yaml
+from leo_cli.suggestions import nearest
 
 FILES = sorted(FOLDER.rglob("*.yml"))
 

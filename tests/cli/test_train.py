@@ -16,8 +16,8 @@ import yaml
 from rich.console import Console
 
 from leo_agents import LEODQN
-from leo_agents.common.checkpoints import latest_checkpoint
 from leo_agents.evaluation import GoalEvalCallback, GoalReport, read_curve
+from leo_agents.learning.checkpoints import latest_checkpoint
 from leo_cli.algorithms import ALGORITHMS
 from leo_cli.progress import Board, News, TrainingBar
 from leo_cli.run_folder import check_space

@@ -7,7 +7,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space, preprocess_obs
 
-from leo_agents.common.map_features import MapExtractor
+from leo_agents.networks.map_extractor import MapExtractor
 from leo_envs.craftax.observations import FULL_DARK, expand_compact, make_observation
 from leo_envs.craftax.pixels import pixel_renderer
 from tests.envs.craftax_oracle import view_of

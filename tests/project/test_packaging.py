@@ -24,7 +24,7 @@ def run(*command: str, cwd: Path = ROOT) -> str:
     [
         "import leo_wrappers, leo_envs, leo_envs.robotics, leo_envs.panda",
         "import leo_wrappers.testing.plugin",
-        "import leo_cli.main, leo_cli.verbs.table",
+        "import leo_cli.main, leo_cli.commands.table",
     ],
 )
 def test_the_lower_floors_import_nothing_heavy(statement):

@@ -32,9 +32,9 @@ def test_an_environment_itself_is_refused():
 
 CORRIDORS = """
 import functools, gymnasium as gym
-from leo_wrappers.checks.calls import Call
-from leo_wrappers.testing.sources import EnvSource
-from leo_wrappers.testing.trials import Setup, cut_down
+from leo_wrappers.checks.recording import Call
+from leo_wrappers.testing.env_source import EnvSource
+from leo_wrappers.testing.shrinking import Setup, cut_down
 from tests.corridor_env import CorridorEnv
 
 gym.register("Good-v0", CorridorEnv)

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet, check_goal_names, goal_index
+from leo_wrappers.goal_tracker import GoalTracker, OnSuccess, check_on_success
 from leo_wrappers.infos import read_mask
 from leo_wrappers.multi_goal import goal_env_method
-from leo_wrappers.pursuit import GoalPursuit, OnSuccess, check_on_success
 from leo_wrappers.selection import GoalIds, GoalSelector, SelectorLike, make_selector
 
 GOAL_KEY = "goal_id"
@@ -72,7 +72,7 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         self._view = GoalView(env.observation_space, len(self.goal_names), points)
         self.observation_space = self._view.space
         self._fixed_goal = None if goal is None else goal_index(self.goal_names, goal)
-        self._pursuit = GoalPursuit(make_selector(selector, self.goal_names, seed), num_envs=1)
+        self._pursuit = GoalTracker(make_selector(selector, self.goal_names, seed), num_envs=1)
         self._mask: BoolArray = np.zeros(len(self.goal_names), dtype=bool)
 
     @property

@@ -1,8 +1,8 @@
 """Checkers of the multi-goal contract, for environments, vector environments, and environments in use."""
 
 from leo_wrappers.checks.checker import ContractChecker
+from leo_wrappers.checks.env import check_multigoal_env
 from leo_wrappers.checks.errors import ContractError
-from leo_wrappers.checks.single import check_multigoal_env
 from leo_wrappers.checks.vector import check_multigoal_vec_env
 
 __all__ = ["ContractChecker", "ContractError", "check_multigoal_env", "check_multigoal_vec_env"]

@@ -7,12 +7,12 @@ from typing import Any, Self, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from leo_wrappers.checks.calls import Call, Outcome, compare, perform
+from leo_wrappers.checks.declarations import check_declarations, read_goal_names
 from leo_wrappers.checks.errors import Clock, quote, select_names
 from leo_wrappers.checks.goal_judge import GoalJudge, commander, is_goal_view, shown_goal
+from leo_wrappers.checks.mask_consistency import EndWatch, ObservationTable
 from leo_wrappers.checks.masks import MaskJudge
-from leo_wrappers.checks.observation_table import EndWatch, ObservationTable
-from leo_wrappers.checks.static import check_declarations, read_goal_names
+from leo_wrappers.checks.recording import Call, Outcome, compare, perform
 from leo_wrappers.goal_set import BoolArray, Goal, goal_index
 
 Oracle = Callable[[Any, dict[str, Any]], Any]

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from leo_wrappers.checks.errors import Clock, ContractError, quote, select_names
+from leo_wrappers.checks.mask_consistency import fingerprint
 from leo_wrappers.checks.masks import MaskJudge
-from leo_wrappers.checks.observation_table import fingerprint
 from leo_wrappers.checks.vector_views import Start, Transition, common_goal_names
 
 
@@ -34,7 +34,7 @@ class SB3View:
 
     def sample_actions(self, seed: int, steps: int) -> list[Any]:
         """The batches of actions that ``action_hint`` describes."""
-        from leo_wrappers.checks.single import sample_actions
+        from leo_wrappers.checks.env import sample_actions
 
         actions = sample_actions(self.venv.action_space, seed, steps * self.num_envs)
         return [np.array(actions[i : i + self.num_envs]) for i in range(0, len(actions), self.num_envs)]

@@ -8,10 +8,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from leo_wrappers.checks.declarations import check_flat
 from leo_wrappers.checks.errors import Clock, quote, select_names
 from leo_wrappers.checks.goal_judge import GoalJudge, is_goal_view, shown_goal
-from leo_wrappers.checks.observation_table import EndWatch, ObservationTable
-from leo_wrappers.checks.static import check_flat
+from leo_wrappers.checks.mask_consistency import EndWatch, ObservationTable
 from leo_wrappers.checks.vector_views import GymnasiumView, Start, Transition, VectorView
 from leo_wrappers.goal_set import BoolArray
 

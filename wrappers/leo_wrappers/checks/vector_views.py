@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import iterate
 
+from leo_wrappers.checks.declarations import validate_goal_names
 from leo_wrappers.checks.errors import Clock, ContractError, quote
 from leo_wrappers.checks.masks import MaskJudge
-from leo_wrappers.checks.static import validate_goal_names
 from leo_wrappers.goal_set import BoolArray
 
 MASK_KEY = "goals_achieved"
@@ -105,7 +105,7 @@ class GymnasiumView:
 
     def sample_actions(self, seed: int, steps: int) -> list[Any]:
         """The batches of actions that ``action_hint`` describes."""
-        from leo_wrappers.checks.single import sample_actions
+        from leo_wrappers.checks.env import sample_actions
 
         return sample_actions(self.venv.action_space, seed, steps)
 

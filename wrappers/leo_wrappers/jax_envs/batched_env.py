@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from leo_wrappers.arguments import check_num_envs
 from leo_wrappers.jax_envs.arrays import to_actions
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
+from leo_wrappers.validation import check_num_envs
 
 # Fresh worlds are made in groups: one alone costs several times its share of a group, and more than this gains nothing.
 WORLDS_PER_GROUP = 16

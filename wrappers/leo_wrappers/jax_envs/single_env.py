@@ -8,12 +8,12 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
-from leo_wrappers.arguments import check_action
 from leo_wrappers.goal_set import GoalSet
 from leo_wrappers.jax_envs.arrays import row_of, to_actions, to_numpy
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv
+from leo_wrappers.validation import check_action
 
 _ALL = np.ones(1, dtype=bool)
 

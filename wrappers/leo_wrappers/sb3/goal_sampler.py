@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY, GOAL_KEY, GoalView
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
+from leo_wrappers.goal_tracker import GoalTracker, Judgement, OnSuccess, check_on_success
 from leo_wrappers.infos import InfoList, achieved_from_infos, read_mask
-from leo_wrappers.pursuit import GoalPursuit, Judgement, OnSuccess, check_on_success
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, rows_of, step_arrays
 from leo_wrappers.selection import GoalIds, GoalSelector, SelectorLike, make_selector
 
@@ -55,7 +55,7 @@ class VecGoalSampler(VecEnvWrapper):
         points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
         self._view = GoalView(venv.observation_space, len(self.goal_names), points)
         super().__init__(venv, observation_space=self._view.space)
-        self._pursuit = GoalPursuit(make_selector(selector, self.goal_names, seed), self.num_envs)
+        self._pursuit = GoalTracker(make_selector(selector, self.goal_names, seed), self.num_envs)
         self._masks: BoolArray = np.zeros((self.num_envs, len(self.goal_names)), dtype=bool)
         # Only an environment that is looked at needs to know its goal: telling it costs a message to each process.
         self._announces = self.render_mode is not None and venv.has_attr("set_commanded_goal")
@@ -92,7 +92,7 @@ class VecGoalSampler(VecEnvWrapper):
         :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
         before = self._pursuit, self.on_success
-        self._pursuit = GoalPursuit(make_selector(selector, self.goal_names), self.num_envs)
+        self._pursuit = GoalTracker(make_selector(selector, self.goal_names), self.num_envs)
         self.on_success = "continue"
         try:
             yield

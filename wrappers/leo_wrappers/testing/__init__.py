@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from leo_wrappers.testing.env_tests import multigoal_env_tests as multigoal_env_tests
-    from leo_wrappers.testing.machine import multigoal_state_machine as multigoal_state_machine
-    from leo_wrappers.testing.machine import run_state_machine as run_state_machine
+    from leo_wrappers.testing.state_machine import multigoal_state_machine as multigoal_state_machine
+    from leo_wrappers.testing.state_machine import run_state_machine as run_state_machine
     from leo_wrappers.testing.strategies import action_sequences as action_sequences
     from leo_wrappers.testing.strategies import from_space as from_space
     from leo_wrappers.testing.strategies import goal_names as goal_names
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Imported when asked for: pytest imports this package at every start, for the plugin, and must not wait for Hypothesis.
 _HOMES = {
     "env_tests": ("multigoal_env_tests",),
-    "machine": ("multigoal_state_machine", "run_state_machine"),
+    "state_machine": ("multigoal_state_machine", "run_state_machine"),
     "strategies": ("action_sequences", "from_space", "goal_names", "goal_sets", "masks"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -7,8 +7,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from leo_wrappers.checks import check_multigoal_env, check_multigoal_vec_env
 from leo_wrappers.checks.checker import Oracle
-from leo_wrappers.testing.machine import run_state_machine
-from leo_wrappers.testing.sources import EnvLike, EnvSource
+from leo_wrappers.testing.env_source import EnvLike, EnvSource
+from leo_wrappers.testing.state_machine import run_state_machine
 
 NUM_ENVS = 2
 

@@ -1,0 +1,1 @@
+"""Base classes of the algorithms, between Stable-Baselines3 and the algorithm packages."""

@@ -1,1 +1,0 @@
-"""What the algorithms share: heads, losses, replay and policies."""

@@ -1,0 +1,1 @@
+"""What is learned: targets and losses as pure functions, the all-goals Q-learner, optimizers, checkpoints."""

@@ -1,0 +1,1 @@
+"""Networks: trunks, all-goals heads, actors, critics, feature extractors, and the policies made of them."""

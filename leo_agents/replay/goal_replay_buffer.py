@@ -1,0 +1,247 @@
+"""A replay buffer which remembers, for every transition, all the goals it achieved."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import DictReplayBuffer
+from stable_baselines3.common.type_aliases import TensorDict
+from stable_baselines3.common.vec_env import VecNormalize
+
+from leo_agents.replay.memory import check_fits_in_memory, format_bytes
+from leo_wrappers import achieved_from_infos
+from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY
+
+
+class GoalReplayBufferSamples(NamedTuple):
+    """
+    What SB3's ``DictReplayBufferSamples`` has, and the achieved goals.
+
+    ``goals_achieved`` is float32 of shape ``[batch, num_goals]``: 1 where the transition achieved the goal. With n-step
+    windows it is ``gamma ** k`` where the goal was first achieved ``k`` steps later within the window, ``discounts``
+    (shape ``[batch, 1]``) is ``gamma`` to the power of each window's length, and ``next_observations`` and ``dones``
+    belong to the window's end. ``dones`` is 1 for terminated, not for truncated, as in SB3.
+    """
+
+    observations: TensorDict
+    actions: th.Tensor
+    next_observations: TensorDict
+    dones: th.Tensor
+    rewards: th.Tensor
+    discounts: th.Tensor | None
+    goals_achieved: th.Tensor
+
+
+class GoalReplayBuffer(DictReplayBuffer):
+    """
+    SB3's Dict replay buffer with the mask ``infos[i]["goals_achieved"]`` of each transition, bit-packed.
+
+    One million transitions with 512 goals need 64 MB of masks. The commanded goal is stored once: the sampled next
+    observation carries the goal that was commanded when the action was taken. Sampling draws from NumPy's global
+    generator, as SB3's buffers do, so that ``set_random_seed`` governs it.
+
+    :param buffer_size: number of transitions, over all environments
+    :param observation_space: a Dict space; the key ``goal_id`` may be missing
+    :param action_space: the action space
+    :param device: where samples go
+    :param n_envs: number of parallel environments
+    :param optimize_memory_usage: not supported, as in SB3's Dict buffer
+    :param handle_timeout_termination: tell truncated from terminated by ``info["TimeLimit.truncated"]``
+    :param num_goals: number of goals
+    :param n_steps: longest window of the targets; for each goal it stops at the first step which achieves it
+    :param gamma: discount within the windows; used with ``n_steps > 1`` only
+    :param goal_key: the observation's key of the commanded goal
+    :param verbose: print the memory needed if at least 1
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        *,
+        num_goals: int,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+        goal_key: str = "goal_id",
+        verbose: int = 0,
+    ) -> None:
+        if not isinstance(observation_space, spaces.Dict):
+            raise ValueError(
+                f"expected a Dict observation space, got {observation_space}; "
+                f"wrap the environment so that its observation is a Dict with {goal_key!r}"
+            )
+        if optimize_memory_usage:
+            raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share their storage")
+        if num_goals < 1 or n_steps < 1:
+            raise ValueError(f"expected num_goals and n_steps of at least 1, got {num_goals} and {n_steps}")
+        self.num_goals = num_goals
+        self.n_steps = n_steps
+        self.gamma = gamma
+        self.goal_key = goal_key
+        # The parent would store the goal twice as int64; here it is kept apart, once.
+        stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != goal_key})
+        _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose)
+        super().__init__(
+            buffer_size,
+            stored_space,
+            action_space,
+            device,
+            n_envs=n_envs,
+            handle_timeout_termination=handle_timeout_termination,
+        )
+        self.has_goal_ids = goal_key in observation_space.spaces
+        self.goal_ids = np.zeros((self.buffer_size, n_envs), dtype=np.int32)
+        self.packed_masks = np.zeros((self.buffer_size, n_envs, packed_width(num_goals)), dtype=np.uint8)
+
+    def add(  # type: ignore[override]
+        self,
+        obs: dict[str, np.ndarray],
+        next_obs: dict[str, np.ndarray],
+        action: np.ndarray,
+        reward: np.ndarray,
+        done: np.ndarray,
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """
+        Store one transition of every environment.
+
+        :param obs: observations before the step
+        :param next_obs: observations after the step and before any reset
+        :param action: actions
+        :param reward: rewards
+        :param done: whether the episodes ended
+        :param infos: the step's infos, which hold ``goals_achieved``
+        """
+        achieved = achieved_from_infos(infos, self.n_envs)
+        if achieved.shape != (self.n_envs, self.num_goals):
+            raise ValueError(
+                f"expected goals_achieved of shape ({self.n_envs}, {self.num_goals}), got {achieved.shape}; "
+                "the environment's goals must be the ones the buffer was made for"
+            )
+        self.packed_masks[self.pos] = np.packbits(achieved, axis=1)
+        if self.has_goal_ids:
+            self.goal_ids[self.pos] = obs[self.goal_key].reshape(self.n_envs)
+        position = self.pos
+        # Copies of the dicts: the parent replaces entries of the ones it is given.
+        super().add(dict(obs), dict(next_obs), action, reward, done, infos)
+        for row in np.flatnonzero(done):
+            if infos[row].get(ENDED_BY_GOAL_KEY, False):
+                # An end for the commanded goal only: the others' bootstrap goes on, as after a truncation.
+                self.timeouts[position, row] = 1.0
+
+    def _get_samples(  # type: ignore[override]
+        self, batch_inds: np.ndarray, env: VecNormalize | None = None
+    ) -> GoalReplayBufferSamples:
+        env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
+        lengths = self._window_lengths(batch_inds, env_inds)
+        last_inds = (batch_inds + lengths - 1) % self.buffer_size
+        # Truncated is not terminated: only the latter ends the bootstrap.
+        terminated = self.dones[last_inds, env_inds] * (1 - self.timeouts[last_inds, env_inds])
+        discounts = None
+        if self.n_steps > 1:
+            discounts = self.to_torch((self.gamma**lengths).astype(np.float32).reshape(-1, 1), copy=False)
+        return GoalReplayBufferSamples(
+            observations=self._observations(self.observations, batch_inds, env_inds, batch_inds, env),
+            actions=self.to_torch(self.actions[batch_inds, env_inds], copy=False),
+            next_observations=self._observations(self.next_observations, last_inds, env_inds, batch_inds, env),
+            dones=self.to_torch(terminated.reshape(-1, 1), copy=False),
+            rewards=self.to_torch(self._normalize_reward(self.rewards[batch_inds, env_inds].reshape(-1, 1), env)),
+            discounts=discounts,
+            goals_achieved=self.to_torch(self._goals_achieved(batch_inds, env_inds, lengths), copy=False),
+        )
+
+    def _observations(
+        self,
+        stored: dict[str, np.ndarray],
+        inds: np.ndarray,
+        env_inds: np.ndarray,
+        goal_inds: np.ndarray,
+        env: VecNormalize | None,
+    ) -> TensorDict:
+        """The observations at ``inds`` with the goals commanded at ``goal_inds``."""
+        arrays = self._normalize_obs({key: array[inds, env_inds] for key, array in stored.items()}, env)
+        # Indexing made copies already.
+        tensors = {key: self.to_torch(array, copy=False) for key, array in arrays.items()}  # type: ignore[union-attr]
+        if self.has_goal_ids:
+            goal_ids = self.goal_ids[goal_inds, env_inds].astype(np.int64).reshape(-1, 1)
+            tensors[self.goal_key] = self.to_torch(goal_ids, copy=False)
+        return tensors
+
+    def _window_lengths(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
+        """Steps in each window: up to ``n_steps``, ended by the episode's end and by the newest transition."""
+        lengths = np.ones(len(batch_inds), dtype=np.int64)
+        newest = (self.pos - 1) % self.buffer_size
+        open_windows = np.ones(len(batch_inds), dtype=bool)
+        for step in range(self.n_steps - 1):
+            inds = (batch_inds + step) % self.buffer_size
+            open_windows &= (self.dones[inds, env_inds] == 0) & (inds != newest)
+            lengths += open_windows
+        return lengths
+
+    def _goals_achieved(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Each goal's ``gamma ** k`` for the first step ``k`` of the window which achieves it, else 0."""
+        achieved = self._unpack(batch_inds, env_inds)
+        for step in range(1, self.n_steps):
+            rows = np.flatnonzero(lengths > step)
+            later = self._unpack((batch_inds[rows] + step) % self.buffer_size, env_inds[rows])
+            later *= np.float32(self.gamma**step)
+            achieved[rows] = np.maximum(achieved[rows], later)
+        return achieved
+
+    def _unpack(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
+        """The masks of some transitions as float32, of shape ``[batch, num_goals]``."""
+        bits = np.unpackbits(self.packed_masks[batch_inds, env_inds], axis=1, count=self.num_goals)
+        return bits.astype(np.float32)
+
+
+def _check_memory(
+    buffer_size: int, stored_space: spaces.Dict, action_space: spaces.Space, n_envs: int, num_goals: int, verbose: int
+) -> None:
+    """Say what the buffer will need, and refuse it before it is allocated if there is not that much."""
+    sizes = replay_nbytes(max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals)
+    if verbose >= 1:
+        parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
+        print(f"Replay buffer of {buffer_size} transitions: {format_bytes(sum(sizes.values()))} ({parts})")
+    check_fits_in_memory("the replay buffer", sizes, "use a smaller buffer_size or smaller observations")
+
+
+def packed_width(num_goals: int) -> int:
+    """
+    Bytes of one packed mask.
+
+    :param num_goals: number of goals
+    :return: one byte for every eight goals
+    """
+    return (num_goals + 7) // 8
+
+
+def replay_nbytes(
+    num_steps: int, observation_space: spaces.Dict, action_space: spaces.Space, n_envs: int, num_goals: int
+) -> dict[str, int]:
+    """
+    Memory that a :class:`GoalReplayBuffer` needs, before it is allocated.
+
+    :param num_steps: steps stored of each environment
+    :param observation_space: the observations stored (without the goal)
+    :param action_space: the action space
+    :param n_envs: number of parallel environments
+    :param num_goals: number of goals
+    :return: bytes of the observations, the masks and the rest
+    """
+    num_transitions = num_steps * n_envs
+    obs_nbytes = sum(
+        int(np.prod(space.shape or (1,))) * np.dtype(space.dtype).itemsize for space in observation_space.values()
+    )
+    action_nbytes = int(np.prod(action_space.shape or (1,))) * np.dtype(action_space.dtype).itemsize
+    # Rewards, dones and timeouts are float32, goal ids int32.
+    return {
+        "observations": 2 * obs_nbytes * num_transitions,
+        "goal masks": packed_width(num_goals) * num_transitions,
+        "the rest": (action_nbytes + 4 * 4) * num_transitions,
+    }

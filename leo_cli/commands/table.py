@@ -1,0 +1,25 @@
+"""The verbs by name."""
+
+from typing import Any
+
+from leo_cli.commands.bench import Bench
+from leo_cli.commands.check import Check
+from leo_cli.commands.eval import Eval
+from leo_cli.commands.goals import Goals
+from leo_cli.commands.play import Play
+from leo_cli.commands.plot import Plot
+from leo_cli.commands.report import Report
+from leo_cli.commands.train import Train
+from leo_cli.commands.video import Video
+
+VERBS: dict[str, Any] = {
+    "goals": Goals,
+    "check": Check,
+    "train": Train,
+    "eval": Eval,
+    "play": Play,
+    "video": Video,
+    "plot": Plot,
+    "report": Report,
+    "bench": Bench,
+}

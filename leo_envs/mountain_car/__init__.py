@@ -1,0 +1,7 @@
+"""The mountain car on a grid, with exact values; needs no MuJoCo."""
+
+from leo_envs.mountain_car.env import MountainCarContinuousEnv, MountainCarEnv
+from leo_envs.mountain_car.mdp import MountainCar
+from leo_envs.mountain_car.vector_env import MountainCarVectorEnv
+
+__all__ = ["MountainCar", "MountainCarContinuousEnv", "MountainCarEnv", "MountainCarVectorEnv"]

@@ -1,0 +1,214 @@
+"""The rules of the mountain car on a grid of positions and velocities."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise, product
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from leo_envs.common.mdp import BoolArray, FloatArray, IntArray, World
+from leo_envs.mountain_car.rendering import HillPainter
+from leo_wrappers.validation import check_choice
+
+POSITIONS, VELOCITIES = (-1.2, 0.6), (-0.07, 0.07)
+"""The ends of the valley, and the largest velocities."""
+STARTS = (-0.6, -0.4)
+"""Episodes begin between these positions, at rest."""
+GRAVITY = 0.0025
+POSITION_GOALS, VELOCITY_GOALS = 18, 14
+"""How many intervals of equal length goals are made of: 0.1 in position, 0.01 in velocity."""
+
+Array = npt.NDArray[np.float64]
+
+
+class Engine(NamedTuple):
+    """What the car is driven by."""
+
+    power: float
+    """What a force of 1 adds to the velocity in a moment."""
+    forces: tuple[float, ...]
+    """The force of each action."""
+
+
+ENGINES = {
+    "discrete": Engine(0.001, (-1.0, 0.0, 1.0)),
+    "continuous": Engine(0.0015, (-1.0, -0.5, 0.0, 0.5, 1.0)),
+}
+"""Those of Gymnasium's ``MountainCar-v0`` and ``MountainCarContinuous-v0``; of the latter's forces, five."""
+
+
+class MountainCar(World):
+    """
+    A car in a valley, too weak to drive straight up. A step is ``moments`` moments of Gymnasium's mountain car from a point
+    of the grid, and then the grid's nearest point. A state's number is its position's, times the velocities, plus its
+    velocity's.
+
+    :param engine: one of :data:`ENGINES`
+    :param shape: how many positions and velocities the grid has; an odd number of velocities, so that 0 is one of them
+    :param moments: how many moments of the original a step lasts
+    :param goals: "position", the car in each tenth of the valley, or "state", its velocity in an interval too
+    :param start: where episodes begin: a position, or a position and a velocity; at rest in the middle, at random, when None
+
+    Example::
+
+        >>> world = MountainCar()
+        >>> state = world.state_at(-0.5)
+        >>> world.position_and_velocity(world.next_states(state, [0, 2])).round(3)
+        array([[-0.52 , -0.006],
+               [-0.49 ,  0.004]])
+        >>> world.goal_names[:2]
+        ('position/-1.2..-1.1', 'position/-1.1..-1.0')
+    """
+
+    def __init__(
+        self,
+        engine: str = "discrete",
+        shape: Sequence[int] = (181, 141),
+        moments: int = 5,
+        goals: str = "position",
+        start: Any = None,
+    ) -> None:
+        check_choice("goals", goals, ("position", "state"))
+        self.engine = ENGINES[engine]
+        self.shape = _checked_shape(shape)
+        self.moments = _checked_moments(moments)
+        self.goals = goals
+        self._positions = np.linspace(*POSITIONS, self.shape[0])
+        self._velocities = np.linspace(*VELOCITIES, self.shape[1])
+        # Where each position and velocity lies among the goals' intervals; an end belongs to the interval above it, the last
+        # one to the last.
+        self._position_goal = _interval_of(self._positions, POSITIONS, POSITION_GOALS)
+        self._velocity_goal = _interval_of(self._velocities, VELOCITIES, VELOCITY_GOALS)
+        super().__init__(
+            num_states=self.shape[0] * self.shape[1],
+            num_actions=len(self.engine.forces),
+            goal_names=_goal_names(goals),
+            starts=self._starts(start),
+            observation_space=spaces.Box(-1.0, 1.0, (2,), np.float32),
+        )
+        self._next = self._all_next_states()
+
+    def next_states(self, states: npt.ArrayLike, actions: npt.ArrayLike) -> IntArray:
+        """The grid's point nearest to where the car is after the step."""
+        return self._next[np.asarray(states, dtype=np.intp), np.asarray(actions, dtype=np.intp)]
+
+    def observe(self, states: npt.ArrayLike) -> FloatArray:
+        """Position and velocity, each from -1 to 1."""
+        low, high = np.array([POSITIONS, VELOCITIES]).T
+        return ((self.position_and_velocity(states) - low) / (high - low) * 2.0 - 1.0).astype(np.float32)
+
+    def states_of(self, observations: npt.ArrayLike) -> IntArray:
+        """The nearest points of the grid."""
+        array = np.asarray(observations, dtype=np.float64)
+        if array.shape[-1:] != (2,):
+            raise ValueError(f"expected observations of shape (..., 2), got {array.shape}; pass them whole")
+        low, high = np.array([POSITIONS, VELOCITIES]).T
+        values = (array + 1.0) / 2.0 * (high - low) + low
+        return self._nearest(values[..., 0], values[..., 1])
+
+    def achieved(self, states: npt.ArrayLike) -> BoolArray:
+        """True for the interval that the car is in."""
+        position, velocity = np.divmod(np.asarray(states, dtype=np.intp), self.shape[1])
+        goal = self._position_goal[position]
+        if self.goals == "state":
+            goal = goal * VELOCITY_GOALS + self._velocity_goal[velocity]
+        return np.asarray(goal[..., None] == np.arange(self.num_goals))
+
+    def state_at(self, place: Any) -> int:
+        """The point nearest to a position at rest, or to a position and a velocity."""
+        array = np.atleast_1d(np.asarray(place, dtype=np.float64))
+        values = np.array([array[0], 0.0]) if array.shape == (1,) else array
+        low, high = np.array([POSITIONS, VELOCITIES]).T
+        if values.shape != (2,) or not ((values >= low) & (values <= high)).all():
+            raise ValueError(
+                f"expected a position from {POSITIONS[0]} to {POSITIONS[1]}, or it and a velocity from {VELOCITIES[0]} to "
+                f"{VELOCITIES[1]}, got {place!r}; write e.g. -0.5 or (-0.5, 0.0)"
+            )
+        return int(self._nearest(values[0], values[1]))
+
+    def goal_descriptors(self) -> FloatArray:
+        """The middle of each interval, from -1 to 1: position, and velocity where goals have one."""
+        axes = [(np.arange(count) + 0.5) / count * 2.0 - 1.0 for count in self._goal_counts]
+        return np.array(list(product(*axes)), dtype=np.float32)
+
+    @cached_property
+    def painter(self) -> HillPainter:
+        """Draws the valley, the car and the goal."""
+        return HillPainter(self.position_and_velocity, self.goal_names, POSITIONS, self._position_interval)
+
+    def position_and_velocity(self, states: npt.ArrayLike) -> Array:
+        """
+        The car's position and velocity in the units of Gymnasium.
+
+        :param states: state numbers
+        :return: ``[..., 2]``
+        """
+        position, velocity = np.divmod(np.asarray(states, dtype=np.intp), self.shape[1])
+        return np.stack([self._positions[position], self._velocities[velocity]], axis=-1)
+
+    @property
+    def _goal_counts(self) -> tuple[int, ...]:
+        return (POSITION_GOALS,) if self.goals == "position" else (POSITION_GOALS, VELOCITY_GOALS)
+
+    def _position_interval(self, goal: int) -> tuple[float, float]:
+        ends = np.linspace(*POSITIONS, POSITION_GOALS + 1)
+        number = goal if self.goals == "position" else goal // VELOCITY_GOALS
+        return float(ends[number]), float(ends[number + 1])
+
+    def _starts(self, start: Any) -> list[int]:
+        if start is not None:
+            return [self.state_at(start)]
+        middle = (self._positions >= STARTS[0] - 1e-9) & (self._positions <= STARTS[1] + 1e-9)
+        return [self.state_at(position) for position in self._positions[middle]]
+
+    def _all_next_states(self) -> IntArray:
+        values = self.position_and_velocity(np.arange(self.num_states))
+        position, velocity = values[:, :1], values[:, 1:]
+        thrust = self.engine.power * np.array(self.engine.forces)
+        for _ in range(self.moments):
+            velocity = np.clip(velocity + thrust - GRAVITY * np.cos(3.0 * position), *VELOCITIES)
+            position = np.clip(position + velocity, *POSITIONS)
+            # The wall at the left end stops the car.
+            velocity = np.where((position <= POSITIONS[0]) & (velocity < 0), 0.0, velocity)
+        return self._nearest(position, velocity)
+
+    def _nearest(self, position: npt.ArrayLike, velocity: npt.ArrayLike) -> IntArray:
+        indices = []
+        for values, (low, high), count in zip((position, velocity), (POSITIONS, VELOCITIES), self.shape, strict=True):
+            scaled = (np.asarray(values, dtype=np.float64) - low) / (high - low) * (count - 1)
+            indices.append(np.clip(np.rint(scaled), 0, count - 1).astype(np.intp))
+        return np.asarray(indices[0] * self.shape[1] + indices[1])
+
+
+def _interval_of(values: Array, ends: tuple[float, float], count: int) -> IntArray:
+    # A little more than the value: the grid's points lie on the intervals' ends but for rounding.
+    scaled = (values - ends[0]) / (ends[1] - ends[0]) * count + 1e-9
+    return np.clip(np.floor(scaled), 0, count - 1).astype(np.intp)
+
+
+def _goal_names(goals: str) -> list[str]:
+    positions = [f"{low:+.1f}..{high:+.1f}" for low, high in pairwise(np.linspace(*POSITIONS, POSITION_GOALS + 1) + 1e-9)]
+    if goals == "position":
+        return [f"position/{position}" for position in positions]
+    velocities = [f"{low:+.2f}..{high:+.2f}" for low, high in pairwise(np.linspace(*VELOCITIES, VELOCITY_GOALS + 1) + 1e-9)]
+    return [f"state/{position},{velocity}" for position in positions for velocity in velocities]
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, int]:
+    counts = tuple(shape) if isinstance(shape, Sequence | np.ndarray) else ()
+    good = len(counts) == 2 and all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in counts)
+    if not good or counts[0] < POSITION_GOALS + 1 or counts[1] < VELOCITY_GOALS + 1 or counts[1] % 2 == 0:
+        raise ValueError(
+            f"expected shape to be the number of positions, at least {POSITION_GOALS + 1}, and an odd number of velocities, "
+            f"at least {VELOCITY_GOALS + 1}, got {shape!r}; pass e.g. (181, 141)"
+        )
+    return int(counts[0]), int(counts[1])
+
+
+def _checked_moments(moments: int) -> int:
+    if isinstance(moments, bool) or not isinstance(moments, int | np.integer) or moments < 1:
+        raise ValueError(f"expected moments to be a positive integer, got {moments!r}; pass e.g. moments=5")
+    return int(moments)
