@@ -14,10 +14,10 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from leo_agents.learning.checkpoints import resume, save_checkpoint
 from leo_agents.networks.policies import Observation
-from leo_agents.networks.q_network import GOAL_KEY
 from leo_wrappers.goal_set import Goal, check_goal_names
+from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from leo_wrappers.selection import SelectorLike, make_selector
+from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
 
 
 def find_sampler(env: VecEnv | None) -> VecGoalSampler | None:
@@ -54,7 +54,7 @@ class GoalAlgorithm(BaseAlgorithm):
 
     checkpointed: ClassVar[tuple[str, ...]] = ()
     goal_names: tuple[str, ...]
-    goal_selector: SelectorLike | None
+    goal_selector: GoalSelectorLike | None
     log_goals: bool
 
     @staticmethod
@@ -86,7 +86,7 @@ class GoalAlgorithm(BaseAlgorithm):
         before, after = self.goal_sampler, find_sampler(venv)
         super().set_env(venv, force_reset)
         if before is not None and after is not None and before is not after:
-            after.set_selector(before.selector)
+            after.set_goal_selector(before.goal_selector)
 
     def act(self, observation: Observation, goal: Goal) -> Any:
         """
@@ -151,7 +151,7 @@ class GoalAlgorithm(BaseAlgorithm):
                 "expected a bare multi-goal environment beside goal_selector, got one that chooses its goals itself; "
                 "leave out GoalConditionedWrapper or goal_selector"
             )
-        sampler.set_selector(make_selector(self.goal_selector, sampler.goal_names, self.seed))
+        sampler.set_goal_selector(make_goal_selector(self.goal_selector, sampler.goal_names, self.seed))
 
     @staticmethod
     def _goals_of(env: VecEnv) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ class GoalAlgorithm(BaseAlgorithm):
         sampler = self.goal_sampler
         if sampler is None:
             return
-        selector = sampler.selector
+        selector = sampler.goal_selector
         tried = selector.attempts > 0
         self.logger.record("goals/seen", int(selector.seen.sum()))
         self.logger.record("goals/commanded", int(tried.sum()))

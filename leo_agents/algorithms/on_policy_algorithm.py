@@ -22,7 +22,7 @@ from leo_agents.networks.policies import GoalPolicy, explore
 from leo_agents.networks.q_network import state_space
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.sb3 import step_arrays
-from leo_wrappers.selection import SelectorLike, make_selector
+from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
 
 LossName = Literal["bce", "squared"]
 
@@ -79,7 +79,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         loss: LossName | None,
         amp: bool,
         paper_mode: bool,
-        goal_selector: SelectorLike | None,
+        goal_selector: GoalSelectorLike | None,
         log_goals: bool,
         stats_window_size: int,
         tensorboard_log: str | None,
@@ -248,8 +248,8 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
     def _end_rollout(self) -> None:
         """After the last step of a rollout."""
         sampler = self.goal_sampler
-        if sampler is not None and isinstance(sampler.selector, SeenPerRollout):
-            sampler.selector.end_rollout()
+        if sampler is not None:
+            sampler.goal_selector.on_rollout_end()
 
     def _exploration_schedule(self, progress_remaining: float) -> float:
         schedule = LinearSchedule(self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction)
@@ -282,7 +282,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
     def _apply_selector(self) -> None:
         sampler = self.goal_sampler
         if self.paper_mode and self.goal_selector is None and sampler is not None:
-            sampler.set_selector(make_selector(SeenPerRollout(), sampler.goal_names, self.seed))
+            sampler.set_goal_selector(make_goal_selector(SeenPerRollout(), sampler.goal_names, self.seed))
             return
         super()._apply_selector()
 

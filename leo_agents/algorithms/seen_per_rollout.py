@@ -28,9 +28,9 @@ class SeenPerRollout(SeenGoals):
             self._pending = np.zeros(self.num_goals, dtype=bool)
         self._pending |= achieved.reshape(-1, self.num_goals).any(axis=0)
         if not self.seen.any():
-            self.end_rollout()
+            self.on_rollout_end()
 
-    def end_rollout(self) -> None:
+    def on_rollout_end(self) -> None:
         """From now on, what was seen counts."""
         if self._pending is not None:
             self.seen |= self._pending

@@ -16,11 +16,11 @@ from leo_agents.algorithms.goal_algorithm import find_sampler
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.policies import SquashedMultiInputPolicy
-from leo_agents.baselines.relabelling import POINT_KEY, RelabellingReplayBuffer
+from leo_agents.baselines.relabelling import RelabellingReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
-from leo_agents.networks.q_network import GOAL_KEY
+from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from leo_wrappers.selection import SelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 BufferName = Literal["plain", "her", "all_goals"]
 
@@ -40,7 +40,7 @@ def goal_conditioned_dqn(
     buffer: BufferName = "plain",
     descriptors: npt.ArrayLike | None = None,
     squash: bool = True,
-    selector: SelectorLike | None = None,
+    goal_selector: GoalSelectorLike | None = None,
     **dqn_kwargs: Any,
 ) -> DQN:
     """
@@ -58,7 +58,7 @@ def goal_conditioned_dqn(
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
     :param squash: keep the values in ``[0, 1]``, see :class:`~leo_agents.baselines.policies.SquashedMultiInputPolicy`; False
         leaves the network of Stable-Baselines3 as it is
-    :param selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
+    :param goal_selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
         None
     :param dqn_kwargs: arguments of ``stable_baselines3.DQN``
     :return: the model, not trained yet
@@ -70,7 +70,7 @@ def goal_conditioned_dqn(
         >>> type(model).__name__, type(model.replay_buffer).__name__
         ('DQN', 'MaskHerReplayBuffer')
     """
-    venv = goal_conditioned_venv(env, selector)
+    venv = goal_conditioned_venv(env, goal_selector)
     kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, dqn_kwargs)
     return DQN(SquashedMultiInputPolicy if squash else "MultiInputPolicy", venv, **kwargs)
 
@@ -82,7 +82,7 @@ def goal_conditioned_actor_critic(
     goal_input: GoalInput = "descriptor",
     buffer: BufferName = "plain",
     descriptors: npt.ArrayLike | None = None,
-    selector: SelectorLike | None = None,
+    goal_selector: GoalSelectorLike | None = None,
     **kwargs: Any,
 ) -> ActorCritic:
     """
@@ -93,7 +93,7 @@ def goal_conditioned_actor_critic(
     :param goal_input: as in :func:`goal_conditioned_dqn`
     :param buffer: as in :func:`goal_conditioned_dqn`
     :param descriptors: as in :func:`goal_conditioned_dqn`
-    :param selector: as in :func:`goal_conditioned_dqn`
+    :param goal_selector: as in :func:`goal_conditioned_dqn`
     :param kwargs: arguments of the class
     :return: the model, not trained yet
 
@@ -106,7 +106,7 @@ def goal_conditioned_actor_critic(
         >>> type(model).__name__, type(model.replay_buffer).__name__
         ('SAC', 'MaskHerReplayBuffer')
     """
-    venv = goal_conditioned_venv(env, selector)
+    venv = goal_conditioned_venv(env, goal_selector)
     return algorithm("MultiInputPolicy", venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, kwargs))
 
 
@@ -115,7 +115,7 @@ def goal_conditioned_ppo(
     *,
     goal_input: GoalInput = "descriptor",
     descriptors: npt.ArrayLike | None = None,
-    selector: SelectorLike | None = None,
+    goal_selector: GoalSelectorLike | None = None,
     **ppo_kwargs: Any,
 ) -> PPO:
     """
@@ -128,7 +128,7 @@ def goal_conditioned_ppo(
         ``on_success="terminate"``
     :param goal_input: give the networks the goal's ``"descriptor"``, or its number ``"one_hot"``
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
-    :param selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
+    :param goal_selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
         None
     :param ppo_kwargs: arguments of ``stable_baselines3.PPO``
     :return: the model, not trained yet
@@ -142,17 +142,17 @@ def goal_conditioned_ppo(
     """
     if "policy" in ppo_kwargs:
         raise ValueError("expected no policy, got one; choose by goal_input, or use PPO directly")
-    venv = goal_conditioned_venv(env, selector)
+    venv = goal_conditioned_venv(env, goal_selector)
     policy_kwargs = _policy_kwargs(venv, goal_input, descriptors, ppo_kwargs.pop("policy_kwargs", None) or {})
     return PPO("MultiInputPolicy", venv, policy_kwargs=policy_kwargs, **ppo_kwargs)
 
 
-def goal_conditioned_venv(env: GymEnv | str, selector: SelectorLike | None = None, seed: int | None = None) -> VecEnv:
+def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | None = None, seed: int | None = None) -> VecEnv:
     """
     The environment as DQN and PPO must see it: one commanded goal at a time, whose success ends the episode.
 
     :param env: a multi-goal environment, a vector of them, or an id; or one that is goal-conditioned already
-    :param selector: how goals are commanded; ``"seen"`` when None
+    :param goal_selector: how goals are commanded; ``"seen"`` when None
     :param seed: seeds the selector
     :return: a vector environment with ``goal_id`` in its observation
     """
@@ -160,9 +160,9 @@ def goal_conditioned_venv(env: GymEnv | str, selector: SelectorLike | None = Non
         env = GymVecEnv(env)
     venv = BaseAlgorithm._wrap_env(gym.make(env) if isinstance(env, str) else env)
     if GOAL_KEY not in getattr(venv.observation_space, "spaces", {}):
-        return VecGoalSampler(venv, "seen" if selector is None else selector, on_success="terminate", seed=seed)
-    if selector is not None:
-        raise ValueError("expected a bare multi-goal environment beside selector, got one whose goals are chosen already")
+        return VecGoalSampler(venv, "seen" if goal_selector is None else goal_selector, on_success="terminate", seed=seed)
+    if goal_selector is not None:
+        raise ValueError("expected a bare multi-goal environment with goal_selector, got one whose goals are chosen already")
     sampler = find_sampler(venv)
     on_success = sampler.on_success if sampler is not None else venv.get_attr("on_success", 0)[0]
     if on_success != "terminate":
@@ -208,5 +208,5 @@ def _policy_kwargs(
 
 def _shown_points(venv: VecEnv) -> npt.NDArray[Any] | None:
     """The goals' points, if the observation shows the commanded one."""
-    space, points = venv.observation_space.spaces.get(POINT_KEY), goal_points(venv)  # type: ignore[attr-defined]
+    space, points = venv.observation_space.spaces.get(DESIRED_GOAL_KEY), goal_points(venv)  # type: ignore[attr-defined]
     return points if space is not None and points is not None and space.shape == points.shape[1:] else None

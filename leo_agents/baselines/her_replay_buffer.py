@@ -9,8 +9,8 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.baselines.relabelling import POINT_KEY, Ids, RelabellingReplayBuffer
-from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY
+from leo_agents.baselines.relabelling import Ids, RelabellingReplayBuffer
+from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
 
 HindsightStrategy = Literal["final", "future", "episode", "random"]
 
@@ -146,7 +146,7 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
         before = (position - 1) % self.buffer_size
         same = np.ones(self.n_envs, dtype=bool)
         for key, observations in self.observations.items():
-            if key != POINT_KEY:
+            if key != DESIRED_GOAL_KEY:
                 equal = observations[position] == self.next_observations[key][before]
                 same &= equal.reshape(self.n_envs, -1).all(axis=1)
         return same

@@ -11,7 +11,7 @@ from leo_agents.learning.losses import LOSSES, all_goals_targets, check_finite_g
 from leo_agents.leo_pqn.policies import GoalInputPolicy, GoalInputQNetwork
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
 from leo_agents.replay.hindsight import hindsight_goals
-from leo_wrappers.selection import SelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 # Next states whose values are computed at a time.
 TARGET_ROWS = 2048
@@ -94,7 +94,7 @@ class PQN(GoalOnPolicyAlgorithm):
         her_ratio: float = 0.0,
         amp: bool = False,
         paper_mode: bool = False,
-        goal_selector: SelectorLike | None = None,
+        goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,

@@ -10,8 +10,7 @@ from stable_baselines3.common.type_aliases import DictReplayBufferSamples, Tenso
 from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
-
-POINT_KEY = "desired_goal"
+from leo_wrappers.keys import DESIRED_GOAL_KEY
 
 Ids = npt.NDArray[np.integer[Any]]
 
@@ -71,9 +70,11 @@ class RelabellingReplayBuffer(GoalReplayBuffer):
         self.goal_points = None if goal_points is None else self._checked_points(goal_points)
 
     def _checked_points(self, goal_points: npt.ArrayLike) -> npt.NDArray[Any]:
-        if POINT_KEY not in self.observation_space.spaces:
-            raise ValueError(f"expected goal_points only beside {POINT_KEY!r} in the observation, got some; leave them out")
-        space = self.observation_space.spaces[POINT_KEY]
+        if DESIRED_GOAL_KEY not in self.observation_space.spaces:
+            raise ValueError(
+                f"expected goal_points only beside {DESIRED_GOAL_KEY!r} in the observation, got some; leave them out"
+            )
+        space = self.observation_space.spaces[DESIRED_GOAL_KEY]
         points = np.asarray(goal_points, dtype=space.dtype)
         expected = (self.num_goals, *(space.shape or ()))
         if points.shape != expected:
@@ -110,7 +111,7 @@ class RelabellingReplayBuffer(GoalReplayBuffer):
         """Stored observations with these goals in them."""
         arrays: Any = {key: array[rows] for key, array in stored.items()}
         if self.goal_points is not None:
-            arrays[POINT_KEY] = self.goal_points[goals]
+            arrays[DESIRED_GOAL_KEY] = self.goal_points[goals]
         arrays = self._normalize_obs(arrays, env)
         # Indexing made copies already.
         tensors = {key: self.to_torch(array, copy=False) for key, array in arrays.items()}

@@ -17,7 +17,7 @@ from leo_agents.dual_leo.teacher import FinishedTeacher, check_finished, check_k
 from leo_agents.leo_pqn import PQN
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
 from leo_agents.networks.policies import explore
-from leo_agents.networks.q_network import COMMAND_KEYS, GOAL_KEY
+from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 
 StudentKind = Literal["pqn", "ppo"]
@@ -103,7 +103,7 @@ class _MetStates:
     def __init__(self, teacher: FinishedTeacher, env: VecEnv, size: int, exploration: float) -> None:
         self.teacher, self.env, self.exploration = teacher, env, exploration
         obs: Any = env.reset()
-        shown = {key: th.as_tensor(value) for key, value in obs.items() if key not in COMMAND_KEYS}
+        shown = {key: th.as_tensor(value) for key, value in obs.items() if key not in GOAL_INPUT_KEYS}
         self.obs = obs
         self.states = {key: value.new_zeros(size, *value.shape[1:]).to(teacher.device) for key, value in shown.items()}
         self.size, self.met = size, 0

@@ -20,7 +20,7 @@ from leo_agents.dual_leo.policies import TaughtActorCriticPolicy
 from leo_agents.dual_leo.rollout_buffer import AdvisedRolloutBuffer, WatchedEnv
 from leo_agents.dual_leo.teacher import FinishedTeacher, TaughtAlgorithm, advise, check_share, share_schedule
 from leo_agents.networks.goal_descriptors import GoalInput
-from leo_wrappers.selection import SelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 
 class DualLEOPPO(TaughtAlgorithm, PPO):
@@ -93,7 +93,7 @@ class DualLEOPPO(TaughtAlgorithm, PPO):
         roll_in: JumpStart | None = None,
         goal_input: GoalInput = "descriptor",
         descriptors: npt.ArrayLike | None = None,
-        goal_selector: SelectorLike | None = None,
+        goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         learning_rate: float | Schedule = 1e-3,
         n_steps: int = 32,

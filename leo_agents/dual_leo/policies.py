@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from leo_agents.leo_pqn.policies import GoalInputPolicy, MultiGoalPolicy
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 from leo_agents.networks.policies import GoalActing, Observation
-from leo_agents.networks.q_network import GOAL_KEY, state_space
+from leo_agents.networks.q_network import state_space
+from leo_wrappers.keys import GOAL_KEY
 
 Combine = Literal["mix", "max", "min", "teacher", "student"]
 

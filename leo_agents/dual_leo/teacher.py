@@ -20,9 +20,10 @@ from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.leo_dqn import LEODQN
 from leo_agents.leo_pqn import LEOPQN
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
-from leo_agents.networks.q_network import GOAL_KEY, state_space
+from leo_agents.networks.q_network import state_space
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import GOAL_KEY
 
 FinishedTeacher = LEOPQN | LEODQN
 

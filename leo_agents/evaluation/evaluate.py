@@ -16,9 +16,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv,
 
 from leo_agents.algorithms.goal_algorithm import find_sampler
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport, Goals, IntArray, select_goals
-from leo_agents.networks.q_network import GOAL_KEY
 from leo_wrappers import GoalSelector, achieved_from_infos
 from leo_wrappers.goal_set import check_goal_names
+from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 
 _OPEN, _FAILED, _ALREADY_TRUE = -2, -1, 0

@@ -210,7 +210,7 @@ def _inner_environments(env: Any) -> list[Any]:
 
 def _selector(env: VecEnv | None) -> GoalSelector | None:
     """The statistics of the goals, if they are commanded by a sampler around the environments."""
-    return next((layer.selector for layer in _inner_environments(env) if isinstance(layer, VecGoalSampler)), None)
+    return next((layer.goal_selector for layer in _inner_environments(env) if isinstance(layer, VecGoalSampler)), None)
 
 
 def _training_state(model: BaseAlgorithm) -> dict[str, Any]:

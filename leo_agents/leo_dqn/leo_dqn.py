@@ -18,7 +18,7 @@ from leo_agents.learning.losses import LOSSES, GoalReduction, all_goals_targets,
 from leo_agents.leo_dqn.policies import MultiGoalPolicy
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_wrappers.selection import SelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
 
@@ -142,7 +142,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
         target_reuse: int = 1,
-        goal_selector: SelectorLike | None = None,
+        goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,

@@ -11,7 +11,7 @@ from leo_agents.learning.losses import LOSSES, GoalReduction, all_goals_targets,
 from leo_agents.leo_pqn.policies import MultiGoalPolicy
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
-from leo_wrappers.selection import SelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 # Next states whose values are computed at a time: enough for each use of the head's weights, few enough to stay in cache.
 TARGET_ROWS = 2048
@@ -98,7 +98,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
         paper_mode: bool = False,
-        goal_selector: SelectorLike | None = None,
+        goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,

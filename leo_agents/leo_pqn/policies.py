@@ -15,7 +15,8 @@ from leo_agents.learning.grouped_adam import GroupedRAdam
 from leo_agents.leo_dqn.policies import MultiGoalPolicy as ReplayMultiGoalPolicy
 from leo_agents.networks.heads import logit
 from leo_agents.networks.policies import GoalPolicy, Observation
-from leo_agents.networks.q_network import GOAL_KEY, StateNetwork, make_trunk
+from leo_agents.networks.q_network import StateNetwork, make_trunk
+from leo_wrappers.keys import GOAL_KEY
 
 
 class MultiGoalPolicy(ReplayMultiGoalPolicy):

@@ -15,7 +15,7 @@ from leo_agents.learning.losses import GoalReduction
 from leo_agents.leo_sac.policies import GaussianGoalActor, MultiGoalPolicy
 from leo_agents.networks.actor_critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_wrappers.selection import SelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 SelfLEOSAC = TypeVar("SelfLEOSAC", bound="LEOSAC")
 
@@ -126,7 +126,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         loss: Literal["bce", "squared"] = "bce",
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
-        goal_selector: SelectorLike | None = None,
+        goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,

@@ -16,7 +16,7 @@ from leo_agents.learning.losses import GoalReduction
 from leo_agents.leo_td3.policies import DeterministicGoalActor, MultiGoalPolicy
 from leo_agents.networks.actor_critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_wrappers.selection import SelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 # Of the actions in training, where the user gives none; actions lie between -1 and 1.
 DEFAULT_NOISE = 0.1
@@ -126,7 +126,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         loss: Literal["bce", "squared"] = "bce",
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
-        goal_selector: SelectorLike | None = None,
+        goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,

@@ -13,7 +13,7 @@ from torch import nn
 
 from leo_agents.networks.actor_critic import GoalActorNetwork, GoalCritic
 from leo_agents.networks.policies import GoalPolicy, Observation, expected_steps
-from leo_agents.networks.q_network import GOAL_KEY
+from leo_wrappers.keys import GOAL_KEY
 
 NetArch = list[int] | dict[str, list[int]]
 

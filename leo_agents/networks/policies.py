@@ -11,8 +11,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from leo_agents.networks.q_network import COMMAND_KEYS, GOAL_KEY, StateNetwork, add_command, default_extractor, state_space
+from leo_agents.networks.q_network import StateNetwork, add_command, default_extractor, state_space
 from leo_wrappers.goal_set import Goal, goal_index
+from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 
 Observation = np.ndarray | dict[str, np.ndarray]
 
@@ -64,7 +65,7 @@ class GoalActing(BasePolicy):
 
     def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
         """The observation, single or batched as it comes, with the same goal in every row."""
-        state = {key: value for key, value in add_command(observation, 0).items() if key not in COMMAND_KEYS}
+        state = {key: value for key, value in add_command(observation, 0).items() if key not in GOAL_INPUT_KEYS}
         expected = set(self._state_space.spaces) if isinstance(self._state_space, spaces.Dict) else {"observation"}
         if isinstance(self._state_space, spaces.Dict) and set(state) != expected:
             raise ValueError(f"expected an observation with the keys {sorted(expected)}, got {sorted(state)}")

@@ -14,10 +14,7 @@ from torch import nn
 from leo_agents.networks.batch_renorm import FusedBatchRenorm
 from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead
 from leo_agents.networks.map_extractor import MapExtractor, has_maps
-
-GOAL_KEY = "goal_id"
-# What an observation says of the commanded goal. A network that answers for all goals must not see it.
-COMMAND_KEYS = (GOAL_KEY, "desired_goal")
+from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 
 # Gradient steps for which batch renormalisation uses each batch's own statistics, until there are some to go by.
 RENORM_WARMUP = 1_000
@@ -37,7 +34,7 @@ def state_space(observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
             f"expected a Dict observation space with {GOAL_KEY!r}, got {observation_space}; "
             "wrap the environment with GoalConditionedWrapper or VecGoalSampler"
         )
-    state = {key: space for key, space in observation_space.spaces.items() if key not in COMMAND_KEYS}
+    state = {key: space for key, space in observation_space.spaces.items() if key not in GOAL_INPUT_KEYS}
     return next(iter(state.values())) if len(state) == 1 else spaces.Dict(state)
 
 
@@ -144,7 +141,7 @@ class StateNetwork(BaseModel):
         """
         if not isinstance(obs, dict):
             return obs
-        state = {key: value for key, value in obs.items() if key not in COMMAND_KEYS}
+        state = {key: value for key, value in obs.items() if key not in GOAL_INPUT_KEYS}
         return next(iter(state.values())) if self._unwrap else state
 
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.replay.memory import check_fits_in_memory, format_bytes
 from leo_wrappers import achieved_from_infos
-from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY
 
 
 class GoalReplayBufferSamples(NamedTuple):

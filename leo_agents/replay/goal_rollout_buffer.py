@@ -9,8 +9,8 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import TensorDict
 
-from leo_agents.networks.q_network import COMMAND_KEYS, GOAL_KEY
 from leo_agents.replay.memory import check_fits_in_memory
+from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.sb3 import ArrayStep
 
 _BITS = 8
@@ -35,7 +35,7 @@ class GoalRolloutBuffer:
     ) -> None:
         self.num_steps, self.num_envs, self.num_goals = num_steps, num_envs, num_goals
         self.device = device
-        parts = {key: space for key, space in observation_space.spaces.items() if key not in COMMAND_KEYS}
+        parts = {key: space for key, space in observation_space.spaces.items() if key not in GOAL_INPUT_KEYS}
         shapes = {key: (np.dtype(space.dtype), space.shape or ()) for key, space in parts.items()}
         rows = (num_steps + 1) * num_envs
         sizes = {key: rows * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize for key, (dtype, shape) in shapes.items()}

@@ -109,7 +109,7 @@ LEARN |= {"exploration_fraction": 0.5, "policy_kwargs": {"net_arch": [64, 64]}, 
 
 
 def success(model: DQN, num_episodes: int = 20) -> float:
-    env = GoalConditionedWrapper(make_line(start=None), selector="round_robin")
+    env = GoalConditionedWrapper(make_line(start=None), goal_selector="round_robin")
     env.reset(seed=7)
     return float(evaluate_policy(model, env, n_eval_episodes=num_episodes, warn=False)[0])
 
@@ -120,7 +120,11 @@ def success(model: DQN, num_episodes: int = 20) -> float:
 def test_every_baseline_learns_every_goal(buffer: str, goal_input: str) -> None:
     steps = 4000 if buffer == "plain" else 3000
     model = goal_conditioned_dqn(
-        DummyVecEnv([lambda: make_line(start=None)] * 2), buffer=buffer, goal_input=goal_input, selector="uniform", **LEARN
+        DummyVecEnv([lambda: make_line(start=None)] * 2),
+        buffer=buffer,
+        goal_input=goal_input,
+        goal_selector="uniform",
+        **LEARN,
     )
     assert success(model) < 0.9
     assert success(model.learn(steps)) == 1.0
@@ -181,7 +185,7 @@ def test_conditioned_environments_are_taken_as_they_are() -> None:
         (lambda: goal_conditioned_dqn(make_line(), replay_buffer_class=MaskHerReplayBuffer), "replay_buffer_class"),
         (lambda: goal_conditioned_dqn(VecGoalSampler(DummyVecEnv([make_line]))), "on_success=\"terminate\", got 'switch'"),
         (lambda: goal_conditioned_dqn(GoalConditionedWrapper(make_line(), on_success="continue")), "got 'continue'"),
-        (lambda: goal_conditioned_dqn(GoalConditionedWrapper(make_line()), selector="seen"), "bare multi-goal"),
+        (lambda: goal_conditioned_dqn(GoalConditionedWrapper(make_line()), goal_selector="seen"), "bare multi-goal"),
         (lambda: MaskHerReplayBuffer(9, line_space(), spaces.Discrete(2), n_sampled_goal=-1), "n_sampled_goal of at least 0"),
         (
             lambda: MaskHerReplayBuffer(9, line_space(), spaces.Discrete(2), goal_selection_strategy="past"),

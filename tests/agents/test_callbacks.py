@@ -69,7 +69,7 @@ def test_training_is_the_same_bit_for_bit(n_envs, monkeypatch):
     evaluated.learn(300, callback)
     assert callback.last_report.attempts.sum() > 0
     assert th.equal(weights(plain), weights(evaluated))
-    before, after = plain.goal_sampler.selector.state_dict(), evaluated.goal_sampler.selector.state_dict()
+    before, after = plain.goal_sampler.goal_selector.state_dict(), evaluated.goal_sampler.goal_selector.state_dict()
     assert str(before) == str(after)
 
 

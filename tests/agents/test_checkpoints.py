@@ -25,7 +25,7 @@ ENVIRONMENTS = {
     "single": lambda: make_line(start=None),
     "dummy": lambda: DummyVecEnv([lambda: make_line(start=None)] * 3),
     "normalised": lambda: VecNormalize(
-        VecGoalSampler(DummyVecEnv([make_line] * 2), selector="least_achieved"),
+        VecGoalSampler(DummyVecEnv([make_line] * 2), goal_selector="least_achieved"),
         norm_obs_keys=["observation"],
         norm_reward=False,
     ),
@@ -45,7 +45,7 @@ def everything(model):
     """Whatever could differ after training: weights, targets, moments of the optimiser, replay, statistics, randomness."""
     parameters = model.get_parameters()
     moments = [state[key] for state in parameters["policy.optimizer"]["state"].values() for key in sorted(state)]
-    selector = model.goal_sampler.selector
+    selector = model.goal_sampler.goal_selector
     arrays = [*parameters["policy"].values(), *moments, th.get_rng_state()]
     arrays = [array.numpy() for array in arrays]
     return [
@@ -113,7 +113,7 @@ def everything_of_rollouts(model):
         if name.endswith("optimizer"):
             values = {f"{row}/{key}": value for row, state in values["state"].items() for key, value in state.items()}
         arrays += [values[key].numpy() for key in sorted(values)]
-    selector = model.goal_sampler.selector
+    selector = model.goal_sampler.goal_selector
     statistics = [selector.attempts, selector.successes, selector.seen, selector.rng.random(3), np.random.random(3)]
     numbers = [model.num_timesteps, model._n_updates, getattr(model, "exploration_rate", 0.0), model.lr_schedule(0.3)]
     if hasattr(model, "roll_in"):
@@ -171,7 +171,7 @@ def test_a_baseline_resumes_exactly_too(kind, tmp_path):
     for name, value in straight.policy.state_dict().items():
         assert th.equal(value, resumed.policy.state_dict()[name]), name
     samplers = [find_sampler(model.env) for model in (straight, resumed)]
-    np.testing.assert_array_equal(*(sampler.selector.attempts for sampler in samplers))
+    np.testing.assert_array_equal(*(sampler.goal_selector.attempts for sampler in samplers))
 
 
 def test_saving_between_two_calls_of_learn_changes_nothing(tmp_path):
@@ -203,7 +203,7 @@ def test_environments_in_other_processes_are_left_out_with_a_word(tmp_path):
     with pytest.raises(ValueError, match="pass env="):
         LEODQN.resume(tmp_path)
     resumed = LEODQN.resume(tmp_path, env=make_line())
-    assert resumed.goal_sampler.selector.attempts.tolist() == model.goal_sampler.selector.attempts.tolist()
+    assert resumed.goal_sampler.goal_selector.attempts.tolist() == model.goal_sampler.goal_selector.attempts.tolist()
     resumed.learn(20, reset_num_timesteps=False)
     assert resumed.num_timesteps == 80
 

@@ -59,7 +59,7 @@ ENVIRONMENTS = {
     "goal-conditioned": lambda: GoalConditionedWrapper(make_box()),
     "dummy": lambda: dummy(3),
     "subproc": lambda: SubprocVecEnv([make_box] * 2, start_method="forkserver"),
-    "sampler": lambda: VecGoalSampler(dummy(2), selector="uniform"),
+    "sampler": lambda: VecGoalSampler(dummy(2), goal_selector="uniform"),
     "normalised": lambda: VecNormalize(VecGoalSampler(dummy(2)), norm_obs_keys=["observation"], norm_reward=False),
 }
 
@@ -179,7 +179,7 @@ def everything(model):
     parameters = model.get_parameters()
     states = [parameters[key]["state"].values() for key in sorted(parameters) if key.endswith("optimizer")]
     moments = [state[key] for several in states for state in several for key in sorted(state)]
-    selector = model.goal_sampler.selector
+    selector = model.goal_sampler.goal_selector
     return [
         *(tensor.numpy() for tensor in [*parameters["policy"].values(), *moments, th.get_rng_state()]),
         model.replay_buffer.packed_masks,

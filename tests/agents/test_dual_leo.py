@@ -422,10 +422,10 @@ def maze_teacher():
 @pytest.mark.parametrize("student_kind", ["pqn", "ppo"])
 def test_a_distilled_student_does_what_its_teacher_does(student_kind, maze_teacher, tmp_path):
     teacher = maze_teacher
-    before = teacher.goal_sampler.selector.attempts.copy()
+    before = teacher.goal_sampler.goal_selector.attempts.copy()
     table = gym.make("leo/GridWorld-v0", map=["S..", ".#.", "..."]).unwrapped.all_observations()
     student = distill(teacher, student_kind, steps=500, batch_size=128, descriptors=table, seed=0)
-    np.testing.assert_array_equal(teacher.goal_sampler.selector.attempts, before)
+    np.testing.assert_array_equal(teacher.goal_sampler.goal_selector.attempts, before)
     q = teacher.q_values(table)
     chosen = [[student.policy.act(state, goal) for goal in range(8)] for state in table]
     given_up = q.max(-1) - np.take_along_axis(q, np.array(chosen)[:, :, None], 2)[:, :, 0]
@@ -441,7 +441,7 @@ def test_a_distilled_student_does_what_its_teacher_does(student_kind, maze_teach
 
 ENVIRONMENTS = {
     "dummy": lambda: lines(4),
-    "sampler": lambda: VecGoalSampler(lines(2), selector="uniform", on_success="terminate"),
+    "sampler": lambda: VecGoalSampler(lines(2), goal_selector="uniform", on_success="terminate"),
     "goal-conditioned": lambda: DummyVecEnv([lambda: GoalConditionedWrapper(make_line(), on_success="terminate")] * 2),
     "normalised": lambda: VecNormalize(
         VecGoalSampler(lines(2), on_success="terminate"), norm_obs_keys=["observation"], norm_reward=False

@@ -35,7 +35,7 @@ class LazyModel(ExactModel):
 
 
 def conditioned(**kwargs):
-    return GoalConditionedWrapper(make_line(**kwargs), selector="round_robin", seed=3)
+    return GoalConditionedWrapper(make_line(**kwargs), goal_selector="round_robin", seed=3)
 
 
 def vector(make, n_envs):
@@ -147,19 +147,19 @@ def test_only_some_goals():
 
 
 def test_nothing_about_training_changes():
-    sampler = VecGoalSampler(DummyVecEnv([make_line] * 2), selector="least_achieved", seed=5)
+    sampler = VecGoalSampler(DummyVecEnv([make_line] * 2), goal_selector="least_achieved", seed=5)
     venv = VecNormalize(sampler, norm_obs_keys=["observation"])
     venv.reset()
     for _ in range(3):
         venv.step(np.array([1, 0]))
-    before, selector = sampler.selector.state_dict(), sampler.selector
+    before, selector = sampler.goal_selector.state_dict(), sampler.goal_selector
     mean, count = venv.obs_rms["observation"].mean.copy(), venv.obs_rms["observation"].count
     global_state = np.random.get_state()[1].copy()
 
     evaluate_goals(LazyModel(), venv, 3, seed=1)
 
-    assert sampler.selector is selector and sampler.on_success == "switch" and venv.training
-    after = sampler.selector.state_dict()
+    assert sampler.goal_selector is selector and sampler.on_success == "switch" and venv.training
+    after = sampler.goal_selector.state_dict()
     assert {key: np.array_equal(before[key], after[key]) for key in ("seen", "attempts", "successes")} == {
         "seen": True,
         "attempts": True,
@@ -176,14 +176,14 @@ def test_the_sampler_is_restored_also_after_an_error():
             raise RuntimeError("no")
 
     sampler = VecGoalSampler(DummyVecEnv([make_line]))
-    selector = sampler.selector
+    selector = sampler.goal_selector
     with pytest.raises(RuntimeError, match="no"):
         evaluate_goals(Broken(), sampler)
-    assert sampler.selector is selector and sampler.on_success == "switch"
+    assert sampler.goal_selector is selector and sampler.on_success == "switch"
 
 
 def test_fixed_goals_are_restored():
-    envs = [GoalConditionedWrapper(make_line(), goal="at/2"), GoalConditionedWrapper(make_line(), selector="round_robin")]
+    envs = [GoalConditionedWrapper(make_line(), goal="at/2"), GoalConditionedWrapper(make_line(), goal_selector="round_robin")]
     evaluate_goals(ExactModel(), DummyVecEnv([lambda env=env: env for env in envs]))
     assert [env.fixed_goal for env in envs] == [2, None]
     assert envs[0].reset()[0]["goal_id"] == 2

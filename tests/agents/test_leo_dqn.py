@@ -155,7 +155,7 @@ ENVIRONMENTS = {
     "goal-conditioned": lambda: GoalConditionedWrapper(make_line()),
     "dummy": lambda: dummy(3),
     "subproc": lambda: SubprocVecEnv([make_line] * 2, start_method="forkserver"),
-    "sampler": lambda: VecGoalSampler(dummy(2), selector="uniform"),
+    "sampler": lambda: VecGoalSampler(dummy(2), goal_selector="uniform"),
     "normalised": lambda: VecNormalize(VecGoalSampler(dummy(2)), norm_obs_keys=["observation"], norm_reward=False),
     "native": lambda: gym.make_vec("leo/GridWorld-v0", num_envs=4, autoreset_mode=AutoresetMode.SAME_STEP),
 }
@@ -216,9 +216,9 @@ def test_mlp_policy_means_the_same():
 
 def test_the_selector_of_the_users_choice():
     model = small(goal_selector="at/3").learn(50)
-    assert model.goal_sampler.selector.attempts.nonzero()[0].tolist() in ([], [3])
+    assert model.goal_sampler.goal_selector.attempts.nonzero()[0].tolist() in ([], [3])
     assert model.goal_sampler.goals.tolist() == [3]
-    assert isinstance(small().goal_sampler.selector, SeenGoals)
+    assert isinstance(small().goal_sampler.goal_selector, SeenGoals)
 
 
 def test_set_env_keeps_what_was_seen():

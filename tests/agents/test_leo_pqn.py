@@ -247,10 +247,10 @@ def test_paper_mode_is_the_papers_choice_unless_told_otherwise():
     assert (model.exploration_initial_eps, model.exploration_final_eps, model.exploration_fraction) == (0.2, 0.01, 0.2)
     assert [type(layer).__name__ for layer in model.q_net.trunk[:4]] == ["FusedBatchRenorm", "Linear", "LayerNorm", "ReLU"]
     assert model.q_net.head.features_dim == 1024
-    assert isinstance(model.goal_sampler.selector, SeenPerRollout)
+    assert isinstance(model.goal_sampler.goal_selector, SeenPerRollout)
     mine = small(lines(2), paper_mode=True, loss="bce", n_epochs=3, learning_rate=0.1, goal_selector="uniform")
     assert (mine.loss, mine.n_epochs, mine.lr_schedule(0.5), mine.q_net.head.features_dim) == ("bce", 3, 0.1, 32)
-    assert not isinstance(mine.goal_sampler.selector, SeenPerRollout)
+    assert not isinstance(mine.goal_sampler.goal_selector, SeenPerRollout)
 
 
 def test_what_a_rollout_saw_counts_from_its_end_on():
@@ -281,7 +281,7 @@ ENVIRONMENTS = {
     "goal-conditioned": lambda: GoalConditionedWrapper(make_line()),
     "dummy": lambda: lines(3),
     "subproc": lambda: SubprocVecEnv([make_line] * 2, start_method="forkserver"),
-    "sampler": lambda: VecGoalSampler(lines(2), selector="uniform"),
+    "sampler": lambda: VecGoalSampler(lines(2), goal_selector="uniform"),
     "normalised": lambda: VecNormalize(VecGoalSampler(lines(2)), norm_obs_keys=["observation"], norm_reward=False),
     "native": grid,
     "jax": lambda: JaxVecEnv(Wanderer(), num_envs=3),

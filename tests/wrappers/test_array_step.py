@@ -41,7 +41,7 @@ ENVIRONMENTS = {
     "monitor": lambda: VecMonitor(VecGoalSampler(sync_lines())),
     "normalised": lambda: VecNormalize(VecGoalSampler(sync_lines()), norm_obs_keys=["observation"], norm_reward=False),
     "goal-conditioned": lambda: DummyVecEnv(
-        [lambda: GoalConditionedWrapper(make_line(start=None, trap=4, horizon=6), selector="uniform")] * N
+        [lambda: GoalConditionedWrapper(make_line(start=None, trap=4, horizon=6), goal_selector="uniform")] * N
     ),
 }
 

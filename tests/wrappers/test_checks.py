@@ -42,7 +42,7 @@ def test_a_faultless_environment_passes():
 @pytest.mark.parametrize("selector", ["uniform", "seen", "least_achieved", "round_robin"])
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
 def test_faultless_goal_conditioned_views_pass(on_success, selector):
-    make = lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, selector=selector)  # noqa: E731
+    make = lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, goal_selector=selector)  # noqa: E731
     check_multigoal_env(make(), env_fn=make)
     for mode in AutoresetMode:
         check_multigoal_vec_env(SyncVectorEnv([make] * 3, autoreset_mode=mode))
@@ -200,7 +200,7 @@ def test_every_fault_of_a_goal_conditioned_view_is_named(fault):
     on_success, parts = VIEW_FAULTS[fault]
     with pytest.raises(ContractError) as caught:
         # Goals that are already true are commanded too: only those make "success at reset" wrong.
-        env = FaultyView(CorridorEnv(limit=40), fault, on_success=on_success, selector=UniformGoals(skip_achieved=False))
+        env = FaultyView(CorridorEnv(limit=40), fault, on_success=on_success, goal_selector=UniformGoals(skip_achieved=False))
         check_quickly(env)
     for part in parts:
         assert part in str(caught.value)

@@ -37,19 +37,19 @@ def test_continue_keeps_goal_and_remembers_the_success():
         (1, 1, 0.0, False, False, True),
         (1, 1, 1.0, False, False, True),
     ]
-    assert env.selector.attempts[1] == 1 and env.selector.successes[1] == 1
+    assert env.goal_selector.attempts[1] == 1 and env.goal_selector.successes[1] == 1
 
 
 def test_switch_shows_the_goal_that_the_next_step_is_judged_by():
     order = iter([1, 3, 0])
-    env = GoalConditionedWrapper(make_line(), selector=lambda selector, count: [next(order)], on_success="switch")
+    env = GoalConditionedWrapper(make_line(), goal_selector=lambda selector, count: [next(order)], on_success="switch")
     env.reset()
     assert walk(env, [1, 1, 1]) == [
         (3, 1, 1.0, False, False, True),
         (3, 3, 0.0, False, False, True),
         (0, 3, 1.0, False, False, True),
     ]
-    assert env.selector.successes.tolist() == [0, 1, 0, 1, 0]
+    assert env.goal_selector.successes.tolist() == [0, 1, 0, 1, 0]
 
 
 def test_the_environments_own_ends_stay_its_own():
@@ -66,7 +66,7 @@ def test_the_environments_own_ends_stay_its_own():
     env = GoalConditionedWrapper(make_line(horizon=2), goal="at/2")
     env.reset()
     assert walk(env, [1, 1]) == [(2, 2, 0.0, False, False, False), (2, 2, 1.0, True, True, True)]
-    assert env.selector.attempts[2] == 1 and env.selector.successes[2] == 1
+    assert env.goal_selector.attempts[2] == 1 and env.goal_selector.successes[2] == 1
 
 
 def test_a_goal_true_at_reset_is_no_attempt_but_must_still_be_achieved_by_a_step():
@@ -74,7 +74,7 @@ def test_a_goal_true_at_reset_is_no_attempt_but_must_still_be_achieved_by_a_step
     _, info = env.reset()
     assert info["is_success"] is False
     assert walk(env, [1, 1])[-1] == (0, 0, 0.0, False, True, False)
-    assert env.selector.attempts[0] == 0
+    assert env.goal_selector.attempts[0] == 0
 
 
 def test_the_selector_skips_goals_already_true():
@@ -84,7 +84,7 @@ def test_the_selector_skips_goals_already_true():
 
 
 def test_set_goal_steers_until_taken_back():
-    env = GoalConditionedWrapper(make_line(), selector="at/4", on_success="continue")
+    env = GoalConditionedWrapper(make_line(), goal_selector="at/4", on_success="continue")
     env.reset()
     env.set_goal("at/1")
     assert walk(env, [1])[0][:3] == (1, 1, 1.0)
@@ -101,7 +101,7 @@ def test_options_reach_the_environment_without_the_goal_and_are_not_changed():
 
 
 def test_the_environment_is_told_its_goal_for_drawing():
-    env = GoalConditionedWrapper(make_line(), selector=lambda selector, count: [1], on_success="switch")
+    env = GoalConditionedWrapper(make_line(), goal_selector=lambda selector, count: [1], on_success="switch")
     env.reset()
     env.set_goal(2)
     assert env.unwrapped.commanded == [1, 2]
@@ -166,7 +166,7 @@ NESTED = MultiGoalWrapper(NestedEnv(), PredicateGoals({"a": lambda s: s}), signa
         (lambda: GoalConditionedWrapper(LineEnv()), "without goal_names; wrap it with MultiGoalWrapper"),
         (lambda: GoalConditionedWrapper(make_line(), goal="at/9"), "got 'at/9'; nearest"),
         (lambda: GoalConditionedWrapper(make_line(), goal=5), "goal id from 0 to 4, got 5"),
-        (lambda: GoalConditionedWrapper(make_line(), selector="at/9"), "a strategy"),
+        (lambda: GoalConditionedWrapper(make_line(), goal_selector="at/9"), "a strategy"),
         (lambda: GoalConditionedWrapper(make_line(), on_success="stop"), "on_success to be one of"),
         (lambda: GoalConditionedWrapper(GoalConditionedWrapper(make_line())), "has it already"),
         (lambda: GoalConditionedWrapper(NESTED), r"nested spaces at \['deep'\]"),

@@ -35,7 +35,7 @@ def in_order(*goals):
 
 @ANY_VEC_ENV
 def test_switch_replaces_the_goal_in_place(make):
-    venv = VecGoalSampler(make(), selector=in_order(1, 4, 3))
+    venv = VecGoalSampler(make(), goal_selector=in_order(1, 4, 3))
     assert venv.reset()["goal_id"].tolist() == [1, 4]
     obs, rewards, dones, infos = venv.step(np.array([1, 1]))
     assert rewards.tolist() == [1.0, 0.0] and not dones.any()
@@ -50,7 +50,7 @@ def test_switch_replaces_the_goal_in_place(make):
 
 @ANY_VEC_ENV
 def test_the_end_of_an_episode_keeps_its_own_mask_and_goal(make):
-    venv = VecGoalSampler(make(horizon=2), selector=in_order(4, 2, 1, 3, 2))
+    venv = VecGoalSampler(make(horizon=2), goal_selector=in_order(4, 2, 1, 3, 2))
     venv.reset()
     venv.step(np.array([1, 1]))
     obs, rewards, dones, infos = venv.step(np.array([1, 1]))
@@ -60,7 +60,7 @@ def test_the_end_of_an_episode_keeps_its_own_mask_and_goal(make):
     assert [info["terminal_observation"]["observation"].tolist() for info in infos] == [[2.0], [2.0]]
     assert [info["TimeLimit.truncated"] for info in infos] == [True, True]
     assert obs["goal_id"].tolist() == [1, 3] and obs["observation"].tolist() == [[0.0], [0.0]]
-    assert venv.selector.attempts.tolist() == [0, 0, 1, 0, 1] and venv.selector.successes.tolist() == [0, 0, 1, 0, 0]
+    assert venv.goal_selector.attempts.tolist() == [0, 0, 1, 0, 1] and venv.goal_selector.successes.tolist() == [0, 0, 1, 0, 0]
     assert [info["is_success"] for info in infos] == [False, True]
     _, _, _, infos = venv.step(np.array([1, 1]))
     assert [info["is_success"] for info in infos] == [True, False], "a new episode starts afresh"
@@ -68,7 +68,7 @@ def test_the_end_of_an_episode_keeps_its_own_mask_and_goal(make):
 
 
 def test_terminate_reports_done_while_the_environment_runs_on():
-    venv = VecGoalSampler(dummy(), selector=in_order(1, 4, 3), on_success="terminate")
+    venv = VecGoalSampler(dummy(), goal_selector=in_order(1, 4, 3), on_success="terminate")
     venv.reset()
     obs, _, dones, infos = venv.step(np.array([1, 1]))
     assert dones.tolist() == [True, False] and not infos[0]["TimeLimit.truncated"]
@@ -80,14 +80,14 @@ def test_terminate_reports_done_while_the_environment_runs_on():
 
 
 def test_success_on_the_step_of_a_time_out_is_an_end():
-    venv = VecGoalSampler(dummy(1, horizon=1), selector="at/1", on_success="terminate")
+    venv = VecGoalSampler(dummy(1, horizon=1), goal_selector="at/1", on_success="terminate")
     venv.reset()
     _, rewards, dones, infos = venv.step(np.array([1]))
     assert dones[0] and rewards[0] == 1.0 and infos[0]["TimeLimit.truncated"] is False and infos[0]["ended_by_goal"]
 
 
 def test_continue_keeps_the_goal():
-    venv = VecGoalSampler(dummy(1), selector="at/1", on_success="continue")
+    venv = VecGoalSampler(dummy(1), goal_selector="at/1", on_success="continue")
     venv.reset()
     obs, rewards, _, infos = venv.step(np.array([1]))
     assert obs["goal_id"].tolist() == [1] and rewards[0] == 1.0 and "terminal_observation" not in infos[0]
@@ -107,7 +107,7 @@ def test_the_seen_set_is_shared_and_exact(make):
 
 
 def test_the_seen_set_counts_the_states_of_automatic_resets():
-    venv = VecGoalSampler(dummy(1, start=None, horizon=1, length=50), selector="uniform", seed=0)
+    venv = VecGoalSampler(dummy(1, start=None, horizon=1, length=50), goal_selector="uniform", seed=0)
     venv.seed(0)
     venv.reset()
     positions = set()
@@ -130,22 +130,22 @@ def test_the_same_seed_commands_the_same_goals():
 
 
 def test_statistics_are_saved_and_loaded(tmp_path):
-    venv = VecGoalSampler(dummy(), selector="least_achieved", on_success="terminate", seed=4)
+    venv = VecGoalSampler(dummy(), goal_selector="least_achieved", on_success="terminate", seed=4)
     venv.reset()
     for _ in range(30):
         venv.step(np.array([1, 0]))
     venv.save(tmp_path / "sampler.pkl")
     copy = VecGoalSampler.load(tmp_path / "sampler.pkl", dummy())
     assert copy.on_success == "terminate"
-    np.testing.assert_array_equal(copy.selector.attempts, venv.selector.attempts)
+    np.testing.assert_array_equal(copy.goal_selector.attempts, venv.goal_selector.attempts)
     nothing = np.zeros((40, 5), dtype=bool)
-    np.testing.assert_array_equal(copy.selector.select(nothing), venv.selector.select(nothing))
+    np.testing.assert_array_equal(copy.goal_selector.select(nothing), venv.goal_selector.select(nothing))
     with pytest.raises(ValueError, match="this selector was made for"):
         VecGoalSampler.load(tmp_path / "sampler.pkl", dummy(length=7))
 
 
 def test_set_goal_for_some_environments():
-    venv = VecGoalSampler(dummy(), selector="at/4")
+    venv = VecGoalSampler(dummy(), goal_selector="at/4")
     venv.reset()
     venv.set_goal("at/1", indices=1)
     assert venv.goals.tolist() == [4, 1]
@@ -154,13 +154,15 @@ def test_set_goal_for_some_environments():
 
 def test_the_environments_know_their_goal_only_where_they_are_drawn():
     silent, drawn = dummy(1), dummy(1, render_mode="rgb_array")
-    VecGoalSampler(silent, selector="at/2").reset()
-    VecGoalSampler(drawn, selector="at/2").reset()
+    VecGoalSampler(silent, goal_selector="at/2").reset()
+    VecGoalSampler(drawn, goal_selector="at/2").reset()
     assert silent.envs[0].unwrapped.commanded == [] and drawn.envs[0].unwrapped.commanded == [2]
 
 
 def test_goal_environments_show_the_commanded_point():
-    venv = VecGoalSampler(DummyVecEnv([lambda: MultiGoalWrapper(LineGoalEnv(), line_goals())] * 2), selector=in_order(1, 2, 4))
+    venv = VecGoalSampler(
+        DummyVecEnv([lambda: MultiGoalWrapper(LineGoalEnv(), line_goals())] * 2), goal_selector=in_order(1, 2, 4)
+    )
     np.testing.assert_array_equal(venv.reset()["desired_goal"], [[1], [2]])
     obs, _, _, infos = venv.step(np.array([1, 1]))
     np.testing.assert_array_equal(obs["desired_goal"], [[4], [2]])
@@ -194,7 +196,7 @@ def test_plain_algorithms_learn_from_it(algorithm):
         (lambda: VecGoalSampler(VecGoalSampler(dummy())), "has it already"),
         (lambda: VecGoalSampler(DummyVecEnv([lambda: GoalConditionedWrapper(make_line())])), "has it already"),
         (lambda: VecGoalSampler(dummy(), on_success="stop"), "on_success to be one of"),
-        (lambda: VecGoalSampler(dummy(), selector="nowhere"), "got 'nowhere'"),
+        (lambda: VecGoalSampler(dummy(), goal_selector="nowhere"), "got 'nowhere'"),
         (lambda: VecGoalSampler(dummy()).set_goal(7), "got 7"),
     ],
 )
@@ -210,14 +212,14 @@ def test_every_environment_must_have_the_same_goals():
 
 
 def test_another_selector_for_a_while_leaves_no_trace():
-    venv = VecGoalSampler(dummy(), selector="least_achieved", on_success="terminate", seed=0)
+    venv = VecGoalSampler(dummy(), goal_selector="least_achieved", on_success="terminate", seed=0)
     venv.reset()
     venv.step(np.array([1, 1]))
-    before, goals = venv.selector.state_dict(), venv.goals
+    before, goals = venv.goal_selector.state_dict(), venv.goals
     with pytest.raises(RuntimeError, match="stop"), venv.commanding("at/1"):
         assert venv.on_success == "continue" and venv.reset()["goal_id"].tolist() == [1, 1]
         _, rewards, dones, _ = venv.step(np.array([1, 1]))
         assert rewards.tolist() == [1.0, 1.0] and not dones.any() and venv.goals.tolist() == [1, 1]
         raise RuntimeError("stop")
-    assert str(venv.selector.state_dict()) == str(before)
+    assert str(venv.goal_selector.state_dict()) == str(before)
     assert venv.on_success == "terminate" and venv.goals.tolist() == goals.tolist()

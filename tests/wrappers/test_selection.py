@@ -9,7 +9,7 @@ from leo_wrappers import (
     RoundRobinGoals,
     SeenGoals,
     UniformGoals,
-    make_selector,
+    make_goal_selector,
 )
 
 NAMES = ("a", "b", "c", "d")
@@ -70,7 +70,7 @@ def test_fixed_and_round_robin():
 
 
 def test_a_function_chooses_with_the_statistics_at_hand():
-    selector = make_selector(lambda selector, count: np.full(count, selector.attempts.argmin()), NAMES)
+    selector = make_goal_selector(lambda selector, count: np.full(count, selector.attempts.argmin()), NAMES)
     selector.record([0, 1], [False, False])
     assert selector.select(NOTHING[:2]).tolist() == [2, 2]
 
@@ -102,7 +102,7 @@ def test_a_function_that_chooses_wrongly(function, message):
     ],
 )
 def test_make_selector_understands(spec, kind):
-    assert type(make_selector(spec, NAMES)) is kind
+    assert type(make_goal_selector(spec, NAMES)) is kind
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_make_selector_understands(spec, kind):
 )
 def test_make_selector_refuses(spec, error, message):
     with pytest.raises(error, match=message):
-        make_selector(spec, NAMES)
+        make_goal_selector(spec, NAMES)
 
 
 @pytest.mark.parametrize("make", [UniformGoals, SeenGoals, LeastAchievedGoals, RoundRobinGoals, lambda: FixedGoal(1)])

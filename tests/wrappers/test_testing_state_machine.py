@@ -120,7 +120,9 @@ def test_what_does_not_repeat_is_said_not_to():
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
 def test_faultless_environments_pass(on_success):
     run_state_machine(CorridorEnv, max_examples=20)
-    run_state_machine(lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, selector="seen"), max_examples=20)
+    run_state_machine(
+        lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, goal_selector="seen"), max_examples=20
+    )
 
 
 def test_options_reach_the_checker():

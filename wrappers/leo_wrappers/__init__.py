@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from leo_wrappers.selection import RoundRobinGoals as RoundRobinGoals
     from leo_wrappers.selection import SeenGoals as SeenGoals
     from leo_wrappers.selection import UniformGoals as UniformGoals
-    from leo_wrappers.selection import make_selector as make_selector
+    from leo_wrappers.selection import make_goal_selector as make_goal_selector
 
 __version__ = "0.1.0"
 
@@ -47,7 +47,7 @@ _HOMES = {
         "RoundRobinGoals",
         "SeenGoals",
         "UniformGoals",
-        "make_selector",
+        "make_goal_selector",
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

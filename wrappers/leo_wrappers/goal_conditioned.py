@@ -11,12 +11,10 @@ from gymnasium import spaces
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet, check_goal_names, goal_index
 from leo_wrappers.goal_tracker import GoalTracker, OnSuccess, check_on_success
 from leo_wrappers.infos import read_mask
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.multi_goal import goal_env_method
-from leo_wrappers.selection import GoalIds, GoalSelector, SelectorLike, make_selector
+from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
 
-GOAL_KEY = "goal_id"
-ENDED_BY_GOAL_KEY = "ended_by_goal"
-"""In the info of a step whose end is the commanded goal's doing alone: for every other goal the episode could go on."""
 _ONLY_ROW = np.zeros(1, dtype=np.int64)
 
 
@@ -34,7 +32,7 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
 
     :param env: a multi-goal environment
     :param goal: command always this goal, by name or index
-    :param selector: else choose a goal at each reset: a strategy's name, a function, or a
+    :param goal_selector: else choose a goal at each reset: a strategy's name, a function, or a
         :class:`~leo_wrappers.selection.GoalSelector`
     :param on_success: ``"terminate"`` ends the episode, ``"continue"`` goes on with the same goal, ``"switch"`` with a new one
     :param seed: seeds the selector until the first ``reset(seed=...)``
@@ -54,12 +52,12 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         self,
         env: gym.Env[Any, Any],
         goal: Goal | None = None,
-        selector: SelectorLike = "uniform",
+        goal_selector: GoalSelectorLike = "uniform",
         on_success: OnSuccess = "terminate",
         seed: int | None = None,
     ) -> None:
         gym.utils.RecordConstructorArgs.__init__(
-            self, _disable_deepcopy=True, goal=goal, selector=selector, on_success=on_success, seed=seed
+            self, _disable_deepcopy=True, goal=goal, goal_selector=goal_selector, on_success=on_success, seed=seed
         )
         gym.Wrapper.__init__(self, env)
         if not env.has_wrapper_attr("goal_names"):
@@ -72,13 +70,13 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         self._view = GoalView(env.observation_space, len(self.goal_names), points)
         self.observation_space = self._view.space
         self._fixed_goal = None if goal is None else goal_index(self.goal_names, goal)
-        self._pursuit = GoalTracker(make_selector(selector, self.goal_names, seed), num_envs=1)
+        self._pursuit = GoalTracker(make_goal_selector(goal_selector, self.goal_names, seed), num_envs=1)
         self._mask: BoolArray = np.zeros(len(self.goal_names), dtype=bool)
 
     @property
-    def selector(self) -> GoalSelector:
+    def goal_selector(self) -> GoalSelector:
         """Chooses the goals; its statistics are public."""
-        return self._pursuit.selector
+        return self._pursuit.goal_selector
 
     @property
     def goal_id(self) -> int:
@@ -115,7 +113,7 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         # Judged before the environment moves, so that a wrong goal leaves everything as it was.
         goal = self._fixed_goal if wanted is None else goal_index(self.goal_names, wanted)
         if seed is not None:
-            self.selector.seed(seed)
+            self.goal_selector.seed(seed)
         obs, info = self.env.reset(seed=seed, options=options or None)
         self._mask = read_mask(info, "at reset")
         self._pursuit.start(_ONLY_ROW, self._mask[None], goal)

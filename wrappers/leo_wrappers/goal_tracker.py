@@ -36,12 +36,12 @@ class GoalTracker:
     """
     Which goal each of N environments pursues, and how that goes.
 
-    :param selector: chooses goals and keeps the statistics; bound to the goal names
+    :param goal_selector: chooses goals and keeps the statistics; bound to the goal names
     :param num_envs: N
     """
 
-    def __init__(self, selector: GoalSelector, num_envs: int) -> None:
-        self.selector = selector
+    def __init__(self, goal_selector: GoalSelector, num_envs: int) -> None:
+        self.goal_selector = goal_selector
         self.goals: GoalIds = np.zeros(num_envs, dtype=np.int64)
         self._first_goals = self.goals.copy()
         self._success: BoolArray = np.zeros(num_envs, dtype=bool)
@@ -56,7 +56,7 @@ class GoalTracker:
         :param achieved: the masks of their reset states ``[len(rows), G]``
         :param goals: the goals to command; chosen by the selector when None
         """
-        self.selector.observe(achieved)
+        self.goal_selector.observe(achieved)
         self.command(rows, achieved, goals)
         self._first_goals[rows] = self.goals[rows]
         self._success[rows] = False
@@ -69,7 +69,7 @@ class GoalTracker:
         :param achieved: the masks of their current states ``[len(rows), G]``
         :param goals: the goals to command; chosen by the selector when None
         """
-        self.goals[rows] = self.selector.select(achieved) if goals is None else goals
+        self.goals[rows] = self.goal_selector.select(achieved) if goals is None else goals
         self._open[rows] = ~achieved[np.arange(len(rows)), self.goals[rows]]
 
     def judge(self, achieved: BoolArray, ended: BoolArray) -> Judgement:
@@ -80,12 +80,12 @@ class GoalTracker:
         :param ended: whether each episode ended
         :return: what the step meant
         """
-        self.selector.observe(achieved)
+        self.goal_selector.observe(achieved)
         rows = np.arange(len(self.goals))
         hit = achieved[rows, self.goals]
         settled = self._open & (hit | ended)
         if settled.any():
-            self.selector.record(self.goals[settled], hit[settled])
+            self.goal_selector.record(self.goals[settled], hit[settled])
             self._open &= ~settled
         self._success |= achieved[rows, self._first_goals]
         return Judgement(self.goals.copy(), hit, self._success.copy())

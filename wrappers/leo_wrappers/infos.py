@@ -7,8 +7,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 
 from leo_wrappers.goal_set import BoolArray
-
-MASK_KEY = "goals_achieved"
+from leo_wrappers.keys import MASK_KEY
 
 
 class InfoList(list[dict[str, Any]]):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from leo_wrappers.goal_set import BoolArray, GoalSet
-from leo_wrappers.infos import MASK_KEY
+from leo_wrappers.keys import MASK_KEY
 
 GOAL_ENV_METHODS = ("compute_reward", "compute_terminated", "compute_truncated")
 

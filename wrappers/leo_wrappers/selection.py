@@ -82,6 +82,9 @@ class GoalSelector:
         """
         self.seen |= achieved.reshape(-1, self.num_goals).any(axis=0)
 
+    def on_rollout_end(self) -> None:
+        """Called by on-policy algorithms after each rollout; does nothing here."""
+
     def record(self, goal_ids: npt.ArrayLike, success: npt.ArrayLike) -> None:
         """
         Counts finished attempts.
@@ -252,10 +255,10 @@ STRATEGIES: dict[str, type[GoalSelector]] = {
     "round_robin": RoundRobinGoals,
 }
 
-SelectorLike = str | int | GoalSelector | Callable[[GoalSelector, int], npt.ArrayLike]
+GoalSelectorLike = str | int | GoalSelector | Callable[[GoalSelector, int], npt.ArrayLike]
 
 
-def make_selector(spec: SelectorLike, goal_names: Sequence[str], seed: int | None = None) -> GoalSelector:
+def make_goal_selector(spec: GoalSelectorLike, goal_names: Sequence[str], seed: int | None = None) -> GoalSelector:
     """
     The selector that a user means.
 
@@ -266,7 +269,7 @@ def make_selector(spec: SelectorLike, goal_names: Sequence[str], seed: int | Non
 
     Example::
 
-        >>> make_selector("a", goal_names=("a", "b"))
+        >>> make_goal_selector("a", goal_names=("a", "b"))
         FixedGoal(2 goals)
     """
     if isinstance(spec, GoalSelector):

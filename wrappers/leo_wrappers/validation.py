@@ -82,6 +82,29 @@ def check_num_envs(num_envs: int) -> int:
     return int(num_envs)
 
 
+def check_fraction(name: str, value: float) -> None:
+    """
+    Raises unless a number lies in [0, 1].
+
+    :param name: what the argument is called
+    :param value: what the user passed
+    """
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"expected {name} between 0 and 1, got {value}")
+
+
+def check_at_least(name: str, value: float, minimum: float) -> None:
+    """
+    Raises unless a number is large enough.
+
+    :param name: what the argument is called
+    :param value: what the user passed
+    :param minimum: the smallest valid value
+    """
+    if not value >= minimum:
+        raise ValueError(f"expected {name} of at least {minimum}, got {value}")
+
+
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     """
     Refuse a value that is not one of the choices.

@@ -14,8 +14,8 @@ from leo_wrappers.checks.checker import ContractChecker, Oracle
 from leo_wrappers.checks.declarations import read_goal_names
 from leo_wrappers.checks.errors import Clock, ContractError, quote, select_names
 from leo_wrappers.checks.goal_judge import is_goal_view
-from leo_wrappers.checks.mask_consistency import GOAL_KEYS
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import GOAL_INPUT_KEYS
 from leo_wrappers.multi_goal import goal_env_method
 
 # How many different goals are commanded to see whether the mask cares, and for how many steps an episode.
@@ -200,7 +200,7 @@ class _PinnedGoal(_GoalEnvWrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options={**(options or {}), "goal": 0})
-        self._shown = {key: observation[key] for key in GOAL_KEYS if key in observation}
+        self._shown = {key: observation[key] for key in GOAL_INPUT_KEYS if key in observation}
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:

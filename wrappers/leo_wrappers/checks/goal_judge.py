@@ -9,8 +9,7 @@ from gymnasium import spaces
 
 from leo_wrappers.checks.errors import Clock
 from leo_wrappers.goal_set import BoolArray
-
-GOAL_KEY = "goal_id"
+from leo_wrappers.keys import GOAL_KEY
 
 
 def is_goal_view(space: gym.Space[Any]) -> bool:

@@ -11,9 +11,9 @@ from gymnasium import spaces
 
 from leo_wrappers.checks.errors import Clock, quote, select_names
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import GOAL_INPUT_KEYS
 
 # How an observation shows the commanded goal.
-GOAL_KEYS = ("goal_id", "desired_goal")
 # The table stops growing here, so that a checker may stay around an environment for a whole training run.
 LIMIT = 100_000
 # A mask that equals the next reset's this often, and never differs from it, is no coincidence any more.
@@ -37,7 +37,7 @@ def fingerprint(space: gym.Space[Any], observation: Any) -> bytes:
 def _feed(digest: "hashlib.blake2b", space: Any, value: Any) -> None:
     if isinstance(space, spaces.Dict) and isinstance(value, Mapping):
         for key in sorted(map(str, value)):
-            if key not in GOAL_KEYS:
+            if key not in GOAL_INPUT_KEYS:
                 digest.update(key.encode())
                 _feed(digest, space.spaces.get(key), value[key])
     elif isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):

@@ -9,8 +9,9 @@ from gymnasium.spaces import GraphInstance
 from gymnasium.utils.env_checker import data_equivalence
 
 from leo_wrappers.checks.errors import Clock, quote, select_names
-from leo_wrappers.checks.goal_judge import GOAL_KEY, commander, shown_goal, without_goal
+from leo_wrappers.checks.goal_judge import commander, shown_goal, without_goal
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import GOAL_KEY
 
 
 @dataclass

@@ -13,8 +13,7 @@ from leo_wrappers.checks.declarations import validate_goal_names
 from leo_wrappers.checks.errors import Clock, ContractError, quote
 from leo_wrappers.checks.masks import MaskJudge
 from leo_wrappers.goal_set import BoolArray
-
-MASK_KEY = "goals_achieved"
+from leo_wrappers.keys import MASK_KEY
 
 
 @dataclass

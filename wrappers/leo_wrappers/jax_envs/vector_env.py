@@ -12,11 +12,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from leo_wrappers.goal_set import BoolArray, GoalSet
-from leo_wrappers.infos import MASK_KEY, final_infos, reset_needed
+from leo_wrappers.infos import final_infos, reset_needed
 from leo_wrappers.jax_envs.arrays import on_host, row_of, to_actions, to_numpy
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Beginning, Transition
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
+from leo_wrappers.keys import MASK_KEY
 from leo_wrappers.validation import check_actions, check_choice, check_num_envs, check_reset_mask, row_seeds
 
 Step = tuple[Any, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
-from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.infos import achieved_from_infos
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY
 
 
 class LazyInfos(Sequence[dict[str, Any]]):

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from leo_wrappers.goal_conditioned import ENDED_BY_GOAL_KEY, GOAL_KEY, GoalView
+from leo_wrappers.goal_conditioned import GoalView
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
 from leo_wrappers.goal_tracker import GoalTracker, Judgement, OnSuccess, check_on_success
 from leo_wrappers.infos import InfoList, achieved_from_infos, read_mask
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, rows_of, step_arrays
-from leo_wrappers.selection import GoalIds, GoalSelector, SelectorLike, make_selector
+from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
 
 
 class VecGoalSampler(VecEnvWrapper):
@@ -30,7 +31,7 @@ class VecGoalSampler(VecEnvWrapper):
     Put a ``VecNormalize`` above it, never below, and name the keys to normalise: ``norm_obs_keys=["observation"]``.
 
     :param venv: multi-goal environments; any ``VecEnv``
-    :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+    :param goal_selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
     :param on_success: ``"switch"`` commands a new goal in place, without a reset; ``"terminate"`` also reports ``done``,
         for algorithms whose values belong to one goal (DQN, PPO), while the environment itself runs on; ``"continue"``
         keeps the goal
@@ -40,14 +41,14 @@ class VecGoalSampler(VecEnvWrapper):
 
         >>> import gymnasium as gym, leo_envs
         >>> from stable_baselines3.common.env_util import make_vec_env
-        >>> venv = VecGoalSampler(make_vec_env("leo/GridWorld-v0", n_envs=2), selector="seen", seed=0)
+        >>> venv = VecGoalSampler(make_vec_env("leo/GridWorld-v0", n_envs=2), goal_selector="seen", seed=0)
         >>> obs = venv.reset()
         >>> sorted(obs), obs["goal_id"].shape
         (['goal_id', 'observation'], (2,))
     """
 
     def __init__(
-        self, venv: VecEnv, selector: SelectorLike = "seen", on_success: OnSuccess = "switch", seed: int | None = None
+        self, venv: VecEnv, goal_selector: GoalSelectorLike = "seen", on_success: OnSuccess = "switch", seed: int | None = None
     ) -> None:
         _refuse_normalisation_below(venv)
         self.goal_names = _common_goal_names(venv)
@@ -55,15 +56,15 @@ class VecGoalSampler(VecEnvWrapper):
         points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
         self._view = GoalView(venv.observation_space, len(self.goal_names), points)
         super().__init__(venv, observation_space=self._view.space)
-        self._pursuit = GoalTracker(make_selector(selector, self.goal_names, seed), self.num_envs)
+        self._pursuit = GoalTracker(make_goal_selector(goal_selector, self.goal_names, seed), self.num_envs)
         self._masks: BoolArray = np.zeros((self.num_envs, len(self.goal_names)), dtype=bool)
         # Only an environment that is looked at needs to know its goal: telling it costs a message to each process.
         self._announces = self.render_mode is not None and venv.has_attr("set_commanded_goal")
 
     @property
-    def selector(self) -> GoalSelector:
+    def goal_selector(self) -> GoalSelector:
         """Chooses the goals; its statistics are public."""
-        return self._pursuit.selector
+        return self._pursuit.goal_selector
 
     @property
     def goals(self) -> GoalIds:
@@ -73,26 +74,26 @@ class VecGoalSampler(VecEnvWrapper):
     @property
     def seen(self) -> BoolArray:
         """Which goals any state of any environment has achieved so far, ``[G]``."""
-        return self.selector.seen.copy()
+        return self.goal_selector.seen.copy()
 
-    def set_selector(self, selector: SelectorLike) -> None:
+    def set_goal_selector(self, goal_selector: GoalSelectorLike) -> None:
         """
         Chooses goals in another way from the next choice on.
 
-        :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+        :param goal_selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
-        self._pursuit.selector = make_selector(selector, self.goal_names)
+        self._pursuit.goal_selector = make_goal_selector(goal_selector, self.goal_names)
 
     @contextmanager
-    def commanding(self, selector: SelectorLike) -> Iterator[None]:
+    def commanding(self, goal_selector: GoalSelectorLike) -> Iterator[None]:
         """
         Commands goals in another way for a while, each for its whole episode, as evaluations want. Then selector, statistics
         and ``on_success`` are what they were. Reset at the beginning, and before training goes on.
 
-        :param selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+        :param goal_selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
         before = self._pursuit, self.on_success
-        self._pursuit = GoalTracker(make_selector(selector, self.goal_names), self.num_envs)
+        self._pursuit = GoalTracker(make_goal_selector(goal_selector, self.goal_names), self.num_envs)
         self.on_success = "continue"
         try:
             yield
@@ -107,7 +108,7 @@ class VecGoalSampler(VecEnvWrapper):
         :return: the environments' seeds
         """
         if seed is not None:
-            self.selector.seed(seed)
+            self.goal_selector.seed(seed)
         return list(self.venv.seed(seed))
 
     def set_goal(self, goal: Goal, indices: VecEnvIndices = None) -> None:
@@ -195,7 +196,7 @@ class VecGoalSampler(VecEnvWrapper):
         :param path: the file to write
         """
         with open(path, "wb") as file:
-            cloudpickle.dump({"selector": self.selector, "on_success": self.on_success}, file)
+            cloudpickle.dump({"goal_selector": self.goal_selector, "on_success": self.on_success}, file)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], venv: VecEnv) -> "VecGoalSampler":
@@ -208,7 +209,7 @@ class VecGoalSampler(VecEnvWrapper):
         """
         with open(path, "rb") as file:
             saved = cloudpickle.load(file)
-        return cls(venv, selector=saved["selector"], on_success=saved["on_success"])
+        return cls(venv, goal_selector=saved["goal_selector"], on_success=saved["on_success"])
 
     def _succeeded(self, judgement: Judgement, ended: BoolArray) -> BoolArray:
         """Where the goal is replaced for having been achieved, the episode going on."""

@@ -11,7 +11,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.infos import MASK_KEY, InfoList, achieved_from_infos
+from leo_wrappers.infos import InfoList, achieved_from_infos
+from leo_wrappers.keys import MASK_KEY
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, stack_observations
 
 
