@@ -1,20 +1,22 @@
-"""What algorithms with discrete actions that know the value of each have in common."""
+"""Base class of the Q-learning algorithms with discrete actions."""
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_discrete_actions
-from leo_agents.networks.policies import Observation, expected_steps, explore
+from leo_agents.algorithms.exploration import epsilon_greedy
+from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_discrete_actions, wrap_multi_goal_env
+from leo_agents.networks.policies import Observation
 
 
 class DiscreteGoalAlgorithm(GoalAlgorithm):
     """
-    A mixin: refuses other actions, tells values, and explores by random actions.
+    Mixin with Q-values and epsilon-greedy exploration.
 
-    ``exploration_rate`` is the share of random actions; the policy has ``q_values``.
+    Subclasses have ``exploration_rate`` and a policy with ``q_values``.
     """
 
     exploration_rate: float
@@ -22,26 +24,16 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """As the parent; refuses actions of another kind before they fail in the midst of training."""
-        return check_discrete_actions(GoalAlgorithm._wrap_env(env, verbose, monitor_wrapper))
+        return check_discrete_actions(wrap_multi_goal_env(env, verbose, monitor_wrapper))
 
-    def q_values(self, observation: Observation) -> np.ndarray:
+    def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
         """
-        The values of every goal and action.
+        Compute Q_g(s, a) of all goals and actions.
 
-        :param observation: a batch of observations, or a single one
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
         :return: ``[B, G, A]``
         """
         return self.policy.q_values(observation)  # type: ignore[no-any-return]
-
-    def expected_steps(self, observation: Observation) -> np.ndarray:
-        """
-        The values as numbers of steps.
-
-        :param observation: a batch of observations, or a single one
-        :return: ``[B, G]``, infinite where the value is 0
-        """
-        return expected_steps(self.q_values(observation).max(axis=-1), self.gamma)  # type: ignore[attr-defined]
 
     def predict(
         self,
@@ -51,15 +43,16 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """
-        The actions for the goals in the observations; unless deterministic, each environment explores by its own coin.
+        Get the actions for the commanded goals; epsilon-greedy, with one draw per environment, unless deterministic.
 
         :param observation: observations with ``goal_id``
-        :param state: passed through
-        :param episode_start: no effect
-        :param deterministic: do not explore
+        :param state: returned as it is
+        :param episode_start: not used
+        :param deterministic: whether to return greedy actions
         :return: the actions and the state
         """
         actions, state = self.policy.predict(observation, state, episode_start, deterministic)
-        if not deterministic:
-            actions = explore(actions, int(self.action_space.n), self.exploration_rate)  # type: ignore[attr-defined]
-        return actions, state
+        return (actions if deterministic else self._explore(actions)), state
+
+    def _explore(self, actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return epsilon_greedy(actions, int(self.action_space.n), self.exploration_rate)  # type: ignore[attr-defined]

@@ -1,41 +1,61 @@
-"""What every algorithm here shares: the environment's goals, and how they are commanded and reported."""
+"""Base class of all algorithms: binds one of Stable-Baselines3's algorithms to the goals of its environment."""
 
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from leo_agents.learning.checkpoints import resume, save_checkpoint
-from leo_agents.networks.policies import Observation
+from leo_agents.learning.optimization import bfloat16_autocast
+from leo_agents.networks.policies import GoalPolicyMixin, Observation, expected_steps
 from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
 
 
-def find_sampler(env: VecEnv | None) -> VecGoalSampler | None:
+def find_goal_sampler(env: VecEnv | None) -> VecGoalSampler | None:
     """
-    :param env: a wrapped environment
-    :return: the sampler that commands its goals, if there is one
+    Return the ``VecGoalSampler`` among the wrappers of an environment.
+
+    :param env: a wrapped vectorized environment
+    :return: the wrapper, or None
     """
-    while env is not None and not isinstance(env, VecGoalSampler):
-        env = env.venv if isinstance(env, VecEnvWrapper) else None
-    return env
+    return None if env is None else unwrap_vec_wrapper(env, VecGoalSampler)
+
+
+def wrap_multi_goal_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+    """
+    Wrap an environment as Stable-Baselines3 does; also takes Gymnasium's vector environments, and adds a ``VecGoalSampler`` if
+    no wrapper commands goals yet.
+
+    :param env: a multi-goal environment
+    :param verbose: 1 to print the wrappers
+    :param monitor_wrapper: whether to add a ``Monitor``
+    :return: a goal-conditioned vectorized environment
+    """
+    venv = BaseAlgorithm._wrap_env(GymVecEnv(env) if isinstance(env, VectorEnv) else env, verbose, monitor_wrapper)
+    if GOAL_KEY in getattr(venv.observation_space, "spaces", {}):
+        return venv
+    if verbose >= 1:
+        print("Wrapping the env in a VecGoalSampler.")
+    return VecGoalSampler(venv)
 
 
 def check_discrete_actions(venv: VecEnv) -> VecEnv:
     """
-    Refuses actions of another kind before they fail in the midst of training.
+    Raise a ``ValueError`` unless the actions are discrete.
 
-    :param venv: an environment
-    :return: the same
+    :param venv: vectorized environment
+    :return: the environment
     """
     if not isinstance(venv.action_space, spaces.Discrete):
         remedy = "use LEOTD3 or LEOSAC" if isinstance(venv.action_space, spaces.Box) else "flatten the actions to Discrete"
@@ -45,68 +65,98 @@ def check_discrete_actions(venv: VecEnv) -> VecEnv:
 
 class GoalAlgorithm(BaseAlgorithm):
     """
-    A mixin, to stand before one of Stable-Baselines3's algorithms: binds it to the goals of its environment.
+    Mixin for one of Stable-Baselines3's algorithms, to be listed before it among the base classes.
 
-    ``goal_names`` are the goals that it learns, ``goal_selector`` how they are chosen in training (None leaves the sampler's
-    own way), ``log_goals`` whether to log a success rate for every goal. ``checkpointed`` names the attributes that a
-    checkpoint must hold besides what ``save`` writes.
+    :param policy: policy class, or one of :attr:`policy_aliases`
+    :param env: multi-goal environment
+    :param goal_selector: how goals are commanded during training; None leaves the choice to the environment
+    :param log_goals: whether to log the success rate of every goal
+    :param kwargs: arguments of the algorithm
     """
 
     checkpointed: ClassVar[tuple[str, ...]] = ()
-    goal_names: tuple[str, ...]
-    goal_selector: GoalSelectorLike | None
-    log_goals: bool
+    """Attributes that exact checkpoints need in addition to those that ``save`` writes."""
+    not_saved: ClassVar[tuple[str, ...]] = ()
+    """Attributes that ``save`` leaves out: they are created again by ``_setup_model``."""
+    policy: GoalPolicyMixin  # type: ignore[assignment]
+    gamma: float
+
+    def __init__(
+        self,
+        policy: Any,
+        env: GymEnv | str | None,
+        *,
+        goal_selector: GoalSelectorLike | None,
+        log_goals: bool,
+        **kwargs: Any,
+    ) -> None:
+        # Resolved here because the base class rejects "MlpPolicy" and "CnnPolicy" for Dict observations.
+        policy = self.policy_aliases.get(policy, policy) if isinstance(policy, str) else policy
+        super().__init__(policy, env, **kwargs)
+        self.goal_selector = goal_selector
+        self.log_goals = log_goals
+        self.goal_names: tuple[str, ...] = ()
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        """As the parent; takes Gymnasium's vector environments too, and commands goals where nothing does so yet."""
-        if isinstance(env, VectorEnv):
-            env = GymVecEnv(env)
-        venv = BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
-        if GOAL_KEY in getattr(venv.observation_space, "spaces", {}):
-            return venv
-        if verbose >= 1:
-            print("Wrapping the env in a VecGoalSampler.")
-        return VecGoalSampler(venv)
+        return wrap_multi_goal_env(env, verbose, monitor_wrapper)
 
     @property
     def goal_sampler(self) -> VecGoalSampler | None:
-        """What commands the goals in training; None where each environment does so by itself."""
-        return find_sampler(self.env)
+        """The wrapper that commands goals during training; None if each environment commands its own."""
+        return find_goal_sampler(self.env)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """
-        Trains on with another environment, of the same goals; what was seen of them is remembered.
+        Set the environment to train in; it must have the same goals. The statistics of the goals are kept.
 
         :param env: the environment
-        :param force_reset: reset it before training
+        :param force_reset: whether to reset it before training
         """
         venv = self._wrap_env(env, self.verbose)
         self._check_goals(venv)
-        before, after = self.goal_sampler, find_sampler(venv)
+        before, after = self.goal_sampler, find_goal_sampler(venv)
         super().set_env(venv, force_reset)
         if before is not None and after is not None and before is not after:
             after.set_goal_selector(before.goal_selector)
 
     def act(self, observation: Observation, goal: Goal) -> Any:
         """
-        The best action towards a goal, for a single observation.
+        Get the deterministic action for a goal.
 
-        :param observation: with or without a commanded goal, which is ignored
-        :param goal: a name or an index
-        :return: the action
+        :param observation: a single observation; a commanded goal in it is ignored
+        :param goal: name or index
+        :return: the action, an int for discrete actions
         """
-        return self.policy.act(observation, goal)  # type: ignore[operator]
+        return self.policy.act(observation, goal)
+
+    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s), the discounted probability of reaching the goal, of all goals.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G]``
+        """
+        return self.policy.values(observation)
+
+    def expected_steps(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Convert the values of all goals to numbers of steps, exact in deterministic environments.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G]``, infinite where the value is 0
+        """
+        return expected_steps(self.values(observation), self.gamma)
 
     def save_checkpoint(self, folder: str | os.PathLike[str]) -> Path:
         """
-        Saves all that training needs to go on exactly, replay and environments included; replaces the checkpoint before.
+        Save everything that training needs to continue exactly, including replay buffer and environments.
 
-        Call it between two calls of ``learn``, or let :class:`~leo_agents.learning.checkpoints.ExactCheckpoints` call it. A
-        process killed while saving leaves the previous checkpoint whole.
+        Call it between two calls of ``learn``, or use :class:`~leo_agents.learning.checkpoints.ExactCheckpoints`. The previous
+        checkpoint is removed once the new one is complete.
 
-        :param folder: the folder of this training's checkpoints
-        :return: the checkpoint's own folder
+        :param folder: folder of the checkpoints
+        :return: path of the new checkpoint
         """
         return save_checkpoint(self, folder)
 
@@ -118,38 +168,39 @@ class GoalAlgorithm(BaseAlgorithm):
         device: th.device | str = "auto",
     ) -> Self:
         """
-        Goes on from the newest checkpoint: the next ``learn(..., reset_num_timesteps=False)`` does what the saved one would
-        have done. Load only what you trust: checkpoints are pickles.
+        Load the newest checkpoint: the next ``learn(..., reset_num_timesteps=False)`` continues bit for bit.
 
-        :param folder: the folder of a training's checkpoints
-        :param env: the environment, where it could not be saved, or another one, which starts with a new episode
-        :param device: where to compute
+        Checkpoints are pickles: load only those you trust.
+
+        :param folder: folder of the checkpoints
+        :param env: environment, if it could not be saved or should be another one; it starts with a new episode
+        :param device: device of the networks
         :return: the algorithm
         """
         return resume(cls, folder, env, device)
 
-    def _bind_goals(self) -> None:
-        """Before the networks are made: takes over the environment's goals, or insists on those already learned."""
+    def _setup_goals(self) -> None:
+        """Read the goals from the environment, or check that it has the goals of the loaded model."""
         if self.env is not None:
             if self.goal_names:
                 self._check_goals(self.env)
             self.goal_names = self._goals_of(self.env)
-            self._apply_selector()
+            self._set_goal_selector()
         elif not self.goal_names:
-            raise ValueError("expected an environment to learn the goals of, got None; pass env, or load a saved model")
-        # JSON has no tuples, and a saved model's names went through it.
+            raise ValueError("expected an environment to read the goals from, got None; pass env, or load a saved model")
+        # Loaded from JSON, which has no tuples.
         self.goal_names = tuple(self.goal_names)
-        # A copy: the parent keeps the very dictionary that the user passed.
+        # A copy: the base class keeps the user's dict.
         self.policy_kwargs = {**self.policy_kwargs, "goal_names": self.goal_names}
 
-    def _apply_selector(self) -> None:
+    def _set_goal_selector(self) -> None:
         if self.goal_selector is None:
             return
         sampler = self.goal_sampler
         if sampler is None:
             raise ValueError(
-                "expected a bare multi-goal environment beside goal_selector, got one that chooses its goals itself; "
-                "leave out GoalConditionedWrapper or goal_selector"
+                "expected an environment without commanded goals for goal_selector, got one that commands its own; leave out "
+                "GoalConditionedWrapper or goal_selector"
             )
         sampler.set_goal_selector(make_goal_selector(self.goal_selector, sampler.goal_names, self.seed))
 
@@ -159,7 +210,7 @@ class GoalAlgorithm(BaseAlgorithm):
             return check_goal_names(env.get_attr("goal_names", 0)[0])
         except AttributeError:
             raise ValueError(
-                f"expected an environment with goal_names beside {GOAL_KEY!r}, got one without; use GoalConditionedWrapper"
+                f"expected an environment with goal_names and {GOAL_KEY!r}, got one without names; use GoalConditionedWrapper"
             ) from None
 
     def _check_goals(self, env: VecEnv) -> None:
@@ -167,15 +218,22 @@ class GoalAlgorithm(BaseAlgorithm):
         if names == mine:
             return
         if set(names) == set(mine):
-            raise ValueError(f"expected the {len(mine)} goals in the order they were learned in, got them in another order")
+            raise ValueError(f"expected the {len(mine)} goals of the model in the same order, got them in another order")
         missing, extra = sorted(set(mine) - set(names))[:3], sorted(set(names) - set(mine))[:3]
         raise ValueError(
-            f"expected an environment with the {len(mine)} goals that were learned, got {len(names)} others; "
+            f"expected an environment with the {len(mine)} goals of the model, got {len(names)} other goals; "
             f"missing: {missing}, unknown: {extra}"
         )
 
+    def _check_env_is_set(self) -> None:
+        if self.env is None:
+            raise ValueError("expected an environment to train in, got None; pass one to set_env or load(..., env=...)")
+
+    def _autocast(self, enabled: bool) -> th.autocast:
+        return bfloat16_autocast(self.device, enabled)
+
     def _log_goals(self) -> None:
-        """A few numbers about all goals; one for each goal only on request, and not to the terminal."""
+        """Log aggregates over the goals and, if ``log_goals``, the success rate of each goal (not to the terminal)."""
         sampler = self.goal_sampler
         if sampler is None:
             return
@@ -193,5 +251,5 @@ class GoalAlgorithm(BaseAlgorithm):
                 self.logger.record(f"goal/{self.goal_names[goal_id]}", rate, exclude=("stdout", "log"))
 
     def _excluded_save_params(self) -> list[str]:
-        # It may be a function, or hold a generator; the environment that a saved model gets has its own.
-        return [*super()._excluded_save_params(), "goal_selector"]
+        # The selector may be a function; the environment that a loaded model gets has its own.
+        return [*super()._excluded_save_params(), "goal_selector", *self.not_saved]

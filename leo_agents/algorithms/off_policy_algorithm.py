@@ -1,76 +1,132 @@
-"""What the algorithms that learn from a replay buffer share."""
+"""Base class of the algorithms with a replay buffer."""
 
 import io
 import pathlib
-from typing import get_args
+from typing import Any
 
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.utils import LinearSchedule
 
+from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
-from leo_agents.learning.losses import LOSSES, GoalReduction
+from leo_agents.learning.losses import GoalReduction, check_loss_options
+from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 
 
 class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
     """
-    A mixin, to stand before one of Stable-Baselines3's off-policy algorithms.
+    Mixin for one of Stable-Baselines3's off-policy algorithms, to be listed before it among the base classes.
 
-    ``loss`` is a name in :data:`~leo_agents.learning.losses.LOSSES`, ``goals_per_update`` how many goals a gradient step is
-    about (None for all), and ``goal_reduction`` whether their losses are averaged or summed.
+    The parameters are those of :class:`~leo_agents.leo_dqn.leo_dqn.LEODQN`.
     """
 
-    loss: str
-    goals_per_update: int | None
-    goal_reduction: GoalReduction
+    replay_buffer: GoalReplayBuffer | None
+
+    def __init__(
+        self,
+        policy: Any,
+        env: GymEnv | str,
+        *,
+        gamma: float,
+        n_steps: int,
+        replay_buffer_class: type[GoalReplayBuffer] | None,
+        replay_buffer_kwargs: dict[str, Any] | None,
+        exploration_fraction: float,
+        exploration_initial_eps: float,
+        exploration_final_eps: float,
+        max_grad_norm: float,
+        loss: str,
+        goals_per_update: int | None,
+        goal_reduction: GoalReduction,
+        amp: bool,
+        verbose: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            policy,
+            env,
+            gamma=gamma,
+            replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
+            # Not the ``n_steps`` of the base class, whose n-step buffer has no goals.
+            replay_buffer_kwargs={"n_steps": n_steps, "gamma": gamma, "verbose": verbose, **(replay_buffer_kwargs or {})},
+            verbose=verbose,
+            _init_setup_model=False,
+            **kwargs,
+        )
+        self.exploration_fraction = exploration_fraction
+        self.exploration_initial_eps = exploration_initial_eps
+        self.exploration_final_eps = exploration_final_eps
+        self.exploration_rate = exploration_initial_eps
+        self.max_grad_norm = max_grad_norm
+        self.loss = loss
+        self.goals_per_update = goals_per_update
+        self.goal_reduction: GoalReduction = goal_reduction
+        self.amp = amp
 
     def dump_logs(self) -> None:
-        """Writes the log."""
+        """Write the log."""
         self._log_goals()
         super().dump_logs()
 
     def load_replay_buffer(self, path: str | pathlib.Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
         """
-        Loads a replay buffer, unless it belongs to other goals or another number of environments.
+        Load a replay buffer; it must have the same number of environments and goals.
 
         :param path: the file
-        :param truncate_last_traj: no effect
+        :param truncate_last_traj: not used
         """
         before = self.replay_buffer
         super().load_replay_buffer(path, truncate_last_traj)
-        found: ReplayBuffer | None = self.replay_buffer
+        loaded: ReplayBuffer | None = self.replay_buffer
         for what, expected in (("n_envs", self.n_envs), ("num_goals", len(self.goal_names))):
-            if getattr(found, what, None) != expected:
+            if getattr(loaded, what, None) != expected:
                 self.replay_buffer = before
                 raise ValueError(
-                    f"expected a replay buffer with {what} {expected}, got {getattr(found, what, None)}; load one that was "
-                    "saved from the same kind of training"
+                    f"expected a replay buffer with {what} {expected}, got {getattr(loaded, what, None)}; load one that was "
+                    "saved by the same kind of training"
                 )
 
-    def _bind_goals(self) -> None:
-        super()._bind_goals()
+    def _setup_model(self) -> None:
+        self._check_options()
+        self._setup_goals()
+        super()._setup_model()
+        self.exploration_schedule = LinearSchedule(
+            self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction
+        )
+
+    def _setup_goals(self) -> None:
+        super()._setup_goals()
         num_goals = len(self.goal_names)
-        if self.goals_per_update is not None and not 1 <= self.goals_per_update <= num_goals:
-            raise ValueError(f"expected goals_per_update from 1 to {num_goals}, got {self.goals_per_update}")
+        check_goals_per_update(self.goals_per_update, num_goals)
         self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "num_goals": num_goals}
 
     def _check_options(self) -> None:
-        """Refuses what could not be learned with, before anything is allocated."""
+        """Raise a ``ValueError`` for invalid arguments before anything is allocated."""
         if self.optimize_memory_usage:
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
-        if self.loss not in LOSSES:
-            raise ValueError(f"expected loss to be one of {list(LOSSES)}, got {self.loss!r}")
-        if self.loss == "bce" and not self.policy_kwargs.get("squash", True):
-            raise ValueError('expected values in [0, 1] for loss="bce", got squash=False; use loss="squared"')
-        if self.goal_reduction not in get_args(GoalReduction):
-            raise ValueError(f'expected goal_reduction "mean" or "sum", got {self.goal_reduction!r}')
+        check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
+        check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
+        if not self.max_grad_norm > 0.0:
+            raise ValueError(f"expected max_grad_norm above 0, got {self.max_grad_norm}")
         if self.batch_size > self.buffer_size:
             raise ValueError(
                 f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"
             )
 
-    def _draw_goals(self) -> th.Tensor | None:
-        """The goals of one gradient step; None for all."""
-        if self.goals_per_update is None:
-            return None
-        return th.randperm(len(self.goal_names), device=self.device)[: self.goals_per_update]
+    def _on_step(self) -> None:
+        """Update the exploration rate."""
+        self.exploration_rate = self.exploration_schedule(self._current_progress_remaining)
+        self.logger.record("rollout/exploration_rate", self.exploration_rate)
+
+    def _sample_batch(self, batch_size: int) -> GoalReplayBufferSamples:
+        assert self.replay_buffer is not None
+        samples: Any = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
+        return samples  # type: ignore[no-any-return]
+
+    def _sample_goals(self) -> th.Tensor | None:
+        """Draw the goals of an update ``[K]``; None for all goals."""
+        return sample_goals(len(self.goal_names), self.goals_per_update, self.device)

@@ -1,8 +1,9 @@
-"""From a finished agent that knows all goals at once to a small one that reads the goal."""
+"""Distill a trained LEO agent into a network with the goal as input."""
 
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 import torch as th
 from gymnasium.vector import VectorEnv
 from stable_baselines3 import PPO
@@ -11,52 +12,53 @@ from stable_baselines3.common.type_aliases import GymEnv, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
+from leo_agents.algorithms.exploration import epsilon_greedy
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
-from leo_agents.dual_leo.policies import TaughtActorCriticPolicy
-from leo_agents.dual_leo.teacher import FinishedTeacher, check_finished, check_kind
-from leo_agents.leo_pqn import PQN
+from leo_agents.baselines.pqn import PQN
+from leo_agents.dual_leo.dual_algorithm import PretrainedTeacher, check_teacher_fits, check_teacher_kind
+from leo_agents.dual_leo.policies import DualLEOPPOPolicy
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
-from leo_agents.networks.policies import explore
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
+from leo_wrappers.validation import check_at_least
 
 StudentKind = Literal["pqn", "ppo"]
 
 
 def distill(
-    teacher: FinishedTeacher,
+    teacher: PretrainedTeacher,
     student_kind: StudentKind,
     env: GymEnv | None = None,
     *,
     steps: int = 5_000,
     batch_size: int = 512,
-    memory: int = 50_000,
-    exploration: float = 0.3,
+    buffer_size: int = 50_000,
+    epsilon: float = 0.3,
     learning_rate: float = 1e-3,
     goal_input: GoalInput = "descriptor",
-    descriptors: Any = None,
+    descriptors: npt.ArrayLike | None = None,
     seed: int | None = None,
     **student_kwargs: Any,
 ) -> PQN | PPO:
     """
-    A student that reads the goal and does what a finished LEO agent does.
+    Train a student with the goal as input to imitate a trained LEO agent.
 
-    The teacher acts in the environments, and each gradient step takes states from what it met, each with a goal drawn from
-    all of them. A ``"pqn"`` student learns the values of all actions by cross-entropy, a ``"ppo"`` student the best action
-    and its value. Both can be evaluated, saved and trained on as any other.
+    The teacher acts in the environments; each gradient step samples visited states and a uniformly random goal for each. A
+    ``"pqn"`` student fits the Q-values of all actions by its own loss, a ``"ppo"`` student the greedy action by cross-entropy
+    and the value by the squared error. The student can be evaluated, saved and trained like any other model.
 
-    :param teacher: the finished agent; stays as it is
-    :param student_kind: ``"pqn"`` for a :class:`~leo_agents.leo_pqn.PQN`, ``"ppo"`` for Stable-Baselines3's PPO
-    :param env: multi-goal environments; the teacher's own when None, which then begin new episodes
-    :param steps: number of gradient steps; the environments take one step for each
-    :param batch_size: number of states in a gradient step
-    :param memory: number of states that are remembered
-    :param exploration: share of random actions while states are met
-    :param learning_rate: of the imitation, with Adam; falls linearly to 0
-    :param goal_input: give the student the goal's ``"descriptor"``, or its number ``"one_hot"``
-    :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
-    :param seed: seeds everything random
-    :param student_kwargs: further arguments of the student
+    :param teacher: trained LEOPQN or LEODQN; it is not changed
+    :param student_kind: ``"pqn"`` for a :class:`~leo_agents.baselines.pqn.PQN`, ``"ppo"`` for Stable-Baselines3's PPO
+    :param env: multi-goal environments; the teacher's own if None, which then start new episodes
+    :param steps: number of gradient steps, with one environment step each
+    :param batch_size: number of states per gradient step
+    :param buffer_size: number of visited states to keep
+    :param epsilon: probability of a random action
+    :param learning_rate: learning rate of Adam, annealed linearly to 0
+    :param goal_input: input of the student, the goal's ``"descriptor"`` or its index ``"one_hot"``
+    :param descriptors: a vector per goal ``[G, d]``; those of the environment's goal set if None
+    :param seed: seed of all random number generators
+    :param student_kwargs: additional arguments of the student
     :return: the student
 
     Example::
@@ -68,27 +70,25 @@ def distill(
         >>> distill(teacher, "pqn", steps=10, seed=0).act(envs.unwrapped.all_observations()[0], "cell/0,0") in range(4)
         True
     """
-    check_kind(teacher)
+    check_teacher_kind(teacher)
     if student_kind not in get_args(StudentKind):
         raise ValueError(f"expected student_kind to be one of {get_args(StudentKind)}, got {student_kind!r}")
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("memory", memory)):
-        if value < 1:
-            raise ValueError(f"expected {name} of at least 1, got {value}")
+    for name, value in (("steps", steps), ("batch_size", batch_size), ("buffer_size", buffer_size)):
+        check_at_least(name, value, 1)
     student = _make_student(
         student_kind, _environments(teacher, env), goal_input, descriptors, device=teacher.device, seed=seed, **student_kwargs
     )
     venv = student.get_env()
     assert venv is not None
-    check_finished(teacher, tuple(venv.get_attr("goal_names", 0)[0]), student.observation_space, student.action_space)
-    states = _MetStates(teacher, venv, memory, exploration)
+    check_teacher_fits(teacher, tuple(venv.get_attr("goal_names", 0)[0]), student.observation_space, student.action_space)
+    visited = _VisitedStates(teacher, venv, buffer_size, epsilon)
     optimizer = th.optim.Adam(student.policy.parameters(), lr=learning_rate)
     schedule = th.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     student.policy.set_training_mode(True)
     for _ in range(steps):
-        states.meet()
-        obs = states.sample(batch_size)
-        goals = th.randint(len(teacher.goal_names), (batch_size,), device=teacher.device)
-        loss = _imitation_loss(teacher, student, obs, goals)
+        visited.step()
+        goal_ids = th.randint(len(teacher.goal_names), (batch_size,), device=teacher.device)
+        loss = _imitation_loss(teacher, student, visited.sample(batch_size), goal_ids)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -97,40 +97,40 @@ def distill(
     return student
 
 
-class _MetStates:
-    """The latest states that a teacher met, for whatever goals it was commanded."""
+class _VisitedStates:
+    """The newest states visited by a teacher that acts epsilon-greedily for the commanded goals."""
 
-    def __init__(self, teacher: FinishedTeacher, env: VecEnv, size: int, exploration: float) -> None:
-        self.teacher, self.env, self.exploration = teacher, env, exploration
-        obs: Any = env.reset()
-        shown = {key: th.as_tensor(value) for key, value in obs.items() if key not in GOAL_INPUT_KEYS}
-        self.obs = obs
-        self.states = {key: value.new_zeros(size, *value.shape[1:]).to(teacher.device) for key, value in shown.items()}
-        self.size, self.met = size, 0
+    def __init__(self, teacher: PretrainedTeacher, env: VecEnv, size: int, epsilon: float) -> None:
+        self.teacher, self.env, self.epsilon = teacher, env, epsilon
+        self.obs: Any = env.reset()
+        states = {key: th.as_tensor(value) for key, value in self.obs.items() if key not in GOAL_INPUT_KEYS}
+        self.states = {key: value.new_zeros(size, *value.shape[1:]).to(teacher.device) for key, value in states.items()}
+        self.size, self.num_added = size, 0
 
-    def meet(self) -> None:
-        """Remembers what the environments show, and takes a step in them."""
-        rows = th.arange(self.met, self.met + self.env.num_envs, device=self.teacher.device) % self.size
+    def step(self) -> None:
+        """Store the current states and take one step in all environments."""
+        rows = th.arange(self.num_added, self.num_added + self.env.num_envs, device=self.teacher.device) % self.size
         for key, states in self.states.items():
             states[rows] = th.as_tensor(self.obs[key], device=self.teacher.device)
-        self.met += self.env.num_envs
-        best, _ = self.teacher.policy.predict(self.obs, deterministic=True)
-        self.obs, *_ = self.env.step(explore(best, int(self.env.action_space.n), self.exploration))  # type: ignore[attr-defined]
+        self.num_added += self.env.num_envs
+        greedy_actions, _ = self.teacher.policy.predict(self.obs, deterministic=True)
+        num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
+        self.obs, *_ = self.env.step(epsilon_greedy(greedy_actions, num_actions, self.epsilon))
 
     def sample(self, count: int) -> TensorDict:
-        """Some of the states."""
-        rows = th.randint(min(self.met, self.size), (count,), device=self.teacher.device)
+        """Return uniformly drawn states."""
+        rows = th.randint(min(self.num_added, self.size), (count,), device=self.teacher.device)
         return {key: states[rows] for key, states in self.states.items()}
 
 
-def _environments(teacher: FinishedTeacher, env: GymEnv | None) -> VecEnv:
-    """Environments without a sampler where there can be one of their own: the teacher's keeps its statistics."""
+def _environments(teacher: PretrainedTeacher, env: GymEnv | None) -> VecEnv:
+    """Return the environments without the teacher's ``VecGoalSampler``, whose statistics must not change."""
     if env is not None:
         return GymVecEnv(env) if isinstance(env, VectorEnv) else BaseAlgorithm._wrap_env(env)
     if teacher.env is None:
-        raise ValueError("expected environments in which to meet states, got none; pass env")
-    # Should the teacher train on, then from new episodes.
-    teacher._last_obs = None
+        raise ValueError("expected environments to visit states in, got none; pass env")
+    # If the teacher is trained further, it starts with new episodes.
+    teacher._last_obs = None  # type: ignore[assignment]
     return teacher.env.venv if isinstance(teacher.env, VecGoalSampler) else teacher.env
 
 
@@ -138,28 +138,27 @@ def _make_student(
     kind: StudentKind,
     env: VecEnv,
     goal_input: GoalInput,
-    descriptors: Any,
+    descriptors: npt.ArrayLike | None,
     policy_kwargs: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> PQN | PPO:
     table = choose_descriptors(env, goal_input, descriptors)
-    networks = {"descriptors": None if table is None else np.asarray(table).tolist(), **(policy_kwargs or {})}
+    policy_kwargs = {"descriptors": None if table is None else np.asarray(table).tolist(), **(policy_kwargs or {})}
     if kind == "pqn":
-        return PQN("GoalInputPolicy", env, policy_kwargs=networks, **kwargs)
+        return PQN("GoalInputPolicy", env, policy_kwargs=policy_kwargs, **kwargs)
     venv = goal_conditioned_venv(env)
-    networks["goal_names"] = tuple(venv.get_attr("goal_names", 0)[0])
-    return PPO(TaughtActorCriticPolicy, venv, policy_kwargs=networks, **kwargs)
+    policy_kwargs["goal_names"] = tuple(venv.get_attr("goal_names", 0)[0])
+    return PPO(DualLEOPPOPolicy, venv, policy_kwargs=policy_kwargs, **kwargs)
 
 
-def _imitation_loss(teacher: FinishedTeacher, student: PQN | PPO, obs: TensorDict, goals: th.Tensor) -> th.Tensor:
+def _imitation_loss(teacher: PretrainedTeacher, student: PQN | PPO, obs: TensorDict, goal_ids: th.Tensor) -> th.Tensor:
     with th.no_grad():
         teacher.policy.set_training_mode(False)
-        values = teacher.q_net.values(teacher.q_net.goal_outputs(obs, goals))
+        q_values = teacher.q_net.values(teacher.q_net.goal_outputs(obs, goal_ids))
     if isinstance(student, PQN):
-        outputs = student.q_net.goal_outputs(obs, goals)
+        outputs = student.q_net.goal_outputs(obs, goal_ids)
         if student.loss == "bce":
-            return F.binary_cross_entropy_with_logits(outputs, values.clamp(0.0, 1.0))
-        return 0.5 * F.mse_loss(student.q_net.values(outputs), values)
-    commanded = {**obs, GOAL_KEY: goals.unsqueeze(1)}
-    worth, log_prob, _ = student.policy.evaluate_actions(commanded, values.argmax(dim=1))
-    return F.mse_loss(worth.flatten(), values.amax(dim=1)) - log_prob.mean()
+            return F.binary_cross_entropy_with_logits(outputs, q_values.clamp(0.0, 1.0))
+        return 0.5 * F.mse_loss(student.q_net.values(outputs), q_values)
+    values, log_prob, _ = student.policy.evaluate_actions({**obs, GOAL_KEY: goal_ids.unsqueeze(1)}, q_values.argmax(dim=1))
+    return F.mse_loss(values.flatten(), q_values.amax(dim=1)) - log_prob.mean()

@@ -1,4 +1,4 @@
-"""DualLEOPQN: PQN that acts together with LEO."""
+"""DualLEOPQN: PQN that acts by its own and LEO's Q-values."""
 
 from typing import Any, ClassVar
 
@@ -7,129 +7,188 @@ import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
+from leo_agents.baselines.pqn import PQN
+from leo_agents.dual_leo.dual_algorithm import DualGoalAlgorithm, PretrainedTeacher, fraction_schedule
 from leo_agents.dual_leo.jump_start import JumpStart
-from leo_agents.dual_leo.policies import Combine, DualPolicy
-from leo_agents.dual_leo.teacher import FinishedTeacher, TaughtAlgorithm, share_schedule
-from leo_agents.leo_pqn import PQN
+from leo_agents.dual_leo.policies import Combine, DualLEOPQNPolicy
+from leo_agents.learning.losses import LossName
 from leo_agents.networks.goal_descriptors import GoalInput
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
+from leo_wrappers.selection import GoalSelectorLike
 
-STUDENTS_OPTIONS = ("learning_rate", "n_epochs", "max_grad_norm", "loss", "amp", "paper_mode")
+SHARED_OPTIONS = ("learning_rate", "n_epochs", "max_grad_norm", "loss", "amp", "paper_mode")
 
 
-class DualLEOPQN(TaughtAlgorithm, PQN):
+class DualLEOPQN(DualGoalAlgorithm, PQN):
     """
-    Dual LEO with Q-learning (https://arxiv.org/abs/2605.23551): a LEO teacher and a goal-conditioned student learn from the
-    same rollouts and choose their actions together, by ``(1 - c) student + c teacher`` of their values.
+    Dual LEO with Q-learning: a LEO teacher of all goals and a goal-conditioned student train on the same rollouts and act by
+    ``(1 - c) Q_student + c Q_teacher``.
+    Paper: https://arxiv.org/abs/2605.23551
 
-    Each learns by itself: the teacher as :class:`~leo_agents.leo_pqn.LEOPQN` about all goals, the student, which reads the
-    goal's descriptor, as :class:`~leo_agents.leo_pqn.PQN` about the commanded one (with ``her_ratio`` about others by
-    hindsight). The teacher is the quicker one, and a student that never acts does not learn where it is wrong: c decides
-    whose mistakes are made and mended.
+    The teacher is updated for all goals as in :class:`~leo_agents.leo_pqn.LEOPQN`. The student has the goal's descriptor as
+    input and is updated for the commanded goal as in :class:`~leo_agents.baselines.pqn.PQN` (for hindsight goals too with
+    ``her_ratio``). ``teacher_weight`` trades the teacher's faster learning against on-policy data for the student.
 
-    ``policy`` acts by both, alone and loaded too; ``teacher`` is the teacher as a :class:`~leo_agents.leo_pqn.LEOPQN`.
+    :attr:`teacher` is a :class:`~leo_agents.learning.RolloutQLearner`; the saved policy contains both networks.
 
-    :param policy: ``"DualPolicy"``, a class like it, or one of Stable-Baselines3's names, which mean the same here
-    :param env: a vector of many multi-goal environments
-    :param teacher: a finished agent to begin with; when None the teacher begins as ignorant as the student
-    :param teacher_weight: c, a number or a schedule (a function of the progress remaining), within [0, 1]
-    :param combine: ``"mix"``, the ``"max"`` or ``"min"`` of both values, or ``"teacher"`` or ``"student"`` alone
-    :param teacher_update_fraction: share of the goals that the teacher learns about from each rollout, drawn anew for each;
-        0 keeps a finished teacher as it is
-    :param teacher_kwargs: the teacher's own arguments, as of :class:`~leo_agents.leo_pqn.LEOPQN`, ``policy_kwargs`` among
-        them; otherwise learning rate, epochs, loss and so on are the student's
-    :param roll_in: lets the teacher alone begin each pursuit, see :class:`~leo_agents.dual_leo.JumpStart`
-    :param goal_input: give the student the goal's ``"descriptor"``, or its number ``"one_hot"``
-    :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
-    :param n_steps: number of steps of each environment in a rollout
-    :param batch_size: number of transitions in a gradient step; its largest divisor of a rollout's transitions is taken
-    :param seed: seeds everything random; the teacher's randomness is apart from the student's
-    :param student_kwargs: further arguments of :class:`~leo_agents.leo_pqn.PQN`; ``policy_kwargs`` are the student's network's
+    :param policy: policy class, or ``"MultiGoalPolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"``, all of
+        which mean :class:`~leo_agents.dual_leo.policies.DualLEOPQNPolicy`
+    :param env: parallel multi-goal environments
+    :param teacher: pretrained LEOPQN or LEODQN to start from
+    :param teacher_weight: c in [0, 1], or a schedule (a function of the remaining progress)
+    :param combine: ``"mix"``, ``"max"`` or ``"min"`` of both values, or ``"teacher"`` or ``"student"`` alone
+    :param teacher_update_fraction: fraction of the goals for which the teacher is updated, drawn for each rollout; 0 freezes a
+        pretrained teacher
+    :param teacher_kwargs: arguments of the teacher, as of :class:`~leo_agents.leo_pqn.LEOPQN`: learning_rate, batch_size,
+        n_epochs, q_lambda, max_grad_norm, loss, goal_reduction, amp, head, paper_mode, policy_kwargs. Those that PQN has are
+        the student's by default
+    :param jump_start: lets the teacher take the first steps, see :class:`~leo_agents.dual_leo.JumpStart`
+    :param goal_input: input of the student, the goal's ``"descriptor"`` or its index ``"one_hot"``
+    :param descriptors: a vector per goal ``[G, d]``; those of the environment's goal set if None
+    :param learning_rate: as in LEOPQN
+    :param n_steps: as in LEOPQN
+    :param batch_size: as in LEOPQN
+    :param n_epochs: as in LEOPQN
+    :param gamma: as in LEOPQN
+    :param q_lambda: as in LEOPQN, of the student's targets
+    :param exploration_fraction: as in LEOPQN
+    :param exploration_initial_eps: as in LEOPQN
+    :param exploration_final_eps: as in LEOPQN
+    :param max_grad_norm: as in LEOPQN
+    :param loss: as in LEOPQN
+    :param amp: as in LEOPQN
+    :param her_ratio: as in PQN
+    :param paper_mode: as in LEOPQN
+    :param goal_selector: as in LEOPQN
+    :param log_goals: as in LEOPQN
+    :param stats_window_size: as in LEOPQN
+    :param tensorboard_log: as in LEOPQN
+    :param policy_kwargs: additional arguments of the student's network
+    :param verbose: as in LEOPQN
+    :param seed: seed of all random number generators; the teacher has its own
+    :param device: as in LEOPQN
+    :param _init_setup_model: as in LEOPQN
 
     Example::
 
         >>> import gymnasium as gym, leo_envs
         >>> from leo_agents import DualLEOPQN
         >>> envs = gym.make_vec("leo/GridWorld-v0", num_envs=64, autoreset_mode="SameStep")
-        >>> model = DualLEOPQN("DualPolicy", envs, seed=0).learn(4_096)
+        >>> model = DualLEOPQN("MultiGoalPolicy", envs, seed=0).learn(4_096)
         >>> obs, info = gym.make("leo/GridWorld-v0").reset(seed=0)
         >>> model.act(obs, goal="cell/0,0") in range(4)
         True
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "DualPolicy": DualPolicy,
-        "MlpPolicy": DualPolicy,
-        "CnnPolicy": DualPolicy,
-        "MultiInputPolicy": DualPolicy,
+        "MultiGoalPolicy": DualLEOPQNPolicy,
+        "MlpPolicy": DualLEOPQNPolicy,
+        "CnnPolicy": DualLEOPQNPolicy,
+        "MultiInputPolicy": DualLEOPQNPolicy,
     }
-    policy: DualPolicy  # type: ignore[assignment]
+    not_saved: ClassVar[tuple[str, ...]] = (*DualGoalAlgorithm.not_saved, *PQN.not_saved)
+    policy: DualLEOPQNPolicy
 
     def __init__(
         self,
-        policy: str | type[DualPolicy],
+        policy: str | type[DualLEOPQNPolicy],
         env: GymEnv | str,
-        teacher: FinishedTeacher | None = None,
+        teacher: PretrainedTeacher | None = None,
         teacher_weight: float | Schedule = 0.3,
         combine: Combine = "mix",
         teacher_update_fraction: float = 1.0,
         teacher_kwargs: dict[str, Any] | None = None,
-        roll_in: JumpStart | None = None,
+        jump_start: JumpStart | None = None,
         goal_input: GoalInput = "descriptor",
         descriptors: npt.ArrayLike | None = None,
+        learning_rate: float | Schedule | None = None,
         n_steps: int = 32,
         batch_size: int = 512,
+        n_epochs: int | None = None,
+        gamma: float = 0.99,
+        q_lambda: float = 0.0,
+        exploration_fraction: float = 0.2,
+        exploration_initial_eps: float | None = None,
+        exploration_final_eps: float | None = None,
+        max_grad_norm: float = 1.0,
+        loss: LossName | None = None,
+        amp: bool = False,
+        her_ratio: float = 0.0,
+        paper_mode: bool = False,
+        goal_selector: GoalSelectorLike | None = None,
+        log_goals: bool = False,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
         seed: int | None = None,
-        **student_kwargs: Any,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
     ) -> None:
-        self.teacher_weight = share_schedule("teacher_weight", teacher_weight)
         super().__init__(
             policy,
             env,
             teacher=teacher,
             teacher_update_fraction=teacher_update_fraction,
             teacher_kwargs=teacher_kwargs,
-            roll_in=roll_in,
+            jump_start=jump_start,
             goal_input=goal_input,
             descriptors=descriptors,
+            learning_rate=learning_rate,
             n_steps=n_steps,
             batch_size=batch_size,
+            n_epochs=n_epochs,
+            gamma=gamma,
+            q_lambda=q_lambda,
+            exploration_fraction=exploration_fraction,
+            exploration_initial_eps=exploration_initial_eps,
+            exploration_final_eps=exploration_final_eps,
+            max_grad_norm=max_grad_norm,
+            loss=loss,
+            amp=amp,
+            her_ratio=her_ratio,
+            paper_mode=paper_mode,
+            goal_selector=goal_selector,
+            log_goals=log_goals,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
             policy_kwargs={"combine": combine, **(policy_kwargs or {})},
+            verbose=verbose,
             seed=seed,
-            **student_kwargs,
+            device=device,
         )
-
-    def train(self) -> None:
-        """Learns what the rollout teaches, first the teacher, then the student."""
-        self._teach()
-        super().train()
-
-    def _begin_rollout(self) -> None:
-        super()._begin_rollout()
-        self.teacher._begin_rollout()
-        self.policy.teacher_weight.fill_(self.teacher_weight(self._current_progress_remaining))
-
-    def _scores(self, rollout: GoalRolloutBuffer) -> th.Tensor:
-        student, teacher = super()._scores(rollout), self.teacher._scores(rollout)
-        scores = self.policy.scores(student, teacher)
-        begins = self._teacher_acts()
-        if begins is not None:
-            scores = th.where(th.as_tensor(begins, device=self.device).unsqueeze(1), teacher, scores)
-        return scores
-
-    def _teacher_defaults(self) -> dict[str, Any]:
-        return {**super()._teacher_defaults(), **{name: getattr(self, name) for name in STUDENTS_OPTIONS}}
-
-    def _bind_goals(self) -> None:
-        super()._bind_goals()
-        networks = {name: value for name, value in self.teacher.policy_kwargs.items() if name != "goal_names"}
-        self.policy_kwargs["teacher_kwargs"] = networks
+        self.teacher_weight = fraction_schedule("teacher_weight", teacher_weight)
+        if _init_setup_model:
+            self._setup_model()
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        self.teacher.policy, self.teacher.rollout_buffer = self.policy.teacher, self.rollout_buffer
-        self._take_over_teacher()
+        self._setup_teacher(self.policy.teacher)
+
+    def _setup_goals(self) -> None:
+        super()._setup_goals()
+        self.policy_kwargs["teacher_kwargs"] = self._teacher_policy_kwargs()
+
+    def _student_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SHARED_OPTIONS}
+
+    def _start_rollout(self) -> None:
+        super()._start_rollout()
+        self.teacher.start_rollout()
+        self.policy.teacher_weight.fill_(self.teacher_weight(self._current_progress_remaining))
+
+    def _acting_outputs(self, rollout: GoalRolloutBuffer) -> th.Tensor:
+        student_outputs, teacher_outputs = super()._acting_outputs(rollout), self.teacher.acting_outputs(rollout)
+        outputs = self.policy.combined_outputs(student_outputs, teacher_outputs)
+        teacher_acts = self._jump_start_steps()
+        if teacher_acts is not None:
+            outputs = th.where(th.as_tensor(teacher_acts, device=self.device).unsqueeze(1), teacher_outputs, outputs)
+        return outputs
+
+    def train(self) -> None:
+        """Update the teacher for all goals, then the student for the commanded or hindsight goals."""
+        self._train_teacher(self.rollout_buffer)
+        super().train()
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         names, tensors = super()._get_torch_save_params()

@@ -1,4 +1,4 @@
-"""Jump-start: the teacher begins, the student takes over, sooner and sooner."""
+"""Jump-start: the teacher takes the first steps towards each goal, fewer and fewer as training progresses."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,17 +9,18 @@ from leo_wrappers.goal_set import BoolArray
 
 class JumpStart:
     """
-    Lets the teacher act at the beginning of each pursuit of a goal: for a number of steps drawn uniformly from 0 to a limit
-    that falls linearly to 0. So the student first meets states near the goal, and is led back from there.
+    Lets the teacher act for the first steps after each change of the commanded goal and at the start of each episode. The
+    number of steps is drawn uniformly from 0 to a limit that is annealed linearly to 0: the student first sees states close to
+    the goal, later ones further away (jump-start reinforcement learning, https://arxiv.org/abs/2204.02372).
 
-    :param steps: the limit at the start of the training
-    :param fraction: share of the training after which the teacher no longer begins
+    :param steps: limit at the start of training
+    :param fraction: fraction of training after which the teacher no longer acts
 
     Example::
 
         >>> import numpy as np
-        >>> roll_in = JumpStart(steps=20, fraction=0.5)
-        >>> [roll_in.limit(remaining) for remaining in (1.0, 0.75, 0.5, 0.0)]
+        >>> jump_start = JumpStart(steps=20, fraction=0.5)
+        >>> [jump_start.limit(remaining) for remaining in (1.0, 0.75, 0.5, 0.0)]
         [20, 10, 0, 0]
     """
 
@@ -30,37 +31,41 @@ class JumpStart:
             raise ValueError(f"expected fraction above 0 and up to 1, got {fraction}")
         self.steps, self.fraction = steps, fraction
         self.rng = np.random.default_rng()
-        self._left: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-        self._goals: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._steps_left: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._goal_ids: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
     def limit(self, progress_remaining: float) -> int:
         """
-        :param progress_remaining: 1 at the start of the training, 0 at its end
-        :return: the largest number of steps that the teacher now takes
+        Return the current maximum number of the teacher's steps.
+
+        :param progress_remaining: from 1 at the start of training to 0 at its end
+        :return: number of steps
         """
         return round(LinearSchedule(self.steps, 0.0, self.fraction)(progress_remaining))
 
     def seed(self, seed: int) -> None:
         """
-        :param seed: of the numbers of steps
+        Seed the random number generator.
+
+        :param seed: the seed
         """
         self.rng = np.random.default_rng(seed)
 
-    def acts(self, starts: BoolArray, goals: npt.NDArray[np.int64], limit: int) -> BoolArray:
+    def teacher_acts(self, episode_starts: BoolArray, goal_ids: npt.NDArray[np.int64], limit: int) -> BoolArray:
         """
-        Says who is to act now; to be asked once before every step.
+        Decide in which environments the teacher takes the next step; to be called once per step.
 
-        :param starts: where an episode begins
-        :param goals: the commanded goals; another one than before begins a pursuit too
-        :param limit: the largest number of steps for pursuits that begin here
-        :return: where the teacher acts
+        :param episode_starts: whether an episode starts ``[N]``
+        :param goal_ids: the commanded goals ``[N]``
+        :param limit: maximum number of steps, from :meth:`limit`
+        :return: bool ``[N]``
         """
-        if self._goals.shape != goals.shape:
-            starts, self._left = np.ones_like(starts), np.zeros_like(goals)
+        if self._goal_ids.shape != goal_ids.shape:
+            starts, self._steps_left = np.ones_like(episode_starts), np.zeros_like(goal_ids)
         else:
-            starts = starts | (goals != self._goals)
-        self._left[starts] = self.rng.integers(limit + 1, size=int(starts.sum()))
-        self._goals = goals.copy()
-        teacher = self._left > 0
-        self._left[teacher] -= 1
-        return teacher
+            starts = episode_starts | (goal_ids != self._goal_ids)
+        self._steps_left[starts] = self.rng.integers(limit + 1, size=int(starts.sum()))
+        self._goal_ids = goal_ids.copy()
+        acts = self._steps_left > 0
+        self._steps_left[acts] -= 1
+        return acts

@@ -1,4 +1,4 @@
-"""The policies of Dual LEO: a student that acts together with its teacher, and one that learns from it."""
+"""Policies of Dual LEO."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -10,29 +10,26 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
-from torch.nn import functional as F
 
-from leo_agents.leo_pqn.policies import GoalInputPolicy, MultiGoalPolicy
+from leo_agents.baselines.pqn import PQNPolicy
+from leo_agents.leo_pqn import LEOPQNPolicy
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
-from leo_agents.networks.policies import GoalActing, Observation
-from leo_agents.networks.q_network import state_space
-from leo_wrappers.keys import GOAL_KEY
+from leo_agents.networks.policies import GoalPolicyMixin, Observation
+from leo_agents.networks.state_network import state_space
+from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
 Combine = Literal["mix", "max", "min", "teacher", "student"]
 
-# Under these keys a minibatch of observations holds what the teacher says about them.
-ADVICE_KEY, WORTH_KEY = "teacher_actions", "teacher_value"
 
-
-class DualPolicy(GoalInputPolicy):
+class DualLEOPQNPolicy(PQNPolicy):
     """
-    Acts greedily by the values of a student that reads the goal and of a teacher that knows all goals, together.
+    Policy of DualLEOPQN, greedy with respect to the combined Q-values of student and teacher.
 
-    The arguments are those of :class:`~leo_agents.leo_pqn.policies.GoalInputPolicy`, which are the student's, and:
+    The parameters are those of :class:`~leo_agents.baselines.pqn.policies.PQNPolicy`, which are the student's, and:
 
-    :param teacher_kwargs: arguments of :class:`~leo_agents.leo_pqn.policies.MultiGoalPolicy`, the teacher's
-    :param combine: ``"mix"`` for ``(1 - c) student + c teacher``, the ``"max"`` or ``"min"`` of both, or ``"teacher"`` or
-        ``"student"`` alone
+    :param teacher_kwargs: arguments of the teacher's :class:`~leo_agents.leo_pqn.policies.LEOPQNPolicy`
+    :param combine: ``"mix"`` for ``(1 - c) Q_student + c Q_teacher``, ``"max"`` or ``"min"`` of both, ``"teacher"`` or
+        ``"student"`` for one of them
     :param teacher_weight: c
     """
 
@@ -54,82 +51,68 @@ class DualPolicy(GoalInputPolicy):
         super().__init__(observation_space, action_space, lr_schedule, goal_names, **student_kwargs)
         self.teacher_kwargs, self.combine = dict(teacher_kwargs or {}), combine
         self.register_buffer("teacher_weight", th.tensor(float(teacher_weight)))
-        # The teacher must not change what is random about the student.
+        # The teacher does not affect the student's random numbers.
         with th.random.fork_rng(devices=[]):
-            self.teacher = MultiGoalPolicy(observation_space, action_space, lr_schedule, goal_names, **self.teacher_kwargs)
+            self.teacher = LEOPQNPolicy(observation_space, action_space, lr_schedule, goal_names, **self.teacher_kwargs)
 
-    def scores(self, student_outputs: th.Tensor, teacher_outputs: th.Tensor) -> th.Tensor:
+    def combined_outputs(self, student_outputs: th.Tensor, teacher_outputs: th.Tensor) -> th.Tensor:
         """
-        How good actions look, to be compared with each other only.
+        Combine the outputs of both heads for choosing actions.
 
-        :param student_outputs: of its head
-        :param teacher_outputs: of its head for the same goals and actions
-        :return: of the same shape; where one alone decides these are its outputs, which differ where values have saturated
+        :param student_outputs: ``[B, A]``
+        :param teacher_outputs: ``[B, A]``, for the same goals
+        :return: ``[B, A]``: combined values or, if one of both has all the weight, its outputs, whose argmax is exact even
+            where values are saturated
         """
-        share = float(self.teacher_weight) if self.combine == "mix" else {"teacher": 1.0, "student": 0.0}.get(self.combine)
-        if share in (0.0, 1.0):
-            return teacher_outputs if share else student_outputs
-        return self._combined(self.q_net.values(student_outputs).float(), self.teacher.q_net.values(teacher_outputs).float())
+        weight = float(self.teacher_weight) if self.combine == "mix" else {"teacher": 1.0, "student": 0.0}.get(self.combine)
+        if weight in (0.0, 1.0):
+            return teacher_outputs if weight else student_outputs
+        student_values = self.q_net.values(student_outputs).float()
+        return self._combine(student_values, self.teacher.q_net.values(teacher_outputs).float())
 
-    def q_values(self, observation: Observation) -> np.ndarray:
+    def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
         """
-        The values of every goal and action by which it acts.
+        Compute the combined Q-values of all goals and actions.
 
-        :param observation: a batch of observations, or a single one
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
         :return: ``[B, G, A]``
         """
         student, teacher = super().q_values(observation), self.teacher.q_values(observation)
-        return self._combined(th.as_tensor(student), th.as_tensor(teacher)).numpy()
+        return self._combine(th.as_tensor(student), th.as_tensor(teacher)).numpy()
 
-    def _combined(self, student: th.Tensor, teacher: th.Tensor) -> th.Tensor:
+    def _combine(self, student: th.Tensor, teacher: th.Tensor) -> th.Tensor:
         if self.combine == "mix":
             return th.lerp(student, teacher, self.teacher_weight.to(student))
-        choices = {"max": th.maximum, "min": th.minimum}
-        if self.combine in choices:
-            return choices[self.combine](student, teacher)
+        functions = {"max": th.maximum, "min": th.minimum}
+        if self.combine in functions:
+            return functions[self.combine](student, teacher)
         return teacher if self.combine == "teacher" else student
 
     def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         assert isinstance(obs, dict)
-        goals = obs[GOAL_KEY]
-        scores = self.scores(self.q_net.goal_outputs(obs, goals), self.teacher.q_net.goal_outputs(obs, goals))
-        return scores.argmax(dim=1)
+        goal_ids = obs[GOAL_KEY]
+        student_outputs = self.q_net.goal_outputs(obs, goal_ids)
+        return self.combined_outputs(student_outputs, self.teacher.q_net.goal_outputs(obs, goal_ids)).argmax(dim=1)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         own = {"teacher_kwargs": self.teacher_kwargs, "combine": self.combine}
         return {**super()._get_constructor_parameters(), **own}
 
 
-class _AlsoLearn(th.autograd.Function):
-    """Hands a tensor on unchanged; whoever differentiates through it differentiates a loss besides."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: th.Tensor, loss: th.Tensor) -> th.Tensor:
-        return tensor.view_as(tensor)
-
-    @staticmethod
-    def backward(ctx: Any, grad: th.Tensor) -> tuple[th.Tensor, th.Tensor]:  # type: ignore[override]
-        return grad, grad.new_ones(())
-
-
-class TaughtActorCriticPolicy(GoalActing, MultiInputActorCriticPolicy):
+class DualLEOPPOPolicy(GoalPolicyMixin, MultiInputActorCriticPolicy):
     """
-    PPO's policy and values for the goal in the observation, which also imitates a teacher while it learns.
+    Policy of DualLEOPPO: Stable-Baselines3's actor-critic with the goal's descriptor as input.
 
-    The arguments are those of Stable-Baselines3's ``MultiInputActorCriticPolicy``, and:
+    The parameters are those of ``MultiInputActorCriticPolicy``, and:
 
-    :param observation_space: a flat Dict with ``goal_id``
-    :param action_space: the actions, discrete
-    :param lr_schedule: the learning rate
-    :param goal_names: the goals, in order; filled in by the algorithm
-    :param descriptors: a vector per goal ``[G, d]``; their numbers one-hot when None
-    :param features_extractor_class: reads the state and the goal
-    :param features_extractor_kwargs: further arguments of the extractor
+    :param observation_space: a flat Dict space with ``goal_id``
+    :param action_space: discrete action space
+    :param lr_schedule: learning rate schedule
+    :param goal_names: names of the goals, in order; set by the algorithm
+    :param descriptors: a vector per goal ``[G, d]``; one-hot vectors if None
+    :param features_extractor_class: features extractor of state and goal
+    :param features_extractor_kwargs: additional arguments of the features extractor
     """
-
-    # How much an imitation weighs beside PPO's loss; set by the algorithm.
-    teacher_coef = 0.0
-    teacher_value_coef = 0.0
 
     def __init__(
         self,
@@ -144,8 +127,7 @@ class TaughtActorCriticPolicy(GoalActing, MultiInputActorCriticPolicy):
     ) -> None:
         self.goal_names = tuple(goal_names)
         self.descriptors = descriptors
-        self._state_space = state_space(observation_space)
-        self.losses: list[th.Tensor] = []
+        self.state_space = state_space(observation_space)
         super().__init__(
             observation_space,  # type: ignore[arg-type]
             action_space,
@@ -157,34 +139,42 @@ class TaughtActorCriticPolicy(GoalActing, MultiInputActorCriticPolicy):
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """
-        :return: an extractor for the state and the goal's descriptor; nothing else of the command is shown
-        """
-        shown = {key: space for key, space in self.observation_space.spaces.items() if key != "desired_goal"}  # type: ignore[attr-defined]
-        kwargs = {"descriptors": self.descriptors, **self.features_extractor_kwargs}
-        return self.features_extractor_class(spaces.Dict(shown), **kwargs)
+        Create the features extractor of the state and the goal's descriptor.
 
-    def evaluate_actions(self, obs: PyTorchObs, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor | None]:
+        :return: the features extractor
         """
-        What PPO learns from. Where the observations come with the teacher's advice, a backward pass through the log
-        probabilities also adds the gradient of imitating it.
+        parts = self.observation_space.spaces.items()  # type: ignore[attr-defined]
+        inputs = spaces.Dict({key: space for key, space in parts if key != DESIRED_GOAL_KEY})
+        return self.features_extractor_class(inputs, **{"descriptors": self.descriptors, **self.features_extractor_kwargs})
+
+    def evaluate_all_actions(
+        self, obs: PyTorchObs, actions: th.Tensor
+    ) -> tuple[th.Tensor, th.Tensor, th.Tensor | None, th.Tensor]:
+        """
+        Evaluate the taken actions as ``evaluate_actions``, and return the log probabilities of all actions.
 
         :param obs: observations
-        :param actions: the actions taken in them
-        :return: values, log probabilities and entropies
+        :param actions: the taken actions ``[B]``
+        :return: values, log probabilities and entropies of the taken actions, log probabilities of all actions ``[B, A]``
         """
-        assert isinstance(obs, dict)
-        shown = {key: value for key, value in obs.items() if key not in (ADVICE_KEY, WORTH_KEY)}
-        values, log_prob, entropy = super().evaluate_actions(shown, actions)
-        if ADVICE_KEY not in obs:
-            return values, log_prob, entropy
-        # The distribution that the parent has just made: its logits are normalised.
-        log_probs = self.action_dist.distribution.logits  # type: ignore[union-attr]
-        cross_entropy = -(obs[ADVICE_KEY] * log_probs).sum(dim=1).mean()
-        self.losses.append(cross_entropy.detach())
-        loss = self.teacher_coef * cross_entropy
-        if self.teacher_value_coef > 0.0:
-            loss = loss + self.teacher_value_coef * F.mse_loss(values.flatten(), obs[WORTH_KEY])
-        return values, _AlsoLearn.apply(log_prob, loss), entropy  # type: ignore[no-untyped-call]
+        values, log_prob, entropy = self.evaluate_actions(obs, actions)
+        # The logits of a Categorical distribution are normalized.
+        return values, log_prob, entropy, self.action_dist.distribution.logits  # type: ignore[union-attr]
+
+    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute the critic's V_g(s) of all goals, with one forward pass per goal.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G]``
+        """
+        self.set_training_mode(False)
+        with th.no_grad():
+            columns = [
+                self.predict_values(self.obs_to_tensor(self.with_goal(observation, goal))[0])
+                for goal in range(len(self.goal_names))
+            ]
+        return th.cat(columns, dim=1).cpu().numpy()
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         own = {"goal_names": self.goal_names, "descriptors": self.descriptors}

@@ -1,66 +1,74 @@
-"""The all-goals targets and losses, as pure functions which refuse shapes that would only broadcast."""
+"""
+Targets and losses of all goals, as pure functions.
+
+They raise on shapes that would broadcast: mixing up goals and rows would go unnoticed.
+"""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch as th
 from torch.nn import functional as F
 
+LossName = Literal["bce", "squared"]
 GoalReduction = Literal["mean", "sum"]
 
 
 def all_goals_targets(
-    goals_achieved: th.Tensor,
+    goal_returns: th.Tensor,
     next_values: th.Tensor,
     terminated: th.Tensor,
     discount: float | th.Tensor,
 ) -> th.Tensor:
     """
-    What every goal's head should say about the action taken: ``1`` where the step achieved the goal, else the
-    discounted value of the next state, which is nothing where the episode terminated.
+    Compute the TD targets of all goals for the taken actions::
 
-    Achieving one goal ends that goal's bootstrap alone. A truncated step is not a terminated one and bootstraps.
-    For n-step targets ``goals_achieved`` holds ``gamma ** k`` for a goal first achieved ``k`` steps after the action's
-    own step, ``next_values`` and ``terminated`` belong to the end of the window, and ``discount`` is ``gamma`` to the
-    power of each window's length.
+        y_g = m_g + gamma * (1 - m_g) * (1 - terminated) * V_g(s')
 
-    :param goals_achieved: the achieved goals as floats, of shape ``[batch, goals]``
-    :param next_values: values of the next state in ``[0, 1]``, of shape ``[batch, goals]``
-    :param terminated: 1 where the episode terminated, of shape ``[batch]`` or ``[batch, 1]``
-    :param discount: one number, or one per row of shape ``[batch]`` or ``[batch, 1]``
-    :return: the targets, of shape ``[batch, goals]``
+    Achieving goal g ends the bootstrap of goal g only. Truncated transitions bootstrap.
+
+    With n-step windows ``goal_returns`` is ``gamma ** k`` where the goal was first achieved k steps after the first step of
+    the window; ``next_values`` and ``terminated`` belong to the end of the window and ``discount`` is ``gamma`` to the power
+    of its length.
+
+    :param goal_returns: discounted return of each goal within the window, float ``[batch, goals]``; with one-step windows the
+        mask of achieved goals
+    :param next_values: V_g(s') in ``[0, 1]``, ``[batch, goals]``
+    :param terminated: 1 where the episode terminated, ``[batch]`` or ``[batch, 1]``
+    :param discount: a number, or one per row, ``[batch]`` or ``[batch, 1]``
+    :return: the targets, ``[batch, goals]``
     """
-    _check_matrices("goals_achieved", goals_achieved, "next_values", next_values)
-    if not goals_achieved.is_floating_point():
-        raise ValueError(f"expected goals_achieved as floats, got {goals_achieved.dtype}; convert it with .float()")
-    batch_size = len(goals_achieved)
-    per_row = discount if isinstance(discount, float | int) else _column("discount", discount, batch_size)
-    bootstrap = per_row * (1.0 - _column("terminated", terminated, batch_size).to(next_values.dtype))
-    return goals_achieved + (goals_achieved == 0) * (bootstrap * next_values)
+    _check_matrices("goal_returns", goal_returns, "next_values", next_values)
+    if not goal_returns.is_floating_point():
+        raise ValueError(f"expected goal_returns as floats, got {goal_returns.dtype}; convert it with .float()")
+    batch_size = len(goal_returns)
+    discounts = discount if isinstance(discount, float | int) else _column("discount", discount, batch_size)
+    bootstrap = discounts * (1.0 - _column("terminated", terminated, batch_size).to(next_values.dtype))
+    return goal_returns + (goal_returns == 0) * (bootstrap * next_values)
 
 
-def lambda_goals_targets(
+def all_goals_lambda_targets(
     goals_achieved: th.Tensor,
     next_values: th.Tensor,
     terminated: th.Tensor,
     cut: th.Tensor,
     discount: float,
-    trace: float,
+    q_lambda: float,
 ) -> th.Tensor:
     """
-    Every goal's Q(lambda) targets along rollouts: a share ``trace`` of what follows a step is what the rollout went on to
-    do, the rest what the next state is said to be worth.
+    Compute the Q(lambda) targets of all goals along rollouts, backwards in time::
 
-    A goal's return ends where the goal is achieved and where the episode terminated. Where the rollout does not go on from
-    the next state (``cut``, and at the last step), the next state's value stands for all of it.
+        y_g[t] = m_g[t] + gamma * (1 - m_g[t]) * (1 - terminated[t]) * ((1 - lambda) V_g(s'[t]) + lambda y_g[t + 1])
 
-    :param goals_achieved: the achieved goals as floats, of shape ``[steps, envs, goals]``
-    :param next_values: values of the true next states in ``[0, 1]``, of the same shape
-    :param terminated: 1 where an episode terminated, of shape ``[steps, envs]``
-    :param cut: True where the step after is not of the same pursuit: at every end, truncated ones too, of the same shape
+    Where ``cut`` is True, and at the last step, lambda is 0: the next row of the rollout does not continue the transition.
+
+    :param goals_achieved: masks as floats, ``[steps, envs, goals]``
+    :param next_values: V_g of the true next states in ``[0, 1]``, ``[steps, envs, goals]``
+    :param terminated: 1 where an episode terminated, ``[steps, envs]``
+    :param cut: True where an episode ended (truncated or terminated) or the commanded goal changed, ``[steps, envs]``
     :param discount: gamma
-    :param trace: lambda; 0 gives the targets of :func:`all_goals_targets`
-    :return: the targets, of shape ``[steps, envs, goals]``
+    :param q_lambda: lambda; 0 gives the targets of :func:`all_goals_targets`
+    :return: the targets, ``[steps, envs, goals]``
     """
     if goals_achieved.ndim != 3 or goals_achieved.shape != next_values.shape:
         raise ValueError(
@@ -73,11 +81,11 @@ def lambda_goals_targets(
             f"{tuple(cut.shape)}"
         )
     targets = th.empty_like(next_values)
-    following = next_values[-1]
+    next_targets = next_values[-1]
     for step in reversed(range(len(targets))):
-        goes_on = trace * (~cut[step] if step + 1 < len(targets) else th.zeros_like(cut[step])).unsqueeze(1)
-        worth = th.lerp(next_values[step], following, goes_on.to(next_values.dtype))
-        following = targets[step] = all_goals_targets(goals_achieved[step], worth, terminated[step], discount)
+        trace = q_lambda * (~cut[step] if step + 1 < len(targets) else th.zeros_like(cut[step])).unsqueeze(1)
+        mixed_values = th.lerp(next_values[step], next_targets, trace.to(next_values.dtype))
+        next_targets = targets[step] = all_goals_targets(goals_achieved[step], mixed_values, terminated[step], discount)
     return targets
 
 
@@ -88,15 +96,15 @@ def bce_goals_loss(
     goal_reduction: GoalReduction = "mean",
 ) -> th.Tensor:
     """
-    Binary cross-entropy between the heads' logits and targets in ``[0, 1]``.
+    Compute the binary cross-entropy between logits and targets in ``[0, 1]``.
 
-    A value is the discounted probability of ever reaching the goal, so cross-entropy is its likelihood; unlike the
-    squared error through a sigmoid it keeps a gradient where the head is confidently wrong.
+    A value is the discounted probability of reaching the goal, so this is its negative log-likelihood. Unlike the squared
+    error through a sigmoid, its gradient does not vanish where the prediction is confident and wrong.
 
-    :param logits: the taken actions' logits, of shape ``[batch, goals]``
-    :param targets: of the same shape; no gradient flows into them
-    :param goal_weights: weight of each goal, of shape ``[goals]`` or ``[batch, goals]``; not normalised
-    :param goal_reduction: ``"mean"`` divides the sum over the goals by their number, ``"sum"`` does not
+    :param logits: logits of Q_g(s, a), ``[batch, goals]``
+    :param targets: ``[batch, goals]``; no gradient flows into them
+    :param goal_weights: weight of each goal, ``[goals]`` or ``[batch, goals]``; not normalized
+    :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
     :return: the mean over the batch, a scalar
     """
     _check_matrices("logits", logits, "targets", targets)
@@ -111,12 +119,12 @@ def squared_goals_loss(
     goal_reduction: GoalReduction = "mean",
 ) -> th.Tensor:
     """
-    Half the squared error, ``0.5 (value - target)^2``: the paper's loss.
+    Compute half the squared TD error, ``0.5 (Q_g(s, a) - y_g)^2``, the loss of the paper.
 
-    :param values: the taken actions' values (after the sigmoid, where there is one), of shape ``[batch, goals]``
-    :param targets: of the same shape; no gradient flows into them
-    :param goal_weights: weight of each goal, of shape ``[goals]`` or ``[batch, goals]``; not normalised
-    :param goal_reduction: ``"mean"`` divides the sum over the goals by their number, ``"sum"`` does not
+    :param values: Q_g(s, a), ``[batch, goals]``
+    :param targets: ``[batch, goals]``; no gradient flows into them
+    :param goal_weights: weight of each goal, ``[goals]`` or ``[batch, goals]``; not normalized
+    :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
     :return: the mean over the batch, a scalar
     """
     _check_matrices("values", values, "targets", targets)
@@ -124,7 +132,49 @@ def squared_goals_loss(
     return _reduce(losses, goal_weights, goal_reduction)
 
 
-LOSSES = {"bce": bce_goals_loss, "squared": squared_goals_loss}
+def goals_loss(
+    outputs: th.Tensor,
+    targets: th.Tensor,
+    loss: str,
+    squash: bool,
+    goal_reduction: GoalReduction = "mean",
+    goal_names: Sequence[str] | None = None,
+) -> th.Tensor:
+    """
+    Compute a loss by name, from the outputs of a head.
+
+    :param outputs: of a head for the taken actions, ``[batch, goals]``
+    :param targets: ``[batch, goals]``
+    :param loss: ``"bce"`` or ``"squared"``
+    :param squash: whether values are the sigmoid of the outputs
+    :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
+    :param goal_names: names of the columns, for the error raised when the loss is not finite
+    :return: the mean over the batch, a scalar
+    """
+    if loss == "bce":
+        result = bce_goals_loss(outputs, targets, goal_reduction=goal_reduction)
+    else:
+        values = th.sigmoid(outputs) if squash else outputs
+        result = squared_goals_loss(values, targets, goal_reduction=goal_reduction)
+    if not th.isfinite(result):
+        _raise_not_finite(outputs, targets, goal_names)
+    return result
+
+
+def check_loss_options(loss: str, squash: bool, goal_reduction: str = "mean") -> None:
+    """
+    Raise a ``ValueError`` for a loss, or a combination of options, that does not exist.
+
+    :param loss: name of the loss
+    :param squash: whether values are squashed into ``[0, 1]``
+    :param goal_reduction: reduction over the goals
+    """
+    if loss not in get_args(LossName):
+        raise ValueError(f"expected loss to be one of {list(get_args(LossName))}, got {loss!r}")
+    if loss == "bce" and not squash:
+        raise ValueError('expected values in [0, 1] for loss="bce", got squash=False; use loss="squared"')
+    if goal_reduction not in get_args(GoalReduction):
+        raise ValueError(f'expected goal_reduction "mean" or "sum", got {goal_reduction!r}')
 
 
 def _reduce(losses: th.Tensor, goal_weights: th.Tensor | None, goal_reduction: GoalReduction) -> th.Tensor:
@@ -144,7 +194,6 @@ def _reduce(losses: th.Tensor, goal_weights: th.Tensor | None, goal_reduction: G
 
 
 def _check_matrices(name: str, tensor: th.Tensor, other_name: str, other: th.Tensor) -> None:
-    """Refuse anything but two matrices of one shape: broadcasting would silently mix goals and rows."""
     if tensor.ndim != 2 or tensor.shape != other.shape:
         raise ValueError(
             f"expected {name} and {other_name} of the same shape [batch, goals], "
@@ -153,7 +202,7 @@ def _check_matrices(name: str, tensor: th.Tensor, other_name: str, other: th.Ten
 
 
 def _column(name: str, tensor: th.Tensor, batch_size: int) -> th.Tensor:
-    """A per-row tensor as a column."""
+    """Reshape a tensor with one entry per row to ``[batch, 1]``."""
     if tensor.shape not in ((batch_size,), (batch_size, 1)):
         raise ValueError(
             f"expected {name} of shape ({batch_size},) or ({batch_size}, 1), one entry per row, got {tuple(tensor.shape)}"
@@ -161,19 +210,12 @@ def _column(name: str, tensor: th.Tensor, batch_size: int) -> th.Tensor:
     return tensor.reshape(batch_size, 1)
 
 
-def check_finite_goals(predictions: th.Tensor, targets: th.Tensor, goal_names: Sequence[str], step: int) -> None:
-    """
-    Stops a training whose loss is not finite, before the update, with the goals that it went wrong for.
-
-    :param predictions: of shape ``[batch, goals]``
-    :param targets: of the same shape
-    :param goal_names: the goals of the columns
-    :param step: number of environment steps so far
-    """
-    broken = ~(th.isfinite(predictions) & th.isfinite(targets)).all(dim=0)
-    names = [name for name, wrong in zip(goal_names, broken.tolist(), strict=True) if wrong]
+def _raise_not_finite(outputs: th.Tensor, targets: th.Tensor, goal_names: Sequence[str] | None) -> None:
+    invalid = ~(th.isfinite(outputs) & th.isfinite(targets)).all(dim=0)
+    ids = th.nonzero(invalid).flatten().tolist()
+    names = [f"goal {goal}" if goal_names is None else goal_names[goal] for goal in ids]
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     raise FloatingPointError(
-        f"expected a finite loss, got none at step {step}, for {len(names)} of {len(goal_names)} goals: {shown}; the update "
-        "was not made and the last checkpoint is untouched: check the observations, or lower learning_rate"
+        f"expected a finite loss, got NaN or infinity for {len(names)} of {len(invalid)} goals: {shown}; the update was not "
+        "applied and the last checkpoint is valid: check the observations, or lower learning_rate"
     )

@@ -1,6 +1,4 @@
-"""LEODQN, see :class:`~leo_agents.leo_dqn.leo_dqn.LEODQN`."""
-
 from leo_agents.leo_dqn.leo_dqn import LEODQN
-from leo_agents.leo_dqn.policies import MultiGoalPolicy
+from leo_agents.leo_dqn.policies import LEODQNPolicy
 
-__all__ = ["LEODQN", "MultiGoalPolicy"]
+__all__ = ["LEODQN", "LEODQNPolicy"]

@@ -1,95 +1,74 @@
-"""LEODQN: Q-learning about every goal from every transition."""
+"""LEODQN: deep Q-learning of all goals from every transition."""
 
-import warnings
-from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
-from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.dqn.dqn import DQN
 
 from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
-from leo_agents.learning.grouped_adam import gradient_step
-from leo_agents.learning.losses import LOSSES, GoalReduction, all_goals_targets, check_finite_goals
-from leo_agents.leo_dqn.policies import MultiGoalPolicy
+from leo_agents.learning.losses import GoalReduction
+from leo_agents.learning.q_learner import AllGoalsQLearner
+from leo_agents.leo_dqn.policies import LEODQNPolicy
 from leo_agents.networks.q_network import GoalQNetwork
-from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
+from leo_wrappers.validation import check_at_least
 
 SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
 
 
-class Lesson(NamedTuple):
-    """What some transitions teach."""
-
-    observations: TensorDict
-    actions: th.Tensor
-    targets: th.Tensor
-
-
-def join_lessons(lessons: list[Lesson]) -> Lesson:
-    """
-    :param lessons: several
-    :return: the same as one
-    """
-    return Lesson(
-        {key: th.cat([lesson.observations[key] for lesson in lessons]) for key in lessons[0].observations},
-        th.cat([lesson.actions for lesson in lessons]),
-        th.cat([lesson.targets for lesson in lessons]),
-    )
-
-
 class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     """
-    Learning Everything all at Once with a replay buffer and a target network (paper: https://arxiv.org/abs/2605.23551).
+    Learning Everything all at Once (LEO) with a replay buffer and a target network.
+    Paper: https://arxiv.org/abs/2605.23551
 
-    As Stable-Baselines3's DQN, but every gradient step is about all goals: the network gives the values of every goal and
-    action at once, and the replay buffer remembers which goals each transition achieved. Achieving a goal ends the bootstrap
-    of that goal alone.
+    Stable-Baselines3's DQN with Q_g(s, a) for all goals g: the network outputs the values of all goals and actions, the replay
+    buffer stores which goals each transition achieved, and each gradient step updates all goals. Achieving goal g ends the
+    bootstrap of goal g only.
 
-    :param policy: ``"MultiGoalPolicy"``, a class like it, or one of DQN's names, which mean the same here
-    :param env: a multi-goal environment, bare (goals are then commanded by a :class:`~leo_wrappers.sb3.VecGoalSampler`) or
-        goal-conditioned
-    :param learning_rate: a number or a schedule
-    :param buffer_size: number of transitions remembered
-    :param learning_starts: number of steps before the first gradient step
-    :param batch_size: number of transitions in a gradient step; each is about all goals
-    :param tau: share of the online network in a target update, 1 for hard updates
-    :param gamma: discount
-    :param train_freq: steps of the environments between gradient steps
-    :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
+    :param policy: policy class, or ``"MultiGoalPolicy"``, or one of DQN's aliases (``"MlpPolicy"``, ...), all of which mean
+        :class:`~leo_agents.leo_dqn.policies.LEODQNPolicy`
+    :param env: multi-goal environment, or its id; without commanded goals (a :class:`~leo_wrappers.sb3.VecGoalSampler` is
+        added) or goal-conditioned
+    :param learning_rate: learning rate, or a schedule
+    :param buffer_size: size of the replay buffer, in transitions
+    :param learning_starts: number of environment steps before the first gradient step
+    :param batch_size: number of transitions per gradient step
+    :param tau: coefficient of the Polyak update of the target network, 1 for hard updates
+    :param gamma: discount factor
+    :param train_freq: number of (vectorized) environment steps between updates
+    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one
     :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
-    :param replay_buffer_kwargs: further arguments of the buffer
-    :param optimize_memory_usage: not supported, as for any Dict observation
-    :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
-    :param target_update_interval: gradient steps between target updates (DQN counts environment steps, which would tie them to
-        the number of environments)
-    :param exploration_fraction: share of the training over which exploration falls
-    :param exploration_initial_eps: share of random actions at the start
-    :param exploration_final_eps: share of random actions in the end
-    :param max_grad_norm: gradients are clipped to this norm
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
+    :param replay_buffer_kwargs: additional arguments of the replay buffer
+    :param optimize_memory_usage: not supported for Dict observations
+    :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
+    :param target_update_freq: number of gradient steps between updates of the target network. DQN's
+        ``target_update_interval`` counts environment steps instead
+    :param exploration_fraction: fraction of training over which the exploration rate is annealed
+    :param exploration_initial_eps: initial probability of a random action
+    :param exploration_final_eps: final probability of a random action
+    :param max_grad_norm: maximum norm of the gradient. 10 as in DQN (LEOPQN has 1 as in the paper)
     :param loss: ``"bce"``, or ``"squared"`` as in the paper
-    :param double_q: choose the next action by the online network, value it by the target network
-    :param goals_per_update: draw this many goals for each gradient step; all of them when None
-    :param goal_reduction: ``"mean"`` over the goals, or ``"sum"``
-    :param amp: compute in bfloat16 where it is safe
-    :param target_reuse: a transition's targets, the costly part with many goals and actions, serve this many gradient steps:
-        each draws only ``batch_size / target_reuse`` new transitions and keeps the latest others
-    :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
-        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
-    :param log_goals: log a success rate for every goal, not only aggregates
-    :param stats_window_size: number of episodes that the logged averages are about
-    :param tensorboard_log: where to log for TensorBoard
-    :param policy_kwargs: further arguments of the policy, see :class:`~leo_agents.leo_dqn.policies.MultiGoalPolicy`
-    :param verbose: 0 for silence, 1 for information, 2 for more
-    :param seed: seeds everything random
+    :param goals_per_update: number of goals drawn for each gradient step; all goals if None
+    :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
+    :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
+    :param double_q: double Q-learning: choose the next action by the online network
+    :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
+        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
+        ``VecGoalSampler``)
+    :param log_goals: whether to log the success rate of every goal
+    :param stats_window_size: number of episodes of the logged averages
+    :param tensorboard_log: TensorBoard log directory
+    :param policy_kwargs: additional arguments of the policy
+    :param verbose: 0 for no output, 1 for info, 2 for debug messages
+    :param seed: seed of all random number generators
     :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``
-    :param _init_setup_model: build the network at once
+    :param _init_setup_model: whether to build the network on creation
 
     Example::
 
@@ -102,21 +81,20 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MultiGoalPolicy": MultiGoalPolicy,
-        "MlpPolicy": MultiGoalPolicy,
-        "CnnPolicy": MultiGoalPolicy,
-        "MultiInputPolicy": MultiGoalPolicy,
+        "MultiGoalPolicy": LEODQNPolicy,
+        "MlpPolicy": LEODQNPolicy,
+        "CnnPolicy": LEODQNPolicy,
+        "MultiInputPolicy": LEODQNPolicy,
     }
-    # What a checkpoint must hold besides what save() writes.
-    checkpointed: ClassVar[tuple[str, ...]] = ("_lessons",)
-    policy: MultiGoalPolicy  # type: ignore[assignment]
+    not_saved: ClassVar[tuple[str, ...]] = ("learner",)
+    policy: LEODQNPolicy
     q_net: GoalQNetwork  # type: ignore[assignment]
     q_net_target: GoalQNetwork  # type: ignore[assignment]
-    replay_buffer: GoalReplayBuffer | None
+    learner: AllGoalsQLearner
 
     def __init__(
         self,
-        policy: str | type[MultiGoalPolicy],
+        policy: str | type[LEODQNPolicy],
         env: GymEnv | str,
         learning_rate: float | Schedule = 2e-3,
         buffer_size: int = 1_000_000,
@@ -130,18 +108,17 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         replay_buffer_kwargs: dict[str, Any] | None = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
-        target_update_interval: int = 1,
+        target_update_freq: int = 1,
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.1,
         max_grad_norm: float = 10.0,
-        head: str = "dense",
         loss: Literal["bce", "squared"] = "bce",
-        double_q: bool = False,
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
-        target_reuse: int = 1,
+        head: str = "dense",
+        double_q: bool = False,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -152,10 +129,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if isinstance(policy, str) and policy in self.policy_aliases:
-            policy = MultiGoalPolicy
         super().__init__(
-            policy,  # type: ignore[arg-type]
+            policy,
             env,
             learning_rate=learning_rate,
             buffer_size=buffer_size,
@@ -165,66 +140,66 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             gamma=gamma,
             train_freq=train_freq,
             gradient_steps=gradient_steps,
-            replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
+            replay_buffer_class=replay_buffer_class,
             replay_buffer_kwargs=replay_buffer_kwargs,
             optimize_memory_usage=optimize_memory_usage,
-            target_update_interval=target_update_interval,
+            n_steps=n_steps,
             exploration_fraction=exploration_fraction,
             exploration_initial_eps=exploration_initial_eps,
             exploration_final_eps=exploration_final_eps,
             max_grad_norm=max_grad_norm,
+            loss=loss,
+            goals_per_update=goals_per_update,
+            goal_reduction=goal_reduction,
+            amp=amp,
+            goal_selector=goal_selector,
+            log_goals=log_goals,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             policy_kwargs={"head": head, **(policy_kwargs or {})},
             verbose=verbose,
             seed=seed,
             device=device,
-            _init_setup_model=False,
         )
-        # The parent's own n_steps stays 1: its buffers know no goals.
-        self.replay_buffer_kwargs = {"n_steps": n_steps, "gamma": gamma, "verbose": verbose, **self.replay_buffer_kwargs}
-        self.loss = loss
+        self.target_update_freq = target_update_freq
         self.double_q = double_q
-        self.goals_per_update = goals_per_update
-        self.goal_reduction: GoalReduction = goal_reduction
-        self.amp = amp
-        self.target_reuse = target_reuse
-        self._lessons: list[Lesson] = []
-        self.goal_selector = goal_selector
-        self.log_goals = log_goals
-        self.goal_names = ()
         if _init_setup_model:
             self._setup_model()
 
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_lessons"]
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self.learner = AllGoalsQLearner(
+            self.policy,
+            gamma=self.gamma,
+            loss=self.loss,
+            goal_reduction=self.goal_reduction,
+            max_grad_norm=self.max_grad_norm,
+            double_q=self.double_q,
+            amp=self.amp,
+        )
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        check_at_least("target_update_freq", self.target_update_freq, 1)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """
-        Learns about all goals from each of some batches.
+        Sample the replay buffer and update all goals.
 
-        :param gradient_steps: number of batches
-        :param batch_size: number of transitions in each
+        :param gradient_steps: number of gradient steps
+        :param batch_size: number of transitions per gradient step
         """
         self.policy.set_training_mode(True)
-        optimizer = self.policy.optimizer
-        self._update_learning_rate(optimizer)
-        assert self.replay_buffer is not None
+        self._update_learning_rate(self.policy.optimizer)
         losses = []
         for _ in range(gradient_steps):
-            goals = self._draw_goals()
-            lesson = self._next_lesson(batch_size, goals)
-            loss = gradient_step(
-                optimizer,
-                self.q_net.parameters(),
-                partial(self._loss, lesson, goals),
-                self.max_grad_norm,
-                self.num_timesteps,
-            )
-            losses.append(loss.item())
+            goals = self._sample_goals()
+            batch = self._sample_batch(batch_size)
+            targets = self.learner.targets(batch, goals)
+            losses.append(self.learner.update(batch.observations, batch.actions, targets, goals).item())
             self._n_updates += 1
-            if self._n_updates % self.target_update_interval == 0:
-                self._update_target()
+            if self._n_updates % self.target_update_freq == 0:
+                self._update_target_network()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", np.mean(losses))
 
@@ -238,82 +213,22 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         progress_bar: bool = False,
     ) -> SelfLEODQN:
         """
-        Learns; see Stable-Baselines3.
+        Train the model, see Stable-Baselines3.
 
-        :param total_timesteps: number of steps of the environments
+        :param total_timesteps: number of environment steps
         :param callback: called at every step
         :param log_interval: number of episodes between logs
         :param tb_log_name: name of the run for TensorBoard
-        :param reset_num_timesteps: count the steps from 0
-        :param progress_bar: show one
-        :return: self
+        :param reset_num_timesteps: whether to start counting steps from 0
+        :param progress_bar: whether to show a progress bar
+        :return: the model
         """
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
-    def _on_step(self) -> None:
-        """Follows the exploration schedule; the target is updated with the gradient steps."""
-        self.exploration_rate = self.exploration_schedule(self._current_progress_remaining)
-        self.logger.record("rollout/exploration_rate", self.exploration_rate)
-
-    def _update_target(self) -> None:
+    def _update_target_network(self) -> None:
         with th.no_grad():
             for online, target in zip(self.q_net.parameters(), self.q_net_target.parameters(), strict=True):
                 target.lerp_(online, self.tau)
-        polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)
-
-    def _setup_model(self) -> None:
-        self._check_options()
-        self._bind_goals()
-        with warnings.catch_warnings():
-            # DQN counts the target's updates in environment steps, and warns when there are more environments than that.
-            warnings.filterwarnings("ignore", message="The number of environments used is greater than the target")
-            super()._setup_model()
-
-    def _check_options(self) -> None:
-        super()._check_options()
-        if self.target_reuse < 1 or self.batch_size % self.target_reuse:
-            raise ValueError(f"expected target_reuse to divide batch_size {self.batch_size}, got {self.target_reuse}")
-        if self.target_reuse > 1 and self.goals_per_update is not None:
-            raise ValueError("expected target_reuse or goals_per_update, got both: kept targets are about other goals")
-
-    def _next_lesson(self, batch_size: int, goals: th.Tensor | None) -> Lesson:
-        """New transitions and, with ``target_reuse``, the ones of the gradient steps before with the targets they had."""
-        assert self.replay_buffer is not None
-        while True:
-            sampled: Any = self.replay_buffer.sample(batch_size // self.target_reuse, env=self._vec_normalize_env)
-            self._lessons = [*self._lessons, self._lesson(sampled, goals)][-self.target_reuse :]
-            if len(self._lessons) == self.target_reuse:
-                return self._lessons[0] if self.target_reuse == 1 else join_lessons(self._lessons)
-
-    def _lesson(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> Lesson:
-        """What a batch teaches about some goals, or all: the costly part is the value of the next states."""
-        achieved = batch.goals_achieved if goals is None else batch.goals_achieved[:, goals]
-        discounts = self.gamma if batch.discounts is None else batch.discounts
-        with th.no_grad(), self._autocast():
-            next_values = self._next_values(batch, goals)
-        targets = all_goals_targets(achieved, next_values.float(), batch.dones, discounts)
-        return Lesson(batch.observations, batch.actions.long(), targets)
-
-    def _loss(self, lesson: Lesson, goals: th.Tensor | None) -> th.Tensor:
-        """The loss about some goals, or all; an error names the goals that are not finite."""
-        with self._autocast():
-            outputs = self.q_net.head.taken(self.q_net.features(lesson.observations), lesson.actions, goals).float()
-        predictions = outputs if self.loss == "bce" else self.q_net.values(outputs)
-        loss = LOSSES[self.loss](predictions, lesson.targets, goal_reduction=self.goal_reduction)
-        if not th.isfinite(loss):
-            names = self.goal_names if goals is None else [self.goal_names[goal] for goal in goals.tolist()]
-            check_finite_goals(predictions, lesson.targets, names, self.num_timesteps)
-        return loss
-
-    def _autocast(self) -> th.autocast:
-        return th.autocast(self.device.type, dtype=th.bfloat16, enabled=self.amp)
-
-    def _next_values(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
-        """The value of the next state for each goal ``[B, K]``."""
-        target = self.q_net_target
-        features = target.features(batch.next_observations)
-        if not self.double_q:
-            return target.values(target.head.max_over_actions(features, goals))
-        _, actions = self.q_net.head.best_actions(self.q_net.features(batch.next_observations), goals)
-        outputs = target.head(features) if goals is None else target.head(features)[:, goals]
-        return target.values(outputs.gather(2, actions.unsqueeze(2)).squeeze(2))
+            # Running statistics of normalization layers are copied.
+            for online, target in zip(self.q_net.buffers(), self.q_net_target.buffers(), strict=True):
+                target.copy_(online)

@@ -1,6 +1,4 @@
-"""LEOSAC, see :class:`~leo_agents.leo_sac.leo_sac.LEOSAC`."""
-
 from leo_agents.leo_sac.leo_sac import LEOSAC
-from leo_agents.leo_sac.policies import MultiGoalPolicy
+from leo_agents.leo_sac.policies import LEOSACPolicy
 
-__all__ = ["LEOSAC", "MultiGoalPolicy"]
+__all__ = ["LEOSAC", "LEOSACPolicy"]

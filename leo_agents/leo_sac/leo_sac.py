@@ -1,4 +1,4 @@
-"""LEOSAC: SAC about every goal from every transition."""
+"""LEOSAC: SAC for all goals from every transition."""
 
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -10,70 +10,80 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.sac.sac import SAC
 
-from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm, buffer_settings
+from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm
 from leo_agents.learning.losses import GoalReduction
-from leo_agents.leo_sac.policies import GaussianGoalActor, MultiGoalPolicy
-from leo_agents.networks.actor_critic import GoalCritic
+from leo_agents.leo_sac.policies import GaussianGoalActor, LEOSACPolicy
+from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import GoalSelectorLike
+from leo_wrappers.validation import check_at_least
 
 SelfLEOSAC = TypeVar("SelfLEOSAC", bound="LEOSAC")
 
 
 class LEOSAC(ContinuousGoalAlgorithm, SAC):
     """
-    SAC about every goal: twin critics and a random actor learn from each transition about all goals at once.
+    Learning Everything all at Once (LEO) with SAC: twin critics and a stochastic actor, updated for all goals at once.
 
-    As Stable-Baselines3's SAC, but the actor gives a distribution over actions, and the critics give a value, for every goal;
-    the replay buffer remembers which goals each transition achieved, and achieving a goal ends the bootstrap of that goal
-    alone.
+    As Stable-Baselines3's SAC, but the actor outputs a distribution pi_g(a | s) and the critics a value Q_g(s, a) for every
+    goal g. The replay buffer stores which goals each transition achieved; achieving goal g ends the bootstrap of goal g only.
 
-    SAC adds the entropy of all later actions to its values. A value that is to be the discounted probability of reaching a
-    goal has no room for that: it would leave ``[0, 1]``, and its cross-entropy would mean nothing. So by default the entropy
-    counts where the actor chooses, at this step, and not in the critics' targets: the actor of goal g maximises
-    ``E[logit Q_g(s, a)] + temperature_g * entropy``, and Q_g stays the probability under that actor. Logits, not values: the
-    values of all actions differ by a few hundredths, whose scale a temperature would have to follow from goal to goal. With
-    ``entropy_in_target=True``, linear values and the squared loss it is SAC, with one goal exactly.
+    SAC's targets contain the entropy of future actions. Q_g, the discounted probability of reaching g, has no room for it: it
+    would leave ``[0, 1]``, where cross-entropy is undefined. By default the entropy is therefore part of the actor's
+    objective only,
 
-    :param policy: ``"MultiGoalPolicy"``, a class like it, or one of SAC's names, which mean the same here
-    :param env: a multi-goal environment, bare (goals are then commanded by a :class:`~leo_wrappers.sb3.VecGoalSampler`) or
-        goal-conditioned; its actions are a Box with finite bounds
-    :param learning_rate: of all networks, a number or a schedule
-    :param buffer_size: number of transitions remembered
-    :param learning_starts: number of steps, of random actions, before the first gradient step
-    :param batch_size: number of transitions in a gradient step; each is about all goals
-    :param tau: share of the online networks in a target update
-    :param gamma: discount
-    :param train_freq: steps of the environments between gradient steps
-    :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
-    :param action_noise: added to the actions in training, besides their own randomness
+        E[logit Q_g(s, a)] + alpha_g * H(pi_g(. | s)),
+
+    in logits rather than values: values of different actions differ by a few hundredths, at a scale that depends on the goal
+    and that the entropy coefficient alpha_g would have to follow. With ``entropy_in_target=True``, linear values, the squared
+    loss and one goal it is SAC.
+
+    :param policy: policy class, or ``"MultiGoalPolicy"``, or one of SAC's aliases (``"MlpPolicy"``, ...), all of which mean
+        :class:`~leo_agents.leo_sac.policies.LEOSACPolicy`
+    :param env: multi-goal environment, or its id, with actions in a Box with finite bounds; without commanded goals (a
+        :class:`~leo_wrappers.sb3.VecGoalSampler` is added) or goal-conditioned
+    :param learning_rate: learning rate of all networks, or a schedule
+    :param buffer_size: size of the replay buffer, in transitions
+    :param learning_starts: number of environment steps, with random actions, before the first gradient step
+    :param batch_size: number of transitions per gradient step
+    :param tau: coefficient of the Polyak update of the target networks
+    :param gamma: discount factor
+    :param train_freq: number of (vectorized) environment steps between updates
+    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one
+    :param action_noise: noise added to actions during training, in addition to the policy's
     :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
-    :param replay_buffer_kwargs: further arguments of the buffer
-    :param optimize_memory_usage: not supported, as for any Dict observation
-    :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
-    :param ent_coef: the temperature, ``"auto_0.02"`` to learn it, starting from 0.02: good and bad actions differ by a few
-        tenths of a logit, and a temperature of 1 would drown that for a thousand steps
-    :param target_update_interval: gradient steps between target updates
-    :param target_entropy: the entropy that a learned temperature keeps up, ``"auto"`` for minus the number of components
-    :param entropy_per_goal: learn a temperature for each goal, not one for all
-    :param entropy_in_target: let the critics' targets count the entropy too, as SAC does; needs ``loss="squared"`` and
+    :param replay_buffer_kwargs: additional arguments of the replay buffer
+    :param optimize_memory_usage: not supported for Dict observations
+    :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
+    :param ent_coef: entropy coefficient, ``"auto_0.02"`` to learn it starting from 0.02: good and bad actions differ by a few
+        tenths of a logit, and a coefficient of 1 would dominate for a thousand steps
+    :param target_update_interval: number of gradient steps between updates of the target network
+    :param target_entropy: target of a learned entropy coefficient, ``"auto"`` for minus the dimension of the actions
+    :param entropy_per_goal: learn an entropy coefficient per goal instead of one for all goals
+    :param entropy_in_target: add the entropy to the critics' targets as SAC does; needs ``loss="squared"`` and
         ``policy_kwargs={"squash": False}``
-    :param random_actions: share of uniformly random actions in training
-    :param random_hold: each random action is held for so many steps on average: a point shaken at every step stays where it is
-    :param loss: ``"bce"``, or ``"squared"``
-    :param goals_per_update: draw this many goals for each gradient step, of critic, targets and actor; all of them when None
-    :param goal_reduction: ``"mean"`` over the goals, or ``"sum"``
-    :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
-        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
-    :param log_goals: log a success rate for every goal, not only aggregates
-    :param stats_window_size: number of episodes that the logged averages are about
-    :param tensorboard_log: where to log for TensorBoard
-    :param policy_kwargs: further arguments of the policy, see
+    :param exploration_fraction: fraction of training over which the exploration rate is annealed
+    :param exploration_initial_eps: initial probability of a uniformly random action
+    :param exploration_final_eps: final probability of a uniformly random action
+    :param random_action_repeat: mean number of steps for which each random action is repeated: independent per-step noise
+        barely moves a point mass
+    :param max_grad_norm: maximum norm of the gradient, of actor and critic each
+    :param loss: ``"bce"`` or ``"squared"``
+    :param goals_per_update: number of goals drawn for each gradient step; all goals if None
+    :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
+    :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
+    :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
+        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
+        ``VecGoalSampler``)
+    :param log_goals: whether to log the success rate of every goal
+    :param stats_window_size: number of episodes of the logged averages
+    :param tensorboard_log: TensorBoard log directory
+    :param policy_kwargs: additional arguments of the policy, see
         :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`
-    :param verbose: 0 for silence, 1 for information, 2 for more
-    :param seed: seeds everything random
+    :param verbose: 0 for no output, 1 for info, 2 for debug messages
+    :param seed: seed of all random number generators
     :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``
-    :param _init_setup_model: build the networks at once
+    :param _init_setup_model: whether to build the networks on creation
 
     Example::
 
@@ -89,19 +99,19 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MultiGoalPolicy": MultiGoalPolicy,
-        "MlpPolicy": MultiGoalPolicy,
-        "CnnPolicy": MultiGoalPolicy,
-        "MultiInputPolicy": MultiGoalPolicy,
+        "MultiGoalPolicy": LEOSACPolicy,
+        "MlpPolicy": LEOSACPolicy,
+        "CnnPolicy": LEOSACPolicy,
+        "MultiInputPolicy": LEOSACPolicy,
     }
+    policy: LEOSACPolicy
+    actor: GaussianGoalActor  # type: ignore[assignment]
     critic: GoalCritic  # type: ignore[assignment]
     critic_target: GoalCritic  # type: ignore[assignment]
-    policy: MultiGoalPolicy  # type: ignore[assignment]
-    actor: GaussianGoalActor  # type: ignore[assignment]
 
     def __init__(
         self,
-        policy: str | type[MultiGoalPolicy],
+        policy: str | type[LEOSACPolicy],
         env: GymEnv | str,
         learning_rate: float | Schedule = 1e-3,
         buffer_size: int = 1_000_000,
@@ -121,11 +131,15 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         target_entropy: str | float = "auto",
         entropy_per_goal: bool = True,
         entropy_in_target: bool = False,
-        random_actions: float = 0.2,
-        random_hold: int = 4,
+        exploration_fraction: float = 0.2,
+        exploration_initial_eps: float = 0.2,
+        exploration_final_eps: float = 0.2,
+        random_action_repeat: int = 4,
+        max_grad_norm: float = 10.0,
         loss: Literal["bce", "squared"] = "bce",
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
+        amp: bool = False,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -136,10 +150,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if isinstance(policy, str) and policy in self.policy_aliases:
-            policy = MultiGoalPolicy
         super().__init__(
-            policy,  # type: ignore[arg-type]
+            policy,
             env,
             learning_rate=learning_rate,
             buffer_size=buffer_size,
@@ -150,41 +162,59 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             train_freq=train_freq,
             gradient_steps=gradient_steps,
             action_noise=action_noise,
-            replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
-            replay_buffer_kwargs=buffer_settings(n_steps, gamma, verbose, replay_buffer_kwargs),
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
             optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
             ent_coef=ent_coef,
             target_update_interval=target_update_interval,
             target_entropy=target_entropy,
+            exploration_fraction=exploration_fraction,
+            exploration_initial_eps=exploration_initial_eps,
+            exploration_final_eps=exploration_final_eps,
+            random_action_repeat=random_action_repeat,
+            max_grad_norm=max_grad_norm,
+            loss=loss,
+            goals_per_update=goals_per_update,
+            goal_reduction=goal_reduction,
+            amp=amp,
+            goal_selector=goal_selector,
+            log_goals=log_goals,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             policy_kwargs=dict(policy_kwargs or {}),
             verbose=verbose,
             seed=seed,
             device=device,
-            _init_setup_model=False,
         )
-        # The parent's way of exploring that knows one action a state.
+        # SAC's argument for state-dependent exploration, which the policy does not have.
         del self.policy_kwargs["use_sde"]
         self.entropy_per_goal = entropy_per_goal
         self.entropy_in_target = entropy_in_target
-        self.random_actions = random_actions
-        self.random_hold = random_hold
-        self.loss = loss
-        self.goals_per_update = goals_per_update
-        self.goal_reduction: GoalReduction = goal_reduction
-        self.goal_selector = goal_selector
-        self.log_goals = log_goals
-        self.goal_names = ()
         if _init_setup_model:
             self._setup_model()
 
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        if self.ent_coef_optimizer is not None and self.log_ent_coef is not None and self.entropy_per_goal:
+            self.log_ent_coef = self.log_ent_coef.detach().expand(len(self.goal_names)).clone().requires_grad_(True)
+            self.ent_coef_optimizer = th.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1))
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        check_at_least("target_update_interval", self.target_update_interval, 1)
+        if self.entropy_in_target and self.policy_kwargs.get("squash", True):
+            raise ValueError(
+                "expected values without bounds for entropy_in_target=True, got values in [0, 1]; use loss=\"squared\" and "
+                'policy_kwargs={"squash": False}, or entropy_in_target=False'
+            )
+
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """
-        Learns about all goals, or some, from each of some batches.
+        Sample the replay buffer and update critics, actor and entropy coefficients for all goals.
 
-        :param gradient_steps: number of batches
-        :param batch_size: number of transitions in each
+        :param gradient_steps: number of gradient steps
+        :param batch_size: number of transitions per gradient step
         """
         self.policy.set_training_mode(True)
         optimizers = [self.actor.optimizer, self.critic.optimizer]
@@ -193,15 +223,18 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         self._update_learning_rate(optimizers)
         logged: dict[str, list[float]] = {"ent_coef": [], "actor_loss": [], "critic_loss": []}
         for _ in range(gradient_steps):
-            goals, batch = self._draw_goals(), self._sample(batch_size)
-            actions, log_probs = self.actor(batch.observations, goals)
-            # As it was before this step's update, for both losses.
+            goals = self._sample_goals()
+            batch = self._sample_batch(batch_size)
+            with self._autocast(self.amp):
+                actions, log_probs = self.actor(batch.observations, goals)
+            # Both losses use the coefficient before its update.
             ent_coef = self._ent_coef(goals).detach().clone()
             self._update_ent_coef(log_probs, goals)
-            critic_loss = self._critic_loss(batch, self._targets(batch, goals, ent_coef), goals)
-            self._descend(self.critic.optimizer, critic_loss)
+            targets = self.targets(batch, goals, ent_coef)
+            critic_loss = self._critic_loss(batch, targets, goals)
+            self._minimize(self.critic.optimizer, critic_loss)
             actor_loss = self._actor_loss(batch, actions, log_probs, goals, ent_coef)
-            self._descend(self.actor.optimizer, actor_loss)
+            self._minimize(self.actor.optimizer, actor_loss)
             self._n_updates += 1
             if self._n_updates % self.target_update_interval == 0:
                 polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
@@ -211,6 +244,56 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for name, values in logged.items():
             self.logger.record(f"train/{name}", np.mean(values))
+
+    def targets(
+        self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None, ent_coef: th.Tensor | None = None
+    ) -> th.Tensor:
+        """
+        Compute the TD targets of the taken actions, with V_g(s') = min over critics of Q_target,g(s', a'), a' ~ pi_g(. | s').
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute ``[K]``; all goals if None
+        :param ent_coef: entropy coefficients for ``entropy_in_target``, ``[K]`` or ``[1]``; the current ones if None
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        with th.no_grad(), self._autocast(self.amp):
+            next_actions, log_probs = self.actor(batch.next_observations, goals)
+            next_values = self._next_q_values(batch, next_actions, goals)
+            if self.entropy_in_target:
+                next_values = next_values - (self._ent_coef(goals) if ent_coef is None else ent_coef) * log_probs
+        return self._td_targets(batch, next_values, goals)
+
+    def _actor_loss(
+        self,
+        batch: GoalReplayBufferSamples,
+        actions: th.Tensor,
+        log_probs: th.Tensor,
+        goals: th.Tensor | None,
+        ent_coef: th.Tensor,
+    ) -> th.Tensor:
+        """Return the mean of alpha_g log pi_g(a | s) - min over critics of Q_g(s, a)."""
+        with self._autocast(self.amp):
+            outputs = self.critic.lowest_diagonal(batch.observations, actions, goals)
+        return self._mean_over_batch(ent_coef * log_probs - outputs.float())
+
+    def _ent_coef(self, goals: th.Tensor | None) -> th.Tensor:
+        """Return the entropy coefficients of the goals ``[K]``, or the common one ``[1]``."""
+        if self.log_ent_coef is None:
+            return self.ent_coef_tensor.reshape(1)
+        return self._log_ent_coef_of(self.log_ent_coef, goals).exp()
+
+    def _update_ent_coef(self, log_probs: th.Tensor, goals: th.Tensor | None) -> None:
+        """Increase the coefficient of goals whose entropy is below the target, decrease the others."""
+        if self.ent_coef_optimizer is None or self.log_ent_coef is None:
+            return
+        log_ent_coef = self._log_ent_coef_of(self.log_ent_coef, goals)
+        assert isinstance(self.target_entropy, float)
+        loss = -(log_ent_coef * (log_probs + self.target_entropy).detach()).mean()
+        self._minimize(self.ent_coef_optimizer, loss)
+
+    @staticmethod
+    def _log_ent_coef_of(log_ent_coef: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
+        return log_ent_coef if goals is None or len(log_ent_coef) == 1 else log_ent_coef[goals]
 
     def learn(
         self: SelfLEOSAC,
@@ -222,63 +305,14 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         progress_bar: bool = False,
     ) -> SelfLEOSAC:
         """
-        Learns; see Stable-Baselines3.
+        Train the model, see Stable-Baselines3.
 
-        :param total_timesteps: number of steps of the environments
+        :param total_timesteps: number of environment steps
         :param callback: called at every step
         :param log_interval: number of episodes between logs
         :param tb_log_name: name of the run for TensorBoard
-        :param reset_num_timesteps: count the steps from 0
-        :param progress_bar: show one
-        :return: self
+        :param reset_num_timesteps: whether to start counting steps from 0
+        :param progress_bar: whether to show a progress bar
+        :return: the model
         """
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        if self.ent_coef_optimizer is not None and self.log_ent_coef is not None and self.entropy_per_goal:
-            self.log_ent_coef = self.log_ent_coef.detach().expand(len(self.goal_names)).clone().requires_grad_(True)
-            self.ent_coef_optimizer = th.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1))
-
-    def _check_options(self) -> None:
-        super()._check_options()
-        if self.entropy_in_target and self.policy_kwargs.get("squash", True):
-            raise ValueError(
-                "expected values without bounds for entropy_in_target=True, got values in [0, 1]: entropy is no probability; "
-                'use loss="squared" and policy_kwargs={"squash": False}, or leave the entropy out of the targets'
-            )
-
-    def _ent_coef(self, goals: th.Tensor | None) -> th.Tensor:
-        """The temperature of each goal, or the one of all ``[K]`` or ``[1]``."""
-        if self.log_ent_coef is None:
-            return self.ent_coef_tensor.reshape(1)
-        chosen = self.log_ent_coef if goals is None or len(self.log_ent_coef) == 1 else self.log_ent_coef[goals]
-        return chosen.exp()
-
-    def _update_ent_coef(self, log_probs: th.Tensor, goals: th.Tensor | None) -> None:
-        """Raises the temperature of goals whose actions are too certain, and lowers the others'."""
-        if self.ent_coef_optimizer is None or self.log_ent_coef is None:
-            return
-        log_ent_coef = self.log_ent_coef if goals is None or len(self.log_ent_coef) == 1 else self.log_ent_coef[goals]
-        assert isinstance(self.target_entropy, float)
-        self._descend(self.ent_coef_optimizer, -(log_ent_coef * (log_probs + self.target_entropy).detach()).mean())
-
-    def _targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None, ent_coef: th.Tensor) -> th.Tensor:
-        """What the critics should say of the actions taken, for each goal ``[B, K]``."""
-        with th.no_grad():
-            actions, log_probs = self.actor(batch.next_observations, goals)
-            next_values = self._next_values(batch, actions, goals)
-            if self.entropy_in_target:
-                next_values = next_values - ent_coef * log_probs
-        return self._bootstrapped(batch, next_values, goals)
-
-    def _actor_loss(
-        self,
-        batch: GoalReplayBufferSamples,
-        actions: th.Tensor,
-        log_probs: th.Tensor,
-        goals: th.Tensor | None,
-        ent_coef: th.Tensor,
-    ) -> th.Tensor:
-        outputs = self.critic.lowest_diagonal(batch.observations, actions, goals)
-        return self._over_goals(ent_coef * log_probs - outputs)

@@ -1,27 +1,28 @@
-"""The policy of LEOSAC: a distribution over actions for every goal."""
+"""Policy of LEOSAC."""
+
+from typing import ClassVar
 
 import torch as th
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
-from leo_agents.networks.actor_critic import GoalActorNetwork
+from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 
 
 class GaussianGoalActor(GoalActorNetwork):
-    """A squashed Gaussian for every goal; see :class:`~leo_agents.networks.actor_critic.GoalActorNetwork`."""
+    """Squashed Gaussian actor of all goals; see :class:`~leo_agents.networks.actor.GoalActorNetwork`."""
 
     outputs_per_component = 2
 
     def forward(self, obs: PyTorchObs, goals: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """
-        Draws an action for each goal.
+        Sample an action for every goal.
 
         :param obs: observations
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
-        :return: the actions ``[B, G, act]`` or ``[B, k, act]``, between -1 and 1, and their log probabilities ``[B, G]`` or
-            ``[B, k]``
+        :param goals: goals to compute ``[K]``; all goals if None
+        :return: actions ``[B, G, act]`` or ``[B, K, act]`` in [-1, 1] and their log probabilities ``[B, G]`` or ``[B, K]``
         """
         outputs = self.head(self.features(obs), goals)
         distribution = self._distribution(outputs)
@@ -31,9 +32,11 @@ class GaussianGoalActor(GoalActorNetwork):
 
     def actions(self, outputs: th.Tensor, deterministic: bool) -> th.Tensor:
         """
-        :param outputs: means and logarithms of standard deviations ``[..., 2 * act]``
-        :param deterministic: the means, squashed
-        :return: the actions
+        Convert outputs of the head to actions.
+
+        :param outputs: means and log standard deviations ``[..., 2 * act]``
+        :param deterministic: whether to return the squashed means instead of samples
+        :return: ``[..., act]`` in [-1, 1]
         """
         if deterministic:
             return th.tanh(outputs.chunk(2, dim=-1)[0])
@@ -41,20 +44,22 @@ class GaussianGoalActor(GoalActorNetwork):
 
     @staticmethod
     def _distribution(outputs: th.Tensor) -> SquashedDiagGaussianDistribution:
+        # Sums over tanh corrections need float32; a no-op unless under autocast.
+        outputs = outputs.float()
         if not th.isfinite(outputs).all():
-            broken = ~th.isfinite(outputs).flatten(2).all(dim=2).all(dim=0) if outputs.ndim == 3 else th.ones(1)
+            invalid = ~th.isfinite(outputs).flatten(2).all(dim=2).all(dim=0) if outputs.ndim == 3 else th.ones(1)
             raise FloatingPointError(
-                f"expected finite actions, got others for {int(broken.sum())} of {len(broken)} goals; the update was not made "
-                "and the last checkpoint is untouched: check the observations, or lower learning_rate"
+                f"expected finite actions, got NaN or infinity for {int(invalid.sum())} of {len(invalid)} goals; the update was "
+                "not applied and the last checkpoint is valid: check the observations, or lower learning_rate"
             )
-        # The parent library's distributions know rows only.
+        # SB3's distributions take two-dimensional parameters.
         means, log_stds = outputs.flatten(0, -2).chunk(2, dim=1)
         return SquashedDiagGaussianDistribution(means.shape[1]).proba_distribution(
             means, log_stds.clamp(LOG_STD_MIN, LOG_STD_MAX)
         )
 
 
-class MultiGoalPolicy(ContinuousGoalPolicy):
-    """The policy of LEOSAC; see :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`."""
+class LEOSACPolicy(ContinuousGoalPolicy):
+    """Policy of LEOSAC; see :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`."""
 
-    actor_class = GaussianGoalActor
+    actor_class: ClassVar[type[GoalActorNetwork]] = GaussianGoalActor

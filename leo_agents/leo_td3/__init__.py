@@ -1,6 +1,4 @@
-"""LEOTD3, see :class:`~leo_agents.leo_td3.leo_td3.LEOTD3`."""
-
 from leo_agents.leo_td3.leo_td3 import LEOTD3
-from leo_agents.leo_td3.policies import MultiGoalPolicy
+from leo_agents.leo_td3.policies import LEOTD3Policy
 
-__all__ = ["LEOTD3", "MultiGoalPolicy"]
+__all__ = ["LEOTD3", "LEOTD3Policy"]

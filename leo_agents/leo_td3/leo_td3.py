@@ -1,4 +1,4 @@
-"""LEOTD3: TD3 about every goal from every transition."""
+"""LEOTD3: TD3 for all goals from every transition."""
 
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -11,14 +11,15 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
 
-from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm, buffer_settings
+from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm
 from leo_agents.learning.losses import GoalReduction
-from leo_agents.leo_td3.policies import DeterministicGoalActor, MultiGoalPolicy
-from leo_agents.networks.actor_critic import GoalCritic
+from leo_agents.leo_td3.policies import DeterministicGoalActor, LEOTD3Policy
+from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import GoalSelectorLike
+from leo_wrappers.validation import check_at_least
 
-# Of the actions in training, where the user gives none; actions lie between -1 and 1.
+# Standard deviation of the default action noise; actions are in [-1, 1].
 DEFAULT_NOISE = 0.1
 
 SelfLEOTD3 = TypeVar("SelfLEOTD3", bound="LEOTD3")
@@ -26,55 +27,61 @@ SelfLEOTD3 = TypeVar("SelfLEOTD3", bound="LEOTD3")
 
 class LEOTD3(ContinuousGoalAlgorithm, TD3):
     """
-    TD3 about every goal: twin critics and a deterministic actor learn from each transition about all goals at once.
+    Learning Everything all at Once (LEO) with TD3: twin critics and a deterministic actor, updated for all goals at once.
 
-    As Stable-Baselines3's TD3, but the actor gives an action, and the critics give a value, for every goal; the replay buffer
-    remembers which goals each transition achieved, and achieving a goal ends the bootstrap of that goal alone. The value of a
-    goal is the discounted probability of reaching it. With one goal, linear values and the squared loss it is TD3 (whose
-    squared error lacks the half).
+    As Stable-Baselines3's TD3, but the actor outputs an action pi_g(s) and the critics a value Q_g(s, a) for every goal g. The
+    replay buffer stores which goals each transition achieved; achieving goal g ends the bootstrap of goal g only. Q_g is the
+    discounted probability of reaching g. With one goal, linear values and the squared loss it is TD3 (up to the factor 0.5
+    of the loss).
 
-    Where values lie in ``[0, 1]`` the actor climbs their logits: the best action is the same, and no goal is given up because
-    its value, near 0 or 1, is nearly flat.
+    With squashed values the actor maximizes logits: they have the same maximum, and their gradient does not vanish where
+    values are close to 0 or 1.
 
-    A deterministic actor can saturate at the bounds of its actions and be slow to leave them:
-    :class:`~leo_agents.leo_sac.leo_sac.LEOSAC` has learned its way about walls in half the steps.
+    A deterministic actor can saturate at the action bounds: in mazes :class:`~leo_agents.leo_sac.leo_sac.LEOSAC` has learned
+    in half the steps.
 
-    :param policy: ``"MultiGoalPolicy"``, a class like it, or one of TD3's names, which mean the same here
-    :param env: a multi-goal environment, bare (goals are then commanded by a :class:`~leo_wrappers.sb3.VecGoalSampler`) or
-        goal-conditioned; its actions are a Box with finite bounds
-    :param learning_rate: of all networks, a number or a schedule
-    :param buffer_size: number of transitions remembered
-    :param learning_starts: number of steps, of random actions, before the first gradient step
-    :param batch_size: number of transitions in a gradient step; each is about all goals
-    :param tau: share of the online networks in a target update
-    :param gamma: discount
-    :param train_freq: steps of the environments between gradient steps
-    :param gradient_steps: number of gradient steps each time, -1 for as many as there were environment steps
-    :param action_noise: added to the actions in training; normal noise of 0.1 when None (TD3 then has none)
+    :param policy: policy class, or ``"MultiGoalPolicy"``, or one of TD3's aliases (``"MlpPolicy"``, ...), all of which mean
+        :class:`~leo_agents.leo_td3.policies.LEOTD3Policy`
+    :param env: multi-goal environment, or its id, with actions in a Box with finite bounds; without commanded goals (a
+        :class:`~leo_wrappers.sb3.VecGoalSampler` is added) or goal-conditioned
+    :param learning_rate: learning rate of all networks, or a schedule
+    :param buffer_size: size of the replay buffer, in transitions
+    :param learning_starts: number of environment steps, with random actions, before the first gradient step
+    :param batch_size: number of transitions per gradient step
+    :param tau: coefficient of the Polyak update of the target networks
+    :param gamma: discount factor
+    :param train_freq: number of (vectorized) environment steps between updates
+    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one
+    :param action_noise: noise added to actions during training; Gaussian with standard deviation 0.1 if None
     :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
-    :param replay_buffer_kwargs: further arguments of the buffer
-    :param optimize_memory_usage: not supported, as for any Dict observation
-    :param n_steps: length of the targets' windows; each goal's window ends where it is first achieved
-    :param policy_delay: gradient steps of the critics for each of the actor and the targets (2 in TD3, which is slower to
-        learn about many goals)
-    :param target_policy_noise: standard deviation of the noise on the targets' actions, independent for each goal
-    :param target_noise_clip: the largest such noise
-    :param random_actions: share of uniformly random actions in training
-    :param random_hold: each random action is held for so many steps on average: a point shaken at every step stays where it is
-    :param loss: ``"bce"``, or ``"squared"``
-    :param goals_per_update: draw this many goals for each gradient step, of critic, targets and actor; all of them when None
-    :param goal_reduction: ``"mean"`` over the goals, or ``"sum"``
-    :param goal_selector: how goals are commanded in training: a strategy's name, a goal, a function or a
-        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` for a bare one)
-    :param log_goals: log a success rate for every goal, not only aggregates
-    :param stats_window_size: number of episodes that the logged averages are about
-    :param tensorboard_log: where to log for TensorBoard
-    :param policy_kwargs: further arguments of the policy, see
+    :param replay_buffer_kwargs: additional arguments of the replay buffer
+    :param optimize_memory_usage: not supported for Dict observations
+    :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
+    :param policy_delay: number of critic updates per update of the actor and the target networks (2 in TD3)
+    :param target_policy_noise: standard deviation of the noise of target actions, drawn independently per goal
+    :param target_noise_clip: limit of the absolute value of that noise
+    :param exploration_fraction: fraction of training over which the exploration rate is annealed
+    :param exploration_initial_eps: initial probability of a uniformly random action
+    :param exploration_final_eps: final probability of a uniformly random action
+    :param random_action_repeat: mean number of steps for which each random action is repeated: independent per-step noise
+        barely moves a point mass
+    :param max_grad_norm: maximum norm of the gradient, of actor and critic each
+    :param loss: ``"bce"`` or ``"squared"``
+    :param goals_per_update: number of goals drawn for each gradient step; all goals if None
+    :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
+    :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
+    :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
+        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
+        ``VecGoalSampler``)
+    :param log_goals: whether to log the success rate of every goal
+    :param stats_window_size: number of episodes of the logged averages
+    :param tensorboard_log: TensorBoard log directory
+    :param policy_kwargs: additional arguments of the policy, see
         :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`
-    :param verbose: 0 for silence, 1 for information, 2 for more
-    :param seed: seeds everything random
+    :param verbose: 0 for no output, 1 for info, 2 for debug messages
+    :param seed: seed of all random number generators
     :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``
-    :param _init_setup_model: build the networks at once
+    :param _init_setup_model: whether to build the networks on creation
 
     Example::
 
@@ -90,20 +97,20 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MultiGoalPolicy": MultiGoalPolicy,
-        "MlpPolicy": MultiGoalPolicy,
-        "CnnPolicy": MultiGoalPolicy,
-        "MultiInputPolicy": MultiGoalPolicy,
+        "MultiGoalPolicy": LEOTD3Policy,
+        "MlpPolicy": LEOTD3Policy,
+        "CnnPolicy": LEOTD3Policy,
+        "MultiInputPolicy": LEOTD3Policy,
     }
-    critic: GoalCritic  # type: ignore[assignment]
-    critic_target: GoalCritic  # type: ignore[assignment]
-    policy: MultiGoalPolicy  # type: ignore[assignment]
+    policy: LEOTD3Policy
     actor: DeterministicGoalActor  # type: ignore[assignment]
     actor_target: DeterministicGoalActor  # type: ignore[assignment]
+    critic: GoalCritic  # type: ignore[assignment]
+    critic_target: GoalCritic  # type: ignore[assignment]
 
     def __init__(
         self,
-        policy: str | type[MultiGoalPolicy],
+        policy: str | type[LEOTD3Policy],
         env: GymEnv | str,
         learning_rate: float | Schedule = 1e-3,
         buffer_size: int = 1_000_000,
@@ -121,11 +128,15 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         policy_delay: int = 1,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = 0.5,
-        random_actions: float = 0.2,
-        random_hold: int = 4,
+        exploration_fraction: float = 0.2,
+        exploration_initial_eps: float = 0.2,
+        exploration_final_eps: float = 0.2,
+        random_action_repeat: int = 4,
+        max_grad_norm: float = 10.0,
         loss: Literal["bce", "squared"] = "bce",
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
+        amp: bool = False,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -136,10 +147,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
-        if isinstance(policy, str) and policy in self.policy_aliases:
-            policy = MultiGoalPolicy
         super().__init__(
-            policy,  # type: ignore[arg-type]
+            policy,
             env,
             learning_rate=learning_rate,
             buffer_size=buffer_size,
@@ -150,28 +159,31 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             train_freq=train_freq,
             gradient_steps=gradient_steps,
             action_noise=action_noise,
-            replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
-            replay_buffer_kwargs=buffer_settings(n_steps, gamma, verbose, replay_buffer_kwargs),
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
             optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
             policy_delay=policy_delay,
             target_policy_noise=target_policy_noise,
             target_noise_clip=target_noise_clip,
+            exploration_fraction=exploration_fraction,
+            exploration_initial_eps=exploration_initial_eps,
+            exploration_final_eps=exploration_final_eps,
+            random_action_repeat=random_action_repeat,
+            max_grad_norm=max_grad_norm,
+            loss=loss,
+            goals_per_update=goals_per_update,
+            goal_reduction=goal_reduction,
+            amp=amp,
+            goal_selector=goal_selector,
+            log_goals=log_goals,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             policy_kwargs=policy_kwargs,
             verbose=verbose,
             seed=seed,
             device=device,
-            _init_setup_model=False,
         )
-        self.random_actions = random_actions
-        self.random_hold = random_hold
-        self.loss = loss
-        self.goals_per_update = goals_per_update
-        self.goal_reduction: GoalReduction = goal_reduction
-        self.goal_selector = goal_selector
-        self.log_goals = log_goals
-        self.goal_names = ()
         if _init_setup_model:
             self._setup_model()
 
@@ -181,31 +193,59 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             action_dim = get_action_dim(self.action_space)
             self.action_noise = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, DEFAULT_NOISE))
 
+    def _check_options(self) -> None:
+        super()._check_options()
+        check_at_least("policy_delay", self.policy_delay, 1)
+
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """
-        Learns about all goals, or some, from each of some batches.
+        Sample the replay buffer and update critics and actor for all goals.
 
-        :param gradient_steps: number of batches
-        :param batch_size: number of transitions in each
+        :param gradient_steps: number of gradient steps
+        :param batch_size: number of transitions per gradient step
         """
         self.policy.set_training_mode(True)
         self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
         actor_losses, critic_losses = [], []
         for _ in range(gradient_steps):
             self._n_updates += 1
-            goals, batch = self._draw_goals(), self._sample(batch_size)
-            critic_loss = self._critic_loss(batch, self._targets(batch, goals), goals)
-            self._descend(self.critic.optimizer, critic_loss)
+            goals = self._sample_goals()
+            batch = self._sample_batch(batch_size)
+            targets = self.targets(batch, goals)
+            critic_loss = self._critic_loss(batch, targets, goals)
+            self._minimize(self.critic.optimizer, critic_loss)
             critic_losses.append(critic_loss.item())
             if self._n_updates % self.policy_delay == 0:
                 actor_loss = self._actor_loss(batch, goals)
-                self._descend(self.actor.optimizer, actor_loss)
+                self._minimize(self.actor.optimizer, actor_loss)
                 actor_losses.append(actor_loss.item())
-                self._update_targets()
+                self._update_target_networks()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         if actor_losses:
             self.logger.record("train/actor_loss", np.mean(actor_losses))
         self.logger.record("train/critic_loss", np.mean(critic_losses))
+
+    def targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the TD targets of the taken actions, with V_g(s') = min over critics of Q_target,g(s', pi_target,g(s') + noise).
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute ``[K]``; all goals if None
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        with th.no_grad(), self._autocast(self.amp):
+            next_actions = self.actor_target(batch.next_observations, goals)
+            noise = th.randn_like(next_actions).mul_(self.target_policy_noise)
+            noise = noise.clamp_(-self.target_noise_clip, self.target_noise_clip)
+            next_values = self._next_q_values(batch, (next_actions + noise).clamp_(-1.0, 1.0), goals)
+        return self._td_targets(batch, next_values, goals)
+
+    def _actor_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
+        """Return the mean of -Q_g(s, pi_g(s)) by the first critic."""
+        with self._autocast(self.amp):
+            actions = self.actor(batch.observations, goals)
+            (outputs,) = self.critic.diagonal(batch.observations, actions, goals, n_critics=1)
+        return -self._mean_over_batch(outputs.float())
 
     def learn(
         self: SelfLEOTD3,
@@ -217,33 +257,19 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         progress_bar: bool = False,
     ) -> SelfLEOTD3:
         """
-        Learns; see Stable-Baselines3.
+        Train the model, see Stable-Baselines3.
 
-        :param total_timesteps: number of steps of the environments
+        :param total_timesteps: number of environment steps
         :param callback: called at every step
         :param log_interval: number of episodes between logs
         :param tb_log_name: name of the run for TensorBoard
-        :param reset_num_timesteps: count the steps from 0
-        :param progress_bar: show one
-        :return: self
+        :param reset_num_timesteps: whether to start counting steps from 0
+        :param progress_bar: whether to show a progress bar
+        :return: the model
         """
         return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
-    def _targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
-        """What the critics should say of the actions taken, for each goal ``[B, K]``."""
-        with th.no_grad():
-            actions = self.actor_target(batch.next_observations, goals)
-            noise = th.randn_like(actions).mul_(self.target_policy_noise)
-            actions = (actions + noise.clamp_(-self.target_noise_clip, self.target_noise_clip)).clamp_(-1.0, 1.0)
-            next_values = self._next_values(batch, actions, goals)
-        return self._bootstrapped(batch, next_values, goals)
-
-    def _actor_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
-        actions = self.actor(batch.observations, goals)
-        (outputs,) = self.critic.diagonal(batch.observations, actions, goals, n_critics=1)
-        return -self._over_goals(outputs)
-
-    def _update_targets(self) -> None:
+    def _update_target_networks(self) -> None:
         polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
         polyak_update(self.actor.parameters(), self.actor_target.parameters(), self.tau)
         polyak_update(self.critic_batch_norm_stats, self.critic_batch_norm_stats_target, 1.0)

@@ -1,34 +1,40 @@
-"""The policy of LEOTD3: a deterministic action for every goal."""
+"""Policy of LEOTD3."""
+
+from typing import ClassVar
 
 import torch as th
 from stable_baselines3.common.type_aliases import PyTorchObs
 
-from leo_agents.networks.actor_critic import GoalActorNetwork
+from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 
 
 class DeterministicGoalActor(GoalActorNetwork):
-    """An action for every goal; see :class:`~leo_agents.networks.actor_critic.GoalActorNetwork`."""
+    """Deterministic actor of all goals; see :class:`~leo_agents.networks.actor.GoalActorNetwork`."""
 
     def forward(self, obs: PyTorchObs, goals: th.Tensor | None = None) -> th.Tensor:
         """
+        Compute pi_g(s) of all goals.
+
         :param obs: observations
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
-        :return: ``[B, G, act]`` or ``[B, k, act]``, between -1 and 1
+        :param goals: goals to compute ``[K]``; all goals if None
+        :return: ``[B, G, act]`` or ``[B, K, act]`` in [-1, 1]
         """
         return self.best(obs, goals)
 
     def actions(self, outputs: th.Tensor, deterministic: bool) -> th.Tensor:
         """
-        :param outputs: what the head gave ``[..., act]``
-        :param deterministic: no effect
-        :return: the actions
+        Convert outputs of the head to actions.
+
+        :param outputs: ``[..., act]``
+        :param deterministic: not used
+        :return: ``[..., act]`` in [-1, 1]
         """
         return th.tanh(outputs)
 
 
-class MultiGoalPolicy(ContinuousGoalPolicy):
-    """The policy of LEOTD3; see :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`."""
+class LEOTD3Policy(ContinuousGoalPolicy):
+    """Policy of LEOTD3; see :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`."""
 
-    actor_class = DeterministicGoalActor
-    has_actor_target = True
+    actor_class: ClassVar[type[GoalActorNetwork]] = DeterministicGoalActor
+    has_actor_target: ClassVar[bool] = True

@@ -1,7 +1,7 @@
-"""What the policies for continuous actions share: an actor and a critic over all goals."""
+"""Base class of the policies with continuous actions: an actor and critics for all goals."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,52 +11,40 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, get_act
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from leo_agents.networks.actor_critic import GoalActorNetwork, GoalCritic
-from leo_agents.networks.policies import GoalPolicy, Observation, expected_steps
+from leo_agents.networks.actor import GoalActorNetwork
+from leo_agents.networks.critic import GoalCritic
+from leo_agents.networks.policies import GoalPolicy, Observation
 from leo_wrappers.keys import GOAL_KEY
 
 NetArch = list[int] | dict[str, list[int]]
 
 
-class _Acting(nn.Module):
-    """The actions for the goals given: what an export is about."""
-
-    def __init__(self, actor: GoalActorNetwork) -> None:
-        super().__init__()
-        self.actor = actor
-
-    def forward(self, state: PyTorchObs, goal_ids: th.Tensor) -> th.Tensor:
-        return self.actor.for_goals(state, goal_ids)
-
-
 class ContinuousGoalPolicy(GoalPolicy):
     """
-    Acts for the goal in the observation, ``goal_id``; knows the actions and values of all others too.
+    Policy with actions and values for all goals, which acts for the commanded goal.
 
-    :param observation_space: a flat Dict with ``goal_id``
-    :param action_space: the actions
-    :param lr_schedule: the learning rate
-    :param goal_names: the goals, in order; filled in by the algorithm
-    :param net_arch: widths of the hidden layers, of both networks or as ``{"pi": [...], "qf": [...]}``; the critic's last
-        layer is the one in which the action joins. ``[256, 256]`` for the actor and ``[256, 256, 128]`` for the critic by
-        default
-    :param activation_fn: the nonlinearity (where the action joins it is always ReLU)
-    :param layer_norm: whether to normalise before each nonlinearity
-    :param head_kwargs: further arguments of the critic's heads, see
+    :param observation_space: a flat Dict space with ``goal_id``
+    :param action_space: action space
+    :param lr_schedule: learning rate schedule
+    :param goal_names: names of the goals, in order; set by the algorithm
+    :param net_arch: widths of the hidden layers, of actor and critic or as ``{"pi": [...], "qf": [...]}``; the action is an
+        input of the critic's last hidden layer. ``[256, 256]`` for the actor and ``[256, 256, 128]`` for the critic by default
+    :param activation_fn: activation function; the critic's last hidden layer always has ReLU
+    :param layer_norm: whether to apply layer normalization before each activation
+    :param head_kwargs: additional arguments of the critics' heads, see
         :class:`~leo_agents.networks.action_critic_head.ActionCriticHead`
-    :param squash: pass the values through a sigmoid, so that they stay in ``[0, 1]``
-    :param n_critics: number of independent critics, the lowest of which counts
-    :param features_extractor_class: reads the state (the observation without the command); chosen by its space when None.
-        Actor and critic have one each
-    :param features_extractor_kwargs: further arguments of the extractor
-    :param normalize_images: divide images by 255
-    :param optimizer_class: the optimiser
-    :param optimizer_kwargs: its arguments besides the learning rate; a fused update for Adam by default
+    :param squash: whether values are the sigmoid of the head's outputs, in ``[0, 1]``
+    :param n_critics: number of critics; targets take their minimum
+    :param features_extractor_class: features extractor of the state, one for the actor and one for the critic; chosen by the
+        state space if None
+    :param features_extractor_kwargs: additional arguments of the features extractor
+    :param normalize_images: whether to divide images by 255
+    :param optimizer_class: optimizer, Adam by default
+    :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
     """
 
-    actor_class: type[GoalActorNetwork]
-    # Which networks have a target beside them.
-    has_actor_target = False
+    actor_class: ClassVar[type[GoalActorNetwork]]
+    has_actor_target: ClassVar[bool] = False
     actor: GoalActorNetwork
     actor_target: GoalActorNetwork
     critic: GoalCritic
@@ -78,7 +66,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
-        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_class: type[th.optim.Optimizer] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
@@ -102,9 +90,23 @@ class ContinuousGoalPolicy(GoalPolicy):
         }
         self._build(lr_schedule)
 
+    def _build(self, lr_schedule: Schedule) -> None:
+        """Create networks, target networks and optimizers."""
+        self.actor, self.critic, self.critic_target = self.make_actor(), self.make_critic(), self.make_critic()
+        self.critic_target.load_state_dict(self.critic.state_dict())
+        self.critic_target.set_training_mode(False)
+        if self.has_actor_target:
+            self.actor_target = self.make_actor()
+            self.actor_target.load_state_dict(self.actor.state_dict())
+            self.actor_target.set_training_mode(False)
+        self.actor.optimizer = self.make_optimizer(self.actor, lr_schedule(1))
+        self.critic.optimizer = self.make_optimizer(self.critic, lr_schedule(1))
+
     def make_actor(self) -> GoalActorNetwork:
         """
-        :return: a new actor
+        Create an actor.
+
+        :return: the actor
         """
         actor_arch, _ = get_actor_critic_arch(self.net_args["net_arch"])
         network = self.actor_class(
@@ -121,7 +123,9 @@ class ContinuousGoalPolicy(GoalPolicy):
 
     def make_critic(self) -> GoalCritic:
         """
-        :return: a new critic
+        Create critics.
+
+        :return: the critics, as one module
         """
         _, critic_arch = get_actor_critic_arch(self.net_args["net_arch"])
         network = GoalCritic(
@@ -136,48 +140,39 @@ class ContinuousGoalPolicy(GoalPolicy):
 
     def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         """
+        Get the actions for the commanded goals.
+
         :param obs: observations with ``goal_id``
-        :param deterministic: do not draw from a distribution
-        :return: the actions ``[B, act]``, between -1 and 1
+        :param deterministic: whether to return deterministic actions
+        :return: ``[B, act]`` in [-1, 1]
         """
         return self._predict(obs, deterministic=deterministic)
 
     def values(self, observation: Observation) -> npt.NDArray[np.float32]:
         """
-        The value of every goal, of the action that is best for it.
+        Compute V_g(s) = min over critics of Q_g(s, pi_g(s)) of all goals.
 
-        :param observation: a batch of observations, or a single one
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
         :return: ``[B, G]``
         """
-        tensors, _ = self.obs_to_tensor(self._commanded(observation, 0))
+        tensors, _ = self.obs_to_tensor(self.with_goal(observation, 0))
         self.set_training_mode(False)
         with th.no_grad():
             return self.critic.values(self.critic.lowest_diagonal(tensors, self.actor.best(tensors))).cpu().numpy()
 
-    def expected_steps(self, observation: Observation, gamma: float) -> npt.NDArray[Any]:
-        """
-        The values as numbers of steps, ``1 + log(value) / log(gamma)``: exact where the world is deterministic.
-
-        :param observation: a batch of observations, or a single one
-        :param gamma: the discount that the values were learned with
-        :return: ``[B, G]``, infinite where the value is 0
-        """
-        return expected_steps(self.values(observation), gamma)
-
     def to_torchscript(self) -> th.jit.ScriptModule:
         """
-        The actor without this library: ``(states, goal_ids) -> actions [B, act]`` between -1 and 1, to be used through PyTorch
-        alone.
+        Export the actor as TorchScript, ``(states, goal_ids) -> actions [B, act]`` in [-1, 1], for use without this library.
 
-        :return: a module to ``save``; its states are a tensor, or a dictionary of tensors where the state has several parts
+        :return: a module; its states are a tensor, or a dict of tensors if the state has several entries
         """
-        return self._export(self.actor, _Acting(self.actor))
+        return self._export(self.actor, _GoalActions(self.actor))
 
     def set_training_mode(self, mode: bool) -> None:
         """
-        The target networks never train.
+        Set training or evaluation mode of actor and critics; target networks stay in evaluation mode.
 
-        :param mode: whether the others do
+        :param mode: True for training mode
         """
         self.actor.set_training_mode(mode)
         self.critic.set_training_mode(mode)
@@ -187,18 +182,16 @@ class ContinuousGoalPolicy(GoalPolicy):
         assert isinstance(observation, dict)
         return self.actor.for_goals(observation, observation[GOAL_KEY], deterministic)
 
-    def _build(self, lr_schedule: Schedule) -> None:
-        self.actor, self.critic, self.critic_target = self.make_actor(), self.make_critic(), self.make_critic()
-        self.critic_target.load_state_dict(self.critic.state_dict())
-        self.critic_target.set_training_mode(False)
-        if self.has_actor_target:
-            self.actor_target = self.make_actor()
-            self.actor_target.load_state_dict(self.actor.state_dict())
-            self.actor_target.set_training_mode(False)
-        for network in (self.actor, self.critic):
-            network.optimizer = self.optimizer_class(  # type: ignore[call-arg]
-                network.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs
-            )
-
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.net_args}
+
+
+class _GoalActions(nn.Module):
+    """Actions for one goal per row, for the export."""
+
+    def __init__(self, actor: GoalActorNetwork) -> None:
+        super().__init__()
+        self.actor = actor
+
+    def forward(self, state: PyTorchObs, goal_ids: th.Tensor) -> th.Tensor:
+        return self.actor.for_goals(state, goal_ids)

@@ -1,7 +1,8 @@
-"""What every policy here can do: act for the goal in the observation, or for any goal by name."""
+"""Base classes of policies: act for the goal in the observation, or for any goal by name."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +12,31 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
-from leo_agents.networks.q_network import StateNetwork, add_command, default_extractor, state_space
+from leo_agents.networks.state_network import StateNetwork, add_goal, default_extractor, state_space
 from leo_wrappers.goal_set import Goal, goal_index
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 
-Observation = np.ndarray | dict[str, np.ndarray]
+Observation = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 
 
-class GoalActing(BasePolicy):
+class GoalPolicyMixin(BasePolicy):
     """
-    A mixin: acts for the goal in the observation, ``goal_id``, or for any goal by name.
+    Mixin of policies that act for the goal in the observation, ``goal_id``, or for any goal by name.
 
-    ``goal_names`` are the goals, in order, ``_state_space`` the space of observations without the command.
+    Subclasses set ``goal_names`` and ``state_space``, the observation space without the goal.
     """
 
     goal_names: tuple[str, ...]
-    _state_space: spaces.Space[Any]
+    state_space: spaces.Space[Any]
+
+    @abstractmethod
+    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s) of all goals.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G]``
+        """
 
     def predict(
         self,
@@ -36,10 +46,12 @@ class GoalActing(BasePolicy):
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """
+        Get the action for the commanded goal, see Stable-Baselines3.
+
         :param observation: observations with ``goal_id``
-        :param state: passed through
-        :param episode_start: no effect
-        :param deterministic: no effect on a policy that is not random
+        :param state: returned as it is
+        :param episode_start: not used
+        :param deterministic: whether to return deterministic actions
         :return: the actions and the state
         """
         if not isinstance(observation, dict) or GOAL_KEY not in observation:
@@ -51,44 +63,50 @@ class GoalActing(BasePolicy):
 
     def act(self, observation: Observation, goal: Goal) -> Any:
         """
-        The best action towards a goal.
+        Get the deterministic action for a goal.
 
-        :param observation: a single observation; a command in it is ignored
-        :param goal: a name or an index
-        :return: the action, an int where actions are discrete
+        :param observation: a single observation; a commanded goal in it is ignored
+        :param goal: name or index
+        :return: the action, an int for discrete actions
         """
-        commanded = self._commanded(observation, goal_index(self.goal_names, goal))
-        actions, _ = self.predict(commanded, deterministic=True)
+        actions, _ = self.predict(self.with_goal(observation, goal_index(self.goal_names, goal)), deterministic=True)
         if np.ndim(actions) != len(self.action_space.shape or ()):
             raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
         return int(actions) if isinstance(self.action_space, spaces.Discrete) else actions
 
-    def _commanded(self, observation: Observation, goal_id: int) -> dict[str, np.ndarray]:
-        """The observation, single or batched as it comes, with the same goal in every row."""
-        state = {key: value for key, value in add_command(observation, 0).items() if key not in GOAL_INPUT_KEYS}
-        expected = set(self._state_space.spaces) if isinstance(self._state_space, spaces.Dict) else {"observation"}
-        if isinstance(self._state_space, spaces.Dict) and set(state) != expected:
-            raise ValueError(f"expected an observation with the keys {sorted(expected)}, got {sorted(state)}")
+    def with_goal(self, observation: Observation, goal_id: int) -> dict[str, npt.NDArray[Any]]:
+        """
+        Command a goal in an observation, or the same goal in every row of a batch.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is replaced
+        :param goal_id: index of the goal
+        :return: the observation with ``goal_id``
+        """
+        state = {key: value for key, value in add_goal(observation, 0).items() if key not in GOAL_INPUT_KEYS}
+        if isinstance(self.state_space, spaces.Dict) and state.keys() != self.state_space.spaces.keys():
+            raise ValueError(f"expected an observation with the keys {sorted(self.state_space.spaces)}, got {sorted(state)}")
         key, value = next(iter(state.items()))
-        space = self._state_space[key] if isinstance(self._state_space, spaces.Dict) else self._state_space
+        space = self.state_space[key] if isinstance(self.state_space, spaces.Dict) else self.state_space
         batch_shape = np.shape(value)[: np.ndim(value) - len(space.shape or ())]
-        return add_command(state, np.full(batch_shape, goal_id, dtype=np.int64))
+        return add_goal(state, np.full(batch_shape, goal_id, dtype=np.int64))
 
 
-class GoalPolicy(GoalActing):
+class GoalPolicy(GoalPolicyMixin):
     """
-    The base of policies that know many goals and act for the one in the observation, ``goal_id``.
+    Base class of policies whose networks read the state only, or state and goal separately.
 
-    :param observation_space: a flat Dict with ``goal_id``
-    :param action_space: the actions
-    :param goal_names: the goals, in order
-    :param features_extractor_class: reads the state (the observation without the command); chosen by its space when None
-    :param features_extractor_kwargs: further arguments of the extractor
-    :param normalize_images: divide images by 255
-    :param optimizer_class: the optimiser
-    :param optimizer_kwargs: its arguments besides the learning rate; a fused update for Adam by default
-    :param squash_output: whether the actions are squashed
+    :param observation_space: a flat Dict space with ``goal_id``
+    :param action_space: action space
+    :param goal_names: names of the goals, in order
+    :param features_extractor_class: features extractor of the state; chosen by the state space if None
+    :param features_extractor_kwargs: additional arguments of the features extractor
+    :param normalize_images: whether to divide images by 255
+    :param optimizer_class: optimizer; :attr:`default_optimizer_class` if None
+    :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
+    :param squash_output: whether the actions are squashed into [-1, 1]
     """
+
+    default_optimizer_class: ClassVar[type[th.optim.Optimizer]] = th.optim.Adam
 
     def __init__(
         self,
@@ -98,17 +116,18 @@ class GoalPolicy(GoalActing):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
-        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_class: type[th.optim.Optimizer] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
         squash_output: bool = False,
     ) -> None:
-        state = state_space(observation_space)
+        states = state_space(observation_space)
+        optimizer_class = optimizer_class or self.default_optimizer_class
         if optimizer_kwargs is None and issubclass(optimizer_class, th.optim.Adam):
             optimizer_kwargs = {"fused": True}
         super().__init__(
             observation_space,
             action_space,
-            features_extractor_class=features_extractor_class or default_extractor(state),
+            features_extractor_class=features_extractor_class or default_extractor(states),
             features_extractor_kwargs=features_extractor_kwargs,
             normalize_images=normalize_images,
             optimizer_class=optimizer_class,
@@ -116,59 +135,58 @@ class GoalPolicy(GoalActing):
             squash_output=squash_output,
         )
         self.goal_names = tuple(goal_names)
-        self._state_space = state
+        self.state_space = states
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """
-        :return: an extractor for the state, which the command is no part of
+        Create the features extractor of the state.
+
+        :return: the features extractor
         """
-        return self.features_extractor_class(self._state_space, **self.features_extractor_kwargs)
+        return self.features_extractor_class(self.state_space, **self.features_extractor_kwargs)
+
+    def make_optimizer(self, network: nn.Module, learning_rate: float) -> th.optim.Optimizer:
+        """
+        Create an optimizer.
+
+        :param network: the module to optimize
+        :param learning_rate: initial learning rate
+        :return: the optimizer
+        """
+        return self.optimizer_class(network.parameters(), lr=learning_rate, **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {
             **super()._get_constructor_parameters(),
             "goal_names": self.goal_names,
-            "lr_schedule": self._dummy_schedule,  # dummy lr schedule, not needed for loading policy alone
+            "lr_schedule": self._dummy_schedule,  # not needed for loading the policy alone
             "optimizer_class": self.optimizer_class,
             "optimizer_kwargs": self.optimizer_kwargs,
             "features_extractor_class": self.features_extractor_class,
             "features_extractor_kwargs": self.features_extractor_kwargs,
         }
 
-    def _export(self, network: StateNetwork, acting: nn.Module) -> th.jit.ScriptModule:
-        """A module of two arguments, states and goals, as TorchScript."""
-        tensors, _ = self.obs_to_tensor(self._commanded(self._state_space.sample(), 0))
-        state, goal_ids = network.state_of(tensors), tensors[GOAL_KEY]  # type: ignore[index]
+    def _export(self, network: StateNetwork, module: nn.Module) -> th.jit.ScriptModule:
+        """Trace a module with the arguments (states, goal_ids)."""
+        tensors, _ = self.obs_to_tensor(self.with_goal(self.state_space.sample(), 0))
+        states, goal_ids = network.state_of(tensors), tensors[GOAL_KEY]  # type: ignore[index]
         self.set_training_mode(False)
-        # Traced with two rows: one would be taken for a dimension that never grows.
-        twice = {key: _twice(value) for key, value in state.items()} if isinstance(state, dict) else _twice(state)
-        return th.jit.trace(acting, (twice, goal_ids.repeat(2)), check_trace=False)  # type: ignore[no-any-return, no-untyped-call]
+        # Two rows: tracing would take a batch dimension of one for a constant.
+        batch = {key: _repeat(value) for key, value in states.items()} if isinstance(states, dict) else _repeat(states)
+        return th.jit.trace(module, (batch, goal_ids.repeat(2)), check_trace=False)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def expected_steps(values: npt.NDArray[Any], gamma: float) -> npt.NDArray[Any]:
     """
-    Values as numbers of steps, ``1 + log(value) / log(gamma)``: exact where the world is deterministic.
+    Convert values to numbers of steps, ``1 + log(V_g(s)) / log(gamma)``, exact in deterministic environments.
 
-    :param values: of best actions
-    :param gamma: the discount that the values were learned with
-    :return: as many numbers, infinite where the value is 0
+    :param values: V_g(s), any shape
+    :param gamma: discount factor of the values
+    :return: numbers of steps of the same shape, infinite where the value is 0
     """
     with np.errstate(divide="ignore"):
         return 1.0 + np.log(np.clip(values, 0.0, 1.0)) / np.log(gamma)
 
 
-def explore(actions: npt.NDArray[Any], num_actions: int, rate: float) -> npt.NDArray[Any]:
-    """
-    Each environment by its own coin.
-
-    :param actions: the actions that are thought best
-    :param num_actions: number of actions
-    :param rate: share of random actions
-    :return: the actions to take
-    """
-    coins = np.random.random(actions.shape) < rate
-    return np.where(coins, np.random.randint(num_actions, size=actions.shape), actions)
-
-
-def _twice(tensor: th.Tensor) -> th.Tensor:
+def _repeat(tensor: th.Tensor) -> th.Tensor:
     return tensor.repeat(2, *[1] * (tensor.ndim - 1))

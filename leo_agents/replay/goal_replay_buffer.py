@@ -1,4 +1,4 @@
-"""A replay buffer which remembers, for every transition, all the goals it achieved."""
+"""Replay buffer that stores the mask of achieved goals of every transition."""
 
 from typing import Any, NamedTuple
 
@@ -16,12 +16,15 @@ from leo_wrappers.keys import ENDED_BY_GOAL_KEY
 
 class GoalReplayBufferSamples(NamedTuple):
     """
-    What SB3's ``DictReplayBufferSamples`` has, and the achieved goals.
+    The fields of SB3's ``DictReplayBufferSamples`` and the achieved goals.
 
-    ``goals_achieved`` is float32 of shape ``[batch, num_goals]``: 1 where the transition achieved the goal. With n-step
-    windows it is ``gamma ** k`` where the goal was first achieved ``k`` steps later within the window, ``discounts``
-    (shape ``[batch, 1]``) is ``gamma`` to the power of each window's length, and ``next_observations`` and ``dones``
-    belong to the window's end. ``dones`` is 1 for terminated, not for truncated, as in SB3.
+    - ``goals_achieved``: mask of the transition as float32 ``[batch, goals]``.
+    - ``goal_returns``: discounted return of each goal within the n-step window, float32 ``[batch, goals]``: ``gamma ** k``
+      where the goal was first achieved k steps after the first step of the window, else 0. With ``n_steps=1`` it is
+      ``goals_achieved``.
+    - ``discounts``: ``gamma`` to the power of the window's length, ``[batch, 1]``; None with ``n_steps=1``.
+    - ``next_observations``, ``dones``: at the end of the window. As in SB3, ``dones`` is 1 where the episode terminated, not
+      where it was truncated.
     """
 
     observations: TensorDict
@@ -31,28 +34,29 @@ class GoalReplayBufferSamples(NamedTuple):
     rewards: th.Tensor
     discounts: th.Tensor | None
     goals_achieved: th.Tensor
+    goal_returns: th.Tensor
 
 
 class GoalReplayBuffer(DictReplayBuffer):
     """
-    SB3's Dict replay buffer with the mask ``infos[i]["goals_achieved"]`` of each transition, bit-packed.
+    SB3's ``DictReplayBuffer`` that also stores the mask ``infos[i]["goals_achieved"]`` of each transition, bit-packed.
 
-    One million transitions with 512 goals need 64 MB of masks. The commanded goal is stored once: the sampled next
-    observation carries the goal that was commanded when the action was taken. Sampling draws from NumPy's global
-    generator, as SB3's buffers do, so that ``set_random_seed`` governs it.
+    One million transitions with 512 goals need 64 MB of masks. The commanded goal is stored once: sampled next observations
+    have the goal that was commanded when the action was taken. As in SB3, sampling uses NumPy's global generator, which
+    ``set_random_seed`` seeds.
 
     :param buffer_size: number of transitions, over all environments
     :param observation_space: a Dict space; the key ``goal_id`` may be missing
     :param action_space: the action space
-    :param device: where samples go
+    :param device: device of the samples
     :param n_envs: number of parallel environments
-    :param optimize_memory_usage: not supported, as in SB3's Dict buffer
-    :param handle_timeout_termination: tell truncated from terminated by ``info["TimeLimit.truncated"]``
+    :param optimize_memory_usage: not supported, as in ``DictReplayBuffer``
+    :param handle_timeout_termination: separate truncation from termination by ``info["TimeLimit.truncated"]``
     :param num_goals: number of goals
-    :param n_steps: longest window of the targets; for each goal it stops at the first step which achieves it
-    :param gamma: discount within the windows; used with ``n_steps > 1`` only
+    :param n_steps: length of the windows for n-step targets; for each goal the window ends where it is first achieved
+    :param gamma: discount factor within the windows, for ``n_steps > 1``
     :param goal_key: the observation's key of the commanded goal
-    :param verbose: print the memory needed if at least 1
+    :param verbose: print the memory usage if at least 1
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class GoalReplayBuffer(DictReplayBuffer):
         self.n_steps = n_steps
         self.gamma = gamma
         self.goal_key = goal_key
-        # The parent would store the goal twice as int64; here it is kept apart, once.
+        # The parent class would store the goal twice, as int64.
         stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != goal_key})
         _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose)
         super().__init__(
@@ -109,30 +113,30 @@ class GoalReplayBuffer(DictReplayBuffer):
         infos: list[dict[str, Any]],
     ) -> None:
         """
-        Store one transition of every environment.
+        Add one transition per environment.
 
         :param obs: observations before the step
         :param next_obs: observations after the step and before any reset
         :param action: actions
         :param reward: rewards
         :param done: whether the episodes ended
-        :param infos: the step's infos, which hold ``goals_achieved``
+        :param infos: infos of the step, with ``goals_achieved``
         """
         achieved = achieved_from_infos(infos, self.n_envs)
         if achieved.shape != (self.n_envs, self.num_goals):
             raise ValueError(
                 f"expected goals_achieved of shape ({self.n_envs}, {self.num_goals}), got {achieved.shape}; "
-                "the environment's goals must be the ones the buffer was made for"
+                "use the environment that the buffer was created for"
             )
         self.packed_masks[self.pos] = np.packbits(achieved, axis=1)
         if self.has_goal_ids:
             self.goal_ids[self.pos] = obs[self.goal_key].reshape(self.n_envs)
         position = self.pos
-        # Copies of the dicts: the parent replaces entries of the ones it is given.
+        # The parent class reassigns entries of the dicts it gets.
         super().add(dict(obs), dict(next_obs), action, reward, done, infos)
         for row in np.flatnonzero(done):
             if infos[row].get(ENDED_BY_GOAL_KEY, False):
-                # An end for the commanded goal only: the others' bootstrap goes on, as after a truncation.
+                # Done for the commanded goal only: the other goals bootstrap, as after a truncation.
                 self.timeouts[position, row] = 1.0
 
     def _get_samples(  # type: ignore[override]
@@ -141,10 +145,11 @@ class GoalReplayBuffer(DictReplayBuffer):
         env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
         lengths = self._window_lengths(batch_inds, env_inds)
         last_inds = (batch_inds + lengths - 1) % self.buffer_size
-        # Truncated is not terminated: only the latter ends the bootstrap.
         terminated = self.dones[last_inds, env_inds] * (1 - self.timeouts[last_inds, env_inds])
+        goals_achieved = goal_returns = self.to_torch(self._unpack(batch_inds, env_inds), copy=False)
         discounts = None
         if self.n_steps > 1:
+            goal_returns = self.to_torch(self._goal_returns(batch_inds, env_inds, lengths), copy=False)
             discounts = self.to_torch((self.gamma**lengths).astype(np.float32).reshape(-1, 1), copy=False)
         return GoalReplayBufferSamples(
             observations=self._observations(self.observations, batch_inds, env_inds, batch_inds, env),
@@ -153,7 +158,8 @@ class GoalReplayBuffer(DictReplayBuffer):
             dones=self.to_torch(terminated.reshape(-1, 1), copy=False),
             rewards=self.to_torch(self._normalize_reward(self.rewards[batch_inds, env_inds].reshape(-1, 1), env)),
             discounts=discounts,
-            goals_achieved=self.to_torch(self._goals_achieved(batch_inds, env_inds, lengths), copy=False),
+            goals_achieved=goals_achieved,
+            goal_returns=goal_returns,
         )
 
     def _observations(
@@ -164,9 +170,9 @@ class GoalReplayBuffer(DictReplayBuffer):
         goal_inds: np.ndarray,
         env: VecNormalize | None,
     ) -> TensorDict:
-        """The observations at ``inds`` with the goals commanded at ``goal_inds``."""
+        """Return the observations at ``inds`` with the goals commanded at ``goal_inds``."""
         arrays = self._normalize_obs({key: array[inds, env_inds] for key, array in stored.items()}, env)
-        # Indexing made copies already.
+        # Fancy indexing has already copied.
         tensors = {key: self.to_torch(array, copy=False) for key, array in arrays.items()}  # type: ignore[union-attr]
         if self.has_goal_ids:
             goal_ids = self.goal_ids[goal_inds, env_inds].astype(np.int64).reshape(-1, 1)
@@ -174,7 +180,7 @@ class GoalReplayBuffer(DictReplayBuffer):
         return tensors
 
     def _window_lengths(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
-        """Steps in each window: up to ``n_steps``, ended by the episode's end and by the newest transition."""
+        """Return the length of each window: ``n_steps``, or up to the end of the episode or the newest transition."""
         lengths = np.ones(len(batch_inds), dtype=np.int64)
         newest = (self.pos - 1) % self.buffer_size
         open_windows = np.ones(len(batch_inds), dtype=bool)
@@ -184,18 +190,18 @@ class GoalReplayBuffer(DictReplayBuffer):
             lengths += open_windows
         return lengths
 
-    def _goals_achieved(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Each goal's ``gamma ** k`` for the first step ``k`` of the window which achieves it, else 0."""
-        achieved = self._unpack(batch_inds, env_inds)
+    def _goal_returns(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Return ``gamma ** k`` for the first step ``k`` of the window that achieved the goal, else 0."""
+        returns = self._unpack(batch_inds, env_inds)
         for step in range(1, self.n_steps):
             rows = np.flatnonzero(lengths > step)
             later = self._unpack((batch_inds[rows] + step) % self.buffer_size, env_inds[rows])
             later *= np.float32(self.gamma**step)
-            achieved[rows] = np.maximum(achieved[rows], later)
-        return achieved
+            returns[rows] = np.maximum(returns[rows], later)
+        return returns
 
     def _unpack(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
-        """The masks of some transitions as float32, of shape ``[batch, num_goals]``."""
+        """Return masks of transitions as float32 ``[batch, goals]``."""
         bits = np.unpackbits(self.packed_masks[batch_inds, env_inds], axis=1, count=self.num_goals)
         return bits.astype(np.float32)
 
@@ -203,7 +209,7 @@ class GoalReplayBuffer(DictReplayBuffer):
 def _check_memory(
     buffer_size: int, stored_space: spaces.Dict, action_space: spaces.Space, n_envs: int, num_goals: int, verbose: int
 ) -> None:
-    """Say what the buffer will need, and refuse it before it is allocated if there is not that much."""
+    """Raise a ``MemoryError`` before allocating a buffer that does not fit into memory."""
     sizes = replay_nbytes(max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals)
     if verbose >= 1:
         parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
@@ -213,10 +219,10 @@ def _check_memory(
 
 def packed_width(num_goals: int) -> int:
     """
-    Bytes of one packed mask.
+    Return the number of bytes of a packed mask.
 
     :param num_goals: number of goals
-    :return: one byte for every eight goals
+    :return: number of bytes, one for eight goals
     """
     return (num_goals + 7) // 8
 
@@ -225,14 +231,14 @@ def replay_nbytes(
     num_steps: int, observation_space: spaces.Dict, action_space: spaces.Space, n_envs: int, num_goals: int
 ) -> dict[str, int]:
     """
-    Memory that a :class:`GoalReplayBuffer` needs, before it is allocated.
+    Return the memory usage of a :class:`GoalReplayBuffer` without allocating it.
 
-    :param num_steps: steps stored of each environment
-    :param observation_space: the observations stored (without the goal)
+    :param num_steps: stored steps per environment
+    :param observation_space: of the stored observations, without the goal
     :param action_space: the action space
     :param n_envs: number of parallel environments
     :param num_goals: number of goals
-    :return: bytes of the observations, the masks and the rest
+    :return: number of bytes by part of the buffer
     """
     num_transitions = num_steps * n_envs
     obs_nbytes = sum(
@@ -243,5 +249,5 @@ def replay_nbytes(
     return {
         "observations": 2 * obs_nbytes * num_transitions,
         "goal masks": packed_width(num_goals) * num_transitions,
-        "the rest": (action_nbytes + 4 * 4) * num_transitions,
+        "actions, rewards and flags": (action_nbytes + 4 * 4) * num_transitions,
     }

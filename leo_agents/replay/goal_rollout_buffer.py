@@ -1,6 +1,7 @@
-"""Rollouts of T steps in N environments, as arrays on the learning device."""
+"""Rollout buffer of T steps in N environments, with the masks of achieved goals, on the device of the networks."""
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,179 +19,212 @@ _BITS = 8
 
 class GoalRolloutBuffer:
     """
-    What happened in N environments over T steps. A transition's number is ``t * N + n``.
+    Transitions of N environments over T steps. Transition ``t * N + n`` is step t of environment n.
 
-    States are kept once, ``T + 1`` for each environment, and those in which episodes ended beside them: a transition's true
-    next state is the state after it, or the one in which its episode ended. Masks are kept as bits.
+    Observations are stored once, ``T + 1`` per environment; the final observations of episodes are stored separately. The true
+    next observation of a transition is the final observation if the episode ended there, else the following one. Masks are
+    bit-packed.
 
-    :param num_steps: T
-    :param num_envs: N
-    :param observation_space: with the command, which is kept apart
+    :param n_steps: T
+    :param n_envs: N
+    :param observation_space: of the goal-conditioned environments; the goal is stored separately
     :param num_goals: number of goals
-    :param device: where the arrays are
+    :param device: device of the tensors
     """
 
-    def __init__(
-        self, num_steps: int, num_envs: int, observation_space: spaces.Dict, num_goals: int, device: th.device
-    ) -> None:
-        self.num_steps, self.num_envs, self.num_goals = num_steps, num_envs, num_goals
+    def __init__(self, n_steps: int, n_envs: int, observation_space: spaces.Dict, num_goals: int, device: th.device) -> None:
+        self.n_steps, self.n_envs, self.num_goals = n_steps, n_envs, num_goals
         self.device = device
         parts = {key: space for key, space in observation_space.spaces.items() if key not in GOAL_INPUT_KEYS}
         shapes = {key: (np.dtype(space.dtype), space.shape or ()) for key, space in parts.items()}
-        rows = (num_steps + 1) * num_envs
+        rows = (n_steps + 1) * n_envs
         sizes = {key: rows * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize for key, (dtype, shape) in shapes.items()}
         check_fits_in_memory(
-            f"rollouts of {num_steps} steps in {num_envs} environments",
-            {**sizes, "targets": 4 * num_steps * num_envs * num_goals},
+            f"rollouts of {n_steps} steps in {n_envs} environments",
+            {**sizes, "targets": 4 * n_steps * n_envs * num_goals},
             "choose a smaller n_steps or fewer environments",
         )
-        self._states = {
+        self._observations = {
             key: th.zeros((rows, *shape), dtype=th.as_tensor(np.zeros(1, dtype)).dtype, device=device)
             for key, (dtype, shape) in shapes.items()
         }
-        self._last_states: list[TensorDict] = []
-        self._ended: list[th.Tensor] = []
-        grid = (num_steps, num_envs)
+        self._final_observations: list[TensorDict] = []
+        self._final_rows: list[th.Tensor] = []
+        grid = (n_steps, n_envs)
         self.actions = th.zeros(grid, dtype=th.int64, device=device)
-        self.goals = th.zeros((num_steps + 1, num_envs), dtype=th.int64, device=device)
+        self.goal_ids = th.zeros((n_steps + 1, n_envs), dtype=th.int64, device=device)
         self.packed_masks = th.zeros((*grid, -(-num_goals // _BITS)), dtype=th.uint8, device=device)
         self.terminated = th.zeros(grid, dtype=th.bool, device=device)
-        self.done = th.zeros(grid, dtype=th.bool, device=device)
+        self.dones = th.zeros(grid, dtype=th.bool, device=device)
         self.step = 0
 
     def __len__(self) -> int:
-        return self.num_steps * self.num_envs
+        return self.n_steps * self.n_envs
 
     @property
     def full(self) -> bool:
-        """Whether all steps have been taken."""
-        return self.step == self.num_steps
+        """Whether all steps were added."""
+        return self.step == self.n_steps
 
-    def begin(self, obs: dict[str, npt.NDArray[Any]]) -> None:
+    def reset(self, obs: dict[str, npt.NDArray[Any]]) -> None:
         """
-        Forgets everything.
+        Start a new rollout.
 
-        :param obs: what the environments show now, with their goals
+        :param obs: current observations of the environments, with ``goal_id``
         """
         self.step = 0
-        self._last_states, self._ended = [], []
-        self._show(obs)
+        self._final_observations, self._final_rows = [], []
+        self._add_observations(obs)
 
-    def add(self, actions: th.Tensor, step: ArrayStep) -> None:
+    def add(self, actions: npt.NDArray[Any], step: ArrayStep) -> None:
         """
-        One step of all environments.
+        Add one step of all environments.
 
-        :param actions: what was done
-        :param step: what came of it
+        :param actions: the actions taken
+        :param step: the result of the step
         """
         time = self.step
-        self.actions[time] = actions
+        self.actions[time] = _tensor(actions, self.device)
         self.packed_masks[time] = _tensor(np.packbits(step.goals_achieved, axis=1, bitorder="little"), self.device)
         self.terminated[time] = _tensor(step.terminated, self.device)
-        self.done[time] = _tensor(step.dones, self.device)
+        self.dones[time] = _tensor(step.dones, self.device)
         if step.final_obs is not None:
             assert isinstance(step.final_obs, dict)
-            self._last_states.append({key: _tensor(step.final_obs[key], self.device) for key in self._states})
-            self._ended.append(_tensor(time * self.num_envs + np.flatnonzero(step.dones), self.device))
+            self._final_observations.append({key: _tensor(step.final_obs[key], self.device) for key in self._observations})
+            self._final_rows.append(_tensor(time * self.n_envs + np.flatnonzero(step.dones), self.device))
         self.step += 1
-        self._show(step.obs)  # type: ignore[arg-type]
+        self._add_observations(step.obs)  # type: ignore[arg-type]
 
-    def shown(self, step: int | None = None) -> TensorDict:
+    def last_observations(self) -> TensorDict:
         """
-        :param step: the number of steps taken before; those taken so far by default
-        :return: the states that the environments then showed
-        """
-        start = (self.step if step is None else step) * self.num_envs
-        return {key: states[start : start + self.num_envs] for key, states in self._states.items()}
+        Return the newest observations.
 
-    def states(self, rows: th.Tensor) -> TensorDict:
+        :return: tensors ``[N, ...]`` without the goal
         """
-        :param rows: numbers of transitions
-        :return: the states in which they began
-        """
-        return {key: states.index_select(0, rows) for key, states in self._states.items()}
+        start = self.step * self.n_envs
+        return {key: values[start : start + self.n_envs] for key, values in self._observations.items()}
 
-    def ended(self) -> tuple[th.Tensor, TensorDict]:
+    def last_goal_ids(self) -> th.Tensor:
         """
-        :return: the transitions with which episodes ended, and the states in which these did
+        Return the goals commanded in the newest observations.
+
+        :return: ``[N]``
         """
-        if not self._ended:
+        return self.goal_ids[self.step]
+
+    def observations(self, rows: th.Tensor) -> TensorDict:
+        """
+        Return observations by number of the transition.
+
+        :param rows: numbers of transitions ``[B]``
+        :return: tensors ``[B, ...]`` without the goal
+        """
+        return {key: values.index_select(0, rows) for key, values in self._observations.items()}
+
+    def final_observations(self) -> tuple[th.Tensor, TensorDict]:
+        """
+        Return the final observations of the episodes that ended in this rollout.
+
+        :return: numbers of the transitions ``[E]`` and tensors ``[E, ...]``
+        """
+        if not self._final_rows:
             none = th.zeros(0, dtype=th.int64, device=self.device)
-            return none, {key: states[:0] for key, states in self._states.items()}
-        return th.cat(self._ended), {key: th.cat([part[key] for part in self._last_states]) for key in self._states}
+            return none, {key: values[:0] for key, values in self._observations.items()}
+        rows = th.cat(self._final_rows)
+        return rows, {key: th.cat([part[key] for part in self._final_observations]) for key in self._observations}
 
     def next_rows(self) -> th.Tensor:
         """
-        Where each transition's true next state is: in the ``(T + 1) * N`` states shown, followed by those of :meth:`ended`.
+        Return where the true next observation of each transition is: a row of the ``(T + 1) * N`` stored observations
+        followed by :meth:`final_observations`.
 
-        :return: numbers of states, of shape ``[T * N]``
+        :return: ``[T * N]``
         """
-        rows = th.arange(self.num_envs, len(self) + self.num_envs, device=self.device)
-        ended, _ = self.ended()
-        rows[ended] = len(self) + self.num_envs + th.arange(len(ended), device=self.device)
+        rows = th.arange(self.n_envs, len(self) + self.n_envs, device=self.device)
+        final_rows, _ = self.final_observations()
+        rows[final_rows] = len(self) + self.n_envs + th.arange(len(final_rows), device=self.device)
         return rows
 
-    def next_states(self, rows: th.Tensor) -> TensorDict:
+    def next_observations(self, rows: th.Tensor) -> TensorDict:
         """
-        :param rows: numbers of transitions
-        :return: their true next states
+        Return true next observations by number of the transition.
+
+        :param rows: numbers of transitions ``[B]``
+        :return: tensors ``[B, ...]`` without the goal
         """
-        where, shown = self.next_rows()[rows], len(self) + self.num_envs
-        result = {key: states.index_select(0, where.clamp(max=shown - 1)) for key, states in self._states.items()}
-        last = th.nonzero(where >= shown).flatten()
-        _, ended = self.ended()
-        for key, states in result.items():
-            states[last] = ended[key][where[last] - shown]
+        next_rows, num_stored = self.next_rows()[rows], len(self) + self.n_envs
+        result = {key: values.index_select(0, next_rows.clamp(max=num_stored - 1)) for key, values in self._observations.items()}
+        final = th.nonzero(next_rows >= num_stored).flatten()
+        _, final_observations = self.final_observations()
+        for key, values in result.items():
+            values[final] = final_observations[key][next_rows[final] - num_stored]
         return result
 
-    def masks(self, rows: th.Tensor | slice = slice(None)) -> th.Tensor:
+    def goals_achieved(self, rows: th.Tensor | slice = slice(None)) -> th.Tensor:
         """
-        :param rows: numbers of transitions; all by default
-        :return: the goals that they achieved as floats, of shape ``[rows, goals]``
+        Return masks by number of the transition.
+
+        :param rows: numbers of transitions ``[B]``; all by default
+        :return: float32 ``[B, G]``
         """
         packed = self.packed_masks.flatten(0, 1)[rows]
         bits = (packed.unsqueeze(2) >> th.arange(_BITS, dtype=th.uint8, device=self.device)) & 1
         return bits.flatten(1)[:, : self.num_goals].float()
 
-    def hits(self, goals: th.Tensor | None = None) -> th.Tensor:
+    def goal_achieved(self, goal_ids: th.Tensor | None = None) -> th.Tensor:
         """
-        :param goals: a goal for each step, of shape ``[T, N]``; the commanded ones by default
-        :return: whether the step achieved it, of the same shape
+        Return whether each transition achieved one goal.
+
+        :param goal_ids: a goal per transition ``[T, N]``; the commanded goals by default
+        :return: bool ``[T, N]``
         """
-        goals = (self.goals[:-1] if goals is None else goals).unsqueeze(2)
-        byte = self.packed_masks.gather(2, goals // _BITS)
-        return ((byte >> (goals % _BITS).to(th.uint8)) & 1).squeeze(2).bool()
+        goal_ids = (self.goal_ids[:-1] if goal_ids is None else goal_ids).unsqueeze(2)
+        byte = self.packed_masks.gather(2, goal_ids // _BITS)
+        return ((byte >> (goal_ids % _BITS).to(th.uint8)) & 1).squeeze(2).bool()
 
-    def _show(self, obs: dict[str, npt.NDArray[Any]]) -> None:
-        for key, states in self.shown().items():
-            states.copy_(_tensor(obs[key], self.device))
-        self.goals[self.step] = _tensor(obs[GOAL_KEY], self.device)
+    def minibatches(self, n_epochs: int, batch_size: int) -> Iterator[th.Tensor]:
+        """
+        Iterate over the transitions in random order, once per epoch.
+
+        :param n_epochs: number of epochs
+        :param batch_size: number of transitions in a minibatch
+        :return: numbers of transitions ``[batch_size]``
+        """
+        for _ in range(n_epochs):
+            yield from th.randperm(len(self), device=self.device).split(batch_size)  # type: ignore[no-untyped-call]
+
+    def _add_observations(self, obs: dict[str, npt.NDArray[Any]]) -> None:
+        for key, values in self.last_observations().items():
+            values.copy_(_tensor(obs[key], self.device))
+        self.goal_ids[self.step] = _tensor(obs[GOAL_KEY], self.device)
 
 
-def fitting_batch_size(num_steps: int, num_envs: int, batch_size: int) -> int:
+def fitting_batch_size(n_steps: int, n_envs: int, batch_size: int) -> int:
     """
-    :param num_steps: of a rollout
-    :param num_envs: of a rollout
-    :param batch_size: the size asked for
-    :return: the largest divisor of the rollout's transitions up to it: all minibatches are equally large
+    Return the largest divisor of the number of transitions of a rollout up to ``batch_size``: all minibatches get equal size.
+
+    :param n_steps: steps of a rollout
+    :param n_envs: number of environments
+    :param batch_size: requested size
+    :return: size of the minibatches
     """
-    total = num_steps * num_envs
+    total = n_steps * n_envs
     return next(size for size in range(min(batch_size, total), 0, -1) if total % size == 0)
 
 
-def warn_of_batch_size(num_steps: int, num_envs: int, batch_size: int, stacklevel: int) -> None:
+def warn_of_batch_size(n_steps: int, n_envs: int, batch_size: int, stacklevel: int) -> None:
     """
-    Says so where minibatches will be smaller than asked for.
+    Warn if the minibatches will be smaller than requested.
 
-    :param num_steps: of a rollout
-    :param num_envs: of a rollout
-    :param batch_size: the size asked for
-    :param stacklevel: whose line the warning is about, seen from the caller as in ``warnings.warn``
+    :param n_steps: steps of a rollout
+    :param n_envs: number of environments
+    :param batch_size: requested size
+    :param stacklevel: as of ``warnings.warn`` called in the caller's place
     """
-    fitting, total = fitting_batch_size(num_steps, num_envs, batch_size), num_steps * num_envs
+    fitting, total = fitting_batch_size(n_steps, n_envs, batch_size), n_steps * n_envs
     if fitting != batch_size:
         warnings.warn(
-            f"expected batch_size to divide the {num_steps} x {num_envs} = {total} transitions of a rollout, got "
+            f"expected batch_size to divide the {n_steps} x {n_envs} = {total} transitions of a rollout, got "
             f"{batch_size}; using {fitting}, its largest divisor up to that.",
             stacklevel=stacklevel + 1,
         )

@@ -1,0 +1,179 @@
+"""Q-learning of all goals from a batch of transitions, independent of where the transitions come from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch as th
+from stable_baselines3.common.type_aliases import TensorDict
+
+from leo_agents.learning.losses import GoalReduction, all_goals_targets, goals_loss
+from leo_agents.learning.optimization import bfloat16_autocast, optimizer_step
+from leo_agents.networks.q_network import GoalQNetwork
+from leo_agents.networks.q_policy import AllGoalsQPolicy
+from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
+
+
+class AllGoalsQLearner:
+    """
+    Targets, loss and update of Q_g(s, a) for all goals at once.
+
+    For a transition (s, a, s') with m_g = 1 if s' achieves goal g::
+
+        y_g = m_g + gamma * (1 - m_g) * (1 - terminated) * max_a' Q_target,g(s', a')
+        loss = mean over batch and goals of BCE(Q_g(s, a), y_g), or of 0.5 * (Q_g(s, a) - y_g)^2
+
+    All methods take ``goals``, the indices ``[K]`` of the goals to compute; all goals if None.
+
+    :param policy: has the Q-network, its optimizer and, optionally, a target network
+    :param gamma: discount factor
+    :param loss: ``"bce"`` or ``"squared"``
+    :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
+    :param max_grad_norm: maximum norm of the gradient
+    :param double_q: choose a' by the online network instead of the target network
+    :param amp: compute in bfloat16 where that is safe
+
+    Example::
+
+        >>> import gymnasium as gym, leo_envs
+        >>> from leo_agents import LEODQN
+        >>> model = LEODQN("MultiGoalPolicy", gym.make("leo/GridWorld-v0"), learning_starts=50, seed=0).learn(100)
+        >>> batch = model.replay_buffer.sample(32)
+        >>> targets = model.learner.targets(batch)
+        >>> targets.shape
+        torch.Size([32, 180])
+        >>> float(model.learner.update(batch.observations, batch.actions, targets)) > 0
+        True
+    """
+
+    def __init__(
+        self,
+        policy: AllGoalsQPolicy,
+        *,
+        gamma: float,
+        loss: str = "bce",
+        goal_reduction: GoalReduction = "mean",
+        max_grad_norm: float = 10.0,
+        double_q: bool = False,
+        amp: bool = False,
+    ) -> None:
+        self.policy = policy
+        self.gamma = gamma
+        self.loss_name = loss
+        self.goal_reduction: GoalReduction = goal_reduction
+        self.max_grad_norm = max_grad_norm
+        self.double_q = double_q
+        self.amp = amp
+
+    @property
+    def q_net(self) -> GoalQNetwork:
+        """The online network."""
+        return self.policy.q_net
+
+    @property
+    def q_net_target(self) -> GoalQNetwork:
+        """The target network, or the online network if the policy has no target network."""
+        return getattr(self.policy, "q_net_target", self.policy.q_net)
+
+    def autocast(self) -> th.autocast:
+        """Return the context of the forward passes, bfloat16 if ``amp``."""
+        return bfloat16_autocast(self.policy.device, self.amp)
+
+    def targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the TD targets y_g of the taken actions.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute ``[K]``
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        next_q_values = self.next_q_values(batch.next_observations, goals)
+        goal_returns = batch.goal_returns if goals is None else batch.goal_returns[:, goals]
+        discounts = self.gamma if batch.discounts is None else batch.discounts
+        return all_goals_targets(goal_returns, next_q_values, batch.dones, discounts)
+
+    def next_q_values(self, next_observations: TensorDict, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute max_a' Q_target,g(s', a'), or Q_target,g(s', argmax_a' Q_g(s', a')) with ``double_q``.
+
+        :param next_observations: of the next states
+        :param goals: goals to compute ``[K]``
+        :return: float32 ``[B, G]`` or ``[B, K]``
+        """
+        target = self.q_net_target
+        with th.no_grad(), self.autocast():
+            features = target.features(next_observations)
+            if not self.double_q:
+                return target.values(target.head.max_over_actions(features, goals)).float()
+            _, next_actions = self.q_net.head.best_actions(self.q_net.features(next_observations), goals)
+            outputs = target.head(features) if goals is None else target.head(features)[:, goals]
+            return target.values(outputs.gather(2, next_actions.unsqueeze(2)).squeeze(2)).float()
+
+    def loss(
+        self, observations: TensorDict, actions: th.Tensor, targets: th.Tensor, goals: th.Tensor | None = None
+    ) -> th.Tensor:
+        """
+        Compute the loss of the taken actions.
+
+        :param observations: of the states
+        :param actions: the taken actions, ``[B]`` or ``[B, 1]``
+        :param targets: ``[B, G]`` or ``[B, K]``
+        :param goals: goals of the targets ``[K]``
+        :return: a scalar
+        """
+        with self.autocast():
+            outputs = self.q_net.head.taken(self.q_net.features(observations), actions.long(), goals).float()
+        return goals_loss(
+            outputs, targets, self.loss_name, self.q_net.squash, self.goal_reduction, names_of(self.policy.goal_names, goals)
+        )
+
+    def update(
+        self, observations: TensorDict, actions: th.Tensor, targets: th.Tensor, goals: th.Tensor | None = None
+    ) -> th.Tensor:
+        """
+        Minimize :meth:`loss` by one optimizer step; a target network is not updated.
+
+        :param observations: of the states
+        :param actions: the taken actions, ``[B]`` or ``[B, 1]``
+        :param targets: ``[B, G]`` or ``[B, K]``
+        :param goals: goals of the targets ``[K]``
+        :return: the loss before the step, a scalar
+        """
+        loss = self.loss(observations, actions, targets, goals)
+        optimizer_step(self.policy.optimizer, loss, self.max_grad_norm)
+        return loss.detach()
+
+
+def sample_goals(num_goals: int, goals_per_update: int | None, device: th.device) -> th.Tensor | None:
+    """
+    Draw the goals of an update, without replacement.
+
+    :param num_goals: number of goals, G
+    :param goals_per_update: number of goals to draw, K
+    :param device: device of the result
+    :return: ``[K]``; None, meaning all goals, if ``goals_per_update`` is None
+    """
+    if goals_per_update is None:
+        return None
+    return th.randperm(num_goals, device=device)[:goals_per_update]
+
+
+def names_of(goal_names: Sequence[str], goals: th.Tensor | None) -> Sequence[str]:
+    """
+    Return the names of some goals.
+
+    :param goal_names: names of all goals
+    :param goals: indices ``[K]``; all goals if None
+    :return: K names
+    """
+    return goal_names if goals is None else [goal_names[goal] for goal in goals.tolist()]
+
+
+def check_goals_per_update(goals_per_update: Any, num_goals: int) -> None:
+    """
+    Raise a ``ValueError`` if not so many goals can be drawn.
+
+    :param goals_per_update: number of goals to draw, or None for all
+    :param num_goals: number of goals
+    """
+    if goals_per_update is not None and not 1 <= goals_per_update <= num_goals:
+        raise ValueError(f"expected goals_per_update from 1 to {num_goals}, got {goals_per_update}")

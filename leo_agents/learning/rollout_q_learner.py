@@ -1,0 +1,119 @@
+"""Q-learning of all goals from rollouts, without target network: the learner of LEOPQN and the teacher of Dual LEO."""
+
+from typing import Any
+
+import torch as th
+
+from leo_agents.learning.losses import all_goals_lambda_targets, all_goals_targets
+from leo_agents.learning.q_learner import AllGoalsQLearner, sample_goals
+from leo_agents.networks.q_policy import AllGoalsQPolicy
+from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
+
+# Rows per forward pass when computing targets: enough to amortize reading the head's weights, few enough to stay in cache.
+TARGET_ROWS = 2048
+
+
+class RolloutQLearner(AllGoalsQLearner):
+    """
+    Computes the targets of a rollout once, with the network that acted, and minimizes the loss in epochs of minibatches.
+
+    The features computed for acting are kept until the end of the rollout: they are also the features of the next states.
+
+    :param policy: has the Q-network and its optimizer
+    :param n_epochs: number of epochs per rollout
+    :param batch_size: number of transitions in a minibatch
+    :param q_lambda: lambda of the Q(lambda) targets; 0 for one-step targets
+    :param goals_per_update: number of goals drawn for each rollout; all if None
+    :param kwargs: arguments of :class:`~leo_agents.learning.q_learner.AllGoalsQLearner`
+    """
+
+    def __init__(
+        self,
+        policy: AllGoalsQPolicy,
+        *,
+        n_epochs: int,
+        batch_size: int,
+        q_lambda: float = 0.0,
+        goals_per_update: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(policy, **kwargs)
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.q_lambda = q_lambda
+        self.goals_per_update = goals_per_update
+        self.features: list[th.Tensor] = []
+
+    def start_rollout(self) -> None:
+        """Discard the features of the previous rollout; to be called before the first step."""
+        self.features = []
+
+    def acting_outputs(self, rollout: GoalRolloutBuffer) -> th.Tensor:
+        """
+        Compute the head's outputs in the newest observations, for the commanded goals; to be called once before every step.
+
+        :param rollout: the rollout so far
+        :return: ``[N, A]``
+        """
+        features = self.q_net.features(rollout.last_observations())
+        self.features.append(features)
+        return self.q_net.head.for_goals(features, rollout.last_goal_ids())
+
+    def sample_goals(self) -> th.Tensor | None:
+        """
+        Draw the goals of a rollout's updates.
+
+        :return: ``[K]``; None for all goals
+        """
+        return sample_goals(len(self.policy.goal_names), self.goals_per_update, self.policy.device)
+
+    def rollout_targets(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the targets y_g of all transitions of a full rollout.
+
+        :param rollout: the rollout
+        :param goals: goals to compute ``[K]``
+        :return: ``[T * N, G]`` or ``[T * N, K]``
+        """
+        next_values = self._rollout_next_values(rollout, goals)
+        masks = rollout.goals_achieved()
+        goals_achieved = masks if goals is None else masks.index_select(1, goals)
+        if self.q_lambda == 0.0:
+            return all_goals_targets(goals_achieved, next_values, rollout.terminated.flatten(), self.gamma)
+        grid = (rollout.n_steps, rollout.n_envs, -1)
+        return all_goals_lambda_targets(
+            goals_achieved.view(grid), next_values.view(grid), rollout.terminated, rollout.dones, self.gamma, self.q_lambda
+        ).flatten(0, 1)
+
+    def fit(self, rollout: GoalRolloutBuffer, targets: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Run ``n_epochs`` of minibatch updates.
+
+        :param rollout: the rollout
+        :param targets: from :meth:`rollout_targets`
+        :param goals: goals of the targets ``[K]``
+        :return: the losses of the updates ``[U]``
+        """
+        self.policy.set_training_mode(True)
+        actions = rollout.actions.flatten()
+        return th.stack(
+            [
+                self.update(rollout.observations(rows), actions[rows], targets[rows], goals)
+                for rows in rollout.minibatches(self.n_epochs, self.batch_size)
+            ]
+        )
+
+    def _rollout_next_values(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None) -> th.Tensor:
+        """Return max_a' Q_g(s', a') of the true next states, ``[T * N, K]``."""
+        network = self.q_net
+        with th.no_grad(), self.autocast():
+            parts = [*self.features, network.features(rollout.last_observations())]
+            final_rows, final_observations = rollout.final_observations()
+            if len(final_rows):
+                parts.append(network.features(final_observations))
+            features = th.cat(parts)
+            values = [
+                network.values(network.head.max_over_actions(features.index_select(0, rows), goals).float())
+                for rows in th.split(rollout.next_rows(), TARGET_ROWS)
+            ]
+        return th.cat(values)

@@ -1,0 +1,168 @@
+"""Base class of the policies of LEODQN and LEOPQN: an all-goals Q-network and its optimizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import nn
+
+from leo_agents.networks.policies import GoalPolicy, Observation
+from leo_agents.networks.q_network import GoalQNetwork
+
+
+class AllGoalsQPolicy(GoalPolicy):
+    """
+    Policy with Q_g(s, a) of all goals and actions, greedy with respect to the commanded goal.
+
+    :param observation_space: a flat Dict space with ``goal_id``
+    :param action_space: action space
+    :param lr_schedule: learning rate schedule
+    :param goal_names: names of the goals, in order; set by the algorithm
+    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default. The dense head has goals x actions weights per unit
+        of the last layer: with many goals and actions, keep that layer at 256
+    :param activation_fn: activation function
+    :param layer_norm: whether to apply layer normalization before each activation
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
+    :param head_kwargs: additional arguments of the head
+    :param squash: whether values are the sigmoid of the head's outputs, in ``[0, 1]``
+    :param features_extractor_class: features extractor of the state; chosen by the state space if None
+    :param features_extractor_kwargs: additional arguments of the features extractor
+    :param normalize_images: whether to divide images by 255
+    :param optimizer_class: optimizer; Adam for LEODQN and RAdam for LEOPQN if None
+    :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
+    :param input_norm: whether to apply batch renormalization to the extracted features
+    """
+
+    q_net: GoalQNetwork
+    action_space: spaces.Discrete
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Discrete,
+        lr_schedule: Schedule,
+        goal_names: Sequence[str],
+        net_arch: list[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        layer_norm: bool = True,
+        head: str = "dense",
+        head_kwargs: dict[str, Any] | None = None,
+        squash: bool = True,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        optimizer_class: type[th.optim.Optimizer] | None = None,
+        optimizer_kwargs: dict[str, Any] | None = None,
+        input_norm: bool = False,
+    ) -> None:
+        super().__init__(
+            observation_space,
+            action_space,
+            goal_names,
+            features_extractor_class=features_extractor_class,
+            features_extractor_kwargs=features_extractor_kwargs,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+            normalize_images=normalize_images,
+        )
+        self.net_args: dict[str, Any] = {
+            "net_arch": [256, 256] if net_arch is None else list(net_arch),
+            "activation_fn": activation_fn,
+            "layer_norm": layer_norm,
+            "head": head,
+            "head_kwargs": head_kwargs,
+            "squash": squash,
+            "input_norm": input_norm,
+        }
+        self._build(lr_schedule)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        """Create the network and the optimizer."""
+        self.q_net = self.make_q_net()
+        self.optimizer = self.make_optimizer(self.q_net, lr_schedule(1))
+
+    def make_q_net(self) -> GoalQNetwork:
+        """
+        Create a Q-network.
+
+        :return: the network
+        """
+        network = GoalQNetwork(
+            self.observation_space,
+            self.action_space,
+            num_goals=len(self.goal_names),
+            features_extractor=self.make_features_extractor(),
+            normalize_images=self.normalize_images,
+            **self.net_args,
+        )
+        return network.to(self.device)
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        """
+        Get the greedy actions for the commanded goals.
+
+        :param obs: observations with ``goal_id``
+        :param deterministic: not used
+        :return: ``[B]``
+        """
+        return self._predict(obs, deterministic=deterministic)
+
+    def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute Q_g(s, a) of all goals and actions.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G, A]``
+        """
+        tensors, _ = self.obs_to_tensor(self.with_goal(observation, 0))
+        self.set_training_mode(False)
+        with th.no_grad():
+            return self.q_net(tensors).cpu().numpy()
+
+    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s) = max_a Q_g(s, a) of all goals.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G]``
+        """
+        return self.q_values(observation).max(axis=2)
+
+    def to_torchscript(self) -> th.jit.ScriptModule:
+        """
+        Export the Q-network as TorchScript, ``(states, goal_ids) -> Q-values [B, A]``, for use without this library.
+
+        :return: a module; its states are a tensor, or a dict of tensors if the state has several entries
+        """
+        return self._export(self.q_net, _GoalQValues(self.q_net))
+
+    def set_training_mode(self, mode: bool) -> None:
+        """
+        Set training or evaluation mode of the Q-network; a target network stays in evaluation mode.
+
+        :param mode: True for training mode
+        """
+        self.q_net.set_training_mode(mode)
+        self.training = mode
+
+    def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        return self.q_net._predict(obs, deterministic=deterministic)
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), **self.net_args}
+
+
+class _GoalQValues(nn.Module):
+    """Q-values of all actions for one goal per row, for the export."""
+
+    def __init__(self, network: GoalQNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, state: PyTorchObs, goal_ids: th.Tensor) -> th.Tensor:
+        return self.network.values(self.network.goal_outputs(state, goal_ids))
