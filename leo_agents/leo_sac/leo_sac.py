@@ -13,7 +13,7 @@ from stable_baselines3.sac.sac import SAC
 from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm, buffer_settings
 from leo_agents.learning.losses import GoalReduction
 from leo_agents.leo_sac.policies import GaussianGoalActor, MultiGoalPolicy
-from leo_agents.networks.actor_critic import GoalCritic
+from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import GoalSelectorLike
 

@@ -5,12 +5,12 @@ from stable_baselines3.common.distributions import SquashedDiagGaussianDistribut
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
-from leo_agents.networks.actor_critic import GoalActorNetwork
+from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 
 
 class GaussianGoalActor(GoalActorNetwork):
-    """A squashed Gaussian for every goal; see :class:`~leo_agents.networks.actor_critic.GoalActorNetwork`."""
+    """A squashed Gaussian for every goal; see :class:`~leo_agents.networks.actor.GoalActorNetwork`."""
 
     outputs_per_component = 2
 

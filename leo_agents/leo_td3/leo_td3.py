@@ -14,7 +14,7 @@ from stable_baselines3.td3.td3 import TD3
 from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm, buffer_settings
 from leo_agents.learning.losses import GoalReduction
 from leo_agents.leo_td3.policies import DeterministicGoalActor, MultiGoalPolicy
-from leo_agents.networks.actor_critic import GoalCritic
+from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import GoalSelectorLike
 

@@ -3,12 +3,12 @@
 import torch as th
 from stable_baselines3.common.type_aliases import PyTorchObs
 
-from leo_agents.networks.actor_critic import GoalActorNetwork
+from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 
 
 class DeterministicGoalActor(GoalActorNetwork):
-    """An action for every goal; see :class:`~leo_agents.networks.actor_critic.GoalActorNetwork`."""
+    """An action for every goal; see :class:`~leo_agents.networks.actor.GoalActorNetwork`."""
 
     def forward(self, obs: PyTorchObs, goals: th.Tensor | None = None) -> th.Tensor:
         """

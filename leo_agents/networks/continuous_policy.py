@@ -11,7 +11,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, get_act
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
-from leo_agents.networks.actor_critic import GoalActorNetwork, GoalCritic
+from leo_agents.networks.actor import GoalActorNetwork
+from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.policies import GoalPolicy, Observation, expected_steps
 from leo_wrappers.keys import GOAL_KEY
 
