@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.losses import LOSSES, all_goals_targets, check_finite_goals
-from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
+from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.policies import Observation
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 
