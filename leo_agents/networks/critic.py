@@ -19,8 +19,8 @@ class GoalCritic(StateNetwork):
     """
     Ensemble of independent critics, each of which estimates the values of all goals.
 
-    All but the last layer of ``net_arch`` form a trunk that reads the state only. The last one is the hidden layer of the head,
-    which combines state and action, see :class:`~leo_agents.networks.action_critic_head.ActionCriticHead`.
+    All but the last layer of ``net_arch`` form a trunk that reads the state only. The last one is the hidden layer of
+    :class:`~leo_agents.networks.action_critic_head.ActionCriticHead`, which combines state and action.
 
     :param observation_space: goal-conditioned observation space
     :param action_space: action space
