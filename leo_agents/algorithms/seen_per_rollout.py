@@ -1,4 +1,4 @@
-"""The paper's way of choosing goals."""
+"""The goal selector of the paper."""
 
 import numpy as np
 
@@ -8,10 +8,12 @@ from leo_wrappers.selection import SeenGoals
 
 class SeenPerRollout(SeenGoals):
     """
-    Uniform over the goals that were seen before the current rollout, the current state's own ones included: as in the paper,
-    what a rollout sees counts from its end on.
+    Select goals uniformly from those achieved before the current rollout, even if the current state achieves them.
 
-    Unlike the paper's it takes note of every state, terminal ones and the last one of a rollout too.
+    As in the paper, the goals achieved during a rollout are added at its end. Unlike the paper's implementation, terminal
+    states and the last state of a rollout are included.
+
+    :param seed: seed of the generator
     """
 
     def __init__(self, *, seed: int | None = None) -> None:
@@ -20,9 +22,9 @@ class SeenPerRollout(SeenGoals):
 
     def observe(self, achieved: BoolArray) -> None:
         """
-        Takes note of which goals some states achieved, for later where some are known already.
+        Record achieved goals. They are selected from the next rollout on, or immediately if none was known before.
 
-        :param achieved: masks ``[..., G]``
+        :param achieved: masks of the achieved goals ``[..., G]``
         """
         if self._pending is None:
             self._pending = np.zeros(self.num_goals, dtype=bool)
@@ -31,7 +33,7 @@ class SeenPerRollout(SeenGoals):
             self.on_rollout_end()
 
     def on_rollout_end(self) -> None:
-        """From now on, what was seen counts."""
+        """Add the goals recorded since the last call to the goals to select from."""
         if self._pending is not None:
             self.seen |= self._pending
             self._pending = None

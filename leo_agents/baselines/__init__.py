@@ -1,7 +1,6 @@
 """
-What LEO must be compared with: goal-conditioned agents, plain or relabelling, see :func:`goal_conditioned_dqn`,
-:func:`goal_conditioned_actor_critic` and :func:`goal_conditioned_ppo`. (PQN, with and without hindsight, is
-:class:`~leo_agents.leo_pqn.PQN`.)
+Baselines: goal-conditioned agents with or without relabelling (:func:`goal_conditioned_dqn`,
+:func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`). PQN is :class:`~leo_agents.PQN`.
 """
 
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
@@ -13,14 +12,14 @@ from leo_agents.baselines.goal_conditioned import (
 )
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.naive_relabelling import naive_all_goals_loss, naive_goal_losses
-from leo_agents.baselines.policies import SquashedMultiInputPolicy
+from leo_agents.baselines.policies import SigmoidMultiInputPolicy
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 
 __all__ = [
     "AllGoalsReplayBuffer",
     "GoalDescriptorExtractor",
     "MaskHerReplayBuffer",
-    "SquashedMultiInputPolicy",
+    "SigmoidMultiInputPolicy",
     "goal_conditioned_actor_critic",
     "goal_conditioned_dqn",
     "goal_conditioned_ppo",

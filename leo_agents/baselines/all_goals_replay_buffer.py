@@ -1,4 +1,4 @@
-"""All-goals relabelling: every transition replayed for every goal."""
+"""Replay buffer with all-goals relabelling."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,14 @@ from leo_agents.baselines.relabelling import RelabellingReplayBuffer
 
 class AllGoalsReplayBuffer(RelabellingReplayBuffer):
     """
-    What a network with the goal among its inputs needs to learn as much from a transition as LEO does: a row for each goal.
+    Replay buffer that relabels each sampled transition with all goals, or with a random subset of them.
 
-    ``sample(batch_size)`` draws ``batch_size`` transitions and gives ``batch_size`` times ``goals_per_transition`` rows.
+    With it, a network that reads the goal as an input updates as many goals per transition as LEO does, at the cost of one row
+    per goal: ``sample(batch_size)`` returns ``batch_size * goals_per_transition`` rows.
 
-    The arguments are those of :class:`~leo_agents.baselines.relabelling.RelabellingReplayBuffer`, and:
+    The other arguments are those of :class:`~leo_agents.baselines.relabelling.RelabellingReplayBuffer`.
 
-    :param goals_per_transition: how many different goals to relabel each transition with, drawn uniformly; all when None
+    :param goals_per_transition: number of distinct goals per transition, drawn uniformly; all goals when None
 
     Example::
 
@@ -46,7 +47,6 @@ class AllGoalsReplayBuffer(RelabellingReplayBuffer):
         *,
         goals_per_transition: int | None = None,
         goal_points: npt.ArrayLike | None = None,
-        goal_key: str = "goal_id",
         verbose: int = 0,
     ) -> None:
         super().__init__(
@@ -58,7 +58,6 @@ class AllGoalsReplayBuffer(RelabellingReplayBuffer):
             optimize_memory_usage,
             handle_timeout_termination,
             goal_points=goal_points,
-            goal_key=goal_key,
             verbose=verbose,
         )
         if goals_per_transition is not None and not 1 <= goals_per_transition <= self.num_goals:
@@ -72,7 +71,7 @@ class AllGoalsReplayBuffer(RelabellingReplayBuffer):
         if self.goals_per_transition is None:
             goals = np.broadcast_to(np.arange(self.num_goals), (len(batch_inds), self.num_goals))
         else:
-            # The places of the smallest of random keys: different goals, each set of them as likely as any other.
+            # The indices of the smallest of random keys are a uniform draw without replacement.
             keys = np.random.random((len(batch_inds), self.num_goals))
             goals = keys.argpartition(self.goals_per_transition - 1, axis=1)[:, : self.goals_per_transition]
-        return self._relabelled(batch_inds, env_inds, goals, env)
+        return self._relabel(batch_inds, env_inds, goals, env)

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's own algorithms with the goal among the inputs: the baselines, with or without relabelling."""
+"""Goal-conditioned baselines: algorithms of Stable-Baselines3 with the commanded goal as an input of the network."""
 
 from typing import Any, Literal, TypeVar, get_args
 
@@ -10,17 +10,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
-from leo_agents.algorithms.goal_algorithm import find_sampler
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
-from leo_agents.baselines.policies import SquashedMultiInputPolicy
+from leo_agents.baselines.policies import SigmoidMultiInputPolicy
 from leo_agents.baselines.relabelling import RelabellingReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike
+from leo_wrappers.validation import check_choice
 
 BufferName = Literal["plain", "her", "all_goals"]
 
@@ -44,24 +44,24 @@ def goal_conditioned_dqn(
     **dqn_kwargs: Any,
 ) -> DQN:
     """
-    A universal value function approximator: DQN whose network reads the commanded goal beside the state.
+    Create a goal-conditioned DQN (UVFA): the Q-network reads the commanded goal and the state.
 
-    The result is an ordinary ``stable_baselines3.DQN``. Reaching the commanded goal ends its episode; time limits bootstrap.
-    ``DQN.load`` restores it; to train on, give it ``env=goal_conditioned_venv(env)``.
+    The model is a plain ``stable_baselines3.DQN``. Achieving the commanded goal terminates the episode; time limits bootstrap.
+    Restore it with ``DQN.load``; pass ``env=goal_conditioned_venv(env)`` to continue training.
 
-    :param env: a multi-goal environment, a vector of them, or an id; or one that is goal-conditioned already, with
+    :param env: a multi-goal environment, a vectorized one, or an id; or a goal-conditioned one with
         ``on_success="terminate"``
-    :param goal_input: give the network the goal's ``"descriptor"``, or its number ``"one_hot"``
-    :param buffer: ``"plain"`` learns from each transition about the commanded goal, ``"her"`` relabels by hindsight
-        (:class:`~leo_agents.baselines.MaskHerReplayBuffer`), ``"all_goals"`` with every goal
-        (:class:`~leo_agents.baselines.AllGoalsReplayBuffer`); ``replay_buffer_kwargs`` goes to it
+    :param goal_input: encode the goal as its ``"descriptor"`` or its id as ``"one_hot"``
+    :param buffer: ``"plain"`` updates the commanded goal of each transition, ``"her"`` relabels in hindsight
+        (:class:`~leo_agents.baselines.MaskHerReplayBuffer`), ``"all_goals"`` relabels with all goals
+        (:class:`~leo_agents.baselines.AllGoalsReplayBuffer`); ``replay_buffer_kwargs`` are passed to the buffer
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
-    :param squash: keep the values in ``[0, 1]``, see :class:`~leo_agents.baselines.policies.SquashedMultiInputPolicy`; False
-        leaves the network of Stable-Baselines3 as it is
-    :param goal_selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
-        None
+    :param squash: keep the values in ``[0, 1]`` with :class:`~leo_agents.baselines.policies.SigmoidMultiInputPolicy`; False
+        uses SB3's ``MultiInputPolicy``
+    :param goal_selector: selects the commanded goals in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"``
+        when None
     :param dqn_kwargs: arguments of ``stable_baselines3.DQN``
-    :return: the model, not trained yet
+    :return: the untrained model
 
     Example::
 
@@ -72,7 +72,7 @@ def goal_conditioned_dqn(
     """
     venv = goal_conditioned_venv(env, goal_selector)
     kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, dqn_kwargs)
-    return DQN(SquashedMultiInputPolicy if squash else "MultiInputPolicy", venv, **kwargs)
+    return DQN(SigmoidMultiInputPolicy if squash else "MultiInputPolicy", venv, **kwargs)
 
 
 def goal_conditioned_actor_critic(
@@ -86,16 +86,16 @@ def goal_conditioned_actor_critic(
     **kwargs: Any,
 ) -> ActorCritic:
     """
-    The same for continuous actions: TD3, SAC or another of their kind whose networks read the commanded goal.
+    Create a goal-conditioned off-policy actor-critic for continuous actions, such as TD3, SAC or TQC.
 
-    :param algorithm: the class
+    :param algorithm: the class of the algorithm
     :param env: as in :func:`goal_conditioned_dqn`
     :param goal_input: as in :func:`goal_conditioned_dqn`
     :param buffer: as in :func:`goal_conditioned_dqn`
     :param descriptors: as in :func:`goal_conditioned_dqn`
     :param goal_selector: as in :func:`goal_conditioned_dqn`
     :param kwargs: arguments of the class
-    :return: the model, not trained yet
+    :return: the untrained model
 
     Example::
 
@@ -119,19 +119,19 @@ def goal_conditioned_ppo(
     **ppo_kwargs: Any,
 ) -> PPO:
     """
-    PPO whose policy and values read the commanded goal beside the state.
+    Create a goal-conditioned PPO: policy and value function read the commanded goal and the state.
 
-    The result is an ordinary ``stable_baselines3.PPO``. Reaching the commanded goal ends its episode; time limits bootstrap.
-    ``PPO.load`` restores it; to train on, give it ``env=goal_conditioned_venv(env)``.
+    The model is a plain ``stable_baselines3.PPO``. Achieving the commanded goal terminates the episode; time limits bootstrap.
+    Restore it with ``PPO.load``; pass ``env=goal_conditioned_venv(env)`` to continue training.
 
-    :param env: multi-goal environments, best a vector of many; or some that are goal-conditioned already, with
+    :param env: a multi-goal environment, preferably a vectorized one, or an id; or a goal-conditioned one with
         ``on_success="terminate"``
-    :param goal_input: give the networks the goal's ``"descriptor"``, or its number ``"one_hot"``
+    :param goal_input: encode the goal as its ``"descriptor"`` or its id as ``"one_hot"``
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
-    :param goal_selector: how goals are commanded in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"`` when
-        None
+    :param goal_selector: selects the commanded goals in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"``
+        when None
     :param ppo_kwargs: arguments of ``stable_baselines3.PPO``
-    :return: the model, not trained yet
+    :return: the untrained model
 
     Example::
 
@@ -141,7 +141,7 @@ def goal_conditioned_ppo(
         'PPO'
     """
     if "policy" in ppo_kwargs:
-        raise ValueError("expected no policy, got one; choose by goal_input, or use PPO directly")
+        raise ValueError("expected no policy, got one; choose the input with goal_input, or use PPO directly")
     venv = goal_conditioned_venv(env, goal_selector)
     policy_kwargs = _policy_kwargs(venv, goal_input, descriptors, ppo_kwargs.pop("policy_kwargs", None) or {})
     return PPO("MultiInputPolicy", venv, policy_kwargs=policy_kwargs, **ppo_kwargs)
@@ -149,12 +149,13 @@ def goal_conditioned_ppo(
 
 def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | None = None, seed: int | None = None) -> VecEnv:
     """
-    The environment as DQN and PPO must see it: one commanded goal at a time, whose success ends the episode.
+    Wrap an environment for goal-conditioned baselines: achieving the commanded goal terminates the episode.
 
-    :param env: a multi-goal environment, a vector of them, or an id; or one that is goal-conditioned already
-    :param goal_selector: how goals are commanded; ``"seen"`` when None
-    :param seed: seeds the selector
-    :return: a vector environment with ``goal_id`` in its observation
+    :param env: a multi-goal environment, a vectorized one, or an id; or a goal-conditioned one with
+        ``on_success="terminate"``
+    :param goal_selector: selects the commanded goals; ``"seen"`` when None
+    :param seed: seed of the goal selector
+    :return: a vectorized environment with ``goal_id`` in its observation
     """
     if isinstance(env, VectorEnv):
         env = GymVecEnv(env)
@@ -162,13 +163,16 @@ def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | N
     if GOAL_KEY not in getattr(venv.observation_space, "spaces", {}):
         return VecGoalSampler(venv, "seen" if goal_selector is None else goal_selector, on_success="terminate", seed=seed)
     if goal_selector is not None:
-        raise ValueError("expected a bare multi-goal environment with goal_selector, got one whose goals are chosen already")
-    sampler = find_sampler(venv)
+        raise ValueError(
+            "expected an environment that is not goal-conditioned with goal_selector, got one with a selector of its own; "
+            "leave out goal_selector or the wrapper"
+        )
+    sampler = unwrap_vec_wrapper(venv, VecGoalSampler)
     on_success = sampler.on_success if sampler is not None else venv.get_attr("on_success", 0)[0]
     if on_success != "terminate":
         raise ValueError(
-            f'expected on_success="terminate", got {on_success!r}: the values belong to one goal and must end with it; '
-            "pass the bare environment, or wrap it that way"
+            f'expected on_success="terminate", got {on_success!r}, which bootstraps the commanded goal after its success; '
+            "pass the environment without the wrapper, or set on_success"
         )
     return venv
 
@@ -176,15 +180,16 @@ def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | N
 def _goal_kwargs(
     venv: VecEnv, goal_input: GoalInput, buffer: BufferName, descriptors: npt.ArrayLike | None, kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The user's arguments with the goals' descriptors and the buffer among them."""
-    if buffer not in BUFFERS:
-        raise ValueError(f"expected buffer to be one of {get_args(BufferName)}, got {buffer!r}")
-    refused = {"policy", "replay_buffer_class"} & set(kwargs)
-    if refused:
-        raise ValueError(f"expected no {sorted(refused)}, got some; choose by goal_input and buffer, or use the class itself")
+    """Add the descriptors and the replay buffer to the user's arguments."""
+    check_choice("buffer", buffer, get_args(BufferName))
+    conflicts = {"policy", "replay_buffer_class"} & set(kwargs)
+    if conflicts:
+        raise ValueError(
+            f"expected no {sorted(conflicts)}, got some; choose with goal_input and buffer, or use the class directly"
+        )
     buffer_kwargs = dict(kwargs.get("replay_buffer_kwargs") or {})
     if issubclass(BUFFERS[buffer], RelabellingReplayBuffer):
-        buffer_kwargs.setdefault("goal_points", _shown_points(venv))
+        buffer_kwargs.setdefault("goal_points", _observed_points(venv))
     return {
         **kwargs,
         "policy_kwargs": _policy_kwargs(venv, goal_input, descriptors, kwargs.get("policy_kwargs") or {}),
@@ -196,7 +201,7 @@ def _goal_kwargs(
 def _policy_kwargs(
     venv: VecEnv, goal_input: GoalInput, descriptors: npt.ArrayLike | None, policy_kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """The user's arguments of the policy with the goals' descriptors among them."""
+    """Add the descriptors to the user's policy arguments."""
     descriptors = choose_descriptors(venv, goal_input, descriptors)
     extractor_kwargs = {"descriptors": descriptors, **(policy_kwargs.get("features_extractor_kwargs") or {})}
     return {
@@ -206,7 +211,7 @@ def _policy_kwargs(
     }
 
 
-def _shown_points(venv: VecEnv) -> npt.NDArray[Any] | None:
-    """The goals' points, if the observation shows the commanded one."""
+def _observed_points(venv: VecEnv) -> npt.NDArray[Any] | None:
+    """Return the points of the goals if the observation contains the commanded one as ``desired_goal``, else None."""
     space, points = venv.observation_space.spaces.get(DESIRED_GOAL_KEY), goal_points(venv)  # type: ignore[attr-defined]
     return points if space is not None and points is not None and space.shape == points.shape[1:] else None

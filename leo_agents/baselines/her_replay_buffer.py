@@ -1,4 +1,4 @@
-"""Hindsight Experience Replay for goals that are told by masks."""
+"""Hindsight Experience Replay (HER) for finite goal sets with masks."""
 
 from typing import Any, Literal, get_args
 
@@ -11,36 +11,35 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.baselines.relabelling import Ids, RelabellingReplayBuffer
 from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
+from leo_wrappers.validation import check_at_least, check_choice
 
 HindsightStrategy = Literal["final", "future", "episode", "random"]
 
-# The end of an episode that has not ended yet.
+# Last step of an episode that is still running.
 _OPEN = np.iinfo(np.int64).max
 
 
 class MaskHerReplayBuffer(RelabellingReplayBuffer):
     """
-    Hindsight Experience Replay (https://arxiv.org/abs/1707.01495): of the sampled rows, a share of ``k / (k + 1)`` is given a
-    goal that some state was later found to achieve.
+    Replay buffer for Hindsight Experience Replay (https://arxiv.org/abs/1707.01495): a fraction ``k / (k + 1)`` of the sampled
+    rows is relabelled with an achieved goal.
 
-    For each such row a step is chosen, and the new goal is drawn uniformly from those achieved after that step. Where that
-    state achieved no goal at all, the row keeps the goal that was commanded. The step is, of the same episode, with
+    For each of these rows a step is drawn, then the new goal uniformly from those achieved at that step. If there is none, the
+    row keeps its commanded goal. The step is drawn uniformly from
 
-    - ``"future"``: any from the row's own step on, the row's own included
-    - ``"final"``: the last one
-    - ``"episode"``: any
+    - ``"future"``: the steps of the same episode from the row's own step on
+    - ``"final"``: the last step of the same episode
+    - ``"episode"``: all steps of the same episode
+    - ``"random"``: all steps in the buffer
 
-    and with ``"random"`` any step in the buffer.
+    Here an episode ends where the environment was terminated, truncated or reset, which includes a new call of ``learn``.
+    Achieving the commanded goal does not end it if the environment continues with another goal. Running episodes count up to
+    their newest step, and partly overwritten ones from their oldest step in the buffer, so every stored transition can be
+    sampled.
 
-    An episode here is a stretch of one environment's steps between physical ends. Reaching the commanded goal is no such end:
-    where the environment runs on with another goal, hindsight looks past the change. Where it was reset instead (or by a new
-    call of ``learn``), the next observation does not continue the last one, and that ends the episode too. An episode still
-    under way counts up to its newest step, one overwritten in part from its oldest step left, so that every transition
-    stored can be sampled at any time.
+    The other arguments are those of :class:`~leo_agents.baselines.relabelling.RelabellingReplayBuffer`.
 
-    The arguments are those of :class:`~leo_agents.baselines.relabelling.RelabellingReplayBuffer`, and:
-
-    :param n_sampled_goal: k, the number of relabelled rows for each one with its own goal; 0 relabels nothing
+    :param n_sampled_goal: k, the number of relabelled rows per row with its own goal; 0 disables relabelling
     :param goal_selection_strategy: ``"future"``, ``"final"``, ``"episode"`` or ``"random"``
 
     Example::
@@ -49,7 +48,7 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
         >>> from gymnasium import spaces
         >>> space = spaces.Dict({"observation": spaces.Box(0, 9, (1,)), "goal_id": spaces.Discrete(10)})
         >>> buffer = MaskHerReplayBuffer(100, space, spaces.Discrete(2), n_sampled_goal=4, goal_selection_strategy="final")
-        >>> for x in range(4):  # goal g is to be at x = g, goal 9 is commanded
+        >>> for x in range(4):  # goal g is x = g, the commanded goal is 9
         ...     obs, next_obs = ({"observation": np.array([[x + dx]]), "goal_id": np.array([9])} for dx in (0, 1))
         ...     infos = [{"goals_achieved": np.arange(10) == x + 1}]
         ...     buffer.add(obs, next_obs, np.array([1]), np.array([0.0]), np.array([x == 3]), infos)
@@ -70,15 +69,10 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
         n_sampled_goal: int = 4,
         goal_selection_strategy: HindsightStrategy = "future",
         goal_points: npt.ArrayLike | None = None,
-        goal_key: str = "goal_id",
         verbose: int = 0,
     ) -> None:
-        if goal_selection_strategy not in get_args(HindsightStrategy):
-            raise ValueError(
-                f"expected goal_selection_strategy to be one of {get_args(HindsightStrategy)}, got {goal_selection_strategy!r}"
-            )
-        if n_sampled_goal < 0:
-            raise ValueError(f"expected n_sampled_goal of at least 0, got {n_sampled_goal}; 4 is usual, 0 relabels nothing")
+        check_choice("goal_selection_strategy", goal_selection_strategy, get_args(HindsightStrategy))
+        check_at_least("n_sampled_goal", n_sampled_goal, 0)
         super().__init__(
             buffer_size,
             observation_space,
@@ -88,19 +82,18 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
             optimize_memory_usage,
             handle_timeout_termination,
             goal_points=goal_points,
-            goal_key=goal_key,
             verbose=verbose,
         )
         self.n_sampled_goal = n_sampled_goal
         self.her_ratio = n_sampled_goal / (n_sampled_goal + 1)
         self.goal_selection_strategy = goal_selection_strategy
-        # The first and the last step of each stored step's episode, counted from the first step ever added.
+        # First and last step of each stored step's episode. Steps are counted from the first one ever added.
         self.first_steps = np.zeros((self.buffer_size, n_envs), dtype=np.int64)
         self.last_steps = np.full((self.buffer_size, n_envs), _OPEN, dtype=np.int64)
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Empty the buffer."""
         super().reset()
         self.num_steps = 0
         self._current_first = np.zeros(self.n_envs, dtype=np.int64)
@@ -116,14 +109,14 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
         infos: list[dict[str, Any]],
     ) -> None:
         """
-        Store one transition of every environment.
+        Store one transition per environment.
 
         :param obs: observations before the step
         :param next_obs: observations after the step and before any reset
         :param action: actions
-        :param reward: rewards; not used, the masks tell them
+        :param reward: rewards; not used for sampling, where rewards are computed from the masks
         :param done: whether the episodes ended
-        :param infos: the step's infos, which hold ``goals_achieved``
+        :param infos: infos of the step, with ``goals_achieved``
         """
         position = self.pos
         super().add(obs, next_obs, action, reward, done, infos)
@@ -138,8 +131,9 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
 
     def _continues(self, position: int) -> npt.NDArray[np.bool_]:
         """
-        Whether the step just stored begins where the one before it ended, environment by environment. As stored, so that both
-        went through the same rounding; the command is no part of the state.
+        Check for each environment whether the step just stored starts in the state in which the one before ended.
+
+        Compares stored observations, which have the same dtype, without the commanded goal.
         """
         if self.num_steps == 0:
             return np.zeros(self.n_envs, dtype=bool)
@@ -152,7 +146,7 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
         return same
 
     def _close_episode(self, env_ind: int) -> None:
-        """The step before the one just stored was the last of its episode."""
+        """Set the step before the one just stored as the last step of its episode."""
         oldest = self.num_steps - self.buffer_size + 1
         steps = np.arange(max(self._current_first[env_ind], oldest), self.num_steps)
         self.last_steps[steps % self.buffer_size, env_ind] = self.num_steps - 1
@@ -160,25 +154,25 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]
         env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
         goals = self.goal_ids[batch_inds, env_inds].astype(np.int64)
-        relabelled = round(self.her_ratio * len(batch_inds))
-        hindsight = self._hindsight_goals(batch_inds[:relabelled], env_inds[:relabelled])
-        goals[:relabelled] = np.where(hindsight >= 0, hindsight, goals[:relabelled])
-        return self._relabelled(batch_inds, env_inds, goals[:, None], env)
+        num_relabelled = round(self.her_ratio * len(batch_inds))
+        hindsight = self._hindsight_goals(batch_inds[:num_relabelled], env_inds[:num_relabelled])
+        goals[:num_relabelled] = np.where(hindsight >= 0, hindsight, goals[:num_relabelled])
+        return self._relabel(batch_inds, env_inds, goals[:, None], env)
 
     def _hindsight_goals(self, inds: Ids, env_inds: Ids) -> npt.NDArray[np.int64]:
-        """A goal for each transition that the strategy's state achieved, -1 where it achieved none."""
-        steps, envs = self._chosen_steps(inds, env_inds)
+        """Draw a goal for each transition from those achieved at a drawn step, -1 if there is none."""
+        steps, envs = self._draw_steps(inds, env_inds)
         masks = np.unpackbits(self.packed_masks[steps % self.buffer_size, envs], axis=1, count=self.num_goals)
         counts = masks.sum(axis=1, dtype=np.int64)
         _, achieved = np.nonzero(masks)  # row by row
         offsets = np.cumsum(counts) - counts
-        some = counts > 0
+        nonempty = counts > 0
         goals = np.full(len(inds), -1, dtype=np.int64)
-        goals[some] = achieved[offsets[some] + np.random.randint(0, counts[some])]
+        goals[nonempty] = achieved[offsets[nonempty] + np.random.randint(0, counts[nonempty])]
         return goals
 
-    def _chosen_steps(self, inds: Ids, env_inds: Ids) -> tuple[Ids, Ids]:
-        """The steps whose states tell the new goals, counted from the first step ever added, and their environments."""
+    def _draw_steps(self, inds: Ids, env_inds: Ids) -> tuple[Ids, Ids]:
+        """Draw the steps that provide the hindsight goals; return steps (see ``first_steps``) and environments."""
         newest = self.num_steps - 1
         oldest = max(0, self.num_steps - self.buffer_size)
         last = np.minimum(self.last_steps[inds, env_inds], newest)

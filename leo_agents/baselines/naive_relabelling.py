@@ -1,8 +1,7 @@
 """
-All-goals learning the long way: one pass of LEO's own network for each goal.
+Naive all-goals relabelling: single-goal Q-learning for one goal after the other, with one forward pass per goal.
 
-It has the loss and the gradients of the update that takes all goals at once, which the tests hold it against, and the cost
-that the update avoids.
+Loss and gradients equal those of LEODQN's update of all goals in one pass. It serves as the reference in tests and benchmarks.
 """
 
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
+from leo_wrappers.validation import check_choice
 
 
 def naive_goal_losses(
@@ -23,21 +23,20 @@ def naive_goal_losses(
     loss: Literal["bce", "squared"] = "bce",
 ) -> Iterator[th.Tensor]:
     """
-    The loss of single-goal Q-learning for one goal after the other, each on the batch relabelled with that goal.
+    Yield the single-goal Q-learning loss of each goal, on the batch relabelled with that goal.
 
-    Each loss has a graph of its own: to keep no more than one of them, call ``(loss / num_goals).backward()`` as they come.
+    Each loss has a graph of its own: call ``(loss / num_goals).backward()`` on each in turn to keep only one in memory.
 
-    :param q_net: the network that learns
-    :param q_net_target: the network that values the next state
-    :param batch: transitions with their masks, one step long
-    :param gamma: the discount
+    :param q_net: online network
+    :param q_net_target: target network
+    :param batch: one-step transitions with masks
+    :param gamma: discount factor
     :param loss: ``"bce"`` or ``"squared"``, as in LEODQN
-    :return: an iterator over the goals' losses, scalars
+    :return: iterator over the scalar losses of goals 0 to G - 1
     """
-    if loss not in ("bce", "squared"):
-        raise ValueError(f'expected loss "bce" or "squared", got {loss!r}')
+    check_choice("loss", loss, ("bce", "squared"))
     if batch.discounts is not None:
-        raise ValueError("expected transitions of one step, got n-step windows; use n_steps=1")
+        raise ValueError("expected one-step transitions, got n-step windows; use n_steps=1")
     for goal_id in range(batch.goals_achieved.shape[1]):
         goal = th.tensor([goal_id], device=batch.goals_achieved.device)
         reward = batch.goals_achieved[:, goal]
@@ -60,13 +59,13 @@ def naive_all_goals_loss(
     loss: Literal["bce", "squared"] = "bce",
 ) -> th.Tensor:
     """
-    The mean of :func:`naive_goal_losses` over the goals: LEODQN's loss, at the cost of a pass a goal.
+    Compute the mean of :func:`naive_goal_losses` over goals, which equals LEODQN's loss.
 
-    :param q_net: the network that learns
-    :param q_net_target: the network that values the next state
-    :param batch: transitions with their masks, one step long
-    :param gamma: the discount
+    :param q_net: online network
+    :param q_net_target: target network
+    :param batch: one-step transitions with masks
+    :param gamma: discount factor
     :param loss: ``"bce"`` or ``"squared"``, as in LEODQN
-    :return: a scalar
+    :return: scalar loss
     """
     return th.stack(list(naive_goal_losses(q_net, q_net_target, batch, gamma, loss))).mean()

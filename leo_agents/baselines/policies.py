@@ -1,20 +1,22 @@
-"""The network of goal-conditioned DQN."""
+"""Policy of goal-conditioned DQN."""
 
 from stable_baselines3.dqn.policies import MultiInputPolicy, QNetwork
 from torch import nn
 
 
-class SquashedMultiInputPolicy(MultiInputPolicy):
+class SigmoidMultiInputPolicy(MultiInputPolicy):
     """
-    DQN's policy for Dict observations, with values that pass through a sigmoid.
+    DQN policy for Dict observations whose Q-values pass through a sigmoid.
 
-    Where a success is worth 1 and ends the episode, no value lies outside ``[0, 1]``. The maximum over actions overestimates,
-    and with nothing to hold them the values of plain DQN can rise above 1 everywhere, until no action stands out. The authors
-    of hindsight replay clip the targets to the possible range instead.
+    With reward 1 on success and the episode ending there, all true Q-values lie in ``[0, 1]``. Unbounded Q-values can grow
+    above 1 everywhere because of the overestimation by the maximum over actions, until the actions no longer differ. The HER
+    paper clips the targets to the possible range instead.
     """
 
     def make_q_net(self) -> QNetwork:
         """
+        Create a Q-network that ends with a sigmoid.
+
         :return: a new network
         """
         network = super().make_q_net()

@@ -14,7 +14,7 @@ from gymnasium.vector import VectorEnv
 from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 
-from leo_agents.algorithms.goal_algorithm import find_sampler
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport, Goals, IntArray, select_goals
 from leo_wrappers import GoalSelector, achieved_from_infos
 from leo_wrappers.goal_set import check_goal_names
@@ -238,7 +238,7 @@ class _AssignedGoals(GoalSelector):
 @contextmanager
 def _commanding(venv: VecEnv) -> Iterator[Command]:
     """Gives the say over goals to the evaluation, and hands it back."""
-    sampler = find_sampler(venv)
+    sampler = unwrap_vec_wrapper(venv, VecGoalSampler)
     if sampler is not None:
         selector = _AssignedGoals()
         with sampler.commanding(selector):

@@ -1,4 +1,4 @@
-"""Batch renormalisation (https://arxiv.org/abs/1702.03275) in as few passes over the batch as batch normalisation takes."""
+"""Batch renormalization (https://arxiv.org/abs/1702.03275) built on PyTorch's fused batch normalization."""
 
 import torch as th
 from sb3_contrib.common.torch_layers import BatchRenorm1d
@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 class FusedBatchRenorm(BatchRenorm1d):
     """
-    sb3-contrib's ``BatchRenorm1d``, with the same arguments and state, out of PyTorch's fused batch normalisation.
+    Faster version of sb3-contrib's ``BatchRenorm1d``, with the same arguments and state.
 
-    Renormalising by running statistics is an affine map of what batch normalisation gives, whose coefficients carry no
-    gradient; so it is folded into the affine map that is learned.
+    Renormalization applies an affine map with constant coefficients to the output of batch normalization. It is merged with
+    the learned affine map, so that the batch is read as often as in plain batch normalization.
 
     Example::
 
@@ -22,24 +22,26 @@ class FusedBatchRenorm(BatchRenorm1d):
 
     def forward(self, x: th.Tensor) -> th.Tensor:
         """
-        :param x: of shape ``[batch, num_features]``
-        :return: the same, normalised
+        Normalize the input, and update the running statistics in training mode.
+
+        :param x: ``[batch, num_features]``
+        :return: normalized input ``[batch, num_features]``
         """
         mean, var, steps = self.ra_mean, self.ra_var, self.steps
         assert isinstance(mean, th.Tensor) and isinstance(var, th.Tensor) and isinstance(steps, th.Tensor)
         if not self.training:
             return F.batch_norm(x, mean, var, self.scale, self.bias, training=False, eps=self.eps)
-        normalised, batch_mean, inverse_std = th.native_batch_norm(x, None, None, None, None, True, 0.0, self.eps)
+        normalized, batch_mean, inverse_std = th.native_batch_norm(x, None, None, None, None, True, 0.0, self.eps)
         with th.no_grad():
             batch_var = inverse_std.pow(-2) - self.eps
             running_std = (var + self.eps).sqrt()
-            settled = steps > self.warmup_steps
+            warmed_up = steps > self.warmup_steps
             scale = ((batch_var + self.eps).sqrt() / running_std).clamp(1.0 / self.rmax, self.rmax)
             shift = ((batch_mean - mean) / running_std).clamp(-self.dmax, self.dmax)
-            # No branch: asking a GPU for the number of steps would make everything wait for the answer.
-            scale, shift = th.where(settled, scale, 1.0), th.where(settled, shift, 0.0)
+            # `where` instead of a branch: reading the step counter on the host would synchronize with the GPU.
+            scale, shift = th.where(warmed_up, scale, 1.0), th.where(warmed_up, shift, 0.0)
             mean.lerp_(batch_mean, self.momentum)
-            # As PyTorch does, the variance of the population from that of the batch.
+            # The running variance is the unbiased estimate, as in PyTorch's batch normalization.
             var.lerp_(batch_var * (len(x) / max(len(x) - 1, 1)), self.momentum)
             steps += 1
-        return th.addcmul(shift * self.scale + self.bias, normalised, scale * self.scale)
+        return th.addcmul(shift * self.scale + self.bias, normalized, scale * self.scale)

@@ -1,4 +1,4 @@
-"""The goal as an input of the network, by a vector that describes it."""
+"""Goal descriptors: the commanded goal as an input of the network."""
 
 from typing import Any, Literal, get_args
 
@@ -11,32 +11,33 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.networks.map_extractor import MapExtractor, has_maps
+from leo_wrappers.keys import GOAL_KEY
+from leo_wrappers.validation import check_choice
 
 GoalInput = Literal["descriptor", "one_hot"]
 
 
 def choose_descriptors(venv: VecEnv, goal_input: GoalInput, descriptors: npt.ArrayLike | None) -> npt.ArrayLike | None:
     """
-    What a network is to read of a goal.
+    Return the goal descriptors that the network reads.
 
-    :param venv: multi-goal environments
-    :param goal_input: the goal's ``"descriptor"``, or its number ``"one_hot"``
+    :param venv: multi-goal environment
+    :param goal_input: encode the goal as its ``"descriptor"`` or its id as ``"one_hot"``
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
-    :return: the vectors; None for one-hot
+    :return: descriptors ``[num_goals, d]``, or None for one-hot
     """
-    if goal_input not in get_args(GoalInput):
-        raise ValueError(f"expected goal_input to be one of {get_args(GoalInput)}, got {goal_input!r}")
+    check_choice("goal_input", goal_input, get_args(GoalInput))
     if goal_input == "one_hot" and descriptors is not None:
-        raise ValueError('expected no descriptors beside goal_input="one_hot", got some; use goal_input="descriptor"')
+        raise ValueError('expected no descriptors with goal_input="one_hot", got some; use goal_input="descriptor"')
     if goal_input == "one_hot" or descriptors is not None:
         return descriptors
-    # The points first: unlike a goal set they can always be sent from another process.
+    # Prefer the points: unlike a goal set, an array can always be sent from a subprocess.
     points = goal_points(venv)
     if points is not None:
         return points.astype(np.float32)
     if not venv.has_attr("goal_set"):
         raise ValueError(
-            "expected an environment with a goal_set to describe its goals, got one without; "
+            "expected an environment with a goal_set, which provides the descriptors, got one without; "
             'pass descriptors, or goal_input="one_hot"'
         )
     return np.asarray(venv.get_attr("goal_set", 0)[0].descriptors, dtype=np.float32)
@@ -44,24 +45,42 @@ def choose_descriptors(venv: VecEnv, goal_input: GoalInput, descriptors: npt.Arr
 
 def goal_points(venv: VecEnv) -> npt.NDArray[Any] | None:
     """
-    :param venv: multi-goal environments
-    :return: the goals' points, where they have some
+    Return the points of the goals.
+
+    :param venv: multi-goal environment
+    :return: points ``[num_goals, d]``, or None if the goals have none
     """
     points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
     return None if points is None else np.asarray(points)
 
 
+def num_discrete_goals(observation_space: spaces.Space[Any]) -> int:
+    """
+    Return the number of goals of a goal-conditioned observation space.
+
+    :param observation_space: a flat Dict space with the commanded goal, ``Discrete``
+    :return: number of goals
+    """
+    goal_space = observation_space.spaces.get(GOAL_KEY) if isinstance(observation_space, spaces.Dict) else None
+    if not isinstance(goal_space, spaces.Discrete):
+        raise ValueError(
+            f"expected a Dict observation space with a Discrete {GOAL_KEY!r}, got {observation_space}; "
+            "wrap the environment with VecGoalSampler or GoalConditionedWrapper"
+        )
+    return int(goal_space.n)
+
+
 class GoalDescriptorExtractor(BaseFeaturesExtractor):
     """
-    SB3's ``CombinedExtractor`` for everything but the goal, beside the commanded goal's descriptor.
+    Features extractor that concatenates the features of the state and the descriptor of the commanded goal.
 
-    Where the state has maps of class ids, a :class:`~leo_agents.networks.map_extractor.MapExtractor` reads it instead.
+    The state is read by SB3's ``CombinedExtractor``, or by :class:`~leo_agents.networks.map_extractor.MapExtractor` if it
+    contains maps of class ids.
 
     :param observation_space: a flat Dict space with the commanded goal, ``Discrete``
     :param descriptors: a vector per goal ``[num_goals, d]``; one-hot when None
-    :param goal_key: the observation's key of the commanded goal
     :param cnn_output_dim: number of features of each image
-    :param normalized_image: whether images are scaled already, as in ``CombinedExtractor``
+    :param normalized_image: whether images are already scaled to ``[0, 1]``, as in ``CombinedExtractor``
 
     Example::
 
@@ -79,39 +98,33 @@ class GoalDescriptorExtractor(BaseFeaturesExtractor):
         self,
         observation_space: spaces.Dict,
         descriptors: npt.ArrayLike | None = None,
-        goal_key: str = "goal_id",
         cnn_output_dim: int = 256,
         normalized_image: bool = False,
     ) -> None:
-        goal_space = observation_space.spaces.get(goal_key) if isinstance(observation_space, spaces.Dict) else None
-        if not isinstance(goal_space, spaces.Discrete):
-            raise ValueError(
-                f"expected a Dict observation space with a Discrete {goal_key!r}, got {observation_space}; "
-                "wrap the environment with VecGoalSampler or GoalConditionedWrapper"
-            )
-        state_space = spaces.Dict({key: space for key, space in observation_space.spaces.items() if key != goal_key})
+        num_goals = num_discrete_goals(observation_space)
+        state_space = spaces.Dict({key: space for key, space in observation_space.spaces.items() if key != GOAL_KEY})
         state: BaseFeaturesExtractor = (
             MapExtractor(state_space)
             if has_maps(state_space)
             else CombinedExtractor(state_space, cnn_output_dim, normalized_image)
         )
-        num_goals = int(goal_space.n)
         table = None if descriptors is None else th.as_tensor(descriptors, dtype=th.float32)
         if table is not None and (table.ndim != 2 or len(table) != num_goals):
             raise ValueError(
                 f"expected descriptors of shape [{num_goals}, d], got {tuple(table.shape)}; give one row per goal"
             )
         super().__init__(observation_space, state.features_dim + (num_goals if table is None else table.shape[1]))
-        self.goal_key = goal_key
         self.state_extractor = state
         self.register_buffer("descriptors", table)
 
     def forward(self, observations: TensorDict) -> th.Tensor:
         """
-        :param observations: preprocessed by SB3, which makes the goal one-hot
+        Extract the features.
+
+        :param observations: observations preprocessed by SB3, with the goal as one-hot
         :return: features ``[batch, features_dim]``
         """
-        goal = observations[self.goal_key].flatten(start_dim=1)
+        goal = observations[GOAL_KEY].flatten(start_dim=1)
         if self.descriptors is not None:
             goal = self.descriptors[goal.argmax(dim=1)]
         return th.cat([self.state_extractor(observations), goal], dim=1)

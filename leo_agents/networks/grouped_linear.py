@@ -1,4 +1,4 @@
-"""One linear map per row, chosen by the row's group, without computing the other groups' maps."""
+"""Linear layer whose weights are selected per row by a group index (for example, the action taken)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from torch.autograd.function import once_differentiable
 
 class FactoredGradient(NamedTuple):
     """
-    The gradient of a grouped weight: for each group the product of its rows of ``outputs``, transposed, and of ``inputs``.
+    Factors of a grouped weight's gradient, which is ``outputs[rows].T @ inputs[rows]`` for the rows of each group.
 
-    :param inputs: what the layer read, of shape ``[batch, inputs]``, sorted by group
-    :param outputs: the gradient of what it gave, of shape ``[batch, outputs]``, in the same order
+    :param inputs: inputs of the layer ``[batch, inputs]``, sorted by group
+    :param outputs: gradient of the layer's outputs ``[batch, outputs]``, in the same order
     :param sizes: number of rows of each group
     """
 
@@ -23,22 +23,24 @@ class FactoredGradient(NamedTuple):
 
     def norm(self) -> th.Tensor:
         """
-        :return: the norm of the whole gradient, without writing it: from the rows' products with each other
+        Compute the norm of the gradient from the Gram matrices of the factors, without materializing the gradient.
+
+        :return: Frobenius norm over all groups, a scalar
         """
         squares = [self.inputs.new_zeros(())]
         for _, start, stop in _spans(self.sizes):
             inputs, outputs = self.inputs[start:stop], self.outputs[start:stop]
             squares.append(th.vdot((inputs @ inputs.t()).view(-1), (outputs @ outputs.t()).view(-1)))
-        # Rounding may leave next to nothing a little below it.
+        # Rounding errors can make a sum close to zero slightly negative.
         return th.stack(squares).sum().clamp(min=0.0).sqrt()
 
     def write(self, groups: slice, out: th.Tensor) -> th.Tensor:
         """
-        The gradient of some groups.
+        Write the gradient of a range of groups.
 
-        :param groups: from a first to a last
-        :param out: room for at least as many, of shape ``[groups, outputs, inputs]``
-        :return: the part of it that was written
+        :param groups: slice of group indices
+        :param out: output buffer ``[k, outputs, inputs]`` for at least as many groups
+        :return: view of ``out`` that holds the gradient
         """
         out = out[: groups.stop - groups.start]
         start = sum(self.sizes[: groups.start])
@@ -57,9 +59,11 @@ _collected: dict[th.Tensor, FactoredGradient] | None = None
 @contextmanager
 def collect_factored_gradients() -> Iterator[dict[th.Tensor, FactoredGradient]]:
     """
-    The weights of the grouped maps computed inside will get no ``grad``, each may be used once.
+    Context manager in which the weights of :func:`grouped_linear` receive factored gradients instead of ``grad``.
 
-    :return: by weight, their gradients as factors instead, as soon as a backward pass has been through them
+    Each weight may be used once inside it.
+
+    :return: factored gradient of each weight, filled by the backward pass
     """
     global _collected
     before, _collected = _collected, {}
@@ -77,35 +81,35 @@ def grouped_linear(
     columns: th.Tensor | None = None,
 ) -> th.Tensor:
     """
-    ``out[i] = weight[groups[i]] @ features[i] + bias[groups[i]]``.
+    Compute ``out[i] = weight[groups[i]] @ features[i] + bias[groups[i]]``.
 
-    The rows are sorted by group, so that each group costs one matrix product, forward and backward. Left to autograd
-    each group's slice would fill a gradient of the whole weight with zeros; here every slice is written once.
+    Rows are sorted by group, so that each group costs one matrix product, forward and backward. The backward pass writes each
+    group's slice of the gradient once; autograd would allocate a gradient of the whole weight for each slice.
 
-    :param features: of shape ``[batch, inputs]``
-    :param weight: of shape ``[num_groups, outputs, inputs]``
-    :param bias: of shape ``[num_groups, outputs]``
-    :param groups: the group of each row, integers of shape ``[batch]`` or ``[batch, 1]``
-    :param columns: compute only these outputs (integers of shape ``[k]``); all of them by default
-    :return: of shape ``[batch, outputs]`` or ``[batch, k]``
+    :param features: ``[batch, inputs]``
+    :param weight: ``[num_groups, outputs, inputs]``
+    :param bias: ``[num_groups, outputs]``
+    :param groups: integer group of each row ``[batch]`` or ``[batch, 1]``
+    :param columns: indices of the outputs to compute ``[k]``; all of them by default
+    :return: ``[batch, outputs]`` or ``[batch, k]``
     """
     groups = groups.reshape(-1)
     if features.ndim != 2 or features.shape[1] != weight.shape[2] or len(groups) != len(features):
         raise ValueError(
             f"expected features of shape [batch, {weight.shape[2]}] and one group per row, "
-            f"got features {tuple(features.shape)} and groups {tuple(groups.shape)}"
+            f"got features {tuple(features.shape)} and groups {tuple(groups.shape)}; pass the group of each row"
         )
-    # A weight that is itself computed must pass its gradient on.
+    # A weight that is not a leaf needs its full gradient for the backward pass of the operations before it.
     collected = None if _collected is None or not weight.is_leaf else (weight, _collected)
     if th.is_autocast_enabled(features.device.type):
-        # Autocast does not look into custom functions.
+        # Autocast does not cast the operations inside a custom autograd function.
         dtype = th.get_autocast_dtype(features.device.type)
         features, weight, bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
     return _GroupedLinear.apply(features, weight, bias, groups, columns, collected)  # type: ignore[no-untyped-call]
 
 
 class _GroupedLinear(th.autograd.Function):
-    """The forward and backward passes of :func:`grouped_linear`."""
+    """Autograd function of :func:`grouped_linear`."""
 
     @staticmethod
     def forward(
@@ -120,7 +124,7 @@ class _GroupedLinear(th.autograd.Function):
         num_groups = weight.shape[0]
         sizes = th.bincount(groups, minlength=num_groups).tolist()
         if len(sizes) > num_groups:
-            raise ValueError(f"expected groups in 0..{num_groups - 1}, got {len(sizes) - 1}")
+            raise ValueError(f"expected groups in 0..{num_groups - 1}, got {len(sizes) - 1}; check the number of groups")
         order = th.argsort(groups)
         rows = features.index_select(0, order)
         num_outputs = weight.shape[1] if columns is None else len(columns)
@@ -144,7 +148,7 @@ class _GroupedLinear(th.autograd.Function):
             _collect(leaf, collected, FactoredGradient(rows.to(leaf.dtype), outputs.to(leaf.dtype), ctx.sizes))
             need_weight = False
         grad_rows = th.empty_like(rows) if need_features else None
-        grad_weight = _unfilled_like(weight, ctx.sizes, columns) if need_weight else None
+        grad_weight = _gradient_buffer(weight, ctx.sizes, columns) if need_weight else None
         grad_bias = weight.new_zeros(weight.shape[:2]) if need_bias else None
         for group, start, stop in _spans(ctx.sizes):
             grad = grads[start:stop]
@@ -163,14 +167,16 @@ class _GroupedLinear(th.autograd.Function):
 
 
 def _collect(weight: th.Tensor, collected: dict[th.Tensor, FactoredGradient], gradient: FactoredGradient) -> None:
-    """Once only: the factors of two uses would not be one product for each group."""
+    """Store a factored gradient. Two uses of a weight cannot be added up in this form."""
     if weight in collected:
-        raise RuntimeError("expected one use of a grouped weight while its gradient is kept as factors, got two")
+        raise RuntimeError(
+            "expected one use of a grouped weight inside collect_factored_gradients, got two; compute this loss outside of it"
+        )
     collected[weight] = gradient
 
 
 def _spans(sizes: list[int]) -> list[tuple[int, int, int]]:
-    """The non-empty groups with where their sorted rows start and stop."""
+    """Return ``(group, start, stop)`` of the sorted rows of each non-empty group."""
     spans, start = [], 0
     for group, size in enumerate(sizes):
         if size:
@@ -180,12 +186,12 @@ def _spans(sizes: list[int]) -> list[tuple[int, int, int]]:
 
 
 def _columns(tensor: th.Tensor, columns: th.Tensor | None) -> th.Tensor:
-    """The chosen rows of one group's slice (they are the columns of its output)."""
+    """Select rows of one group's weight or bias, which are columns of its output."""
     return tensor if columns is None else tensor.index_select(0, columns)
 
 
-def _unfilled_like(weight: th.Tensor, sizes: list[int], columns: th.Tensor | None) -> th.Tensor:
-    """Room for the weight's gradient, zero only where no product will write."""
+def _gradient_buffer(weight: th.Tensor, sizes: list[int], columns: th.Tensor | None) -> th.Tensor:
+    """Allocate the weight's gradient and set to zero only what the backward pass does not write."""
     if columns is not None:
         return th.zeros_like(weight)
     grad = th.empty_like(weight)

@@ -1,8 +1,8 @@
 """
-All-goals heads: from one state's features to the values of every goal and action.
+All-goals heads for discrete actions: from the features of a state to the logits of all goals and actions.
 
-A head gives logits; the value is their sigmoid. Learning needs the taken action of every goal and the best action of
-every goal, acting needs every action of one goal: each has its own method, so that nothing else is computed.
+The loss needs the taken action for all goals, the targets need the maximum over actions for all goals, and acting needs all
+actions for one goal. Each has its own method, which computes nothing else.
 """
 
 import math
@@ -15,14 +15,15 @@ import torch as th
 from torch import nn
 
 from leo_agents.networks.grouped_linear import grouped_linear
+from leo_wrappers.validation import check_at_least
 
-# How many numbers an intermediate result may hold (a few MB), so that it stays in cache and memory stays bounded.
+# Elements per block of an intermediate result (a few MB), so that it stays in cache and memory is bounded.
 BLOCK_ELEMENTS = 2**20
 
 
 class GoalHead(nn.Module, ABC):
     """
-    The values of all goals and actions on top of a feature extractor.
+    Base class of heads that compute the logits of all goals and actions.
 
     :param features_dim: number of features
     :param num_goals: number of goals
@@ -32,69 +33,67 @@ class GoalHead(nn.Module, ABC):
     def __init__(self, features_dim: int, num_goals: int, num_actions: int) -> None:
         super().__init__()
         for name, size in (("features_dim", features_dim), ("num_goals", num_goals), ("num_actions", num_actions)):
-            if size < 1:
-                raise ValueError(f"expected {name} of at least 1, got {size}")
+            check_at_least(name, size, 1)
         self.features_dim = features_dim
         self.num_goals = num_goals
         self.num_actions = num_actions
 
     @abstractmethod
     def _block_logits(self, features: th.Tensor, goals: th.Tensor | None) -> Callable[[int, int], th.Tensor]:
-        """A function from a range of actions to their logits, of shape ``[batch, stop - start, goals]``."""
+        """Return a function that maps a range of actions to their logits ``[batch, stop - start, goals]``."""
 
     @abstractmethod
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
-        The logits of one action per row, for all goals.
+        Compute the logits of the taken actions, for all goals.
 
-        :param features: of shape ``[batch, features_dim]``
-        :param actions: integers of shape ``[batch]`` or ``[batch, 1]``
-        :param goals: ids of the goals to compute, of shape ``[k]``; all of them by default
-        :return: of shape ``[batch, num_goals]`` or ``[batch, k]``
+        :param features: ``[batch, features_dim]``
+        :param actions: one integer action per row ``[batch]`` or ``[batch, 1]``
+        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
 
     @abstractmethod
     def for_goals(self, features: th.Tensor, goal_ids: th.Tensor) -> th.Tensor:
         """
-        The logits of all actions for one goal per row: what acting needs.
+        Compute the logits of all actions, for one goal per row.
 
-        :param features: of shape ``[batch, features_dim]``
-        :param goal_ids: integers of shape ``[batch]`` or ``[batch, 1]``
-        :return: of shape ``[batch, num_actions]``
+        :param features: ``[batch, features_dim]``
+        :param goal_ids: the goal of each row ``[batch]`` or ``[batch, 1]``
+        :return: ``[batch, num_actions]``
         """
 
     def forward(self, features: th.Tensor) -> th.Tensor:
         """
-        The logits of all goals and actions.
+        Compute the logits of all goals and actions.
 
-        :param features: of shape ``[batch, features_dim]``
-        :return: of shape ``[batch, num_goals, num_actions]`` (a view: the actions lie outside in memory)
+        :param features: ``[batch, features_dim]``
+        :return: ``[batch, num_goals, num_actions]``, a view of an action-major tensor
         """
         return self._block_logits(features, None)(0, self.num_actions).transpose(1, 2)
 
     def max_over_actions(self, features: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
-        The logits of the best action of each goal.
+        Compute the maximum of the logits over actions, for each goal.
 
-        :param features: of shape ``[batch, features_dim]``
-        :param goals: ids of the goals to compute, of shape ``[k]``; all of them by default
-        :return: of shape ``[batch, num_goals]`` or ``[batch, k]``
+        :param features: ``[batch, features_dim]``
+        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
         return self._best(features, goals, with_actions=False)[0]
 
     def best_actions(self, features: th.Tensor, goals: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """
-        The best action of each goal and its logits.
+        Compute the greedy action of each goal and its logit.
 
-        :param features: of shape ``[batch, features_dim]``
-        :param goals: ids of the goals to compute, of shape ``[k]``; all of them by default
-        :return: the logits and the actions, each of shape ``[batch, num_goals]`` or ``[batch, k]``
+        :param features: ``[batch, features_dim]``
+        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :return: logits and integer actions, each ``[batch, num_goals]`` or ``[batch, k]``
         """
-        logits, actions = self._best(features, goals, with_actions=True)
-        return logits, actions
+        return self._best(features, goals, with_actions=True)
 
     def _best(self, features: th.Tensor, goals: th.Tensor | None, with_actions: bool) -> tuple[th.Tensor, Any]:
-        """A running maximum over blocks of actions: no more than one block of logits exists at a time."""
+        """Compute a running maximum over blocks of actions, with one block of logits in memory at a time."""
         num_goals = self.num_goals if goals is None else len(goals)
         block = max(1, BLOCK_ELEMENTS // max(1, len(features) * num_goals))
         best: th.Tensor | None = None
@@ -114,15 +113,15 @@ class GoalHead(nn.Module, ABC):
 
 class DenseHead(GoalHead):
     """
-    A weight vector for every goal and action, optionally on a narrow projection of the features.
+    Linear head with separate weights for every goal and action.
 
-    The weights lie action-major, ``[num_actions, num_goals, width]``, so that one action's slice is one matrix.
+    The weights are action-major, ``[num_actions, num_goals, width]``: the slice of one action is a contiguous matrix.
 
     :param features_dim: number of features
     :param num_goals: number of goals
     :param num_actions: number of actions
-    :param width: project the features to this many before the last layer; by default they are used as they are
-    :param initial_value: the value of every goal and action before learning
+    :param width: project the features to this dimension before the last layer; no projection by default
+    :param initial_value: value of every goal and action at initialization
     """
 
     def __init__(
@@ -131,8 +130,8 @@ class DenseHead(GoalHead):
         super().__init__(features_dim, num_goals, num_actions)
         self.projection = nn.Identity() if width is None else ScaledLinear(features_dim, width)
         inputs = features_dim if width is None else width
-        # From zero every goal and action starts at the initial value exactly. Random weights would first have to be unlearned,
-        # which takes about as long as learning: the maximum over actions takes their noise for promises.
+        # With zero weights every goal and action starts at exactly the initial value. Random weights slow down learning a lot:
+        # the maximum over actions turns their noise into overestimated targets.
         self.weight = nn.Parameter(th.zeros(num_actions, num_goals, inputs))
         self.bias = nn.Parameter(th.full((num_actions, num_goals), logit(initial_value)))
 
@@ -143,8 +142,8 @@ class DenseHead(GoalHead):
         inputs, goal_ids = self.projection(features), goal_ids.reshape(-1)
         rows = max(1, BLOCK_ELEMENTS // (self.num_actions * inputs.shape[1]))
         if th.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-            rows = 2**31  # an export must not remember how many blocks its example needed
-        # Each gathered weight is read once: to write it again in half the size first would cost more than it saves.
+            rows = 2**31  # one block: a trace would fix the number of blocks to that of the example input
+        # Without autocast: each gathered weight is read once, so casting it first would cost more than it saves.
         with th.autocast(inputs.device.type, enabled=False):
             logits = [
                 th.einsum("bh,abh->ba", part, self.weight.index_select(1, ids))
@@ -167,7 +166,7 @@ class DenseHead(GoalHead):
 
 class ScaledLinear(nn.Linear):
     """
-    A linear map to fewer numbers, larger ones in proportion: what reads them then learns as fast as it would from them all.
+    Linear projection, scaled so that the layer after it learns about as fast as it would from the unprojected inputs.
 
     :param inputs: number of inputs
     :param outputs: number of outputs
@@ -183,16 +182,16 @@ class ScaledLinear(nn.Linear):
 
 class FactoredHead(GoalHead):
     """
-    ``phi_a(s) . psi_g + b_g``: the goals share their action features, so the head grows with ``goals + actions``.
+    Low-rank head ``phi_a(s) . psi_g + b_g``, whose size grows with ``num_goals + num_actions`` instead of their product.
 
     :param features_dim: number of features
     :param num_goals: number of goals
     :param num_actions: number of actions
     :param rank: length of ``phi_a(s)`` and ``psi_g``
-    :param descriptors: a vector per goal, of shape ``[num_goals, d]``: ``psi_g`` and ``b_g`` are then computed from it
-        and not a free table, so that goals never trained on get values too
+    :param descriptors: a vector per goal ``[num_goals, d]``, from which a network computes ``psi_g`` and ``b_g``, so that the
+        values generalize to goals without training data; free parameters per goal when None
     :param hidden_dim: width of the hidden layer between descriptors and ``psi_g``
-    :param initial_value: the value of every goal and action before learning, about
+    :param initial_value: approximate value of every goal and action at initialization
     """
 
     descriptors: th.Tensor | None
@@ -208,8 +207,7 @@ class FactoredHead(GoalHead):
         initial_value: float = 0.5,
     ) -> None:
         super().__init__(features_dim, num_goals, num_actions)
-        if rank < 1:
-            raise ValueError(f"expected rank of at least 1, got {rank}")
+        check_at_least("rank", rank, 1)
         self.rank = rank
         bound = 1.0 / math.sqrt(features_dim)
         self.weight = nn.Parameter(th.empty(num_actions, rank, features_dim).uniform_(-bound, bound))
@@ -217,7 +215,7 @@ class FactoredHead(GoalHead):
         self.initial_logit = logit(initial_value)
         if descriptors is None:
             self.register_buffer("descriptors", None)
-            # psi_g and, last, the goal's bias.
+            # psi_g, with b_g as the last column.
             table = th.cat([th.randn(num_goals, rank) / math.sqrt(rank), th.zeros(num_goals, 1)], dim=1)
             self.goal_table = nn.Parameter(table)
         else:
@@ -238,10 +236,10 @@ class FactoredHead(GoalHead):
 
     def goal_vectors(self, goals: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """
-        The goals' vectors ``psi_g`` and biases.
+        Compute ``psi_g`` and ``b_g``.
 
-        :param goals: ids of the goals, of shape ``[k]``; all of them by default
-        :return: tensors of shape ``[k, rank]`` and ``[k]``
+        :param goals: ids of the goals ``[k]``; all of them by default
+        :return: ``psi_g`` ``[k, rank]`` and ``b_g`` ``[k]``
         """
         if self.descriptors is None:
             table = self.goal_table if goals is None else self.goal_table.index_select(0, goals)
@@ -273,11 +271,11 @@ class FactoredHead(GoalHead):
 
 def logit(value: float) -> float:
     """
-    The logit of a value.
+    Compute the inverse of the sigmoid.
 
     :param value: strictly between 0 and 1
     :return: ``log(value / (1 - value))``
     """
     if not 0.0 < value < 1.0:
-        raise ValueError(f"expected a value strictly between 0 and 1, got {value}")
+        raise ValueError(f"expected a value strictly between 0 and 1, got {value}; choose e.g. 0.5")
     return math.log(value / (1.0 - value))

@@ -1,4 +1,4 @@
-"""Reads observations made of small maps: class ids and packed bits cell by cell, beside vectors of numbers."""
+"""Features extractor for Dict observations with grid maps of class ids and packed bits, and with vectors."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,22 +22,26 @@ def _is_bytes(space: spaces.Space[Any]) -> bool:
 
 def is_id_map(space: spaces.Space[Any]) -> bool:
     """
-    :param space: a part of an observation
-    :return: whether it is a map of class ids: a ``uint8`` Box ``[rows, columns]``
+    Check whether a space is a map of class ids: a ``uint8`` Box ``[rows, columns]``.
+
+    :param space: an entry of a Dict observation space
+    :return: whether it is one
     """
     return _is_bytes(space) and len(space.shape or ()) == 2
 
 
 def is_bit_map(space: spaces.Space[Any]) -> bool:
     """
-    :param space: a part of an observation
-    :return: whether it is a map of packed bits: a ``uint8`` Box ``[rows, columns, bytes]`` that is no image
+    Check whether a space is a map of packed bits: a ``uint8`` Box ``[rows, columns, bytes]`` that is not an image.
+
+    :param space: an entry of a Dict observation space
+    :return: whether it is one
     """
     return _is_bytes(space) and len(space.shape or ()) == 3 and not is_image_space(space)
 
 
 def _kind(space: spaces.Space[Any]) -> str:
-    """How :class:`MapExtractor` reads a part of the observation."""
+    """Return how :class:`MapExtractor` reads an entry of the observation."""
     if is_id_map(space):
         return "ids"
     if is_bit_map(space):
@@ -47,17 +51,19 @@ def _kind(space: spaces.Space[Any]) -> str:
 
 def has_maps(space: spaces.Space[Any]) -> bool:
     """
+    Check whether an observation space is a Dict with at least one map of class ids.
+
     :param space: an observation space
-    :return: whether it is a dictionary with a map of class ids
+    :return: whether it is one
     """
     return isinstance(space, spaces.Dict) and any(is_id_map(part) for part in space.spaces.values())
 
 
 class _NumberFeatures(nn.Module):
     """
-    A vector scaled by its bounds; if it holds counts, also looked up, so that "exactly three" is as plain as "many".
+    Features of a vector: its entries scaled by their bounds and, for counts (``uint8``), an embedding of their exact values.
 
-    The sum over the rows looked up is what a linear layer would make of one indicator per number and count.
+    The sum of the embeddings equals a linear layer on the one-hot encodings of all counts.
     """
 
     scale: th.Tensor
@@ -67,7 +73,7 @@ class _NumberFeatures(nn.Module):
     def __init__(self, space: spaces.Box, width: int) -> None:
         super().__init__()
         high = space.high.astype(np.float32)
-        # A number without bounds is left as it is.
+        # Unbounded entries are not scaled.
         self.register_buffer("scale", th.as_tensor(np.where(np.isfinite(high) & (high > 0), high, np.float32(1))))
         self.table: nn.EmbeddingBag | None = None
         self.num_features = len(high)
@@ -76,7 +82,7 @@ class _NumberFeatures(nn.Module):
             self.register_buffer("high", th.as_tensor(counts - 1))
             self.register_buffer("first_rows", th.as_tensor(np.cumsum(counts) - counts))
             self.table = nn.EmbeddingBag(int(counts.sum()), width, mode="sum")
-            # The sum then starts with the variance that one row of PyTorch's has.
+            # Unit variance of the sum, which is PyTorch's default for a single embedding.
             nn.init.normal_(self.table.weight, std=len(high) ** -0.5)
             self.num_features += width
 
@@ -84,26 +90,27 @@ class _NumberFeatures(nn.Module):
         scaled = numbers / self.scale
         if self.table is None:
             return scaled
-        # A count above its bound is as good as the bound; it must not be looked up among its neighbour's rows.
+        # Clamp counts above their bound: the rows after it belong to the next entry.
         rows = th.minimum(numbers.long(), self.high) + self.first_rows
         return th.cat([scaled, self.table(rows)], dim=1)
 
 
 class MapExtractor(BaseFeaturesExtractor):
     """
-    Features of a dictionary of small maps and vectors, which the shapes of its entries tell apart:
+    Features extractor for a Dict of grid maps and vectors. Each entry is read according to its space:
 
-    - a ``uint8`` Box ``[rows, columns]`` holds class ids up to its ``high``;
-    - a ``uint8`` Box ``[rows, columns, bytes]`` that is no image holds bits, in ``bitorder="little"``;
-    - a Box ``[n]`` holds numbers up to its ``high``, counts if it is ``uint8``;
-    - anything else is flattened.
+    - ``uint8`` Box ``[rows, columns]``: class ids up to its ``high``
+    - ``uint8`` Box ``[rows, columns, bytes]`` that is not an image: bits, packed with ``bitorder="little"``
+    - Box ``[n]``: numbers up to its ``high``, counts if it is ``uint8``
+    - anything else is flattened
 
-    The first layer works cell by cell: a row of a table for each id and a linear map of the bits, summed. That is a 1x1
-    convolution of the indicators without ever making them. Convolutions and the vectors follow, and a normalisation of all.
+    The first layer sums an embedding of each id and a linear map of the bits, cell by cell. This equals a 1x1 convolution of
+    one-hot maps without materializing them. 3x3 convolutions follow; layer normalization is applied to the concatenation of
+    map and vector features.
 
     :param observation_space: a Dict space with a map of class ids; all its maps have the same rows and columns
-    :param channels: features of a cell after the first layer, then after each 3x3 convolution
-    :param number_width: features that the counts of a vector are looked up as
+    :param channels: channels after the first layer and after each 3x3 convolution
+    :param number_width: embedding dimension of the counts of a vector
 
     Example::
 
@@ -120,9 +127,9 @@ class MapExtractor(BaseFeaturesExtractor):
     shifts: th.Tensor
 
     def __init__(self, observation_space: spaces.Dict, channels: Sequence[int] = (32, 16), number_width: int = 64) -> None:
-        rows, columns = _checked_shape(observation_space, channels)
+        rows, columns = _check_space(observation_space, channels)
         parts = observation_space.spaces
-        # Kept as lists beside their keys: a ModuleDict takes no key like "items".
+        # Module lists parallel to lists of keys: a ModuleDict does not accept keys like "items".
         keys = {kind: [key for key, part in parts.items() if _kind(part) == kind] for kind in _KINDS}
         numbers = [_NumberFeatures(parts[key], number_width) for key in keys["numbers"]]  # type: ignore[arg-type]
         num_features = (
@@ -138,7 +145,7 @@ class MapExtractor(BaseFeaturesExtractor):
             for key in keys["bits"]
         )
         self.register_buffer("shifts", th.arange(_BITS_PER_BYTE, dtype=th.uint8), persistent=False)
-        # As large as the rows of the tables: with PyTorch's default the bits drown among the ids and are learned late.
+        # The scale of the embeddings: with PyTorch's default the bits are dominated by the ids and learned late.
         for layer in self.bit_layers:
             nn.init.normal_(layer.weight)  # type: ignore[arg-type]
         self.convolutions = nn.Sequential()
@@ -149,26 +156,28 @@ class MapExtractor(BaseFeaturesExtractor):
 
     def forward(self, observations: TensorDict) -> th.Tensor:
         """
-        :param observations: preprocessed by SB3, which makes floats of everything
+        Extract the features.
+
+        :param observations: observations preprocessed by SB3, as floats
         :return: features ``[batch, features_dim]``
         """
         ids, bits, numbers, flat = ([observations[key] for key in self.keys[kind]] for kind in _KINDS)
         cells = [table(part.long()) for table, part in zip(self.tables, ids, strict=True)]
-        cells += [layer(self._unpacked(part)) for layer, part in zip(self.bit_layers, bits, strict=True)]
-        # Channels stay last in memory, which is how convolutions on a CPU like them.
+        cells += [layer(self._unpack(part)) for layer, part in zip(self.bit_layers, bits, strict=True)]
+        # This permuted view has the channels-last memory format, which is fast for convolutions on CPU.
         maps = self.convolutions(sum(cells[1:], cells[0]).permute(0, 3, 1, 2))
         features = [maps.flatten(start_dim=1)]
         features += [module(part) for module, part in zip(self.numbers, numbers, strict=True)]
         features += [part.flatten(start_dim=1) for part in flat]
         return self.norm(th.cat(features, dim=1))
 
-    def _unpacked(self, packed: th.Tensor) -> th.Tensor:
+    def _unpack(self, packed: th.Tensor) -> th.Tensor:
         bits = (packed.to(th.uint8).unsqueeze(-1) >> self.shifts) & 1
         return bits.flatten(start_dim=-2).float()
 
 
-def _checked_shape(space: spaces.Space[Any], channels: Sequence[int]) -> tuple[int, int]:
-    """The rows and columns of the maps; everything that would not do is refused."""
+def _check_space(space: spaces.Space[Any], channels: Sequence[int]) -> tuple[int, int]:
+    """Validate the arguments of :class:`MapExtractor` and return the rows and columns of the maps."""
     if not has_maps(space):
         raise ValueError(
             f"expected a Dict observation space with a uint8 Box [rows, columns] of class ids, got {space}; "
@@ -184,6 +193,6 @@ def _checked_shape(space: spaces.Space[Any], channels: Sequence[int]) -> tuple[i
     if len(set(shapes.values())) > 1:
         raise ValueError(f"expected maps with the same rows and columns, got {shapes}; crop or pad them")
     if len(channels) == 0 or min(channels) < 1:
-        raise ValueError(f"expected channels to be positive numbers, at least one, got {channels!r}")
+        raise ValueError(f"expected channels to be positive numbers, at least one, got {channels!r}; use e.g. (32, 16)")
     rows, columns = next(iter(shapes.values()))
     return rows, columns

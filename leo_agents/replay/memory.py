@@ -1,17 +1,17 @@
-"""How much memory there is, and refusing what would not fit before it is allocated."""
+"""Available memory, and a check before large allocations."""
 
 import os
 from pathlib import Path
 
-# Where a container's own limit is written; it can be far below the machine's memory.
+# Memory limit of the container (cgroup v2 and v1), which can be far below the machine's memory.
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def total_memory() -> int | None:
     """
-    The memory this process may use: the machine's, or its container's if that is less.
+    Return the memory available to this process: the machine's, or the container's limit if that is lower.
 
-    :return: bytes, or None where the system does not tell
+    :return: bytes, or None if the system does not report it
     """
     limits = []
     if hasattr(os, "sysconf") and {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= os.sysconf_names.keys():
@@ -26,7 +26,7 @@ def total_memory() -> int | None:
 
 def format_bytes(num_bytes: float) -> str:
     """
-    A size for people.
+    Format a size in human-readable units.
 
     :param num_bytes: number of bytes
     :return: for example ``"64.0 MB"``
@@ -40,12 +40,13 @@ def format_bytes(num_bytes: float) -> str:
 
 def check_fits_in_memory(what: str, sizes: dict[str, int], advice: str) -> None:
     """
-    Refuse an allocation larger than the memory there is. Without this the arrays would be granted lazily and the
-    process killed hours later, when they fill.
+    Raise ``MemoryError`` if an allocation exceeds the memory of the machine.
+
+    Operating systems allocate lazily: without this check the process would be killed hours later, when the arrays fill up.
 
     :param what: what is to be allocated
-    :param sizes: bytes of each part
-    :param advice: what to do about it
+    :param sizes: size of each part in bytes
+    :param advice: remedy, the last part of the error message
     """
     total = total_memory()
     needed = sum(sizes.values())

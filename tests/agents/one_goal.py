@@ -1,4 +1,4 @@
-"""Stable-Baselines3's algorithms and ours with one goal, with the same weights and transitions."""
+"""Helpers that compare an algorithm with one goal to its SB3 parent, with the same weights and transitions."""
 
 import numpy as np
 import torch as th
@@ -8,7 +8,6 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from leo_wrappers import MultiGoalWrapper, PredicateGoals
 from tests.walled_box_env import WalledBoxEnv
 
-# Adam's eps would tell half a loss from a whole one.
 SHARED = {
     "seed": 0,
     "device": "cpu",
@@ -18,16 +17,19 @@ SHARED = {
     "buffer_size": 1_000,
     "learning_starts": 1_000,
 }
+# The losses differ by a factor of 2, which Adam cancels only with a negligible eps.
 POLICY = {"net_arch": [16], "optimizer_kwargs": {"eps": 1e-20}}
 
 
 def make_pair(algorithm, parent, ours=None, **kwargs):
     """
-    :param algorithm: our class
-    :param parent: the class that it is derived from
-    :param ours: arguments of ours alone
-    :param kwargs: of both
-    :return: a model of each, ours with some transitions
+    Create a model of each class.
+
+    :param algorithm: class of this library
+    :param parent: its parent in SB3
+    :param ours: arguments of ``algorithm`` only
+    :param kwargs: arguments of both
+    :return: both models, the first with transitions in its replay buffer
     """
     goal = PredicateGoals({"right": lambda s: s[..., 0] > 0.4}, signal_shape=(2,))
     env = MultiGoalWrapper(WalledBoxEnv(start="random", horizon=30), goal)
@@ -35,11 +37,11 @@ def make_pair(algorithm, parent, ours=None, **kwargs):
     options = {**SHARED, **kwargs, **(ours or {})}
     leo = algorithm("MultiGoalPolicy", env, loss="squared", policy_kwargs={**POLICY, **plain}, **options)
     leo.learn(300)
-    with th.no_grad():  # they start at zero
+    with th.no_grad():  # the weights are initialized to zero
         for critic in (leo.critic, leo.critic_target):
             for head in critic.heads:
                 head.weight.normal_(0, 0.3)
-    # A copy: Stable-Baselines3 writes into the dictionary it is given.
+    # A copy: SB3 modifies the dictionary.
     other = parent("MlpPolicy", WalledBoxEnv(), policy_kwargs=dict(POLICY), **SHARED, **kwargs)
     for model in (leo, other):
         model.set_logger(Logger(None, []))
@@ -48,8 +50,10 @@ def make_pair(algorithm, parent, ours=None, **kwargs):
 
 def copy_critics(leo, other):
     """
-    :param leo: our model
-    :param other: Stable-Baselines3's, which gets the same critics
+    Copy the critics of one model to the other.
+
+    :param leo: model of this library
+    :param other: SB3 model
     """
     for ours, theirs in ((leo.critic, other.critic), (leo.critic_target, other.critic_target)):
         for number, head in enumerate(ours.heads):
@@ -64,9 +68,11 @@ def copy_critics(leo, other):
 
 def batches(leo, count):
     """
-    :param leo: our model, with transitions
-    :param count: how many
-    :return: batches for ours, and the same for Stable-Baselines3's, whose episodes end with success
+    Sample batches in the formats of both models.
+
+    :param leo: model of this library, with transitions
+    :param count: number of batches
+    :return: batches for ``leo``, and the same for the SB3 model, with the mask as reward and as done
     """
     ours = [leo.replay_buffer.sample(64) for _ in range(count)]
     assert all(0 < batch.goals_achieved.sum() < 64 for batch in ours)
@@ -85,23 +91,27 @@ def batches(leo, count):
 
 def replay(model, sampled, monkeypatch):
     """
-    :param model: either one
-    :param sampled: what its buffer is to give, in order
-    :param monkeypatch: pytest's
+    Make the replay buffer of a model return the given batches.
+
+    :param model: either model
+    :param sampled: batches in the order to return them
+    :param monkeypatch: pytest fixture
     """
-    rest = iter(sampled)
-    monkeypatch.setattr(model.replay_buffer, "sample", lambda *args, **kwargs: next(rest))
+    remaining = iter(sampled)
+    monkeypatch.setattr(model.replay_buffer, "sample", lambda *args, **kwargs: next(remaining))
 
 
 def largest_difference(leo, other, copy_actor):
     """
-    :param leo: our model
-    :param other: Stable-Baselines3's
-    :param copy_actor: copies our actor into Stable-Baselines3's
-    :return: the largest difference between their weights
+    Compute the largest absolute difference between the weights of the models. Overwrites the weights of ``other``.
+
+    :param leo: model of this library
+    :param other: SB3 model
+    :param copy_actor: function that copies the actor of ``leo`` to ``other``
+    :return: largest difference over all parameters
     """
-    found = [parameter.detach().clone() for parameter in other.policy.parameters()]
+    actual = [parameter.detach().clone() for parameter in other.policy.parameters()]
     copy_critics(leo, other)
     copy_actor(leo, other)
     expected = list(other.policy.parameters())
-    return max(float(np.abs((a - b).detach().numpy()).max()) for a, b in zip(found, expected, strict=True))
+    return max(float(np.abs((a - b).detach().numpy()).max()) for a, b in zip(actual, expected, strict=True))

@@ -1,3 +1,6 @@
+"""A resumed run equals an uninterrupted one, for every algorithm and kind of environment."""
+
+import json
 import os
 import signal
 import subprocess
@@ -10,13 +13,13 @@ import pytest
 import torch as th
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import SAC
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize, unwrap_vec_wrapper
 
 import leo_envs  # noqa: F401
+import leo_wrappers
 from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, JumpStart
-from leo_agents.algorithms.goal_algorithm import find_sampler
 from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn
-from leo_agents.learning.checkpoints import ExactCheckpoints, latest_checkpoint, resume
+from leo_agents.learning.checkpoints import FORMAT, ExactCheckpoints, latest_checkpoint, resume
 from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler
 from tests.line_env import make_line
 from tests.wanderer_env import Wanderer
@@ -24,7 +27,7 @@ from tests.wanderer_env import Wanderer
 ENVIRONMENTS = {
     "single": lambda: make_line(start=None),
     "dummy": lambda: DummyVecEnv([lambda: make_line(start=None)] * 3),
-    "normalised": lambda: VecNormalize(
+    "normalized": lambda: VecNormalize(
         VecGoalSampler(DummyVecEnv([make_line] * 2), goal_selector="least_achieved"),
         norm_obs_keys=["observation"],
         norm_reward=False,
@@ -41,8 +44,8 @@ def make_model(env, **kwargs):
     return LEODQN("MultiGoalPolicy", env, seed=5, device="cpu", target_update_interval=30, **{**options, **kwargs})
 
 
-def everything(model):
-    """Whatever could differ after training: weights, targets, moments of the optimiser, replay, statistics, randomness."""
+def training_state(model):
+    """Everything that could differ: weights, optimizer state, replay buffer, goal statistics, random number generators."""
     parameters = model.get_parameters()
     moments = [state[key] for state in parameters["policy.optimizer"]["state"].values() for key in sorted(state)]
     selector = model.goal_sampler.goal_selector
@@ -72,20 +75,20 @@ def assert_same(first, second):
 RESUME = """
 import sys, pickle
 from leo_agents import LEODQN
-from tests.agents.test_checkpoints import everything
+from tests.agents.test_checkpoints import training_state
 model = LEODQN.resume(sys.argv[1])
 model.learn(int(sys.argv[2]) - model.num_timesteps, reset_num_timesteps=False)
-pickle.dump(everything(model), open(sys.argv[3], "wb"))
+pickle.dump(training_state(model), open(sys.argv[3], "wb"))
 """
 
 
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_a_resumed_run_equals_an_uninterrupted_one_in_a_new_process(kind, tmp_path):
-    """The whole schedule is 480 steps; one run does them at a stretch, another is taken up by a new process half-way."""
+    """One run trains for 480 steps; another is resumed in a new process from a checkpoint at step 240."""
     callback = ExactCheckpoints(tmp_path / "halfway", save_freq=240)
     straight = make_model(ENVIRONMENTS[kind]())
     straight.learn(480)
-    expected = everything(straight)
+    expected = training_state(straight)
     make_model(ENVIRONMENTS[kind]()).learn(480, callback=callback)
     assert latest_checkpoint(tmp_path / "halfway").name == "step-000000000240"
     arguments = [str(tmp_path / "halfway"), "480", str(tmp_path / "result.pkl")]
@@ -98,14 +101,15 @@ def make_rollout_model(kind, env):
     if kind is PQN:
         return PQN("GoalInputPolicy", env, seed=5, device="cpu", her_ratio=0.5, **options)
     if kind in (DualLEOPQN, DualLEOPPO):
-        taught = {"roll_in": JumpStart(6, 1.0), "teacher_update_fraction": 0.6, "teacher_kwargs": {"policy_kwargs": {}}}
+        teaching = {"roll_in": JumpStart(6, 1.0), "teacher_update_fraction": 0.6, "teacher_kwargs": {"policy_kwargs": {}}}
         return kind(
-            "MultiInputPolicy", env, seed=5, device="cpu", **taught, **{**options, "policy_kwargs": {"net_arch": [16]}}
+            "MultiInputPolicy", env, seed=5, device="cpu", **teaching, **{**options, "policy_kwargs": {"net_arch": [16]}}
         )
     return LEOPQN("MultiGoalPolicy", env, seed=5, device="cpu", goals_per_update=3, paper_mode=True, **options)
 
 
-def everything_of_rollouts(model):
+def rollout_training_state(model):
+    """The same for algorithms without a replay buffer."""
     parameters = model.get_parameters()
     arrays = []
     for name in sorted(parameters):
@@ -124,10 +128,10 @@ def everything_of_rollouts(model):
 RESUME_ROLLOUTS = """
 import sys, pickle
 import leo_agents
-from tests.agents.test_checkpoints import everything_of_rollouts
+from tests.agents.test_checkpoints import rollout_training_state
 model = getattr(leo_agents, sys.argv[4]).resume(sys.argv[1])
 model.learn(int(sys.argv[2]) - model.num_timesteps, reset_num_timesteps=False)
-pickle.dump(everything_of_rollouts(model), open(sys.argv[3], "wb"))
+pickle.dump(rollout_training_state(model), open(sys.argv[3], "wb"))
 """
 
 
@@ -136,13 +140,13 @@ pickle.dump(everything_of_rollouts(model), open(sys.argv[3], "wb"))
     [
         (LEOPQN, "native"),
         (LEOPQN, "jax"),
-        (LEOPQN, "normalised"),
+        (LEOPQN, "normalized"),
         (PQN, "native"),
         (DualLEOPQN, "native"),
         (DualLEOPPO, "native"),
     ],
 )
-def test_a_resumed_run_on_rollouts_equals_an_uninterrupted_one_in_a_new_process(kind, environment, tmp_path):
+def test_a_resumed_rollout_algorithm_equals_an_uninterrupted_one_in_a_new_process(kind, environment, tmp_path):
     straight = make_rollout_model(kind, ENVIRONMENTS[environment]())
     num_steps = 8 * 10 * straight.n_envs
     straight.learn(num_steps)
@@ -151,11 +155,11 @@ def test_a_resumed_run_on_rollouts_equals_an_uninterrupted_one_in_a_new_process(
     assert latest_checkpoint(tmp_path / "halfway").name == f"step-{num_steps // 2:012d}"
     arguments = [str(tmp_path / "halfway"), str(num_steps), str(tmp_path / "result.pkl"), kind.__name__]
     subprocess.run([sys.executable, "-c", RESUME_ROLLOUTS, *arguments], check=True)
-    assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), everything_of_rollouts(straight))
+    assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), rollout_training_state(straight))
 
 
 @pytest.mark.parametrize("kind", ["dqn", "sac"])
-def test_a_baseline_resumes_exactly_too(kind, tmp_path):
+def test_a_resumed_baseline_equals_an_uninterrupted_one(kind, tmp_path):
     def make():
         options = {"buffer": "her", "seed": 5, "learning_starts": 40, "batch_size": 16, "buffer_size": 300, "device": "cpu"}
         if kind == "dqn":
@@ -170,22 +174,22 @@ def test_a_baseline_resumes_exactly_too(kind, tmp_path):
     resumed.learn(120 - resumed.num_timesteps, reset_num_timesteps=False)
     for name, value in straight.policy.state_dict().items():
         assert th.equal(value, resumed.policy.state_dict()[name]), name
-    samplers = [find_sampler(model.env) for model in (straight, resumed)]
+    samplers = [unwrap_vec_wrapper(model.env, VecGoalSampler) for model in (straight, resumed)]
     np.testing.assert_array_equal(*(sampler.goal_selector.attempts for sampler in samplers))
 
 
 def test_saving_between_two_calls_of_learn_changes_nothing(tmp_path):
-    straight = make_model(make_line(), target_reuse=4).learn(200)
+    straight = make_model(make_line()).learn(200)
     straight.learn(200, reset_num_timesteps=False)
-    expected = everything(straight)
-    saved = make_model(make_line(), target_reuse=4).learn(200)
+    expected = training_state(straight)
+    saved = make_model(make_line()).learn(200)
     saved.save_checkpoint(tmp_path)
-    th.manual_seed(99)  # the saved run's randomness must not be needed any more
+    th.manual_seed(99)  # resume must restore the generator
     resumed = LEODQN.resume(tmp_path).learn(200, reset_num_timesteps=False)
-    assert_same(everything(resumed), expected)
+    assert_same(training_state(resumed), expected)
 
 
-def test_only_the_newest_checkpoint_stays(tmp_path):
+def test_only_the_newest_checkpoint_is_kept(tmp_path):
     model = make_model(make_line()).learn(50)
     model.save_checkpoint(tmp_path)
     model.save_checkpoint(tmp_path)
@@ -195,7 +199,7 @@ def test_only_the_newest_checkpoint_stays(tmp_path):
     assert list(tmp_path.iterdir()) == [newest]
 
 
-def test_environments_in_other_processes_are_left_out_with_a_word(tmp_path):
+def test_environments_in_subprocesses_are_left_out_with_a_warning(tmp_path):
     model = make_model(SubprocVecEnv([make_line], start_method="forkserver")).learn(60)
     with pytest.warns(UserWarning, match=r"leaves out the environment, which cannot be pickled.*resume with env="):
         model.save_checkpoint(tmp_path)
@@ -208,15 +212,45 @@ def test_environments_in_other_processes_are_left_out_with_a_word(tmp_path):
     assert resumed.num_timesteps == 80
 
 
-def test_environments_that_only_pickle_their_constructor_are_left_out(tmp_path):
-    class Forgetful(gym.Wrapper, gym.utils.EzPickle):
+def test_environments_that_pickle_their_constructor_arguments_only_are_left_out(tmp_path):
+    class Stateless(gym.Wrapper, gym.utils.EzPickle):
         def __init__(self):
             gym.utils.EzPickle.__init__(self)
             super().__init__(make_line())
 
-    model = make_model(Forgetful()).learn(60)
-    with pytest.warns(UserWarning, match="whose Forgetful is saved as its constructor's arguments only"):
+    model = make_model(Stateless()).learn(60)
+    with pytest.warns(UserWarning, match="whose Stateless pickles its constructor arguments only"):
         model.save_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("env", [None, make_line])
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        (None, r"format 1 \(no checkpoint.json\), written by an earlier version of leo-rl"),
+        ({"format": 1, "leo-rl": "0.0.9"}, "format 1, written by leo-rl 0.0.9"),
+    ],
+)
+def test_checkpoints_of_another_format_are_rejected_before_unpickling(written, found, env, tmp_path):
+    checkpoint = make_model(make_line()).learn(50).save_checkpoint(tmp_path)
+    (checkpoint / "checkpoint.json").unlink()
+    if written is not None:
+        (checkpoint / "checkpoint.json").write_text(json.dumps(written))
+    for path in [*checkpoint.glob("*.pkl"), checkpoint / "model.zip"]:
+        path.write_bytes(b"unpickling this would raise another error")
+    before = {path: path.read_bytes() for path in checkpoint.iterdir()}
+    expected = f"expected a checkpoint of format {FORMAT}, as written by leo-rl {leo_wrappers.__version__}.*got {found}"
+    with pytest.raises(ValueError, match=expected):
+        LEODQN.resume(tmp_path, env=None if env is None else env())
+    assert {path: path.read_bytes() for path in checkpoint.iterdir()} == before
+
+
+@pytest.mark.parametrize("text", ["", "[2]", "{}"])
+def test_an_unreadable_format_file(text, tmp_path):
+    checkpoint = make_model(make_line()).learn(50).save_checkpoint(tmp_path)
+    (checkpoint / "checkpoint.json").write_text(text)
+    with pytest.raises(ValueError, match=r"expected format and version in .*checkpoint.json, got"):
+        LEODQN.resume(tmp_path)
 
 
 def test_nothing_to_resume(tmp_path):
@@ -242,7 +276,7 @@ while True:
 
 
 @pytest.mark.expensive
-def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
+def test_killing_the_process_leaves_a_complete_checkpoint(tmp_path):
     rng = np.random.default_rng(0)
     for _ in range(20):
         process = subprocess.Popen([sys.executable, "-c", SAVE_FOREVER, str(tmp_path)], stdout=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""Every shortcut of a head against the full head, forward and backward."""
+"""Outputs and gradients of every method of a head against the full head."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ HEADS = {
 def head(request: pytest.FixtureRequest) -> GoalHead:
     th.manual_seed(0)
     head = HEADS[request.param]().double()
-    for parameter in head.parameters():  # biases start at one value, which would hide a wrong index
+    for parameter in head.parameters():  # equal initial biases would hide a wrong index
         parameter.data += 0.1 * th.randn_like(parameter)
     return head
 
@@ -32,7 +32,7 @@ def features() -> th.Tensor:
     return th.randn(BATCH, FEATURES, dtype=th.float64, generator=th.Generator().manual_seed(1), requires_grad=True)
 
 
-def actions_with_an_empty_group() -> th.Tensor:
+def actions_without_action_2() -> th.Tensor:
     return th.tensor([0, 3, 1, 1, 3, 0, 0, 3, 1, 3, 3, 0])
 
 
@@ -42,45 +42,45 @@ def gradients(output: th.Tensor, features: th.Tensor, head: GoalHead) -> list[th
     return list(grads)
 
 
-def assert_same(output: th.Tensor, expected: th.Tensor, features: th.Tensor, head: GoalHead) -> None:
+def assert_same_outputs_and_gradients(output: th.Tensor, expected: th.Tensor, features: th.Tensor, head: GoalHead) -> None:
     th.testing.assert_close(output, expected)
     th.testing.assert_close(gradients(output, features, head), gradients(expected, features, head))
 
 
 @pytest.mark.parametrize("goals", [None, [3, 0], [1, 1, 4]])
-def test_taken_equals_the_full_head_gathered(head: GoalHead, features: th.Tensor, goals: list[int] | None) -> None:
-    actions = actions_with_an_empty_group()
+def test_taken_equals_gathering_from_the_full_head(head: GoalHead, features: th.Tensor, goals: list[int] | None) -> None:
+    actions = actions_without_action_2()
     expected = head(features)[th.arange(BATCH), :, actions]
     ids = None if goals is None else th.tensor(goals)
     output = head.taken(features, actions, ids)
-    assert_same(output, expected if ids is None else expected[:, ids], features, head)
+    assert_same_outputs_and_gradients(output, expected if ids is None else expected[:, ids], features, head)
     th.testing.assert_close(head.taken(features, actions[:, None], ids), output)
 
 
 @pytest.mark.parametrize("goals", [None, [3, 0], [1, 1, 4]])
 @pytest.mark.parametrize("block_elements", [1, 2 * BATCH * GOALS, 2**20])
-def test_max_equals_the_full_heads_max(head, features, goals, block_elements, monkeypatch) -> None:
+def test_max_over_actions_equals_the_maximum_of_the_full_head(head, features, goals, block_elements, monkeypatch) -> None:
     monkeypatch.setattr(heads_module, "BLOCK_ELEMENTS", block_elements)
     ids = None if goals is None else th.tensor(goals)
     expected, expected_actions = head(features).max(dim=2)
     if ids is not None:
         expected, expected_actions = expected[:, ids], expected_actions[:, ids]
-    assert_same(head.max_over_actions(features, ids), expected, features, head)
+    assert_same_outputs_and_gradients(head.max_over_actions(features, ids), expected, features, head)
     values, actions = head.best_actions(features, ids)
-    assert_same(values, expected, features, head)
+    assert_same_outputs_and_gradients(values, expected, features, head)
     assert th.equal(actions, expected_actions)
 
 
 @pytest.mark.parametrize("block_elements", [1, 2**20])
-def test_for_goals_equals_the_full_heads_rows(head, features, block_elements, monkeypatch) -> None:
+def test_for_goals_equals_rows_of_the_full_head(head, features, block_elements, monkeypatch) -> None:
     monkeypatch.setattr(heads_module, "BLOCK_ELEMENTS", block_elements)
     goal_ids = th.arange(BATCH) * 2 % GOALS
     expected = head(features)[th.arange(BATCH), goal_ids]
-    assert_same(head.for_goals(features, goal_ids), expected, features, head)
+    assert_same_outputs_and_gradients(head.for_goals(features, goal_ids), expected, features, head)
     th.testing.assert_close(head.for_goals(features, goal_ids[:, None]), expected)
 
 
-def test_acting_reads_weights_in_full_precision_under_autocast_too() -> None:
+def test_for_goals_computes_in_float32_under_autocast() -> None:
     head = DenseHead(FEATURES, GOALS, ACTIONS)
     head.weight.data += 0.1 * th.randn_like(head.weight)
     features, goal_ids = th.randn(BATCH, FEATURES).bfloat16(), th.arange(BATCH) % GOALS
@@ -95,24 +95,24 @@ def test_full_head_has_the_documented_shape(head: GoalHead, features: th.Tensor)
 
 
 def test_taken_twice_in_one_graph_adds_the_gradients(head: GoalHead, features: th.Tensor) -> None:
-    actions = actions_with_an_empty_group()
+    actions = actions_without_action_2()
     full = head(features)
     expected = full[th.arange(BATCH), :, actions] + full[th.arange(BATCH), :, 3 - actions].square()
     output = head.taken(features, actions) + head.taken(features, 3 - actions).square()
-    assert_same(output, expected, features, head)
+    assert_same_outputs_and_gradients(output, expected, features, head)
 
 
 def test_taken_without_gradients(head: GoalHead, features: th.Tensor) -> None:
     with th.no_grad():
-        output = head.taken(features, actions_with_an_empty_group())
+        output = head.taken(features, actions_without_action_2())
     assert not output.requires_grad
-    th.testing.assert_close(output, head(features)[th.arange(BATCH), :, actions_with_an_empty_group()])
+    th.testing.assert_close(output, head(features)[th.arange(BATCH), :, actions_without_action_2()])
 
 
 @pytest.mark.parametrize("columns", [None, [2, 0], [1, 1]])
 @pytest.mark.parametrize("frozen", [None, 0, 1, 2])
 def test_grouped_linear_gradients(columns: list[int] | None, frozen: int | None) -> None:
-    """Against finite differences, also with one of the inputs not needing a gradient."""
+    """Compare with finite differences, also when one of the inputs requires no gradient."""
     th.manual_seed(0)
     inputs = [th.randn(7, 4), th.randn(3, 5, 4), th.randn(3, 5)]
     inputs = [tensor.double().requires_grad_(i != frozen) for i, tensor in enumerate(inputs)]
@@ -121,7 +121,7 @@ def test_grouped_linear_gradients(columns: list[int] | None, frozen: int | None)
     assert th.autograd.gradcheck(lambda *args: grouped_linear(*args, groups, ids), inputs)
 
 
-def test_grouped_linear_does_not_touch_the_slices_of_absent_groups() -> None:
+def test_grouped_linear_gradients_of_absent_groups_are_zero() -> None:
     weight, bias = th.randn(3, 5, 4, requires_grad=True), th.zeros(3, 5, requires_grad=True)
     grouped_linear(th.randn(2, 4), weight, bias, th.tensor([1, 1])).sum().backward()
     assert weight.grad is not None and bias.grad is not None
@@ -135,7 +135,7 @@ def test_grouped_linear_of_an_empty_batch() -> None:
     assert out.shape == (0, 5) and weight.grad is not None and not weight.grad.any()
 
 
-def test_grouped_linear_refuses_bad_input() -> None:
+def test_grouped_linear_rejects_bad_input() -> None:
     weight, bias = th.randn(3, 5, 4), th.zeros(3, 5)
     with pytest.raises(ValueError, match="features of shape"):
         grouped_linear(th.randn(2, 3), weight, bias, th.tensor([0, 1]))
@@ -145,8 +145,7 @@ def test_grouped_linear_refuses_bad_input() -> None:
         grouped_linear(th.randn(2, 4), weight, bias, th.tensor([0, 3]))
 
 
-def test_described_goals_share_what_their_descriptors_say() -> None:
-    """Two goals of the same descriptor have the same values, whatever was trained."""
+def test_goals_with_equal_descriptors_have_equal_values() -> None:
     descriptors = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
     head = FactoredHead(FEATURES, 3, ACTIONS, rank=3, descriptors=descriptors)
     logits = head(th.randn(BATCH, FEATURES))
@@ -162,7 +161,7 @@ def test_initial_value(make: type[DenseHead] | type[FactoredHead], value: float)
     assert head(th.randn(100, 64)).mean().item() == pytest.approx(logit(value), abs=0.05)
 
 
-def test_heads_refuse_bad_arguments() -> None:
+def test_heads_reject_bad_arguments() -> None:
     with pytest.raises(ValueError, match="num_goals of at least 1"):
         DenseHead(4, 0, 2)
     with pytest.raises(ValueError, match="rank of at least 1"):

@@ -1,4 +1,4 @@
-"""Hindsight relabelling against an oracle that reads the stored trajectories."""
+"""Hindsight relabelling against the exact goal distribution computed from the stored trajectories."""
 
 import pickle
 from typing import Any
@@ -16,10 +16,10 @@ from tests.stamped_line import NUM_GOALS, TABLE, add_step, line_space, stamped_l
 
 
 def collect(strategy: str, n_envs: int, steps: int, wrapping: str = "sampler", size: int = 40, **kwargs: Any) -> DQN:
-    """A buffer filled by SB3 itself with random steps, in two calls of learn."""
+    """Fill a buffer with random steps in two calls of ``learn``."""
     if wrapping == "sampler":
         venv: VecEnv = DummyVecEnv([stamped_line] * n_envs)
-    else:  # each environment is reset when its goal is reached
+    else:  # each environment is reset when its commanded goal is achieved
         venv = DummyVecEnv([lambda: GoalConditionedWrapper(stamped_line(), seed=0)] * n_envs)
     model = goal_conditioned_dqn(
         venv,
@@ -34,7 +34,7 @@ def collect(strategy: str, n_envs: int, steps: int, wrapping: str = "sampler", s
 
 
 class Oracle:
-    """What may be sampled, read off the stored observations."""
+    """The distribution of the relabelled goals, from the stored observations."""
 
     def __init__(self, buffer: MaskHerReplayBuffer) -> None:
         size = buffer.buffer_size
@@ -54,7 +54,7 @@ class Oracle:
                     "goal": buffer.goal_ids[slot, env],
                 }
 
-    def chosen(self, strategy: str, env: int, stamp: int) -> list[dict[str, Any]]:
+    def candidates(self, strategy: str, env: int, stamp: int) -> list[dict[str, Any]]:
         if strategy == "random":
             return list(self.steps.values())
         episode = self.steps[env, stamp]["episode"]
@@ -65,19 +65,19 @@ class Oracle:
 
     def goal_distribution(self, strategy: str, env: int, stamp: int) -> np.ndarray:
         own = np.eye(NUM_GOALS)[self.steps[env, stamp]["goal"]]
-        masks = [step["mask"] for step in self.chosen(strategy, env, stamp)]
+        masks = [step["mask"] for step in self.candidates(strategy, env, stamp)]
         return np.mean([mask / mask.sum() if mask.any() else own for mask in masks], axis=0)
 
 
 @pytest.mark.parametrize("strategy", ["future", "final", "episode", "random"])
 @pytest.mark.parametrize(("n_envs", "steps", "wrapping"), [(1, 30, "sampler"), (3, 150, "sampler"), (2, 90, "reset")])
 def test_hindsight_against_the_stored_trajectories(strategy: str, n_envs: int, steps: int, wrapping: str) -> None:
-    """Partly filled, wrapped around, and with environments that are reset at success: goals, rewards, ends, frequencies."""
+    """Check goals, rewards, dones and frequencies; partly filled, overwritten, and with environments reset on success."""
     buffer = collect(strategy, n_envs, steps, wrapping, n_sampled_goal=10**9).replay_buffer
     assert isinstance(buffer, MaskHerReplayBuffer) and buffer.full == (steps > 40)
     oracle = Oracle(buffer)
     counts: dict[tuple[int, int], np.ndarray] = {}
-    # The environment is no part of the observation: each has episodes of its own, told apart by drawing it again.
+    # The samples do not contain the environment index: repeat the draw to know it.
     np.random.seed(1)
     rows = buffer.sample(60_000)
     np.random.seed(1)
@@ -94,27 +94,26 @@ def test_hindsight_against_the_stored_trajectories(strategy: str, n_envs: int, s
         assert done == (step["mask"][goal] or step["terminated"])
         counts.setdefault((env, stamp), np.zeros(NUM_GOALS))[goal] += 1
     assert counts.keys() == oracle.steps.keys()
-    for (env, stamp), found in counts.items():
+    for (env, stamp), count in counts.items():
         expected = oracle.goal_distribution(strategy, env, stamp)
-        assert not found[expected == 0].any()
-        deviation = np.sqrt(found.sum() * expected * (1 - expected))
-        np.testing.assert_array_less(np.abs(found - found.sum() * expected), 5 * deviation + 1e-6)
+        assert not count[expected == 0].any()
+        deviation = np.sqrt(count.sum() * expected * (1 - expected))
+        np.testing.assert_array_less(np.abs(count - count.sum() * expected), 5 * deviation + 1e-6)
     assert th.equal(rows.next_observations["goal_id"], rows.observations["goal_id"])
 
 
-def test_hindsight_looks_past_a_change_of_the_goal() -> None:
-    """Only there can a future goal be one that was achieved after the commanded one."""
+def test_episodes_continue_after_the_commanded_goal_is_switched() -> None:
     model = collect("final", 1, 30, n_sampled_goal=10**9)
     buffer = model.replay_buffer
     ended_by_goal = (buffer.dones == 1) & (buffer.timeouts == 1)
     episodes = buffer.observations["observation"][..., 2]
-    crossed = [t for t in range(buffer.pos - 1) if ended_by_goal[t] and episodes[t] == episodes[t + 1]]
-    assert crossed, "no success in the midst of an episode: the other tests would test too little"
+    switches = [t for t in range(buffer.pos - 1) if ended_by_goal[t] and episodes[t] == episodes[t + 1]]
+    assert switches, "no success within an episode: the test covers nothing"
     last_steps = np.minimum(buffer.last_steps[: buffer.pos, 0], buffer.pos - 1)
-    assert all(last_steps[t] > t for t in crossed)
+    assert all(last_steps[t] > t for t in switches)
 
 
-def test_a_time_limit_is_an_end_even_where_the_reset_looks_the_same() -> None:
+def test_a_truncation_ends_the_episode_even_if_the_reset_returns_the_same_state() -> None:
     buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), goal_selection_strategy="final")
     add_step(buffer, 1, 2, done=True, **{"TimeLimit.truncated": True})
     add_step(buffer, 2, 3)
@@ -124,32 +123,32 @@ def test_a_time_limit_is_an_end_even_where_the_reset_looks_the_same() -> None:
     np.testing.assert_array_equal(buffer._hindsight_goals(np.arange(4), np.zeros(4, int)), [2, 5, 5, 5])
 
 
-@pytest.mark.parametrize(("k", "share"), [(0, 0.0), (1, 0.5), (4, 0.8)])
-def test_share_of_relabelled_rows(k: int, share: float) -> None:
+@pytest.mark.parametrize(("k", "fraction"), [(0, 0.0), (1, 0.5), (4, 0.8)])
+def test_fraction_of_relabelled_rows(k: int, fraction: float) -> None:
     buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), n_sampled_goal=k)
     for x in range(5):
         add_step(buffer, x, x + 1, goal=8)  # goal 8 is never achieved
     rows = buffer.sample(100)
-    assert (rows.observations["goal_id"] != 8).sum() == 100 * share
+    assert (rows.observations["goal_id"] != 8).sum() == 100 * fraction
     assert rows.rewards.sum() > 0 or k == 0
 
 
-def test_rows_without_any_goal_in_reach_keep_theirs() -> None:
+def test_rows_without_an_achieved_goal_keep_their_own() -> None:
     buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), n_sampled_goal=10**9)
     add_step(buffer, 20, 21, goal=7)
     rows = buffer.sample(50)
     assert (rows.observations["goal_id"] == 7).all() and not rows.rewards.any() and not rows.dones.any()
 
 
-def test_hindsight_buffer_survives_pickling_and_reset() -> None:
+def test_pickling_and_reset() -> None:
     buffer = collect("future", 2, 100).replay_buffer
     copy = pickle.loads(pickle.dumps(buffer))
-    drawn = []
+    samples = []
     for source in (buffer, copy):
         np.random.seed(3)
-        drawn.append(source.sample(64))
-    assert th.equal(drawn[0].observations["goal_id"], drawn[1].observations["goal_id"])
-    assert th.equal(drawn[0].rewards, drawn[1].rewards)
+        samples.append(source.sample(64))
+    assert th.equal(samples[0].observations["goal_id"], samples[1].observations["goal_id"])
+    assert th.equal(samples[0].rewards, samples[1].rewards)
     copy.reset()
     assert copy.size() == 0 and copy.num_steps == 0
     with pytest.raises(ValueError):
@@ -160,16 +159,15 @@ def test_an_episode_longer_than_the_buffer() -> None:
     buffer = MaskHerReplayBuffer(4, line_space(), spaces.Discrete(2), goal_selection_strategy="episode")
     for step in range(9):
         add_step(buffer, step, step + 1, done=step == 6, **{"TimeLimit.truncated": step == 6})
-        ends = buffer.last_steps[: buffer.size(), 0]
-        expected = [6 if step >= 7 and stored <= 6 else np.iinfo(np.int64).max for stored in range(step - 3, step + 1)]
-        if step >= 3:
-            assert [ends[stored % 4] for stored in range(step - 3, step + 1)] == expected
+        stored = np.arange(max(step - 3, 0), step + 1)
+        expected = np.where((step >= 7) & (stored <= 6), 6, np.iinfo(np.int64).max)
+        np.testing.assert_array_equal(buffer.last_steps[stored % 4, 0], expected)
     for _ in range(20):
-        steps, _ = buffer._chosen_steps(np.arange(4), np.zeros(4, int))  # steps 8, 5, 6, 7
+        steps, _ = buffer._draw_steps(np.arange(4), np.zeros(4, int))  # steps 8, 5, 6, 7
         assert steps[0] in (7, 8) and steps[1] in (5, 6) and steps[2] in (5, 6) and steps[3] in (7, 8)
 
 
-def test_buffers_refuse_masks_of_other_environments() -> None:
+def test_wrong_or_missing_masks_are_rejected() -> None:
     buffer = MaskHerReplayBuffer(20, line_space(), spaces.Discrete(2), n_envs=2)
     obs = {"observation": np.zeros((2, 1), np.float32), "goal_id": np.zeros(2, int)}
     step = (obs, obs, np.zeros(2), np.zeros(2), np.zeros(2))

@@ -1,4 +1,4 @@
-"""The features of small maps: what the first layer computes, and that agents use it of their own accord."""
+"""Features of grid maps: what the first layer computes, and that agents use the extractor by default."""
 
 import io
 
@@ -22,8 +22,8 @@ SMALL = {"learning_starts": 32, "batch_size": 32, "buffer_size": 2_000, "device"
 
 
 def small_space(**parts: spaces.Space) -> spaces.Dict:
-    """Named so that a careless container of modules would clash with its own methods."""
-    every = {
+    """A space with every kind of entry. Some keys are method names of ``ModuleDict``, which does not accept them."""
+    entries = {
         "items": spaces.Box(0, 6, (ROWS, COLUMNS), np.uint8),
         "keys": spaces.Box(0, 1, (ROWS, COLUMNS), np.uint8),
         "mobs": spaces.Box(0, np.broadcast_to(np.uint8([255, 3]), (ROWS, COLUMNS, 2)), dtype=np.uint8),
@@ -32,11 +32,11 @@ def small_space(**parts: spaces.Space) -> spaces.Dict:
         "where": spaces.Box(-np.inf, np.inf, (2,), np.float32),
         "kind": spaces.Discrete(4),
     }
-    return spaces.Dict({**every, **parts})
+    return spaces.Dict({**entries, **parts})
 
 
 def sample(space: spaces.Dict, count: int) -> dict[str, th.Tensor]:
-    """As it reaches the extractor: through SB3's preprocessing."""
+    """Draw a batch and preprocess it as SB3 does before the extractor."""
     space.seed(0)
     rows = [space.sample() for _ in range(count)]
     batch = {key: th.as_tensor(np.stack([row[key] for row in rows])) for key in space}
@@ -46,7 +46,7 @@ def sample(space: spaces.Dict, count: int) -> dict[str, th.Tensor]:
 
 
 class MapLine(LineEnv):
-    """The line as a map: where the agent is, as an id, as a bit and as a count."""
+    """The line environment with the agent's position as an id, as a bit and as a count."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def leo(**kwargs) -> LEODQN:
 
 
 # --------------------------------------------------------------------------------------------------------------------------
-# What it computes
+# Features
 
 
 def test_the_first_layer_is_a_1x1_convolution_of_indicators():
@@ -88,7 +88,7 @@ def test_the_first_layer_is_a_1x1_convolution_of_indicators():
     th.testing.assert_close(extractor(batch)[:, : expected.shape[1]], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_numbers_are_scaled_by_their_bounds_and_counts_looked_up_one_by_one():
+def test_numbers_are_scaled_by_their_bounds_and_counts_are_embedded():
     space = small_space()
     extractor = MapExtractor(space, channels=(4,), number_width=3)
     extractor.norm = th.nn.Identity()
@@ -96,15 +96,15 @@ def test_numbers_are_scaled_by_their_bounds_and_counts_looked_up_one_by_one():
     batch["counts"], batch["levels"] = th.tensor([[3.0, 99.0, 1.0]]), th.tensor([[6.5, 0.25]])
     batch["where"] = th.tensor([[-50.0, 2.0]])
     rest = extractor(batch)[0, ROWS * COLUMNS * 4 :]
-    # Rows 0 to 9 are the first count's, 10 to 109 the second's, 110 and 111 the third's.
+    # Rows 0 to 9 belong to the first count, 10 to 109 to the second, 110 and 111 to the third.
     table = extractor.numbers[0].table.weight
-    looked_up = table[3] + table[10 + 99] + table[110 + 1]
-    expected = [*th.tensor([3 / 9, 1.0, 1.0]), *looked_up, 0.5, 0.25, -50.0, 2.0, *batch["kind"][0]]
+    embedding = table[3] + table[10 + 99] + table[110 + 1]
+    expected = [*th.tensor([3 / 9, 1.0, 1.0]), *embedding, 0.5, 0.25, -50.0, 2.0, *batch["kind"][0]]
     th.testing.assert_close(rest, th.stack([th.as_tensor(value) for value in expected]))
     assert len(rest) + ROWS * COLUMNS * 4 == extractor.features_dim
 
 
-def test_a_count_above_its_bound_counts_as_the_bound_and_touches_no_other_row():
+def test_a_count_above_its_bound_is_embedded_as_the_bound():
     space = spaces.Dict({"items": spaces.Box(0, 1, (2, 2), np.uint8), "counts": spaces.Box(0, 9, (2,), np.uint8)})
     numbers = MapExtractor(space).numbers[0]
     width = numbers.num_features - 2
@@ -112,7 +112,7 @@ def test_a_count_above_its_bound_counts_as_the_bound_and_touches_no_other_row():
     th.testing.assert_close(above[:, -width:], at[:, -width:])
 
 
-def test_every_part_reaches_the_features_and_every_weight_learns():
+def test_features_depend_on_every_entry_and_every_weight_has_a_gradient():
     space = small_space()
     extractor = MapExtractor(space)
     batch = sample(space, 16)
@@ -139,7 +139,7 @@ def test_features_dim_follows_the_arguments(channels):
 # In agents
 
 
-def test_agents_choose_it_where_there_are_maps_and_only_there():
+def test_it_is_the_default_extractor_for_maps_only():
     assert default_extractor(small_space()) is MapExtractor
     assert default_extractor(spaces.Dict({"a": spaces.Box(0, 1, (2,)), "b": spaces.Discrete(3)})) is CombinedExtractor
     assert not has_maps(spaces.Box(0, 3, (2, 2), np.uint8))
@@ -147,7 +147,7 @@ def test_agents_choose_it_where_there_are_maps_and_only_there():
     assert isinstance(leo().q_net.features_extractor, MapExtractor)
 
 
-def test_leodqn_learns_from_its_map_what_one_step_reaches():
+def test_leodqn_learns_the_goals_one_step_away():
     model = leo(train_freq=2, gamma=0.9, learning_rate=1e-3, target_update_interval=100).learn(800)
     obs, _ = map_line().reset()
     values = model.q_values(obs)[0]
@@ -155,13 +155,13 @@ def test_leodqn_learns_from_its_map_what_one_step_reaches():
     assert max(values[0, 1], values[1, 0], values[2:].max()) < 0.75
 
 
-def test_arguments_of_the_extractor_pass_through_the_policy():
+def test_the_policy_passes_arguments_to_the_extractor():
     kwargs = {"features_extractor_class": MapExtractor, "features_extractor_kwargs": {"channels": (4,), "number_width": 2}}
     model = leo(policy_kwargs={"net_arch": [8], **kwargs}).learn(50)
     assert model.q_net.features_extractor.features_dim == 5 * 4 + 1 + 2
 
 
-def test_a_model_with_maps_survives_saving_and_loading():
+def test_saving_and_loading_a_model_with_maps():
     model, buffer = leo().learn(60), io.BytesIO()
     model.save(buffer)
     buffer.seek(0)
@@ -177,11 +177,11 @@ def test_a_policy_with_maps_exports_to_torchscript(tmp_path):
     space = map_line().observation_space
     states = sample(space, 7)
     goals = np.array([0, 1, 2, 3, 4, 0, 1])
-    # What the network is given, what is stored and what is observed are the same numbers in different types.
-    observed = {key: value.numpy().astype(np.uint8) for key, value in states.items()}
-    expected = model.q_values(observed)[np.arange(7), goals]
-    for given in (states, {key: value.to(th.uint8) for key, value in states.items()}):
-        values = script(given, th.as_tensor(goals)).detach().numpy()
+    # Observations may be uint8, as observed, or float, as preprocessed.
+    observations = {key: value.numpy().astype(np.uint8) for key, value in states.items()}
+    expected = model.q_values(observations)[np.arange(7), goals]
+    for inputs in (states, {key: value.to(th.uint8) for key, value in states.items()}):
+        values = script(inputs, th.as_tensor(goals)).detach().numpy()
         np.testing.assert_allclose(values, expected, rtol=1e-5)
 
 
@@ -200,12 +200,12 @@ def test_goal_conditioned_baselines_read_maps_too():
     [
         (spaces.Box(0, 3, (4, 4), np.uint8), {}, "use SB3's CombinedExtractor"),
         (spaces.Dict({"counts": spaces.Box(0, 3, (4,), np.uint8)}), {}, "a uint8 Box"),
-        (small_space(picture=spaces.Box(0, 255, (36, 36, 3), np.uint8)), {}, r"got the images \['picture'\]"),
+        (small_space(image=spaces.Box(0, 255, (36, 36, 3), np.uint8)), {}, r"got the images \['image'\]"),
         (small_space(large=spaces.Box(0, 3, (9, 9), np.uint8)), {}, "the same rows and columns"),
         (small_space(), {"channels": ()}, r"at least one, got \(\)"),
         (small_space(), {"channels": (8, 0)}, "positive"),
     ],
 )
-def test_spaces_it_cannot_read_are_refused(space, arguments, message):
+def test_unsupported_spaces_and_arguments(space, arguments, message):
     with pytest.raises(ValueError, match=message):
         MapExtractor(space, **arguments)

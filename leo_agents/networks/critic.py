@@ -1,0 +1,116 @@
+"""Critic network for continuous actions: the values of all goals from one pass over the state."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs
+from torch import nn
+
+from leo_agents.networks.action_critic_head import ActionCriticHead
+from leo_agents.networks.state_network import StateNetwork, make_trunk
+from leo_wrappers.validation import check_at_least
+
+
+class GoalCritic(StateNetwork):
+    """
+    Ensemble of independent critics, each of which estimates the values of all goals.
+
+    All but the last layer of ``net_arch`` form a trunk that reads the state only. The last one is the hidden layer of
+    :class:`~leo_agents.networks.action_critic_head.ActionCriticHead`, which combines state and action.
+
+    :param observation_space: goal-conditioned observation space
+    :param action_space: action space
+    :param num_goals: number of goals
+    :param features_extractor: features extractor of the state
+    :param net_arch: widths of the hidden layers, at least one
+    :param activation_fn: activation function of the trunk
+    :param layer_norm: apply layer normalization before each activation of the trunk
+    :param head_kwargs: additional keyword arguments of the heads
+    :param squash: pass the outputs through a sigmoid, which keeps the values in ``[0, 1]``
+    :param n_critics: number of critics
+    :param normalize_images: divide images by 255
+    """
+
+    action_space: spaces.Box
+    optimizer: th.optim.Optimizer
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Box,
+        num_goals: int,
+        features_extractor: BaseFeaturesExtractor,
+        net_arch: list[int],
+        activation_fn: type[nn.Module] = nn.ReLU,
+        layer_norm: bool = True,
+        head_kwargs: dict[str, Any] | None = None,
+        squash: bool = True,
+        n_critics: int = 2,
+        normalize_images: bool = True,
+    ) -> None:
+        if not net_arch:
+            raise ValueError(
+                "expected net_arch of the critic to have at least one layer, got none; the last one combines state and action"
+            )
+        check_at_least("n_critics", n_critics, 1)
+        super().__init__(observation_space, action_space, features_extractor, normalize_images)
+        self.squash = squash
+        inputs, action_dim = features_extractor.features_dim, get_action_dim(action_space)
+        width = net_arch[-2] if len(net_arch) > 1 else inputs
+        self.trunks = nn.ModuleList(make_trunk(inputs, net_arch[:-1], activation_fn, layer_norm) for _ in range(n_critics))
+        self.heads: Iterable[ActionCriticHead] = nn.ModuleList(  # type: ignore[assignment]
+            ActionCriticHead(width, num_goals, action_dim, net_arch[-1], **(head_kwargs or {})) for _ in range(n_critics)
+        )
+
+    def taken(self, obs: PyTorchObs, actions: th.Tensor, goals: th.Tensor | None = None) -> list[th.Tensor]:
+        """
+        Compute the outputs for Q_g(s, a) of the taken actions, for all goals.
+
+        :param obs: observations
+        :param actions: one action per row ``[B, act]``, scaled to ``[-1, 1]``
+        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :return: for each critic ``[B, G]`` or ``[B, k]``, before the sigmoid
+        """
+        state = self.extract_state(obs)
+        return [head.taken(trunk(state), actions, goals) for trunk, head in zip(self.trunks, self.heads, strict=True)]
+
+    def diagonal(
+        self, obs: PyTorchObs, actions: th.Tensor, goals: th.Tensor | None = None, n_critics: int | None = None
+    ) -> list[th.Tensor]:
+        """
+        Compute the outputs for Q_g(s, a_g), where each goal has its own action. Gradients flow into the actions only.
+
+        :param obs: observations
+        :param actions: one action per row and goal ``[B, G, act]`` or ``[B, k, act]``, scaled to ``[-1, 1]``
+        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param n_critics: evaluate only the first ``n_critics`` critics; all of them by default
+        :return: for each critic ``[B, G]`` or ``[B, k]``, before the sigmoid
+        """
+        with th.no_grad():
+            state = self.extract_state(obs)
+            features = [trunk(state) for trunk in self.trunks[:n_critics]]
+        return [head.diagonal(x, actions, goals) for x, head in zip(features, self.heads, strict=False)]
+
+    def lowest_diagonal(self, obs: PyTorchObs, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the minimum of :meth:`diagonal` over the critics (clipped double Q-learning).
+
+        :param obs: observations
+        :param actions: one action per row and goal ``[B, G, act]`` or ``[B, k, act]``, scaled to ``[-1, 1]``
+        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :return: ``[B, G]`` or ``[B, k]``, before the sigmoid
+        """
+        return th.stack(self.diagonal(obs, actions, goals)).amin(dim=0)
+
+    def values(self, outputs: th.Tensor) -> th.Tensor:
+        """
+        Convert outputs to values.
+
+        :param outputs: outputs of a critic
+        :return: their sigmoid with ``squash``, else the outputs
+        """
+        return th.sigmoid(outputs) if self.squash else outputs
