@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import CSVOutputFormat
 
-from leo_agents.algorithms.goal_algorithm import find_sampler
+from leo_agents.algorithms.goal_algorithm import find_goal_sampler
 from leo_agents.evaluation import GoalEvalCallback
 
 _REFRESH_SECONDS = 0.2
@@ -157,7 +157,7 @@ class TrainingBar(BaseCallback):
     def _said(self) -> str:
         speed = (self.num_timesteps - self.begun_with) / max(time.monotonic() - self.begun_at, 1e-6)
         parts = [f"{speed:,.0f} steps/s"]
-        sampler = find_sampler(self.model.env)
+        sampler = find_goal_sampler(self.model.env)
         if sampler is not None:
             parts.append(f"goals seen {int(sampler.seen.sum())}/{len(sampler.goal_names)}")
         report = self.evaluation.last_report

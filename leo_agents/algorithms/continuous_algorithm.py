@@ -97,9 +97,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         buffer_action = buffer_action.reshape(action.shape).astype(action.dtype)
         return self.policy.unscale_action(buffer_action), buffer_action
 
-    def _td_targets(
-        self, batch: GoalReplayBufferSamples, next_values: th.Tensor, goals: th.Tensor | None
-    ) -> th.Tensor:
+    def _td_targets(self, batch: GoalReplayBufferSamples, next_values: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
         """Return the TD targets ``[B, K]`` from V_g(s') ``[B, K]``."""
         goal_returns = batch.goal_returns if goals is None else batch.goal_returns[:, goals]
         discounts = self.gamma if batch.discounts is None else batch.discounts

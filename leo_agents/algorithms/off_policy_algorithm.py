@@ -7,7 +7,7 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import LinearSchedule
 
 from leo_agents.algorithms.exploration import check_exploration
@@ -25,6 +25,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
     """
 
     replay_buffer: GoalReplayBuffer | None
+    exploration_schedule: Schedule
 
     def __init__(
         self,

@@ -84,7 +84,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
     """
 
     rollout_buffer: GoalRolloutBuffer  # type: ignore[assignment]
-    policy: GoalPolicy
+    policy: GoalPolicy  # type: ignore[assignment]
     _last_obs: dict[str, np.ndarray]
 
     def __init__(

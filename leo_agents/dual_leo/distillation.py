@@ -102,8 +102,9 @@ class _VisitedStates:
 
     def __init__(self, teacher: PretrainedTeacher, env: VecEnv, size: int, epsilon: float) -> None:
         self.teacher, self.env, self.epsilon = teacher, env, epsilon
-        self.obs: Any = env.reset()
-        states = {key: th.as_tensor(value) for key, value in self.obs.items() if key not in GOAL_INPUT_KEYS}
+        obs: Any = env.reset()
+        self.obs = obs
+        states = {key: th.as_tensor(value) for key, value in obs.items() if key not in GOAL_INPUT_KEYS}
         self.states = {key: value.new_zeros(size, *value.shape[1:]).to(teacher.device) for key, value in states.items()}
         self.size, self.num_added = size, 0
 

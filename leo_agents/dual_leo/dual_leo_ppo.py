@@ -251,8 +251,9 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
         self.teacher.start_rollout()
         callback.on_rollout_start()
         for step_number in range(n_rollout_steps):
+            obs: Any = self._last_obs
             with th.no_grad():
-                action_tensor, values, log_probs = self.policy(obs_as_tensor(self._last_obs, self.device))
+                action_tensor, values, log_probs = self.policy(obs_as_tensor(obs, self.device))
             actions = action_tensor.cpu().numpy()
             self._let_teacher_act(actions, rollout_buffer.by_student[step_number])
             step = step_arrays(env, actions)
@@ -266,7 +267,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
             self.teacher_rollout.add(actions, step)
             self._bootstrap_truncated(rewards, dones, infos)
             rollout_buffer.add(
-                self._last_obs,  # type: ignore[arg-type]
+                obs,
                 actions.reshape(-1, 1),
                 rewards,
                 self._last_episode_starts,  # type: ignore[arg-type]

@@ -12,9 +12,15 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.type_aliases import PolicyPredictor
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecEnvWrapper, VecNormalize
+from stable_baselines3.common.vec_env import (
+    DummyVecEnv,
+    SubprocVecEnv,
+    VecEnv,
+    VecEnvWrapper,
+    VecNormalize,
+    unwrap_vec_wrapper,
+)
 
-from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport, Goals, IntArray, select_goals
 from leo_wrappers import GoalSelector, achieved_from_infos
 from leo_wrappers.goal_set import check_goal_names

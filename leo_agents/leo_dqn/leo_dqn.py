@@ -87,7 +87,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         "MultiInputPolicy": LEODQNPolicy,
     }
     not_saved: ClassVar[tuple[str, ...]] = ("learner",)
-    policy: LEODQNPolicy
+    policy: LEODQNPolicy  # type: ignore[assignment]
     q_net: GoalQNetwork  # type: ignore[assignment]
     q_net_target: GoalQNetwork  # type: ignore[assignment]
     learner: AllGoalsQLearner
@@ -230,5 +230,5 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             for online, target in zip(self.q_net.parameters(), self.q_net_target.parameters(), strict=True):
                 target.lerp_(online, self.tau)
             # Running statistics of normalization layers are copied.
-            for online, target in zip(self.q_net.buffers(), self.q_net_target.buffers(), strict=True):
-                target.copy_(online)
+            for statistic, target_statistic in zip(self.q_net.buffers(), self.q_net_target.buffers(), strict=True):
+                target_statistic.copy_(statistic)

@@ -104,7 +104,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         "CnnPolicy": LEOSACPolicy,
         "MultiInputPolicy": LEOSACPolicy,
     }
-    policy: LEOSACPolicy
+    policy: LEOSACPolicy  # type: ignore[assignment]
     actor: GaussianGoalActor  # type: ignore[assignment]
     critic: GoalCritic  # type: ignore[assignment]
     critic_target: GoalCritic  # type: ignore[assignment]
@@ -205,7 +205,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         check_at_least("target_update_interval", self.target_update_interval, 1)
         if self.entropy_in_target and self.policy_kwargs.get("squash", True):
             raise ValueError(
-                "expected values without bounds for entropy_in_target=True, got values in [0, 1]; use loss=\"squared\" and "
+                'expected values without bounds for entropy_in_target=True, got values in [0, 1]; use loss="squared" and '
                 'policy_kwargs={"squash": False}, or entropy_in_target=False'
             )
 
@@ -249,7 +249,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None, ent_coef: th.Tensor | None = None
     ) -> th.Tensor:
         """
-        Compute the TD targets of the taken actions, with V_g(s') = min over critics of Q_target,g(s', a'), a' ~ pi_g(. | s').
+        Compute the TD targets of the taken actions, with V_g(s') the minimum over critics of Q_target,g(s', a') and a' ~
+        pi_g(. | s').
 
         :param batch: transitions or n-step windows
         :param goals: goals to compute ``[K]``; all goals if None

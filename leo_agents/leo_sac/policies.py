@@ -49,8 +49,8 @@ class GaussianGoalActor(GoalActorNetwork):
         if not th.isfinite(outputs).all():
             invalid = ~th.isfinite(outputs).flatten(2).all(dim=2).all(dim=0) if outputs.ndim == 3 else th.ones(1)
             raise FloatingPointError(
-                f"expected finite actions, got NaN or infinity for {int(invalid.sum())} of {len(invalid)} goals; the update was "
-                "not applied and the last checkpoint is valid: check the observations, or lower learning_rate"
+                f"expected finite actions, got NaN or infinity for {int(invalid.sum())} of {len(invalid)} goals; the update "
+                "was not applied and the last checkpoint is valid: check the observations, or lower learning_rate"
             )
         # SB3's distributions take two-dimensional parameters.
         means, log_stds = outputs.flatten(0, -2).chunk(2, dim=1)

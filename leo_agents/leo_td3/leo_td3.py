@@ -102,7 +102,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         "CnnPolicy": LEOTD3Policy,
         "MultiInputPolicy": LEOTD3Policy,
     }
-    policy: LEOTD3Policy
+    policy: LEOTD3Policy  # type: ignore[assignment]
     actor: DeterministicGoalActor  # type: ignore[assignment]
     actor_target: DeterministicGoalActor  # type: ignore[assignment]
     critic: GoalCritic  # type: ignore[assignment]
@@ -227,7 +227,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
 
     def targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
         """
-        Compute the TD targets of the taken actions, with V_g(s') = min over critics of Q_target,g(s', pi_target,g(s') + noise).
+        Compute the TD targets of the taken actions, with V_g(s') the minimum over critics of Q_target,g(s', a') and a' =
+        pi_target,g(s') + noise.
 
         :param batch: transitions or n-step windows
         :param goals: goals to compute ``[K]``; all goals if None

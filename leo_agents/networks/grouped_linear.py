@@ -1,76 +1,9 @@
 """Linear layer whose weights are selected per row by a group index (for example, the action taken)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch as th
 from torch.autograd.function import once_differentiable
-
-
-class FactoredGradient(NamedTuple):
-    """
-    Factors of a grouped weight's gradient, which is ``outputs[rows].T @ inputs[rows]`` for the rows of each group.
-
-    :param inputs: inputs of the layer ``[batch, inputs]``, sorted by group
-    :param outputs: gradient of the layer's outputs ``[batch, outputs]``, in the same order
-    :param sizes: number of rows of each group
-    """
-
-    inputs: th.Tensor
-    outputs: th.Tensor
-    sizes: list[int]
-
-    def norm(self) -> th.Tensor:
-        """
-        Compute the norm of the gradient from the Gram matrices of the factors, without materializing the gradient.
-
-        :return: Frobenius norm over all groups, a scalar
-        """
-        squares = [self.inputs.new_zeros(())]
-        for _, start, stop in _spans(self.sizes):
-            inputs, outputs = self.inputs[start:stop], self.outputs[start:stop]
-            squares.append(th.vdot((inputs @ inputs.t()).view(-1), (outputs @ outputs.t()).view(-1)))
-        # Rounding errors can make a sum close to zero slightly negative.
-        return th.stack(squares).sum().clamp(min=0.0).sqrt()
-
-    def write(self, groups: slice, out: th.Tensor) -> th.Tensor:
-        """
-        Write the gradient of a range of groups.
-
-        :param groups: slice of group indices
-        :param out: output buffer ``[k, outputs, inputs]`` for at least as many groups
-        :return: view of ``out`` that holds the gradient
-        """
-        out = out[: groups.stop - groups.start]
-        start = sum(self.sizes[: groups.start])
-        for gradient, size in zip(out, self.sizes[groups], strict=True):
-            if size:
-                th.mm(self.outputs[start : start + size].t(), self.inputs[start : start + size], out=gradient)
-            else:
-                gradient.zero_()
-            start += size
-        return out
-
-
-_collected: dict[th.Tensor, FactoredGradient] | None = None
-
-
-@contextmanager
-def collect_factored_gradients() -> Iterator[dict[th.Tensor, FactoredGradient]]:
-    """
-    Context manager in which the weights of :func:`grouped_linear` receive factored gradients instead of ``grad``.
-
-    Each weight may be used once inside it.
-
-    :return: factored gradient of each weight, filled by the backward pass
-    """
-    global _collected
-    before, _collected = _collected, {}
-    try:
-        yield _collected
-    finally:
-        _collected = before
 
 
 def grouped_linear(
@@ -99,13 +32,11 @@ def grouped_linear(
             f"expected features of shape [batch, {weight.shape[2]}] and one group per row, "
             f"got features {tuple(features.shape)} and groups {tuple(groups.shape)}; pass the group of each row"
         )
-    # A weight that is not a leaf needs its full gradient for the backward pass of the operations before it.
-    collected = None if _collected is None or not weight.is_leaf else (weight, _collected)
     if th.is_autocast_enabled(features.device.type):
         # Autocast does not cast the operations inside a custom autograd function.
         dtype = th.get_autocast_dtype(features.device.type)
         features, weight, bias = features.to(dtype), weight.to(dtype), bias.to(dtype)
-    return _GroupedLinear.apply(features, weight, bias, groups, columns, collected)  # type: ignore[no-untyped-call]
+    return _GroupedLinear.apply(features, weight, bias, groups, columns)  # type: ignore[no-untyped-call]
 
 
 class _GroupedLinear(th.autograd.Function):
@@ -119,7 +50,6 @@ class _GroupedLinear(th.autograd.Function):
         bias: th.Tensor,
         groups: th.Tensor,
         columns: th.Tensor | None,
-        collected: tuple[th.Tensor, dict[th.Tensor, FactoredGradient]] | None,
     ) -> th.Tensor:
         num_groups = weight.shape[0]
         sizes = th.bincount(groups, minlength=num_groups).tolist()
@@ -133,7 +63,7 @@ class _GroupedLinear(th.autograd.Function):
             matrix, offset = _columns(weight[group], columns), _columns(bias[group], columns)
             th.addmm(offset, rows[start:stop], matrix.t(), out=sorted_out[start:stop])
         ctx.save_for_backward(rows, weight, order, columns)
-        ctx.sizes, ctx.collected = sizes, collected
+        ctx.sizes = sizes
         return th.empty_like(sorted_out).index_copy_(0, order, sorted_out)
 
     @staticmethod
@@ -142,11 +72,6 @@ class _GroupedLinear(th.autograd.Function):
         rows, weight, order, columns = ctx.saved_tensors
         need_features, need_weight, need_bias = ctx.needs_input_grad[:3]
         grads = grad_out.index_select(0, order)
-        if need_weight and ctx.collected is not None:
-            leaf, collected = ctx.collected
-            outputs = grads if columns is None else grads.new_zeros(len(grads), leaf.shape[1]).index_add_(1, columns, grads)
-            _collect(leaf, collected, FactoredGradient(rows.to(leaf.dtype), outputs.to(leaf.dtype), ctx.sizes))
-            need_weight = False
         grad_rows = th.empty_like(rows) if need_features else None
         grad_weight = _gradient_buffer(weight, ctx.sizes, columns) if need_weight else None
         grad_bias = weight.new_zeros(weight.shape[:2]) if need_bias else None
@@ -163,16 +88,7 @@ class _GroupedLinear(th.autograd.Function):
             elif grad_bias is not None:
                 grad_bias[group].index_add_(0, columns, grad.sum(0))
         grad_features = None if grad_rows is None else th.empty_like(rows).index_copy_(0, order, grad_rows)
-        return grad_features, grad_weight, grad_bias, None, None, None
-
-
-def _collect(weight: th.Tensor, collected: dict[th.Tensor, FactoredGradient], gradient: FactoredGradient) -> None:
-    """Store a factored gradient. Two uses of a weight cannot be added up in this form."""
-    if weight in collected:
-        raise RuntimeError(
-            "expected one use of a grouped weight inside collect_factored_gradients, got two; compute this loss outside of it"
-        )
-    collected[weight] = gradient
+        return grad_features, grad_weight, grad_bias, None, None
 
 
 def _spans(sizes: list[int]) -> list[tuple[int, int, int]]:

@@ -23,8 +23,8 @@ class AllGoalsQPolicy(GoalPolicy):
     :param action_space: action space
     :param lr_schedule: learning rate schedule
     :param goal_names: names of the goals, in order; set by the algorithm
-    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default. The dense head has goals x actions weights per unit
-        of the last layer: with many goals and actions, keep that layer at 256
+    :param net_arch: widths of the hidden layers, ``[256, 256]`` by default. The dense head has goals x actions weights per
+        unit of the last layer: with many goals and actions, keep that layer at 256
     :param activation_fn: activation function
     :param layer_norm: whether to apply layer normalization before each activation
     :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`

@@ -153,7 +153,9 @@ class GoalRolloutBuffer:
         :return: tensors ``[B, ...]`` without the goal
         """
         next_rows, num_stored = self.next_rows()[rows], len(self) + self.n_envs
-        result = {key: values.index_select(0, next_rows.clamp(max=num_stored - 1)) for key, values in self._observations.items()}
+        result = {
+            key: values.index_select(0, next_rows.clamp(max=num_stored - 1)) for key, values in self._observations.items()
+        }
         final = th.nonzero(next_rows >= num_stored).flatten()
         _, final_observations = self.final_observations()
         for key, values in result.items():

@@ -192,9 +192,7 @@ class PQN(GoalOnPolicyAlgorithm):
             goals_achieved.view(grid), next_values.view(grid), rollout.terminated, cut, self.gamma, self.q_lambda
         ).flatten(0, 1)
 
-    def compute_loss(
-        self, rollout: GoalRolloutBuffer, rows: th.Tensor, goal_ids: th.Tensor, targets: th.Tensor
-    ) -> th.Tensor:
+    def compute_loss(self, rollout: GoalRolloutBuffer, rows: th.Tensor, goal_ids: th.Tensor, targets: th.Tensor) -> th.Tensor:
         """
         Compute the loss of some transitions.
 
