@@ -1,5 +1,5 @@
 """
-Baselines: goal-conditioned agents with or without relabelling (:func:`goal_conditioned_dqn`,
+Baselines: goal-conditioned agents with or without relabeling (:func:`goal_conditioned_dqn`,
 :func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`). PQN is :class:`~leo_agents.PQN`.
 """
 
@@ -11,7 +11,7 @@ from leo_agents.baselines.goal_conditioned import (
     goal_conditioned_venv,
 )
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
-from leo_agents.baselines.naive_relabelling import naive_all_goals_loss, naive_goal_losses
+from leo_agents.baselines.naive_relabeling import naive_all_goals_loss, naive_goal_losses
 from leo_agents.baselines.policies import SigmoidMultiInputPolicy
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 

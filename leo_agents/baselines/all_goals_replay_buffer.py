@@ -1,4 +1,4 @@
-"""Replay buffer with all-goals relabelling."""
+"""Replay buffer with all-goals relabeling."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,17 +7,17 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.baselines.relabelling import RelabellingReplayBuffer
+from leo_agents.baselines.relabeling import RelabelingReplayBuffer
 
 
-class AllGoalsReplayBuffer(RelabellingReplayBuffer):
+class AllGoalsReplayBuffer(RelabelingReplayBuffer):
     """
     Replay buffer that relabels each sampled transition with all goals, or with a random subset of them.
 
     With it, a network that reads the goal as an input updates as many goals per transition as LEO does, at the cost of one row
     per goal: ``sample(batch_size)`` returns ``batch_size * goals_per_transition`` rows.
 
-    The other arguments are those of :class:`~leo_agents.baselines.relabelling.RelabellingReplayBuffer`.
+    The other arguments are those of :class:`~leo_agents.baselines.relabeling.RelabelingReplayBuffer`.
 
     :param goals_per_transition: number of distinct goals per transition, drawn uniformly; all goals when None
 

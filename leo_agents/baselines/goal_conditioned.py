@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.policies import SigmoidMultiInputPolicy
-from leo_agents.baselines.relabelling import RelabellingReplayBuffer
+from leo_agents.baselines.relabeling import RelabelingReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
@@ -188,7 +188,7 @@ def _goal_kwargs(
             f"expected no {sorted(conflicts)}, got some; choose with goal_input and buffer, or use the class directly"
         )
     buffer_kwargs = dict(kwargs.get("replay_buffer_kwargs") or {})
-    if issubclass(BUFFERS[buffer], RelabellingReplayBuffer):
+    if issubclass(BUFFERS[buffer], RelabelingReplayBuffer):
         buffer_kwargs.setdefault("goal_points", _observed_points(venv))
     return {
         **kwargs,

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.baselines.relabelling import Ids, RelabellingReplayBuffer
+from leo_agents.baselines.relabeling import Ids, RelabelingReplayBuffer
 from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
 from leo_wrappers.validation import check_at_least, check_choice
 
@@ -19,10 +19,10 @@ HindsightStrategy = Literal["final", "future", "episode", "random"]
 _OPEN = np.iinfo(np.int64).max
 
 
-class MaskHerReplayBuffer(RelabellingReplayBuffer):
+class MaskHerReplayBuffer(RelabelingReplayBuffer):
     """
     Replay buffer for Hindsight Experience Replay (https://arxiv.org/abs/1707.01495): a fraction ``k / (k + 1)`` of the sampled
-    rows is relabelled with an achieved goal.
+    rows is relabeled with an achieved goal.
 
     For each of these rows a step is drawn, then the new goal uniformly from those achieved at that step. If there is none, the
     row keeps its commanded goal. The step is drawn uniformly from
@@ -37,9 +37,9 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
     their newest step, and partly overwritten ones from their oldest step in the buffer, so every stored transition can be
     sampled.
 
-    The other arguments are those of :class:`~leo_agents.baselines.relabelling.RelabellingReplayBuffer`.
+    The other arguments are those of :class:`~leo_agents.baselines.relabeling.RelabelingReplayBuffer`.
 
-    :param n_sampled_goal: k, the number of relabelled rows per row with its own goal; 0 disables relabelling
+    :param n_sampled_goal: k, the number of relabeled rows per row with its own goal; 0 disables relabeling
     :param goal_selection_strategy: ``"future"``, ``"final"``, ``"episode"`` or ``"random"``
 
     Example::
@@ -154,9 +154,9 @@ class MaskHerReplayBuffer(RelabellingReplayBuffer):
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]
         env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
         goals = self.goal_ids[batch_inds, env_inds].astype(np.int64)
-        num_relabelled = round(self.her_ratio * len(batch_inds))
-        hindsight = self._hindsight_goals(batch_inds[:num_relabelled], env_inds[:num_relabelled])
-        goals[:num_relabelled] = np.where(hindsight >= 0, hindsight, goals[:num_relabelled])
+        num_relabeled = round(self.her_ratio * len(batch_inds))
+        hindsight = self._hindsight_goals(batch_inds[:num_relabeled], env_inds[:num_relabeled])
+        goals[:num_relabeled] = np.where(hindsight >= 0, hindsight, goals[:num_relabeled])
         return self._relabel(batch_inds, env_inds, goals[:, None], env)
 
     def _hindsight_goals(self, inds: Ids, env_inds: Ids) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Hindsight relabelling of rollouts (the on-policy counterpart of HER)."""
+"""Hindsight relabeling of rollouts (the on-policy counterpart of HER)."""
 
 import torch as th
 

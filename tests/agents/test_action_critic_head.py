@@ -92,7 +92,7 @@ def test_autocast_agrees_with_float32(bilinear):
     # Features and actions arrive in bfloat16, as from a trunk and an actor under autocast.
     low_precision = goal_actions.bfloat16().requires_grad_()
     with th.autocast("cpu", th.bfloat16):
-        taken = head.taken(features.bfloat16(), taken_actions, None)
+        taken = head.taken(features.bfloat16(), taken_actions)
         diagonal = head.diagonal(features.bfloat16(), low_precision)
     for logits, reference in zip((taken, diagonal), expected, strict=True):
         assert logits.dtype == th.float32

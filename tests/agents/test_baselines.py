@@ -1,4 +1,4 @@
-"""Goal-conditioned baselines of SB3: relabelled rows, goal inputs, learning, saving, and naive relabelling against LEO."""
+"""Goal-conditioned baselines of SB3: relabeled rows, goal inputs, learning, saving, and naive relabeling against LEO."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def test_goals_per_transition_draws_distinct_goals_uniformly() -> None:
     th.testing.assert_close(frequencies, th.full((9,), 1 / 3), atol=0.03, rtol=0)
 
 
-def test_desired_goal_follows_the_relabelled_goal() -> None:
+def test_desired_goal_follows_the_relabeled_goal() -> None:
     env = MultiGoalWrapper(LineGoalEnv(), line_goals())
     model = goal_conditioned_dqn(env, buffer="all_goals", seed=0).learn(20)
     rows = model.replay_buffer.sample(8)
@@ -63,7 +63,7 @@ def test_desired_goal_follows_the_relabelled_goal() -> None:
 
 @pytest.mark.parametrize("loss", ["bce", "squared"])
 @pytest.mark.parametrize("head", ["dense", "factored"])
-def test_naive_relabelling_equals_the_update_of_leodqn(loss: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_naive_relabeling_equals_the_update_of_leodqn(loss: str, head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare the logged loss and the change of the weights by one step of SGD, which is the negative gradient."""
     kwargs: dict[str, Any] = {"learning_starts": 50, "learning_rate": 1.0, "max_grad_norm": 1e9, "seed": 0}
     policy_kwargs = {"optimizer_class": th.optim.SGD}

@@ -120,7 +120,7 @@ def rollout_training_state(model):
     selector = model.goal_sampler.goal_selector
     statistics = [selector.attempts, selector.successes, selector.seen, selector.rng.random(3), np.random.random(3)]
     numbers = [model.num_timesteps, model._n_updates, getattr(model, "exploration_rate", 0.0), model.lr_schedule(0.3)]
-    if hasattr(model, "roll_in"):
+    if isinstance(model, DualLEOPQN | DualLEOPPO):
         statistics += [model.roll_in._left, model.roll_in.rng.random(3)]
     return [*arrays, th.get_rng_state().numpy(), *model._last_obs.values(), *statistics, np.array(numbers)]
 

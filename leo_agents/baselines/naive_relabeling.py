@@ -1,5 +1,5 @@
 """
-Naive all-goals relabelling: single-goal Q-learning for one goal after the other, with one forward pass per goal.
+Naive all-goals relabeling: single-goal Q-learning for one goal after the other, with one forward pass per goal.
 
 Loss and gradients equal those of LEODQN's update of all goals in one pass. It serves as the reference in tests and benchmarks.
 """
@@ -23,7 +23,7 @@ def naive_goal_losses(
     loss: Literal["bce", "squared"] = "bce",
 ) -> Iterator[th.Tensor]:
     """
-    Yield the single-goal Q-learning loss of each goal, on the batch relabelled with that goal.
+    Yield the single-goal Q-learning loss of each goal, on the batch relabeled with that goal.
 
     Each loss has a graph of its own: call ``(loss / num_goals).backward()`` on each in turn to keep only one in memory.
 

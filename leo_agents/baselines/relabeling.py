@@ -16,9 +16,9 @@ from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 Ids = npt.NDArray[np.integer[Any]]
 
 
-class RelabellingReplayBuffer(GoalReplayBuffer):
+class RelabelingReplayBuffer(GoalReplayBuffer):
     """
-    Replay buffer that samples transitions relabelled with other goals, in the format of SB3's ``DictReplayBuffer``.
+    Replay buffer that samples transitions relabeled with other goals, in the format of SB3's ``DictReplayBuffer``.
 
     Reward and done of a row depend on its own goal only: the reward is 1 if the transition achieved the goal; done is 1 if it
     did or if the episode terminated. Truncated transitions bootstrap, and so do transitions that ended the episode only by
