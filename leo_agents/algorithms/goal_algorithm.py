@@ -1,7 +1,8 @@
 """Base class of all algorithms: binds one of Stable-Baselines3's algorithms to the goals of its environment."""
 
+import io
 import os
-from pathlib import Path
+import pathlib
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from leo_agents.learning.checkpoints import resume, save_checkpoint
+from leo_agents.learning.model_format import MODEL_FORMAT, check_model_format
 from leo_agents.learning.optimization import bfloat16_autocast
 from leo_agents.networks.policies import GoalPolicyMixin, Observation, expected_steps
 from leo_wrappers.goal_set import Goal, check_goal_names
@@ -96,6 +98,7 @@ class GoalAlgorithm(BaseAlgorithm):
         self.goal_selector = goal_selector
         self.log_goals = log_goals
         self.goal_names: tuple[str, ...] = ()
+        self.model_format = MODEL_FORMAT
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -148,7 +151,33 @@ class GoalAlgorithm(BaseAlgorithm):
         """
         return expected_steps(self.values(observation), self.gamma)
 
-    def save_checkpoint(self, folder: str | os.PathLike[str]) -> Path:
+    @classmethod
+    def load(
+        cls,
+        path: str | pathlib.Path | io.BufferedIOBase,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> Self:
+        """
+        Load a model, see Stable-Baselines3. Models are pickles: load only those you trust.
+
+        :param path: file, with or without ``.zip``
+        :param env: environment to train in; not needed for prediction
+        :param device: device of the networks
+        :param custom_objects: objects to use instead of saved ones
+        :param print_system_info: whether to print the system info of the saved model and the current one
+        :param force_reset: whether to reset the environment before training
+        :param kwargs: attributes to change
+        :return: the model
+        """
+        check_model_format(path)
+        return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+
+    def save_checkpoint(self, folder: str | os.PathLike[str]) -> pathlib.Path:
         """
         Save everything that training needs to continue exactly, including replay buffer and environments.
 
