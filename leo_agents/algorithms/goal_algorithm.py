@@ -11,7 +11,7 @@ import torch as th
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from leo_agents.learning.checkpoints import resume, save_checkpoint
@@ -80,6 +80,7 @@ class GoalAlgorithm(BaseAlgorithm):
     """Attributes that exact checkpoints need in addition to those that ``save`` writes."""
     not_saved: ClassVar[tuple[str, ...]] = ()
     """Attributes that ``save`` leaves out: they are created again by ``_setup_model``."""
+    default_log_interval: ClassVar[int] = 1
     policy: GoalPolicyMixin  # type: ignore[assignment]
     gamma: float
 
@@ -122,6 +123,36 @@ class GoalAlgorithm(BaseAlgorithm):
         super().set_env(venv, force_reset)
         if before is not None and after is not None and before is not after:
             after.set_goal_selector(before.goal_selector)
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int | None = None,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """
+        Train the model, see Stable-Baselines3.
+
+        :param total_timesteps: number of environment steps
+        :param callback: called at every (vectorized) step
+        :param log_interval: number of episodes (with a replay buffer, 4 if None) or rollouts (1 if None) between logs
+        :param tb_log_name: name of the run for TensorBoard, the name of the class if None
+        :param reset_num_timesteps: whether to start counting steps from 0
+        :param progress_bar: whether to show a progress bar
+        :return: the model
+        """
+        self._check_before_learn()
+        return super().learn(  # type: ignore[safe-super]
+            total_timesteps,
+            callback,
+            self.default_log_interval if log_interval is None else log_interval,
+            tb_log_name or type(self).__name__,
+            reset_num_timesteps,
+            progress_bar,
+        )
 
     def act(self, observation: Observation, goal: Goal) -> Any:
         """
@@ -254,9 +285,15 @@ class GoalAlgorithm(BaseAlgorithm):
             f"missing: {missing}, unknown: {extra}"
         )
 
-    def _check_env_is_set(self) -> None:
+    def _check_before_learn(self) -> None:
+        """Raise a ``ValueError`` if the model cannot be trained as it is."""
         if self.env is None:
             raise ValueError("expected an environment to train in, got None; pass one to set_env or load(..., env=...)")
+
+    def _update_info_buffer(self, infos: Any, dones: npt.NDArray[np.bool_] | None = None) -> None:
+        # Only infos of finished episodes matter here, and those of parallel environments are created on access.
+        rows = np.arange(len(infos)) if dones is None else np.flatnonzero(dones)
+        super()._update_info_buffer([infos[row] for row in rows.tolist()], None if dones is None else dones[rows])
 
     def _autocast(self, enabled: bool) -> th.autocast:
         return bfloat16_autocast(self.device, enabled)

@@ -2,7 +2,7 @@
 
 import io
 import pathlib
-from typing import Any
+from typing import Any, ClassVar
 
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer
@@ -24,6 +24,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
     The parameters are those of :class:`~leo_agents.leo_dqn.leo_dqn.LEODQN`.
     """
 
+    default_log_interval: ClassVar[int] = 4
     replay_buffer: GoalReplayBuffer | None
     exploration_schedule: Schedule
 

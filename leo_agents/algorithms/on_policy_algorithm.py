@@ -2,15 +2,14 @@
 
 import warnings
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -178,31 +177,6 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
             raise ValueError(f"expected max_grad_norm above 0, got {self.max_grad_norm}")
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True))
 
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 1,
-        tb_log_name: str | None = None,
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """
-        Train the model, see Stable-Baselines3.
-
-        :param total_timesteps: number of environment steps
-        :param callback: called at every (vectorized) step
-        :param log_interval: number of rollouts between logs
-        :param tb_log_name: name of the run for TensorBoard, by default the name of the class
-        :param reset_num_timesteps: whether to start counting steps from 0
-        :param progress_bar: whether to show a progress bar
-        :return: the model
-        """
-        self._check_env_is_set()
-        self._warn_of_small_rollouts()
-        name = tb_log_name or type(self).__name__
-        return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
-
     def collect_rollouts(  # type: ignore[override]
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: GoalRolloutBuffer, n_rollout_steps: int
     ) -> bool:
@@ -264,16 +238,14 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         self._log_goals()
         super().dump_logs(iteration)
 
-    def _update_info_buffer(self, infos: Any, dones: npt.NDArray[Any] | None = None) -> None:
-        update_info_buffer(super()._update_info_buffer, infos, dones)
-
     def _log_update(self, losses: th.Tensor) -> None:
         """Count the updates of a rollout and log their losses ``[U]``."""
         self._n_updates += len(losses)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", float(losses.mean()))
 
-    def _warn_of_small_rollouts(self) -> None:
+    def _check_before_learn(self) -> None:
+        super()._check_before_learn()
         if self.n_envs == 1:
             warnings.warn(
                 f"{type(self).__name__} learns from many parallel environments and got 1: use make_vec_env(..., n_envs=64), a "
@@ -281,15 +253,3 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
                 stacklevel=3,
             )
         warn_of_batch_size(self.n_steps, self.n_envs, self.batch_size, stacklevel=3)
-
-
-def update_info_buffer(update: Any, infos: Any, dones: npt.NDArray[Any] | None) -> None:
-    """
-    Call SB3's ``_update_info_buffer`` with the infos of finished episodes only: others are created lazily and not needed.
-
-    :param update: the method
-    :param infos: infos of a step
-    :param dones: whether episodes ended ``[N]``
-    """
-    rows = np.arange(len(infos)) if dones is None else np.flatnonzero(dones)
-    update([infos[row] for row in rows.tolist()], None if dones is None else dones[rows])

@@ -14,11 +14,7 @@ class SigmoidMultiInputPolicy(MultiInputPolicy):
     """
 
     def make_q_net(self) -> QNetwork:
-        """
-        Create a Q-network that ends with a sigmoid.
-
-        :return: a new network
-        """
+        """Create a Q-network that ends with a sigmoid."""
         network = super().make_q_net()
         network.q_net.append(nn.Sigmoid())  # type: ignore[operator]
         return network

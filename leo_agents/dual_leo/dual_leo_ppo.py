@@ -1,7 +1,7 @@
 """DualLEOPPO: PPO that imitates a LEO teacher."""
 
 from collections import defaultdict
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +9,12 @@ import torch as th
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import LinearSchedule, explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
 from leo_agents.algorithms.goal_algorithm import check_discrete_actions
-from leo_agents.algorithms.on_policy_algorithm import update_info_buffer
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
 from leo_agents.dual_leo.dual_algorithm import DualGoalAlgorithm, PretrainedTeacher, fraction_schedule, teacher_q_values
 from leo_agents.dual_leo.jump_start import JumpStart
@@ -44,7 +43,8 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
     ``jump_start`` lets the teacher take the first steps, which PPO's loss leaves out. Achieving the commanded goal ends the
     student's episode while the environment continues.
 
-    :attr:`teacher` is a :class:`~leo_agents.learning.RolloutQLearner`.
+    :attr:`teacher` is a :class:`~leo_agents.learning.RolloutQLearner`. Parameters not listed here are as in
+    :class:`~leo_agents.leo_pqn.LEOPQN`.
 
     :param policy: policy class, or ``"MultiGoalPolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"``, all of
         which mean :class:`~leo_agents.dual_leo.policies.DualLEOPPOPolicy`
@@ -74,15 +74,8 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
     :param vf_coef: coefficient of the value loss
     :param max_grad_norm: maximum norm of the gradient. 0.5 as in PPO (LEODQN has 10 as DQN)
     :param target_kl: limit of the KL divergence between updates; no limit if None
-    :param goal_selector: as in LEOPQN
-    :param log_goals: as in LEOPQN
-    :param stats_window_size: as in LEOPQN
-    :param tensorboard_log: as in LEOPQN
     :param policy_kwargs: additional arguments of the student's policy
-    :param verbose: as in LEOPQN
     :param seed: seed of all random number generators; the teacher has its own
-    :param device: as in LEOPQN
-    :param _init_setup_model: as in LEOPQN
 
     Example::
 
@@ -207,29 +200,6 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
             len(self.goal_names),
             self.device,
         )
-
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 1,
-        tb_log_name: str = "DualLEOPPO",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """
-        Train the model, see Stable-Baselines3.
-
-        :param total_timesteps: number of environment steps
-        :param callback: called at every (vectorized) step
-        :param log_interval: number of rollouts between logs
-        :param tb_log_name: name of the run for TensorBoard
-        :param reset_num_timesteps: whether to start counting steps from 0
-        :param progress_bar: whether to show a progress bar
-        :return: the model
-        """
-        self._check_env_is_set()
-        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def collect_rollouts(  # type: ignore[override]
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: DualRolloutBuffer, n_rollout_steps: int
@@ -397,9 +367,6 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
         """
         self._log_goals()
         super().dump_logs(iteration)
-
-    def _update_info_buffer(self, infos: Any, dones: npt.NDArray[Any] | None = None) -> None:
-        update_info_buffer(super()._update_info_buffer, infos, dones)
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         names, tensors = super()._get_torch_save_params()

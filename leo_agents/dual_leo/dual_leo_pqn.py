@@ -29,7 +29,8 @@ class DualLEOPQN(DualGoalAlgorithm, PQN):
     input and is updated for the commanded goal as in :class:`~leo_agents.baselines.pqn.PQN` (for hindsight goals too with
     ``her_ratio``). ``teacher_weight`` trades the teacher's faster learning against on-policy data for the student.
 
-    :attr:`teacher` is a :class:`~leo_agents.learning.RolloutQLearner`; the saved policy contains both networks.
+    :attr:`teacher` is a :class:`~leo_agents.learning.RolloutQLearner`; the saved policy contains both networks. Parameters not
+    listed here are as in :class:`~leo_agents.baselines.pqn.PQN`.
 
     :param policy: policy class, or ``"MultiGoalPolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"``, all of
         which mean :class:`~leo_agents.dual_leo.policies.DualLEOPQNPolicy`
@@ -45,29 +46,8 @@ class DualLEOPQN(DualGoalAlgorithm, PQN):
     :param jump_start: lets the teacher take the first steps, see :class:`~leo_agents.dual_leo.JumpStart`
     :param goal_input: input of the student, the goal's ``"descriptor"`` or its index ``"one_hot"``
     :param descriptors: a vector per goal ``[G, d]``; those of the environment's goal set if None
-    :param learning_rate: as in LEOPQN
-    :param n_steps: as in LEOPQN
-    :param batch_size: as in LEOPQN
-    :param n_epochs: as in LEOPQN
-    :param gamma: as in LEOPQN
-    :param q_lambda: as in LEOPQN, of the student's targets
-    :param exploration_fraction: as in LEOPQN
-    :param exploration_initial_eps: as in LEOPQN
-    :param exploration_final_eps: as in LEOPQN
-    :param max_grad_norm: as in LEOPQN
-    :param loss: as in LEOPQN
-    :param amp: as in LEOPQN
-    :param her_ratio: as in PQN
-    :param paper_mode: as in LEOPQN
-    :param goal_selector: as in LEOPQN
-    :param log_goals: as in LEOPQN
-    :param stats_window_size: as in LEOPQN
-    :param tensorboard_log: as in LEOPQN
     :param policy_kwargs: additional arguments of the student's network
-    :param verbose: as in LEOPQN
     :param seed: seed of all random number generators; the teacher has its own
-    :param device: as in LEOPQN
-    :param _init_setup_model: as in LEOPQN
 
     Example::
 

@@ -138,11 +138,7 @@ class DualLEOPPOPolicy(GoalPolicyMixin, MultiInputActorCriticPolicy):
         )
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """
-        Create the features extractor of the state and the goal's descriptor.
-
-        :return: the features extractor
-        """
+        """Create the features extractor of the state and the goal's descriptor."""
         parts = self.observation_space.spaces.items()  # type: ignore[attr-defined]
         inputs = spaces.Dict({key: space for key, space in parts if key != DESIRED_GOAL_KEY})
         return self.features_extractor_class(inputs, **{"descriptors": self.descriptors, **self.features_extractor_kwargs})

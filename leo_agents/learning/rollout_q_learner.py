@@ -60,11 +60,7 @@ class RolloutQLearner(AllGoalsQLearner):
         return self.q_net.head.for_goals(features, rollout.last_goal_ids())
 
     def sample_goals(self) -> th.Tensor | None:
-        """
-        Draw the goals of a rollout's updates.
-
-        :return: ``[K]``; None for all goals
-        """
+        """Draw the goals of a rollout's updates: ``[K]``; None for all goals."""
         return sample_goals(len(self.policy.goal_names), self.goals_per_update, self.policy.device)
 
     def rollout_targets(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None = None) -> th.Tensor:

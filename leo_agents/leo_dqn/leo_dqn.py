@@ -1,11 +1,11 @@
 """LEODQN: deep Q-learning of all goals from every transition."""
 
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.dqn.dqn import DQN
 
 from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
@@ -17,8 +17,6 @@ from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
 from leo_wrappers.validation import check_at_least
-
-SelfLEODQN = TypeVar("SelfLEODQN", bound="LEODQN")
 
 
 class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
@@ -202,28 +200,6 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
                 self._update_target_network()
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", np.mean(losses))
-
-    def learn(
-        self: SelfLEODQN,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 4,
-        tb_log_name: str = "LEODQN",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> SelfLEODQN:
-        """
-        Train the model, see Stable-Baselines3.
-
-        :param total_timesteps: number of environment steps
-        :param callback: called at every step
-        :param log_interval: number of episodes between logs
-        :param tb_log_name: name of the run for TensorBoard
-        :param reset_num_timesteps: whether to start counting steps from 0
-        :param progress_bar: whether to show a progress bar
-        :return: the model
-        """
-        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def _update_target_network(self) -> None:
         with th.no_grad():

@@ -1,12 +1,12 @@
 """LEOSAC: SAC for all goals from every transition."""
 
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.sac.sac import SAC
 
@@ -17,8 +17,6 @@ from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import GoalSelectorLike
 from leo_wrappers.validation import check_at_least
-
-SelfLEOSAC = TypeVar("SelfLEOSAC", bound="LEOSAC")
 
 
 class LEOSAC(ContinuousGoalAlgorithm, SAC):
@@ -38,23 +36,11 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
     and that the entropy coefficient alpha_g would have to follow. With ``entropy_in_target=True``, linear values, the squared
     loss and one goal it is SAC.
 
+    Parameters not listed here are as in :class:`~leo_agents.leo_td3.leo_td3.LEOTD3`.
+
     :param policy: policy class, or ``"MultiGoalPolicy"``, or one of SAC's aliases (``"MlpPolicy"``, ...), all of which mean
         :class:`~leo_agents.leo_sac.policies.LEOSACPolicy`
-    :param env: multi-goal environment, or its id, with actions in a Box with finite bounds; without commanded goals (a
-        :class:`~leo_wrappers.sb3.VecGoalSampler` is added) or goal-conditioned
-    :param learning_rate: learning rate of all networks, or a schedule
-    :param buffer_size: size of the replay buffer, in transitions
-    :param learning_starts: number of environment steps, with random actions, before the first gradient step
-    :param batch_size: number of transitions per gradient step
-    :param tau: coefficient of the Polyak update of the target networks
-    :param gamma: discount factor
-    :param train_freq: number of (vectorized) environment steps between updates
-    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one
     :param action_noise: noise added to actions during training, in addition to the policy's
-    :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
-    :param replay_buffer_kwargs: additional arguments of the replay buffer
-    :param optimize_memory_usage: not supported for Dict observations
-    :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
     :param ent_coef: entropy coefficient, ``"auto_0.02"`` to learn it starting from 0.02: good and bad actions differ by a few
         tenths of a logit, and a coefficient of 1 would dominate for a thousand steps
     :param target_update_interval: number of gradient steps between updates of the target network
@@ -62,28 +48,6 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
     :param entropy_per_goal: learn an entropy coefficient per goal instead of one for all goals
     :param entropy_in_target: add the entropy to the critics' targets as SAC does; needs ``loss="squared"`` and
         ``policy_kwargs={"squash": False}``
-    :param exploration_fraction: fraction of training over which the exploration rate is annealed
-    :param exploration_initial_eps: initial probability of a uniformly random action
-    :param exploration_final_eps: final probability of a uniformly random action
-    :param random_action_repeat: mean number of steps for which each random action is repeated: independent per-step noise
-        barely moves a point mass
-    :param max_grad_norm: maximum norm of the gradient, of actor and critic each
-    :param loss: ``"bce"`` or ``"squared"``
-    :param goals_per_update: number of goals drawn for each gradient step; all goals if None
-    :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
-    :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
-    :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
-        :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
-        ``VecGoalSampler``)
-    :param log_goals: whether to log the success rate of every goal
-    :param stats_window_size: number of episodes of the logged averages
-    :param tensorboard_log: TensorBoard log directory
-    :param policy_kwargs: additional arguments of the policy, see
-        :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`
-    :param verbose: 0 for no output, 1 for info, 2 for debug messages
-    :param seed: seed of all random number generators
-    :param device: ``"cpu"``, ``"cuda"`` or ``"auto"``
-    :param _init_setup_model: whether to build the networks on creation
 
     Example::
 
@@ -295,25 +259,3 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
     @staticmethod
     def _log_ent_coef_of(log_ent_coef: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
         return log_ent_coef if goals is None or len(log_ent_coef) == 1 else log_ent_coef[goals]
-
-    def learn(
-        self: SelfLEOSAC,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 4,
-        tb_log_name: str = "LEOSAC",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> SelfLEOSAC:
-        """
-        Train the model, see Stable-Baselines3.
-
-        :param total_timesteps: number of environment steps
-        :param callback: called at every step
-        :param log_interval: number of episodes between logs
-        :param tb_log_name: name of the run for TensorBoard
-        :param reset_num_timesteps: whether to start counting steps from 0
-        :param progress_bar: whether to show a progress bar
-        :return: the model
-        """
-        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)

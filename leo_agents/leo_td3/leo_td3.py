@@ -1,13 +1,13 @@
 """LEOTD3: TD3 for all goals from every transition."""
 
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import get_action_dim
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
 
@@ -21,8 +21,6 @@ from leo_wrappers.validation import check_at_least
 
 # Standard deviation of the default action noise; actions are in [-1, 1].
 DEFAULT_NOISE = 0.1
-
-SelfLEOTD3 = TypeVar("SelfLEOTD3", bound="LEOTD3")
 
 
 class LEOTD3(ContinuousGoalAlgorithm, TD3):
@@ -247,28 +245,6 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             actions = self.actor(batch.observations, goals)
             (outputs,) = self.critic.diagonal(batch.observations, actions, goals, n_critics=1)
         return -self._mean_over_batch(outputs.float())
-
-    def learn(
-        self: SelfLEOTD3,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 4,
-        tb_log_name: str = "LEOTD3",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> SelfLEOTD3:
-        """
-        Train the model, see Stable-Baselines3.
-
-        :param total_timesteps: number of environment steps
-        :param callback: called at every step
-        :param log_interval: number of episodes between logs
-        :param tb_log_name: name of the run for TensorBoard
-        :param reset_num_timesteps: whether to start counting steps from 0
-        :param progress_bar: whether to show a progress bar
-        :return: the model
-        """
-        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
 
     def _update_target_networks(self) -> None:
         polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)

@@ -103,11 +103,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         self.critic.optimizer = self.make_optimizer(self.critic, lr_schedule(1))
 
     def make_actor(self) -> GoalActorNetwork:
-        """
-        Create an actor.
-
-        :return: the actor
-        """
+        """Create an actor."""
         actor_arch, _ = get_actor_critic_arch(self.net_args["net_arch"])
         network = self.actor_class(
             self.observation_space,
@@ -122,11 +118,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         return network.to(self.device)
 
     def make_critic(self) -> GoalCritic:
-        """
-        Create critics.
-
-        :return: the critics, as one module
-        """
+        """Create critics."""
         _, critic_arch = get_actor_critic_arch(self.net_args["net_arch"])
         network = GoalCritic(
             self.observation_space,

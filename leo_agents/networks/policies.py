@@ -138,11 +138,7 @@ class GoalPolicy(GoalPolicyMixin):
         self.state_space = states
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """
-        Create the features extractor of the state.
-
-        :return: the features extractor
-        """
+        """Create the features extractor of the state."""
         return self.features_extractor_class(self.state_space, **self.features_extractor_kwargs)
 
     def make_optimizer(self, network: nn.Module, learning_rate: float) -> th.optim.Optimizer:

@@ -87,11 +87,7 @@ class AllGoalsQPolicy(GoalPolicy):
         self.optimizer = self.make_optimizer(self.q_net, lr_schedule(1))
 
     def make_q_net(self) -> GoalQNetwork:
-        """
-        Create a Q-network.
-
-        :return: the network
-        """
+        """Create a Q-network."""
         network = GoalQNetwork(
             self.observation_space,
             self.action_space,

@@ -96,20 +96,12 @@ class GoalRolloutBuffer:
         self._add_observations(step.obs)  # type: ignore[arg-type]
 
     def last_observations(self) -> TensorDict:
-        """
-        Return the newest observations.
-
-        :return: tensors ``[N, ...]`` without the goal
-        """
+        """Return the newest observations: tensors ``[N, ...]`` without the goal."""
         start = self.step * self.n_envs
         return {key: values[start : start + self.n_envs] for key, values in self._observations.items()}
 
     def last_goal_ids(self) -> th.Tensor:
-        """
-        Return the goals commanded in the newest observations.
-
-        :return: ``[N]``
-        """
+        """Return the goals commanded in the newest observations: ``[N]``."""
         return self.goal_ids[self.step]
 
     def observations(self, rows: th.Tensor) -> TensorDict:

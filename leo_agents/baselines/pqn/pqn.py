@@ -1,4 +1,4 @@
-"""PQN with the goal as input, with or without hindsight relabelling: the baseline of LEOPQN."""
+"""PQN with the goal as input, with or without hindsight relabeling: the baseline of LEOPQN."""
 
 from typing import Any, ClassVar
 
@@ -22,35 +22,13 @@ class PQN(GoalOnPolicyAlgorithm):
     Parallel Q-learning with the goal as input of the network (universal value function approximator): each transition updates
     its commanded goal or, with ``her_ratio``, a goal that was achieved later in its episode.
 
-    All else is as in :class:`~leo_agents.leo_pqn.leo_pqn.LEOPQN`.
+    All else, including the parameters not listed here, is as in :class:`~leo_agents.leo_pqn.leo_pqn.LEOPQN`.
 
     :param policy: policy class, or ``"GoalInputPolicy"``, ``"MultiGoalPolicy"``, ``"MlpPolicy"``, ``"CnnPolicy"`` or
         ``"MultiInputPolicy"``, all of which mean :class:`~leo_agents.baselines.pqn.policies.PQNPolicy`
-    :param env: parallel multi-goal environments, as in LEOPQN
-    :param learning_rate: as in LEOPQN
-    :param n_steps: as in LEOPQN
-    :param batch_size: as in LEOPQN
-    :param n_epochs: as in LEOPQN
-    :param gamma: as in LEOPQN
-    :param q_lambda: as in LEOPQN; not together with ``her_ratio``
-    :param exploration_fraction: as in LEOPQN
-    :param exploration_initial_eps: as in LEOPQN
-    :param exploration_final_eps: as in LEOPQN
-    :param max_grad_norm: as in LEOPQN
-    :param loss: as in LEOPQN
-    :param amp: as in LEOPQN
-    :param her_ratio: fraction of transitions that are relabelled with a goal achieved by a later state of the same episode
-        and rollout
-    :param paper_mode: as in LEOPQN
-    :param goal_selector: as in LEOPQN
-    :param log_goals: as in LEOPQN
-    :param stats_window_size: as in LEOPQN
-    :param tensorboard_log: as in LEOPQN
+    :param her_ratio: fraction of transitions that are relabeled with a goal achieved by a later state of the same episode and
+        rollout; not together with ``q_lambda``
     :param policy_kwargs: additional arguments of the policy; ``descriptors`` are the goal inputs
-    :param verbose: as in LEOPQN
-    :param seed: as in LEOPQN
-    :param device: as in LEOPQN
-    :param _init_setup_model: as in LEOPQN
 
     Example::
 
@@ -138,7 +116,7 @@ class PQN(GoalOnPolicyAlgorithm):
         super()._check_options()
         check_fraction("her_ratio", self.her_ratio)
         if self.her_ratio > 0.0 and self.q_lambda > 0.0:
-            raise ValueError("expected her_ratio or q_lambda, got both: returns of relabelled transitions are off-policy")
+            raise ValueError("expected her_ratio or q_lambda, got both: returns of relabeled transitions are off-policy")
 
     def _start_rollout(self) -> None:
         self._max_outputs = []
@@ -151,8 +129,8 @@ class PQN(GoalOnPolicyAlgorithm):
     def train(self) -> None:
         """Relabel, compute the targets once, then run ``n_epochs`` of minibatch updates."""
         rollout = self.rollout_buffer
-        goal_ids, relabelled = self._relabel(rollout)
-        targets = self.targets(rollout, goal_ids, relabelled)
+        goal_ids, relabeled = self._relabel(rollout)
+        targets = self.targets(rollout, goal_ids, relabeled)
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         losses = []
@@ -165,26 +143,26 @@ class PQN(GoalOnPolicyAlgorithm):
     def _relabel(self, rollout: GoalRolloutBuffer) -> tuple[th.Tensor, th.Tensor]:
         """Return the goal of each transition ``[T * N]``, and whether it is a hindsight goal."""
         goal_ids = rollout.goal_ids[:-1].flatten()
-        relabelled = th.zeros_like(goal_ids, dtype=th.bool)
+        relabeled = th.zeros_like(goal_ids, dtype=th.bool)
         if self.her_ratio > 0.0:
             hindsight = hindsight_goals(rollout)
-            relabelled = (hindsight >= 0) & (th.rand(len(rollout), device=self.device) < self.her_ratio)
-            goal_ids = th.where(relabelled, hindsight, goal_ids)
-        return goal_ids, relabelled
+            relabeled = (hindsight >= 0) & (th.rand(len(rollout), device=self.device) < self.her_ratio)
+            goal_ids = th.where(relabeled, hindsight, goal_ids)
+        return goal_ids, relabeled
 
-    def targets(self, rollout: GoalRolloutBuffer, goal_ids: th.Tensor, relabelled: th.Tensor) -> th.Tensor:
+    def targets(self, rollout: GoalRolloutBuffer, goal_ids: th.Tensor, relabeled: th.Tensor) -> th.Tensor:
         """
         Compute the target of each transition for its goal.
 
         :param rollout: a full rollout
         :param goal_ids: a goal per transition ``[T * N]``
-        :param relabelled: whether it is not the commanded goal ``[T * N]``
+        :param relabeled: whether it is not the commanded goal ``[T * N]``
         :return: ``[T * N, 1]``
         """
         grid = (rollout.n_steps, rollout.n_envs, 1)
         achieved = rollout.goal_achieved(goal_ids.view(grid[:2])).flatten()
         goals_achieved = achieved.float().unsqueeze(1)
-        next_values = self._next_values(rollout, goal_ids, achieved, relabelled).unsqueeze(1)
+        next_values = self._next_values(rollout, goal_ids, achieved, relabeled).unsqueeze(1)
         if self.q_lambda == 0.0:
             return all_goals_targets(goals_achieved, next_values, rollout.terminated.flatten(), self.gamma)
         cut = rollout.dones | (rollout.goal_ids[1:] != rollout.goal_ids[:-1])
@@ -208,7 +186,7 @@ class PQN(GoalOnPolicyAlgorithm):
         return goals_loss(outputs, targets[rows], self.loss, self.q_net.squash, goal_names=["the commanded goals"])
 
     def _next_values(
-        self, rollout: GoalRolloutBuffer, goal_ids: th.Tensor, achieved: th.Tensor, relabelled: th.Tensor
+        self, rollout: GoalRolloutBuffer, goal_ids: th.Tensor, achieved: th.Tensor, relabeled: th.Tensor
     ) -> th.Tensor:
         """
         Return max_a Q(s', a) of the true next states for the transitions' goals ``[T * N]``.
@@ -221,7 +199,7 @@ class PQN(GoalOnPolicyAlgorithm):
             values = network.values(th.cat([*self._max_outputs[1:], last]).float())
             known = ~rollout.dones & (rollout.goal_ids[1:] == rollout.goal_ids[:-1])
             needed = ~(achieved | rollout.terminated.flatten())
-            missing = th.nonzero(needed & (relabelled | ~known.flatten())).flatten()
+            missing = th.nonzero(needed & (relabeled | ~known.flatten())).flatten()
             for rows in th.split(missing, TARGET_ROWS):
                 outputs = network.goal_outputs(rollout.next_observations(rows), goal_ids[rows]).amax(dim=1)
                 values[rows] = network.values(outputs.float())
