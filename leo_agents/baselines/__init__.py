@@ -12,14 +12,24 @@ from leo_agents.baselines.goal_conditioned import (
 )
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.naive_relabeling import naive_all_goals_loss, naive_goal_losses
-from leo_agents.baselines.policies import SigmoidMultiInputPolicy
+from leo_agents.baselines.policies import (
+    GoalInputDQNPolicy,
+    GoalInputPPOPolicy,
+    GoalInputSACPolicy,
+    GoalInputTD3Policy,
+    GoalInputTQCPolicy,
+)
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 
 __all__ = [
     "AllGoalsReplayBuffer",
     "GoalDescriptorExtractor",
+    "GoalInputDQNPolicy",
+    "GoalInputPPOPolicy",
+    "GoalInputSACPolicy",
+    "GoalInputTD3Policy",
+    "GoalInputTQCPolicy",
     "MaskHerReplayBuffer",
-    "SigmoidMultiInputPolicy",
     "goal_conditioned_actor_critic",
     "goal_conditioned_dqn",
     "goal_conditioned_ppo",

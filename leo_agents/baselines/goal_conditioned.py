@@ -5,7 +5,8 @@ from typing import Any, Literal, TypeVar, get_args
 import gymnasium as gym
 import numpy.typing as npt
 from gymnasium.vector import VectorEnv
-from stable_baselines3 import DQN, PPO
+from sb3_contrib import TQC
+from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -14,7 +15,14 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
-from leo_agents.baselines.policies import SigmoidMultiInputPolicy
+from leo_agents.baselines.policies import (
+    GoalInputDQNPolicy,
+    GoalInputPolicyMixin,
+    GoalInputPPOPolicy,
+    GoalInputSACPolicy,
+    GoalInputTD3Policy,
+    GoalInputTQCPolicy,
+)
 from leo_agents.baselines.relabeling import RelabelingReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
@@ -31,6 +39,11 @@ BUFFERS: dict[str, type[DictReplayBuffer]] = {
     "her": MaskHerReplayBuffer,
     "all_goals": AllGoalsReplayBuffer,
 }
+ACTOR_CRITIC_POLICIES: dict[type[OffPolicyAlgorithm], type[GoalInputPolicyMixin]] = {
+    TD3: GoalInputTD3Policy,
+    SAC: GoalInputSACPolicy,
+    TQC: GoalInputTQCPolicy,
+}
 
 
 def goal_conditioned_dqn(
@@ -46,8 +59,9 @@ def goal_conditioned_dqn(
     """
     Create a goal-conditioned DQN (UVFA): the Q-network reads the commanded goal and the state.
 
-    The model is a plain ``stable_baselines3.DQN``. Achieving the commanded goal terminates the episode; time limits bootstrap.
-    Restore it with ``DQN.load``; pass ``env=goal_conditioned_venv(env)`` to continue training.
+    The model is a plain ``stable_baselines3.DQN`` whose policy also has ``values`` and ``act``. Achieving the commanded goal
+    terminates the episode; time limits bootstrap. Restore it with ``DQN.load``; pass ``env=goal_conditioned_venv(env)`` to
+    continue training.
 
     :param env: a multi-goal environment, a vectorized one, or an id; or a goal-conditioned one with
         ``on_success="terminate"``
@@ -56,8 +70,7 @@ def goal_conditioned_dqn(
         (:class:`~leo_agents.baselines.MaskHerReplayBuffer`), ``"all_goals"`` relabels with all goals
         (:class:`~leo_agents.baselines.AllGoalsReplayBuffer`); ``replay_buffer_kwargs`` are passed to the buffer
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
-    :param squash: keep the values in ``[0, 1]`` with :class:`~leo_agents.baselines.policies.SigmoidMultiInputPolicy`; False
-        uses SB3's ``MultiInputPolicy``
+    :param squash: keep the values in ``[0, 1]``, see :class:`~leo_agents.baselines.policies.GoalInputDQNPolicy`
     :param goal_selector: selects the commanded goals in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"``
         when None
     :param dqn_kwargs: arguments of ``stable_baselines3.DQN``
@@ -72,7 +85,8 @@ def goal_conditioned_dqn(
     """
     venv = goal_conditioned_venv(env, goal_selector)
     kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, dqn_kwargs)
-    return DQN(SigmoidMultiInputPolicy if squash else "MultiInputPolicy", venv, **kwargs)
+    kwargs["policy_kwargs"]["squash"] = squash
+    return DQN(GoalInputDQNPolicy, venv, **kwargs)
 
 
 def goal_conditioned_actor_critic(
@@ -86,9 +100,9 @@ def goal_conditioned_actor_critic(
     **kwargs: Any,
 ) -> ActorCritic:
     """
-    Create a goal-conditioned off-policy actor-critic for continuous actions, such as TD3, SAC or TQC.
+    Create a goal-conditioned off-policy actor-critic for continuous actions: TD3, SAC or TQC.
 
-    :param algorithm: the class of the algorithm
+    :param algorithm: the class of the algorithm, one of the three or a subclass
     :param env: as in :func:`goal_conditioned_dqn`
     :param goal_input: as in :func:`goal_conditioned_dqn`
     :param buffer: as in :func:`goal_conditioned_dqn`
@@ -106,8 +120,12 @@ def goal_conditioned_actor_critic(
         >>> type(model).__name__, type(model.replay_buffer).__name__
         ('SAC', 'MaskHerReplayBuffer')
     """
+    policies = [policy for base, policy in ACTOR_CRITIC_POLICIES.items() if issubclass(algorithm, base)]
+    if not policies:
+        raise ValueError(f"expected TD3, SAC, TQC or a subclass, got {algorithm.__name__}; use the class directly")
     venv = goal_conditioned_venv(env, goal_selector)
-    return algorithm("MultiInputPolicy", venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, kwargs))
+    policy: Any = policies[0]
+    return algorithm(policy, venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, kwargs))
 
 
 def goal_conditioned_ppo(
@@ -121,8 +139,9 @@ def goal_conditioned_ppo(
     """
     Create a goal-conditioned PPO: policy and value function read the commanded goal and the state.
 
-    The model is a plain ``stable_baselines3.PPO``. Achieving the commanded goal terminates the episode; time limits bootstrap.
-    Restore it with ``PPO.load``; pass ``env=goal_conditioned_venv(env)`` to continue training.
+    The model is a plain ``stable_baselines3.PPO`` whose policy also has ``values`` and ``act``. Achieving the commanded goal
+    terminates the episode; time limits bootstrap. Restore it with ``PPO.load``; pass ``env=goal_conditioned_venv(env)`` to
+    continue training.
 
     :param env: a multi-goal environment, preferably a vectorized one, or an id; or a goal-conditioned one with
         ``on_success="terminate"``
@@ -144,7 +163,7 @@ def goal_conditioned_ppo(
         raise ValueError("expected no policy, got one; choose the input with goal_input, or use PPO directly")
     venv = goal_conditioned_venv(env, goal_selector)
     policy_kwargs = _policy_kwargs(venv, goal_input, descriptors, ppo_kwargs.pop("policy_kwargs", None) or {})
-    return PPO("MultiInputPolicy", venv, policy_kwargs=policy_kwargs, **ppo_kwargs)
+    return PPO(GoalInputPPOPolicy, venv, policy_kwargs=policy_kwargs, **ppo_kwargs)
 
 
 def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | None = None, seed: int | None = None) -> VecEnv:
@@ -204,10 +223,13 @@ def _policy_kwargs(
     """Add the descriptors to the user's policy arguments."""
     descriptors = choose_descriptors(venv, goal_input, descriptors)
     extractor_kwargs = {"descriptors": descriptors, **(policy_kwargs.get("features_extractor_kwargs") or {})}
+    points = _observed_points(venv)
     return {
         "features_extractor_class": GoalDescriptorExtractor,
         **policy_kwargs,
         "features_extractor_kwargs": extractor_kwargs,
+        "goal_names": tuple(venv.get_attr("goal_names", 0)[0]),
+        "goal_points": None if points is None else points.tolist(),
     }
 
 

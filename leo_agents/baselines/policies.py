@@ -1,20 +1,146 @@
-"""Policy of goal-conditioned DQN."""
+"""Policies of the baselines: those of Stable-Baselines3 with the commanded goal as input, and values of all goals."""
 
-from stable_baselines3.dqn.policies import MultiInputPolicy, QNetwork
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from sb3_contrib.tqc.policies import MultiInputPolicy as TQCMultiInputPolicy
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.dqn.policies import MultiInputPolicy as DQNMultiInputPolicy
+from stable_baselines3.dqn.policies import QNetwork
+from stable_baselines3.sac.policies import MultiInputPolicy as SACMultiInputPolicy
+from stable_baselines3.td3.policies import MultiInputPolicy as TD3MultiInputPolicy
 from torch import nn
 
+from leo_agents.networks.policies import GoalPolicyMixin, Observation
+from leo_agents.networks.state_network import state_space
+from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
-class SigmoidMultiInputPolicy(MultiInputPolicy):
-    """
-    DQN policy for Dict observations whose Q-values pass through a sigmoid.
 
-    With reward 1 on success and the episode ending there, all true Q-values lie in ``[0, 1]``. Unbounded Q-values can grow
-    above 1 everywhere because of the overestimation by the maximum over actions, until the actions no longer differ. The HER
-    paper clips the targets to the possible range instead.
+class GoalInputPolicyMixin(GoalPolicyMixin):
     """
+    Mixin for a policy of Stable-Baselines3 that reads the commanded goal, to be listed before it among the base classes.
+
+    :param observation_space: a flat Dict space with ``goal_id``
+    :param action_space: action space
+    :param lr_schedule: learning rate schedule
+    :param goal_names: names of the goals, in order
+    :param goal_points: a point per goal ``[G, d]``, if observations contain the commanded one as ``desired_goal``
+    :param kwargs: arguments of the policy
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        goal_names: Sequence[str],
+        goal_points: npt.ArrayLike | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.goal_names = tuple(goal_names)
+        # As lists: arguments of saved models are compared with ==.
+        self.goal_points = None if goal_points is None else np.asarray(goal_points).tolist()
+        self.state_space = state_space(observation_space)
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+    def with_goal(self, observation: Observation, goal_id: int) -> dict[str, npt.NDArray[Any]]:
+        """
+        Command a goal in an observation, or the same goal in every row of a batch.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is replaced
+        :param goal_id: index of the goal
+        :return: the observation with ``goal_id`` and, if the policy has ``goal_points``, ``desired_goal``
+        """
+        result = super().with_goal(observation, goal_id)
+        if self.goal_points is not None:
+            point = np.asarray(self.goal_points[goal_id])
+            result[DESIRED_GOAL_KEY] = np.broadcast_to(point, (*result[GOAL_KEY].shape, *point.shape)).copy()
+        return result
+
+    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s) of all goals, with one forward pass per goal.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G]``
+        """
+        self.set_training_mode(False)
+        columns = []
+        with th.no_grad():
+            for goal in range(len(self.goal_names)):
+                tensors, _ = self.obs_to_tensor(self.with_goal(observation, goal))
+                columns.append(self.commanded_values(tensors))
+        return th.cat(columns, dim=1).cpu().numpy()
+
+    @abstractmethod
+    def commanded_values(self, obs: PyTorchObs) -> th.Tensor:
+        """
+        Compute the values of the commanded goals.
+
+        :param obs: observations with ``goal_id``
+        :return: ``[B, 1]``
+        """
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        own = {"goal_names": self.goal_names, "goal_points": self.goal_points}
+        return {**super()._get_constructor_parameters(), **own}
+
+
+class GoalInputDQNPolicy(GoalInputPolicyMixin, DQNMultiInputPolicy):
+    """
+    Policy of goal-conditioned DQN; the arguments are those of the base classes, and:
+
+    :param squash: pass Q-values through a sigmoid. With reward 1 on success and the episode ending there, true Q-values lie in
+        ``[0, 1]``; without bounds the maximum over actions can raise all of them above 1 until actions no longer differ. (The
+        HER paper clips targets to the possible range instead.)
+    """
+
+    def __init__(self, *args: Any, squash: bool = True, **kwargs: Any) -> None:
+        self.squash = squash
+        super().__init__(*args, **kwargs)
 
     def make_q_net(self) -> QNetwork:
-        """Create a Q-network that ends with a sigmoid."""
+        """Create a Q-network, with a sigmoid after the last layer if ``squash``."""
         network = super().make_q_net()
-        network.q_net.append(nn.Sigmoid())  # type: ignore[operator]
+        if self.squash:
+            network.q_net.append(nn.Sigmoid())  # type: ignore[operator]
         return network
+
+    def commanded_values(self, obs: PyTorchObs) -> th.Tensor:
+        return self.q_net(obs).amax(dim=1, keepdim=True)  # type: ignore[no-any-return]
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "squash": self.squash}
+
+
+class GoalInputPPOPolicy(GoalInputPolicyMixin, MultiInputActorCriticPolicy):
+    """Policy of goal-conditioned PPO; the arguments are those of the base classes."""
+
+    def commanded_values(self, obs: PyTorchObs) -> th.Tensor:
+        return self.predict_values(obs)
+
+
+class _OffPolicyActorCriticMixin(GoalInputPolicyMixin):
+    def commanded_values(self, obs: PyTorchObs) -> th.Tensor:
+        estimates = self.critic(obs, self._predict(obs, deterministic=True))  # type: ignore[operator]
+        if isinstance(estimates, tuple):
+            return th.cat(estimates, dim=1).amin(dim=1, keepdim=True)
+        return estimates.mean(dim=(1, 2)).unsqueeze(1)  # quantiles of TQC's critics
+
+
+class GoalInputTD3Policy(_OffPolicyActorCriticMixin, TD3MultiInputPolicy):
+    """Policy of goal-conditioned TD3; the arguments are those of the base classes."""
+
+
+class GoalInputSACPolicy(_OffPolicyActorCriticMixin, SACMultiInputPolicy):
+    """Policy of goal-conditioned SAC; the arguments are those of the base classes."""
+
+
+class GoalInputTQCPolicy(_OffPolicyActorCriticMixin, TQCMultiInputPolicy):
+    """Policy of goal-conditioned TQC; the arguments are those of the base classes."""

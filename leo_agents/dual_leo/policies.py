@@ -7,15 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
+from leo_agents.baselines.policies import GoalInputPPOPolicy
 from leo_agents.baselines.pqn import PQNPolicy
 from leo_agents.leo_pqn import LEOPQNPolicy
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
-from leo_agents.networks.policies import GoalPolicyMixin, Observation
-from leo_agents.networks.state_network import state_space
+from leo_agents.networks.policies import Observation
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
 Combine = Literal["mix", "max", "min", "teacher", "student"]
@@ -99,19 +98,13 @@ class DualLEOPQNPolicy(PQNPolicy):
         return {**super()._get_constructor_parameters(), **own}
 
 
-class DualLEOPPOPolicy(GoalPolicyMixin, MultiInputActorCriticPolicy):
+class DualLEOPPOPolicy(GoalInputPPOPolicy):
     """
     Policy of DualLEOPPO: Stable-Baselines3's actor-critic with the goal's descriptor as input.
 
-    The parameters are those of ``MultiInputActorCriticPolicy``, and:
+    The parameters are those of :class:`~leo_agents.baselines.policies.GoalInputPPOPolicy`, and:
 
-    :param observation_space: a flat Dict space with ``goal_id``
-    :param action_space: discrete action space
-    :param lr_schedule: learning rate schedule
-    :param goal_names: names of the goals, in order; set by the algorithm
     :param descriptors: a vector per goal ``[G, d]``; one-hot vectors if None
-    :param features_extractor_class: features extractor of state and goal
-    :param features_extractor_kwargs: additional arguments of the features extractor
     """
 
     def __init__(
@@ -122,18 +115,15 @@ class DualLEOPPOPolicy(GoalPolicyMixin, MultiInputActorCriticPolicy):
         goal_names: Sequence[str],
         descriptors: npt.ArrayLike | None = None,
         features_extractor_class: type[BaseFeaturesExtractor] = GoalDescriptorExtractor,
-        features_extractor_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.goal_names = tuple(goal_names)
         self.descriptors = descriptors
-        self.state_space = state_space(observation_space)
         super().__init__(
-            observation_space,  # type: ignore[arg-type]
+            observation_space,
             action_space,
             lr_schedule,
+            goal_names,
             features_extractor_class=features_extractor_class,
-            features_extractor_kwargs=features_extractor_kwargs,
             **kwargs,
         )
 
@@ -157,21 +147,5 @@ class DualLEOPPOPolicy(GoalPolicyMixin, MultiInputActorCriticPolicy):
         # The logits of a Categorical distribution are normalized.
         return values, log_prob, entropy, self.action_dist.distribution.logits  # type: ignore[union-attr]
 
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
-        """
-        Compute the critic's V_g(s) of all goals, with one forward pass per goal.
-
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``
-        """
-        self.set_training_mode(False)
-        with th.no_grad():
-            columns = [
-                self.predict_values(self.obs_to_tensor(self.with_goal(observation, goal))[0])
-                for goal in range(len(self.goal_names))
-            ]
-        return th.cat(columns, dim=1).cpu().numpy()
-
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"goal_names": self.goal_names, "descriptors": self.descriptors}
-        return {**super()._get_constructor_parameters(), **own}
+        return {**super()._get_constructor_parameters(), "descriptors": self.descriptors}
