@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.replay.memory import check_fits_in_memory, format_bytes
 from leo_wrappers import achieved_from_infos
-from leo_wrappers.keys import ENDED_BY_GOAL_KEY
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 
 
 class GoalReplayBufferSamples(NamedTuple):
@@ -55,7 +55,6 @@ class GoalReplayBuffer(DictReplayBuffer):
     :param num_goals: number of goals
     :param n_steps: length of the windows for n-step targets; for each goal the window ends where it is first achieved
     :param gamma: discount factor within the windows, for ``n_steps > 1``
-    :param goal_key: the observation's key of the commanded goal
     :param verbose: print the memory usage if at least 1
     """
 
@@ -72,13 +71,12 @@ class GoalReplayBuffer(DictReplayBuffer):
         num_goals: int,
         n_steps: int = 1,
         gamma: float = 0.99,
-        goal_key: str = "goal_id",
         verbose: int = 0,
     ) -> None:
         if not isinstance(observation_space, spaces.Dict):
             raise ValueError(
                 f"expected a Dict observation space, got {observation_space}; "
-                f"wrap the environment so that its observation is a Dict with {goal_key!r}"
+                f"wrap the environment so that its observation is a Dict with {GOAL_KEY!r}"
             )
         if optimize_memory_usage:
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share their storage")
@@ -87,9 +85,8 @@ class GoalReplayBuffer(DictReplayBuffer):
         self.num_goals = num_goals
         self.n_steps = n_steps
         self.gamma = gamma
-        self.goal_key = goal_key
         # The parent class would store the goal twice, as int64.
-        stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != goal_key})
+        stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != GOAL_KEY})
         _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose)
         super().__init__(
             buffer_size,
@@ -99,7 +96,7 @@ class GoalReplayBuffer(DictReplayBuffer):
             n_envs=n_envs,
             handle_timeout_termination=handle_timeout_termination,
         )
-        self.has_goal_ids = goal_key in observation_space.spaces
+        self.has_goal_ids = GOAL_KEY in observation_space.spaces
         self.goal_ids = np.zeros((self.buffer_size, n_envs), dtype=np.int32)
         self.packed_masks = np.zeros((self.buffer_size, n_envs, packed_width(num_goals)), dtype=np.uint8)
 
@@ -130,7 +127,7 @@ class GoalReplayBuffer(DictReplayBuffer):
             )
         self.packed_masks[self.pos] = np.packbits(achieved, axis=1)
         if self.has_goal_ids:
-            self.goal_ids[self.pos] = obs[self.goal_key].reshape(self.n_envs)
+            self.goal_ids[self.pos] = obs[GOAL_KEY].reshape(self.n_envs)
         position = self.pos
         # The parent class reassigns entries of the dicts it gets.
         super().add(dict(obs), dict(next_obs), action, reward, done, infos)
@@ -176,7 +173,7 @@ class GoalReplayBuffer(DictReplayBuffer):
         tensors = {key: self.to_torch(array, copy=False) for key, array in arrays.items()}  # type: ignore[union-attr]
         if self.has_goal_ids:
             goal_ids = self.goal_ids[goal_inds, env_inds].astype(np.int64).reshape(-1, 1)
-            tensors[self.goal_key] = self.to_torch(goal_ids, copy=False)
+            tensors[GOAL_KEY] = self.to_torch(goal_ids, copy=False)
         return tensors
 
     def _window_lengths(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
