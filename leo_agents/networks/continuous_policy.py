@@ -130,16 +130,6 @@ class ContinuousGoalPolicy(GoalPolicy):
         )
         return network.to(self.device)
 
-    def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
-        """
-        Get the actions for the commanded goals.
-
-        :param obs: observations with ``goal_id``
-        :param deterministic: whether to return deterministic actions
-        :return: ``[B, act]`` in [-1, 1]
-        """
-        return self._predict(obs, deterministic=deterministic)
-
     def values(self, observation: Observation) -> npt.NDArray[np.float32]:
         """
         Compute V_g(s) = min over critics of Q_g(s, pi_g(s)) of all goals.

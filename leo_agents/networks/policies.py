@@ -10,6 +10,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from leo_agents.networks.state_network import StateNetwork, add_goal, default_extractor, state_space
@@ -136,6 +137,16 @@ class GoalPolicy(GoalPolicyMixin):
         )
         self.goal_names = tuple(goal_names)
         self.state_space = states
+
+    def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        """
+        Get the actions for the commanded goals.
+
+        :param obs: observations with ``goal_id``
+        :param deterministic: whether to return deterministic actions
+        :return: ``[B]`` or ``[B, act]``; continuous actions in [-1, 1]
+        """
+        return self._predict(obs, deterministic=deterministic)
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """Create the features extractor of the state."""

@@ -1,5 +1,6 @@
-"""Base class of the policies of LEODQN and LEOPQN: an all-goals Q-network and its optimizer."""
+"""Base classes of the policies of LEODQN, LEOPQN and PQN."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,35 @@ from leo_agents.networks.policies import GoalPolicy, Observation
 from leo_agents.networks.q_network import GoalQNetwork
 
 
-class AllGoalsQPolicy(GoalPolicy):
+class GoalQPolicy(GoalPolicy):
+    """Base class of policies that are greedy with respect to the Q-values of the commanded goal."""
+
+    q_net: Any
+    action_space: spaces.Discrete
+
+    @abstractmethod
+    def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute Q_g(s, a) of all goals and actions.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G, A]``
+        """
+
+    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s) = max_a Q_g(s, a) of all goals.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :return: ``[B, G]``
+        """
+        return self.q_values(observation).max(axis=2)
+
+    def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
+        return self.q_net._predict(obs, deterministic=deterministic)  # type: ignore[no-any-return]
+
+
+class AllGoalsQPolicy(GoalQPolicy):
     """
     Policy with Q_g(s, a) of all goals and actions, greedy with respect to the commanded goal.
 
@@ -39,7 +68,6 @@ class AllGoalsQPolicy(GoalPolicy):
     """
 
     q_net: GoalQNetwork
-    action_space: spaces.Discrete
 
     def __init__(
         self,
@@ -98,36 +126,11 @@ class AllGoalsQPolicy(GoalPolicy):
         )
         return network.to(self.device)
 
-    def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
-        """
-        Get the greedy actions for the commanded goals.
-
-        :param obs: observations with ``goal_id``
-        :param deterministic: not used
-        :return: ``[B]``
-        """
-        return self._predict(obs, deterministic=deterministic)
-
     def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
-        """
-        Compute Q_g(s, a) of all goals and actions.
-
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G, A]``
-        """
         tensors, _ = self.obs_to_tensor(self.with_goal(observation, 0))
         self.set_training_mode(False)
         with th.no_grad():
             return self.q_net(tensors).cpu().numpy()
-
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
-        """
-        Compute V_g(s) = max_a Q_g(s, a) of all goals.
-
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``
-        """
-        return self.q_values(observation).max(axis=2)
 
     def to_torchscript(self) -> th.jit.ScriptModule:
         """
@@ -145,9 +148,6 @@ class AllGoalsQPolicy(GoalPolicy):
         """
         self.q_net.set_training_mode(mode)
         self.training = mode
-
-    def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
-        return self.q_net._predict(obs, deterministic=deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.net_args}

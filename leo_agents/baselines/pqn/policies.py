@@ -13,7 +13,8 @@ from torch import nn
 
 from leo_agents.learning.optimization import FusedRAdam
 from leo_agents.networks.heads import logit
-from leo_agents.networks.policies import GoalPolicy, Observation
+from leo_agents.networks.policies import Observation
+from leo_agents.networks.q_policy import GoalQPolicy
 from leo_agents.networks.state_network import StateNetwork, make_trunk
 from leo_wrappers.keys import GOAL_KEY
 
@@ -86,9 +87,10 @@ class GoalInputQNetwork(StateNetwork):
         return self.goal_outputs(observation, observation[GOAL_KEY]).argmax(dim=1)
 
 
-class PQNPolicy(GoalPolicy):
+class PQNPolicy(GoalQPolicy):
     """
-    Policy of PQN, greedy with respect to the commanded goal, which is an input of the network.
+    Policy of PQN, greedy with respect to the commanded goal, which is an input of the network. Values of all goals take one
+    forward pass per goal.
 
     :param observation_space: a flat Dict space with ``goal_id``
     :param action_space: action space
@@ -110,7 +112,6 @@ class PQNPolicy(GoalPolicy):
 
     default_optimizer_class: ClassVar[type[th.optim.Optimizer]] = FusedRAdam
     q_net: GoalInputQNetwork
-    action_space: spaces.Discrete
 
     def __init__(
         self,
@@ -165,23 +166,7 @@ class PQNPolicy(GoalPolicy):
         ).to(self.device)
         self.optimizer = self.make_optimizer(self.q_net, lr_schedule(1))
 
-    def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
-        """
-        Get the greedy actions for the commanded goals.
-
-        :param obs: observations with ``goal_id``
-        :param deterministic: not used
-        :return: ``[B]``
-        """
-        return self._predict(obs, deterministic=deterministic)
-
     def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
-        """
-        Compute Q_g(s, a) of all goals and actions, with one forward pass per goal.
-
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G, A]``
-        """
         tensors, _ = self.obs_to_tensor(self.with_goal(observation, 0))
         self.set_training_mode(False)
         count = len(next(iter(tensors.values())))  # type: ignore[union-attr]
@@ -191,18 +176,6 @@ class PQNPolicy(GoalPolicy):
                 for goal in range(len(self.goal_names))
             ]
             return self.q_net.values(th.stack(outputs, dim=1)).cpu().numpy()
-
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
-        """
-        Compute V_g(s) = max_a Q_g(s, a) of all goals.
-
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``
-        """
-        return self.q_values(observation).max(axis=2)
-
-    def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
-        return self.q_net._predict(obs, deterministic=deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.net_args, "descriptors": self.descriptors}
