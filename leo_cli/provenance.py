@@ -1,4 +1,4 @@
-"""Where a run comes from: the exact command, the versions, the state of the code."""
+"""Record the command line, package versions and git state of a run."""
 
 import datetime
 import importlib.metadata
@@ -17,14 +17,18 @@ PACKAGES = "numpy gymnasium torch stable-baselines3 sb3-contrib jax craftax mujo
 
 def command_line() -> str:
     """
-    :return: the command as it can be typed again
+    Return the current command line, quoted for a shell.
+
+    :return: for example ``leo train leodqn GridWorld``
     """
     return shlex.join(["leo", *sys.argv[1:]])
 
 
-def describe_machine() -> dict[str, Any]:
+def collect_provenance() -> dict[str, Any]:
     """
-    :return: versions, machine, moment and state of the code, for YAML
+    Collect the date, machine, package versions and git state.
+
+    :return: nested values that can be written as YAML
     """
     versions = {"leo-rl": leo_wrappers.__version__, "python": platform.python_version()}
     for package in PACKAGES:
@@ -42,7 +46,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit and what differs from it; None outside of a repository."""
+    """Return the commit and the modified files; None outside a repository."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
