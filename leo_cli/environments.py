@@ -69,11 +69,7 @@ class Environment:
         return "ansi" if "ansi" in self._instance.metadata.get("render_modes", []) else "rgb_array"
 
     def reachable_goals(self) -> npt.NDArray[np.int64]:
-        """
-        Return the goals that can be achieved from the initial states.
-
-        :return: goal ids; all of them if the environment has no ``reachable()``
-        """
+        """Return the ids of the goals reachable from the initial states; all ids if the environment has no ``reachable()``."""
         if not self._instance.has_wrapper_attr("reachable"):
             return np.arange(len(self.goal_names))
         return np.flatnonzero(self._instance.get_wrapper_attr("reachable")())
@@ -139,20 +135,12 @@ def find_environment(name: str, kwargs: dict[str, Any] | None = None) -> Environ
 
 
 def builtin_environments() -> list[str]:
-    """
-    List the environments of ``leo_envs``.
-
-    :return: environment ids, sorted
-    """
+    """Return the sorted ids of the environments of ``leo_envs``."""
     return sorted(name for name, spec in gym.registry.items() if spec.namespace == "leo")
 
 
 def available_cores() -> int:
-    """
-    Count the processor cores that this process may use.
-
-    :return: number of cores, at least 1
-    """
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -30,25 +30,13 @@ class Display(Protocol):
     """Output of the trainings of a run."""
 
     def update(self, status: TrainingStatus) -> None:
-        """
-        Show the status of a training.
-
-        :param status: the status
-        """
+        """Show the status of a training."""
 
     def finish(self, title: str) -> None:
-        """
-        Remove the bar of a training, leaving its last state as text.
-
-        :param title: name of the training
-        """
+        """Remove the bar of a training, leaving its last state as text."""
 
     def print(self, line: str) -> None:
-        """
-        Print a line.
-
-        :param line: the text
-        """
+        """Print a line."""
 
 
 class ProgressBoard:
@@ -73,11 +61,7 @@ class ProgressBoard:
         self._bars: dict[str, TaskID] = {}
 
     def update(self, status: TrainingStatus) -> None:
-        """
-        Show the status of a training.
-
-        :param status: the status
-        """
+        """Show the status of a training."""
         if not self.console.is_terminal:
             if status.evaluated:
                 self.print(f"{status.title}: {status.timesteps:,} of {status.total_timesteps:,} steps, {status.summary}")
@@ -91,11 +75,7 @@ class ProgressBoard:
         self.progress.update(self._bars[status.title], completed=completed, summary=status.summary)
 
     def finish(self, title: str) -> None:
-        """
-        Remove the bar of a training, leaving its last state as text.
-
-        :param title: name of the training
-        """
+        """Remove the bar of a training, leaving its last state as text."""
         bar = self._bars.pop(title, None)
         if bar is None:
             return
@@ -108,11 +88,7 @@ class ProgressBoard:
         self.console.print(last_state, soft_wrap=False)
 
     def print(self, line: str) -> None:
-        """
-        Print a line above the bars.
-
-        :param line: the text
-        """
+        """Print a line above the bars."""
         self.console.print(line, markup=False)
 
     def close(self) -> None:

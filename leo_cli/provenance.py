@@ -16,20 +16,12 @@ PACKAGES = "numpy gymnasium torch stable-baselines3 sb3-contrib jax craftax mujo
 
 
 def command_line() -> str:
-    """
-    Return the current command line, quoted for a shell.
-
-    :return: for example ``leo train leodqn GridWorld``
-    """
+    """Return the current command line, quoted for a shell, such as ``leo train leodqn GridWorld``."""
     return shlex.join(["leo", *sys.argv[1:]])
 
 
 def collect_provenance() -> dict[str, Any]:
-    """
-    Collect the date, machine, package versions and git state.
-
-    :return: nested values that can be written as YAML
-    """
+    """Return the date, machine, package versions and git state as values that can be written as YAML."""
     versions = {"leo-rl": leo_wrappers.__version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -58,11 +58,7 @@ class RunConfig:
     eval_goal_ids: list[int]
 
     def find_environment(self) -> Environment:
-        """
-        Find the environment of the run, and check that it still has the same goals.
-
-        :return: the environment's specification
-        """
+        """Find the environment of the run, and check that it still has the same goals."""
         environment = find_environment(self.environment, self.env_kwargs)
         if list(environment.goal_names) != self.goals:
             raise ValueError(
@@ -133,11 +129,7 @@ class SeedFolder:
         return self.is_trained and self.goals.exists()
 
     def report(self) -> GoalReport:
-        """
-        Read the final evaluation.
-
-        :return: success rate of each goal
-        """
+        """Read the final evaluation."""
         try:
             return GoalReport.from_csv(self.goals)
         except FileNotFoundError as error:

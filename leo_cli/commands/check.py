@@ -30,11 +30,7 @@ class Check:
     """Arguments of the environment."""
 
     def run(self) -> int:
-        """
-        Run the checks.
-
-        :return: the exit code: 1 if a check fails
-        """
+        """Run the checks; return the exit code, 1 if a check fails."""
         from leo_cli.environments import find_environment
         from leo_cli.overrides import parse_assignments
         from leo_wrappers.checks import ContractError, check_multigoal_env, check_multigoal_vec_env

@@ -36,11 +36,7 @@ class Eval:
     """Also write a table of all seeds pooled to this file."""
 
     def run(self) -> int:
-        """
-        Evaluate all seeds.
-
-        :return: the exit code
-        """
+        """Evaluate all seeds; return the exit code."""
         import sys
         from pathlib import Path as FilePath
 

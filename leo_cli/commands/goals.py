@@ -34,11 +34,7 @@ class Goals:
     """Arguments of the environment, e.g. --env-set map=maze size=9."""
 
     def run(self) -> int:
-        """
-        List goals or environments.
-
-        :return: the exit code
-        """
+        """List goals or environments; return the exit code."""
         from rich.console import Console
 
         from leo_cli.environments import find_environment

@@ -42,11 +42,7 @@ class Play:
     """Arguments of the environment, when played by keyboard."""
 
     def run(self) -> int:
-        """
-        Play the agent of a run, or an environment by keyboard.
-
-        :return: the exit code
-        """
+        """Play the agent of a run, or an environment by keyboard; return the exit code."""
         from leo_cli.environments import find_environment
         from leo_cli.overrides import parse_assignments
         from leo_cli.run_folder import RunFolder

@@ -19,11 +19,7 @@ class Plot:
     """The folder to write to, created if necessary; plots/ in the first run's folder by default."""
 
     def run(self) -> int:
-        """
-        Write the figures.
-
-        :return: the exit code
-        """
+        """Write the figures; return the exit code."""
         from pathlib import Path as FilePath
 
         from leo_cli.evaluation import evaluate_missing

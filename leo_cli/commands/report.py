@@ -26,11 +26,7 @@ class Report:
     """Number of goals to record videos of when none are named."""
 
     def run(self) -> int:
-        """
-        Write the report.
-
-        :return: the exit code
-        """
+        """Write the report; return the exit code."""
         from pathlib import Path as FilePath
 
         from leo_cli.evaluation import evaluate_missing

@@ -61,11 +61,7 @@ class Train:
     """cpu, cuda or auto."""
 
     def run(self) -> int:
-        """
-        Create or resume a run and train its seeds.
-
-        :return: the exit code
-        """
+        """Create or resume a run and train its seeds; return the exit code."""
         from rich.console import Console
 
         from leo_cli.interrupts import Interrupted, InterruptHandler

@@ -34,11 +34,7 @@ class Video:
     """Width of the frames in pixels."""
 
     def run(self) -> int:
-        """
-        Record the video.
-
-        :return: the exit code
-        """
+        """Record the video; return the exit code."""
         from pathlib import Path as FilePath
 
         from leo_cli.agent_rollout import Walk
