@@ -29,8 +29,9 @@ class Train:
     """
 
     algorithm: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ALGORITHM", help_behavior_hint="")] = ""
-    """leodqn, leopqn, leotd3, leosac (update all goals from every step); dualleopqn, dualleoppo (with a LEO teacher); dqn,
-    dqn+her, dqn+all-goals, pqn, pqn+her, ppo, td3, td3+her, sac, sac+her, tqc, tqc+her (baselines)."""
+    """leodqn, leopqn, leotd3, leosac (update all goals from every step);
+    dualleopqn, dualleoppo (with a LEO teacher);
+    dqn, dqn+her, dqn+all-goals, pqn, pqn+her, ppo, td3, td3+her, sac, sac+her, tqc, tqc+her (baselines)."""
     env: Env = ""
     """The environment: GridWorld, leo/CraftaxClassic-v0, my_package:MyEnv-v0, ... `leo goals` lists the built-in ones."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
