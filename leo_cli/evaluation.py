@@ -87,7 +87,7 @@ def evaluate_seed(
             first_seed,
             goals=goal_ids,
             max_steps=settings.max_steps if max_steps is None else max_steps,
-            random_actions=settings.epsilon,
+            epsilon=settings.epsilon,
             progress_bar=progress_bar,
         )
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from leo_agents.learning.checkpoints import latest_checkpoint, resume
+from leo_agents.learning.checkpoints import check_format, latest_checkpoint, resume
 from leo_cli.algorithms import find_algorithm
 from leo_cli.environments import Environment
 from leo_cli.run_folder import RunFolder, SeedFolder
@@ -22,6 +22,7 @@ def load_agent(run: RunFolder, seed: SeedFolder) -> Any:
     :return: the model on the CPU, without an environment
     """
     checkpoint = latest_checkpoint(seed.checkpoints)
+    check_format(checkpoint)
     with _damage_reported(checkpoint, run):
         return find_algorithm(run.config.algorithm).algorithm_class.load(checkpoint / "model.zip", device="cpu")
 
@@ -40,6 +41,7 @@ def make_model(run: RunFolder, seed: SeedFolder, environment: Environment, devic
     checkpoint = seed.checkpoint
     if checkpoint is None:
         return algorithm.build(environment.make_vec(settings.num_envs), seed.seed, device, settings.hyperparameters)
+    check_format(checkpoint)
     # Environments that could not be saved are created again and start with new episodes.
     env = None if (checkpoint / "env.pkl").exists() else environment.make_vec(settings.num_envs)
     with _damage_reported(checkpoint, run):

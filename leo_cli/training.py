@@ -45,7 +45,7 @@ def train_seed(
             episodes_per_goal=settings.evaluation.episodes,
             goals=config.eval_goal_ids,
             max_steps=settings.evaluation.max_steps,
-            random_actions=settings.evaluation.epsilon,
+            epsilon=settings.evaluation.epsilon,
             csv_path=seed.evaluations,
             verbose=0,
         )
