@@ -1,1 +1,1 @@
-"""The ``leo`` command: train, evaluate, play, film, plot and report, see :mod:`leo_cli.main`."""
+"""The ``leo`` command: train, evaluate, play, record, plot and report; see :mod:`leo_cli.main`."""

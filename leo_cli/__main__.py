@@ -1,4 +1,4 @@
-"""``python -m leo_cli`` is ``leo``."""
+"""Run the ``leo`` command as ``python -m leo_cli``."""
 
 import sys
 

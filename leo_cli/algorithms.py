@@ -1,4 +1,4 @@
-"""Algorithms by name: ours, and Stable-Baselines3's own as baselines."""
+"""Algorithms that can be trained by name: those of ``leo_agents``, and Stable-Baselines3's as baselines."""
 
 import importlib
 import inspect
@@ -15,48 +15,46 @@ from leo_cli.suggestions import unknown
 if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
-# What the command line sets itself.
+# Arguments that the command line sets itself.
 _RESERVED_IN_POLICY = {"args", "kwargs", "observation_space", "action_space", "lr_schedule", "goal_names"}
 _RESERVED = {"self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model"}
 
 
 @dataclass(frozen=True)
-class Algorithm:
+class AlgorithmSpec:
     """
-    One way to train.
+    Specification of an algorithm.
 
-    :param target: where its class is, ``module:Class``
-    :param discrete: whether actions are discrete, else they are a Box
-    :param summary: a line for people
-    :param maker: for a class of Stable-Baselines3, the function in :mod:`leo_agents.baselines` that gives it goals
-    :param fixed: arguments that make it what its name says
-    :param num_envs: environments at once, where nobody says how many
+    :param entry_point: its class, as ``module:Class``
+    :param discrete: whether it needs ``Discrete`` actions, else ``Box``
+    :param factory: for a class of Stable-Baselines3, the goal-conditioned constructor in :mod:`leo_agents.baselines`
+    :param kwargs: arguments that distinguish it from other algorithms of the same class
+    :param num_envs: default number of parallel environments
     """
 
-    target: str
+    entry_point: str
     discrete: bool
-    summary: str
-    maker: str | None = None
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    factory: str | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
     num_envs: int = 1
 
     @cached_property
-    def kind(self) -> "type[BaseAlgorithm]":
-        """The class."""
-        module, _, name = self.target.partition(":")
+    def algorithm_class(self) -> "type[BaseAlgorithm]":
+        """The imported class."""
+        module, _, name = self.entry_point.partition(":")
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
     @property
     def hyperparameters(self) -> list[str]:
-        """What can be set."""
+        """Names of the arguments that can be set."""
         names: set[str] = set()
         for function in self._constructors():
             names |= {name for name, one in _parameters(function).items() if one.kind is not one.VAR_KEYWORD}
-        return sorted(names - _RESERVED - set(self.fixed) - ({"replay_buffer_class", "algorithm"} if self.maker else set()))
+        return sorted(names - _RESERVED - set(self.kwargs) - ({"replay_buffer_class", "algorithm"} if self.factory else set()))
 
     @property
-    def numbers(self) -> dict[str, float]:
-        """Those of the hyperparameters that are numbers and nothing else, with their defaults."""
+    def numeric_defaults(self) -> dict[str, float]:
+        """Default values of the arguments that accept only numbers."""
         parameters = [one for function in self._constructors() for one in _parameters(function).items()]
         return {
             name: one.default
@@ -66,135 +64,134 @@ class Algorithm:
 
     @property
     def policy_arguments(self) -> list[str]:
-        """What can be set under ``policy_kwargs``."""
-        names = {name for function in _chain(self.kind.policy_aliases["MultiInputPolicy"]) for name in _parameters(function)}
+        """Names of the arguments that can be set in ``policy_kwargs``."""
+        policy = self.algorithm_class.policy_aliases["MultiInputPolicy"]
+        names = {name for function in _constructor_chain(policy) for name in _parameters(function)}
         return sorted(names - _RESERVED_IN_POLICY)
+
+    @property
+    def action_space_class(self) -> type[spaces.Space[Any]]:
+        """The kind of action space it needs."""
+        return spaces.Discrete if self.discrete else spaces.Box
 
     def build(self, env: Any, seed: int, device: str, hyperparameters: dict[str, Any]) -> "BaseAlgorithm":
         """
-        A model, not trained yet.
+        Create an untrained model.
 
         :param env: multi-goal environments
-        :param seed: seeds everything
-        :param device: where to compute
-        :param hyperparameters: arguments of the class
+        :param seed: seed of all random generators
+        :param device: PyTorch device
+        :param hyperparameters: arguments of the class; a number as ``action_noise`` is the standard deviation of normal noise
         :return: the model
         """
-        kwargs: dict[str, Any] = {**self.fixed, **hyperparameters, "seed": seed, "device": device}
+        kwargs: dict[str, Any] = {**self.kwargs, **hyperparameters, "seed": seed, "device": device}
         if isinstance(kwargs.get("action_noise"), int | float):
             kwargs["action_noise"] = _normal_noise(env, float(kwargs["action_noise"]))
         make = self._constructors()[0]
-        if self.maker is None:
-            # The one name that all of ours understand.
+        if self.factory is None:
+            # The alias that all classes of leo_agents have in common.
             return make("MultiInputPolicy", env, **kwargs)  # type: ignore[no-any-return]
-        return make(*([self.kind] if "algorithm" in _parameters(make) else []), env=env, **kwargs)  # type: ignore[no-any-return]
+        takes_class = "algorithm" in _parameters(make)
+        return make(*([self.algorithm_class] if takes_class else []), env=env, **kwargs)  # type: ignore[no-any-return]
 
     def _constructors(self) -> list[Callable[..., Any]]:
-        """What makes it, and everything that further arguments are passed on to."""
-        functions: list[Callable[..., Any]] = [] if self.maker is None else [_baseline_maker(self.maker)]
-        return functions + _chain(self.kind)
+        """Return the callable that creates the model, followed by those that receive its ``**kwargs``."""
+        functions: list[Callable[..., Any]] = [] if self.factory is None else [_baseline_factory(self.factory)]
+        return functions + _constructor_chain(self.algorithm_class)
 
 
 _SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
 _DQN, _ACTOR_CRITIC = "goal_conditioned_dqn", "goal_conditioned_actor_critic"
 _PLAIN, _HER, _ALL_GOALS = {"buffer": "plain"}, {"buffer": "her"}, {"buffer": "all_goals"}
-_MANY = 64
+_ON_POLICY_ENVS = 64
 
 ALGORITHMS = {
-    "leodqn": Algorithm("leo_agents:LEODQN", True, "learns every goal from every step: DQN"),
-    "leopqn": Algorithm("leo_agents:LEOPQN", True, "learns every goal from every step: PQN, no replay", num_envs=_MANY),
-    "dualleopqn": Algorithm("leo_agents:DualLEOPQN", True, "PQN that acts together with a LEO teacher", num_envs=_MANY),
-    "dualleoppo": Algorithm("leo_agents:DualLEOPPO", True, "PPO that imitates a LEO teacher a little", num_envs=_MANY),
-    "leotd3": Algorithm("leo_agents:LEOTD3", False, "learns every goal from every step: TD3"),
-    "leosac": Algorithm("leo_agents:LEOSAC", False, "learns every goal from every step: SAC"),
-    "dqn": Algorithm(f"{_SB3}:DQN", True, "goal-conditioned DQN (UVFA), about the commanded goal alone", _DQN, _PLAIN),
-    "dqn+her": Algorithm(f"{_SB3}:DQN", True, "goal-conditioned DQN with hindsight", _DQN, _HER),
-    "dqn+all-goals": Algorithm(
-        f"{_SB3}:DQN", True, "goal-conditioned DQN, each step replayed for every goal", _DQN, _ALL_GOALS
-    ),
-    "pqn": Algorithm("leo_agents:PQN", True, "goal-conditioned PQN, about the commanded goal alone", num_envs=_MANY),
-    "pqn+her": Algorithm("leo_agents:PQN", True, "goal-conditioned PQN with hindsight", None, {"her_ratio": 0.8}, _MANY),
-    "ppo": Algorithm(f"{_SB3}:PPO", True, "goal-conditioned PPO", "goal_conditioned_ppo", num_envs=_MANY),
-    "td3": Algorithm(f"{_SB3}:TD3", False, "goal-conditioned TD3, about the commanded goal alone", _ACTOR_CRITIC, _PLAIN),
-    "td3+her": Algorithm(f"{_SB3}:TD3", False, "goal-conditioned TD3 with hindsight", _ACTOR_CRITIC, _HER),
-    "sac": Algorithm(f"{_SB3}:SAC", False, "goal-conditioned SAC, about the commanded goal alone", _ACTOR_CRITIC, _PLAIN),
-    "sac+her": Algorithm(f"{_SB3}:SAC", False, "goal-conditioned SAC with hindsight", _ACTOR_CRITIC, _HER),
-    "tqc": Algorithm(f"{_CONTRIB}:TQC", False, "goal-conditioned TQC, about the commanded goal alone", _ACTOR_CRITIC, _PLAIN),
-    "tqc+her": Algorithm(f"{_CONTRIB}:TQC", False, "goal-conditioned TQC with hindsight", _ACTOR_CRITIC, _HER),
+    "leodqn": AlgorithmSpec("leo_agents:LEODQN", True),
+    "leopqn": AlgorithmSpec("leo_agents:LEOPQN", True, num_envs=_ON_POLICY_ENVS),
+    "dualleopqn": AlgorithmSpec("leo_agents:DualLEOPQN", True, num_envs=_ON_POLICY_ENVS),
+    "dualleoppo": AlgorithmSpec("leo_agents:DualLEOPPO", True, num_envs=_ON_POLICY_ENVS),
+    "leotd3": AlgorithmSpec("leo_agents:LEOTD3", False),
+    "leosac": AlgorithmSpec("leo_agents:LEOSAC", False),
+    "dqn": AlgorithmSpec(f"{_SB3}:DQN", True, _DQN, _PLAIN),
+    "dqn+her": AlgorithmSpec(f"{_SB3}:DQN", True, _DQN, _HER),
+    "dqn+all-goals": AlgorithmSpec(f"{_SB3}:DQN", True, _DQN, _ALL_GOALS),
+    "pqn": AlgorithmSpec("leo_agents:PQN", True, num_envs=_ON_POLICY_ENVS),
+    "pqn+her": AlgorithmSpec("leo_agents:PQN", True, None, {"her_ratio": 0.8}, _ON_POLICY_ENVS),
+    "ppo": AlgorithmSpec(f"{_SB3}:PPO", True, "goal_conditioned_ppo", num_envs=_ON_POLICY_ENVS),
+    "td3": AlgorithmSpec(f"{_SB3}:TD3", False, _ACTOR_CRITIC, _PLAIN),
+    "td3+her": AlgorithmSpec(f"{_SB3}:TD3", False, _ACTOR_CRITIC, _HER),
+    "sac": AlgorithmSpec(f"{_SB3}:SAC", False, _ACTOR_CRITIC, _PLAIN),
+    "sac+her": AlgorithmSpec(f"{_SB3}:SAC", False, _ACTOR_CRITIC, _HER),
+    "tqc": AlgorithmSpec(f"{_CONTRIB}:TQC", False, _ACTOR_CRITIC, _PLAIN),
+    "tqc+her": AlgorithmSpec(f"{_CONTRIB}:TQC", False, _ACTOR_CRITIC, _HER),
 }
 
 
-def find_algorithm(name: str) -> Algorithm:
+def find_algorithm(name: str) -> AlgorithmSpec:
     """
+    Look up an algorithm, ignoring case.
+
     :param name: a key of :data:`ALGORITHMS`
-    :return: the algorithm
+    :return: its specification
 
     Example::
 
-        >>> find_algorithm("dqn+her").summary
-        'goal-conditioned DQN with hindsight'
+        >>> find_algorithm("LEOPQN").num_envs
+        64
     """
     if name.lower() not in ALGORITHMS:
         raise unknown("an algorithm", name, ALGORITHMS)
     return ALGORITHMS[name.lower()]
 
 
-def check_actions(name: str, space: spaces.Space[Any]) -> None:
+def check_action_space(name: str, space: spaces.Space[Any]) -> None:
     """
-    Refuses an algorithm for another kind of actions.
+    Check that an algorithm supports an action space.
 
-    :param name: the algorithm's
-    :param space: the environment's actions
+    :param name: the algorithm
+    :param space: the environment's action space
     """
-    wanted = _actions(find_algorithm(name))
-    if not isinstance(space, wanted):
-        others = [
-            other for other, one in ALGORITHMS.items() if isinstance(space, spaces.Discrete if one.discrete else spaces.Box)
-        ]
+    required = find_algorithm(name).action_space_class
+    if not isinstance(space, required):
+        others = [other for other, spec in ALGORITHMS.items() if isinstance(space, spec.action_space_class)]
         remedy = f"use {', '.join(others)}" if others else "make them Discrete or a Box"
-        raise ValueError(f"expected {wanted.__name__} actions for {name}, got {space}; {remedy}")
+        raise ValueError(f"expected {required.__name__} actions for {name}, got {space}; {remedy}")
 
 
-def check_hyperparameters(name: str, hyperparameters: dict[str, Any], where: str) -> None:
+def check_hyperparameters(name: str, hyperparameters: dict[str, Any], source: str) -> None:
     """
-    Refuses what the algorithm does not know.
+    Check that an algorithm has all given hyperparameters, and that numeric ones are numbers.
 
-    :param name: the algorithm's
-    :param hyperparameters: by name
-    :param where: they come from
+    :param name: the algorithm
+    :param hyperparameters: values by name
+    :param source: the file or option that set them, for error messages
     """
     algorithm = find_algorithm(name)
-    known = algorithm.hyperparameters
+    known, defaults = algorithm.hyperparameters, algorithm.numeric_defaults
     for key, value in hyperparameters.items():
         if key not in known:
-            raise unknown(f"a hyperparameter of {name} in {where}", key, known)
-        if isinstance(value, str) and key in algorithm.numbers:
-            raise ValueError(
-                f"expected a number for {key} in {where}, got {value!r}; write e.g. {key}={algorithm.numbers[key]}"
-            )
-    inner = hyperparameters.get("policy_kwargs") or {}
-    if not isinstance(inner, dict):
+            raise unknown(f"a hyperparameter of {name} in {source}", key, known)
+        if isinstance(value, str) and key in defaults:
+            raise ValueError(f"expected a number for {key} in {source}, got {value!r}; write e.g. {key}={defaults[key]}")
+    policy_kwargs = hyperparameters.get("policy_kwargs") or {}
+    if not isinstance(policy_kwargs, dict):
         raise ValueError(
-            f"expected keys and values for policy_kwargs in {where}, got {inner!r}; e.g. policy_kwargs.net_arch=[64]"
+            f"expected keys and values for policy_kwargs in {source}, got {policy_kwargs!r}; e.g. policy_kwargs.net_arch=[64]"
         )
-    for key in inner:
+    for key in policy_kwargs:
         if key not in algorithm.policy_arguments:
-            raise unknown(f"one of the policy_kwargs of {name} in {where}", key, algorithm.policy_arguments)
+            raise unknown(f"one of the policy_kwargs of {name} in {source}", key, algorithm.policy_arguments)
 
 
-def _chain(kind: type) -> list[type]:
-    """The class and its parents, as far as further arguments are passed on."""
+def _constructor_chain(cls: type) -> list[type]:
+    """Return the class and its bases, as far as each passes ``**kwargs`` on to the next."""
     classes: list[type] = []
-    for parent in kind.__mro__:
-        if "__init__" in vars(parent):
-            classes.append(parent)
-            if not any(one.kind is one.VAR_KEYWORD for one in _parameters(parent).values()):
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            classes.append(base)
+            if not any(one.kind is one.VAR_KEYWORD for one in _parameters(base).values()):
                 break
     return classes
-
-
-def _actions(algorithm: Algorithm) -> type[spaces.Space[Any]]:
-    return spaces.Discrete if algorithm.discrete else spaces.Box
 
 
 def _normal_noise(env: Any, sigma: float) -> Any:
@@ -208,7 +205,7 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
     return inspect.signature(function).parameters
 
 
-def _baseline_maker(name: str) -> Callable[..., Any]:
+def _baseline_factory(name: str) -> Callable[..., Any]:
     from leo_agents import baselines
 
     return getattr(baselines, name)  # type: ignore[no-any-return]

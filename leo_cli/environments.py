@@ -1,4 +1,4 @@
-"""Environments by name, made one at a time or many at once."""
+"""Find environments by name and create them, one at a time or vectorized."""
 
 import importlib
 import inspect
@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode
 
 import leo_envs
-from leo_cli.interrupts import deaf_processes
+from leo_cli.interrupts import block_sigint
 from leo_cli.suggestions import nearest, unknown
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ gym.register_envs(leo_envs)
 @dataclass(frozen=True)
 class Environment:
     """
-    A multi-goal environment that can be made as often as needed.
+    Specification of a multi-goal environment, from which instances are created.
 
-    :param id: as ``gymnasium.make`` takes it
-    :param kwargs: of its constructor
+    :param id: environment id, as passed to ``gymnasium.make``
+    :param kwargs: arguments of the environment's constructor
 
     Example::
 
@@ -44,66 +44,70 @@ class Environment:
 
     @cached_property
     def spec(self) -> EnvSpec:
-        """What Gymnasium knows of it."""
+        """Gymnasium's registry entry."""
         return gym.spec(self.id.rpartition(":")[2])
 
     @cached_property
     def goal_names(self) -> tuple[str, ...]:
-        """The names of its goals, in order."""
-        return tuple(self._sample.get_wrapper_attr("goal_names"))
+        """Names of all goals, in the order of their ids."""
+        return tuple(self._instance.get_wrapper_attr("goal_names"))
 
     @property
     def action_space(self) -> gym.Space[Any]:
-        """Of a single environment."""
-        return self._sample.action_space
+        """Action space of a single environment."""
+        return self._instance.action_space
 
     @property
-    def is_native(self) -> bool:
-        """Whether many at once are one object, far faster than as many objects."""
-        maker = self.spec.vector_entry_point
-        return maker is not None and "autoreset_mode" in inspect.signature(_loaded(maker)).parameters
+    def is_vectorized(self) -> bool:
+        """Whether one object steps N environments, which is much faster than N objects."""
+        entry_point = self.spec.vector_entry_point
+        return entry_point is not None and "autoreset_mode" in inspect.signature(_loaded(entry_point)).parameters
 
     @property
-    def text_mode(self) -> str:
-        """The render mode for a terminal: text where the environment can write, else pictures."""
-        return "ansi" if "ansi" in self._sample.metadata.get("render_modes", []) else "rgb_array"
+    def terminal_render_mode(self) -> str:
+        """Render mode for a terminal: ``"ansi"`` if supported, else ``"rgb_array"``."""
+        return "ansi" if "ansi" in self._instance.metadata.get("render_modes", []) else "rgb_array"
 
-    def goals_in_reach(self) -> npt.NDArray[np.int64]:
-        """The ids of the goals that can be achieved from the start, as far as the environment knows; all where it does not."""
-        world = self._sample.unwrapped
-        reachable = world.reachable() if hasattr(world, "reachable") else np.ones(len(self.goal_names), dtype=bool)
-        return np.flatnonzero(reachable)
+    def reachable_goals(self) -> npt.NDArray[np.int64]:
+        """Return the ids of the goals reachable from the initial states; all ids if the environment has no ``reachable()``."""
+        if not self._instance.has_wrapper_attr("reachable"):
+            return np.arange(len(self.goal_names))
+        return np.flatnonzero(self._instance.get_wrapper_attr("reachable")())
 
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """
-        :param render_mode: how to draw
+        Create a single environment.
+
+        :param render_mode: Gymnasium render mode
         :return: a new environment
         """
-        # Not every environment takes a render mode.
-        drawing: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-        return gym.make(self.id, **self.kwargs, **drawing)
+        # Not every environment has the argument.
+        rendering: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        return gym.make(self.id, **self.kwargs, **rendering)
 
-    def make_many(self, count: int, processes: bool = False) -> "VecEnv":
+    def make_vec(self, num_envs: int, processes: bool = False) -> "VecEnv":
         """
-        :param count: how many
-        :param processes: a process each, where that helps
-        :return: the environments, bare
+        Create parallel environments without commanded goals.
+
+        :param num_envs: number of environments
+        :param processes: run each in its own process, unless the environment is vectorized
+        :return: the environments
         """
         from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
         from leo_wrappers.sb3 import GymVecEnv
 
-        if self.is_native:
-            return GymVecEnv(gym.make_vec(self.id, num_envs=count, autoreset_mode=AutoresetMode.SAME_STEP, **self.kwargs))
-        makers: list[Callable[[], gym.Env[Any, Any]]] = [partial(_make_monitored, self.id, self.kwargs)] * count
-        if not processes or count == 1:
-            return DummyVecEnv(makers)
-        with deaf_processes():
-            # Spawned: what threads PyTorch or JAX have running does not survive a fork.
-            return SubprocVecEnv(makers, start_method="spawn")
+        if self.is_vectorized:
+            return GymVecEnv(gym.make_vec(self.id, num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **self.kwargs))
+        env_fns: list[Callable[[], gym.Env[Any, Any]]] = [partial(_make_monitored, self.id, self.kwargs)] * num_envs
+        if not processes or num_envs == 1:
+            return DummyVecEnv(env_fns)
+        with block_sigint():
+            # The threads of PyTorch and JAX do not survive a fork.
+            return SubprocVecEnv(env_fns, start_method="spawn")
 
     @cached_property
-    def _sample(self) -> gym.Env[Any, Any]:
+    def _instance(self) -> gym.Env[Any, Any]:
         env = self.make()
         if not env.has_wrapper_attr("goal_names"):
             raise ValueError(
@@ -115,11 +119,13 @@ class Environment:
 
 def find_environment(name: str, kwargs: dict[str, Any] | None = None) -> Environment:
     """
-    :param name: an id, ``my_package:MyEnv-v0``, or one of ours without namespace and version: ``GridWorld``
-    :param kwargs: of its constructor
-    :return: the environment
+    Find an environment by name.
+
+    :param name: an id, ``my_package:MyEnv-v0``, or a built-in one without namespace and version such as ``GridWorld``
+    :param kwargs: arguments of the environment's constructor
+    :return: the environment's specification
     """
-    environment = Environment(_resolved(name), dict(kwargs or {}))
+    environment = Environment(_full_id(name), dict(kwargs or {}))
     parameters = inspect.signature(_loaded(environment.spec.entry_point)).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for key in environment.kwargs:
@@ -128,53 +134,49 @@ def find_environment(name: str, kwargs: dict[str, Any] | None = None) -> Environ
     return environment
 
 
-def our_environments() -> list[str]:
-    """
-    :return: the ids of the environments that come with this package
-    """
+def builtin_environments() -> list[str]:
+    """Return the sorted ids of the environments of ``leo_envs``."""
     return sorted(name for name, spec in gym.registry.items() if spec.namespace == "leo")
 
 
 def available_cores() -> int:
-    """
-    :return: how many processor cores this process may use
-    """
+    """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _resolved(name: str) -> str:
-    module, colon, inner = name.rpartition(":")
+def _full_id(name: str) -> str:
+    module, colon, env_id = name.rpartition(":")
     if colon:
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise ValueError(
                 f"expected a module to import before the colon of {name!r}, got {module!r} ({error}); install the package, or "
-                "run from the folder it lies in"
+                "run from the folder that contains it"
             ) from error
-    if inner in gym.registry:
+    if env_id in gym.registry:
         return name
-    ours = our_environments()
-    # Whole, without the namespace, and without the version.
-    forms = {form.lower(): one for one in ours for form in (one, one.rpartition("/")[2], _short(one))}
-    if not colon and inner.lower() in forms:
-        return forms[inner.lower()]
-    # Ours first: of what is registered with Gymnasium only what has goals is of use here.
-    near = [] if colon else nearest(inner, ours) or [forms[form] for form in nearest(inner, forms)]
-    raise unknown("an environment", inner, near or [*ours, *sorted(gym.registry)], near)
+    builtin = builtin_environments()
+    # The full id, without the namespace, and without the version.
+    forms = {form.lower(): one for one in builtin for form in (one, one.rpartition("/")[2], _short_name(one))}
+    if not colon and env_id.lower() in forms:
+        return forms[env_id.lower()]
+    # Built-in ones first: most other environments in the registry have no goals.
+    near = [] if colon else nearest(env_id, builtin) or [forms[form] for form in nearest(env_id, forms)]
+    raise unknown("an environment", env_id, near or [*builtin, *sorted(gym.registry)], near)
 
 
-def _short(name: str) -> str:
-    return name.rpartition("/")[2].rpartition("-v")[0] or name.rpartition("/")[2]
+def _short_name(env_id: str) -> str:
+    return env_id.rpartition("/")[2].rpartition("-v")[0] or env_id.rpartition("/")[2]
 
 
 def _loaded(entry_point: Any) -> Any:
     return load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
 
 
-def _make_monitored(name: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+def _make_monitored(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
     from stable_baselines3.common.monitor import Monitor
 
-    if ":" in name:
-        importlib.import_module(name.partition(":")[0])
-    return Monitor(gym.make(name, **kwargs))
+    if ":" in env_id:
+        importlib.import_module(env_id.partition(":")[0])
+    return Monitor(gym.make(env_id, **kwargs))

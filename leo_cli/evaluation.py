@@ -1,4 +1,4 @@
-"""How well the agents of a run achieve each goal."""
+"""Evaluate the agents of a run on each goal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,32 +9,35 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.environments import Environment, available_cores
-from leo_cli.interrupts import Stop, Stopped
+from leo_cli.interrupts import Interrupted, StopSignal
+from leo_cli.models import load_agent
 from leo_cli.outputs import check_output
-from leo_cli.run_folder import RunFolder, SeedFolder, load_agent
+from leo_cli.run_folder import RunFolder, SeedFolder
 
-# More environments than this at once gain nothing, and those in JAX take long to compile.
-_MOST_AT_ONCE = 256
-_OBJECTS_AT_ONCE = 8
-# Fewer episodes than this are over before other processes have started.
-_WORTH_PROCESSES = 100
+# More vectorized environments are no faster, and JAX compiles them slowly.
+_MAX_VECTORIZED_ENVS = 256
+_MAX_DUMMY_ENVS = 8
+# Fewer episodes are over before other processes have started.
+_MIN_EPISODES_FOR_PROCESSES = 100
 SEED = 10_000
-"""Evaluations play other episodes than the training."""
+"""Default seed of evaluations, so that their episodes differ from those of training."""
 
 
-def evaluation_envs(environment: Environment, num_goals: int, episodes: int = 1, cores: int = 1) -> VecEnv:
+def make_evaluation_envs(environment: Environment, num_goals: int, episodes: int = 1, cores: int = 1) -> VecEnv:
     """
+    Create as many parallel environments as an evaluation can use.
+
     :param environment: the environment
-    :param num_goals: how many goals will be commanded
-    :param episodes: how often each
-    :param cores: how many processes may run, where the environments are so many objects
-    :return: many at once
+    :param num_goals: number of goals to evaluate
+    :param episodes: episodes per goal
+    :param cores: maximum number of processes, if the environment is not vectorized
+    :return: the environments
     """
-    if environment.is_native:
-        return environment.make_many(min(num_goals, _MOST_AT_ONCE))
-    if cores > 1 and num_goals * episodes >= _WORTH_PROCESSES:
-        return environment.make_many(cores, processes=True)
-    return environment.make_many(min(num_goals, _OBJECTS_AT_ONCE))
+    if environment.is_vectorized:
+        return environment.make_vec(min(num_goals, _MAX_VECTORIZED_ENVS))
+    if cores > 1 and num_goals * episodes >= _MIN_EPISODES_FOR_PROCESSES:
+        return environment.make_vec(cores, processes=True)
+    return environment.make_vec(min(num_goals, _MAX_DUMMY_ENVS))
 
 
 def evaluate_seed(
@@ -48,61 +51,59 @@ def evaluate_seed(
     max_steps: int | None = None,
     cores: int | None = None,
     progress_bar: bool = False,
-    stop: Stop | None = None,
+    stop: StopSignal | None = None,
 ) -> GoalReport:
     """
-    Commands every goal and counts.
+    Evaluate the newest checkpoint of a seed on each goal.
 
     :param run: the run
-    :param seed: one of its trainings
-    :param environment: where
-    :param episodes: attempts at each goal; as the run's settings say when None
-    :param goals: only these ids, without writing the seed's ``goals.csv``; all that the run is judged by when None
-    :param first_seed: seeds the environments
-    :param max_steps: give an attempt up after this many steps; as the run's settings say when None
-    :param cores: how many to use; all when None
-    :param progress_bar: show one
-    :param stop: asked for an early end, raises :class:`~leo_cli.interrupts.Stopped` and writes nothing
-    :return: what was found
+    :param seed: a seed with a checkpoint
+    :param environment: the environment to evaluate in
+    :param episodes: episodes per goal; from the run's settings by default
+    :param goals: goal ids to evaluate, without writing ``goals.csv``; by default those of the run, whose results are written
+    :param first_seed: seed of the environments
+    :param max_steps: maximum number of steps per episode; from the run's settings by default
+    :param cores: number of processor cores; all by default
+    :param progress_bar: show a progress bar
+    :param stop: polled before each step; raises :class:`~leo_cli.interrupts.Interrupted` before anything is written
+    :return: success rate and steps for each goal
     """
-    judged = run.config.settings.evaluation
+    settings = run.config.settings.evaluation
     partial = seed.goals.with_suffix(".partial")
     if goals is None:
         check_output(partial)
-    ids = run.config.judged if goals is None else goals
+    goal_ids = run.config.eval_goal_ids if goals is None else goals
     cores = available_cores() if cores is None else cores
     agent = load_agent(run, seed)
-    if stop is not None:
-        agent = _Stoppable(agent, stop)
-    episodes = judged.final_episodes if episodes is None else episodes
-    envs = evaluation_envs(environment, len(ids), episodes, cores)
+    episodes = settings.final_episodes if episodes is None else episodes
+    envs = make_evaluation_envs(environment, len(goal_ids), episodes, cores)
     threads = th.get_num_threads()
     th.set_num_threads(cores)
     try:
         report = evaluate_goals(
-            agent,
+            agent if stop is None else _InterruptibleModel(agent, stop),
             envs,
             episodes,
             first_seed,
-            goals=ids,
-            max_steps=judged.max_steps if max_steps is None else max_steps,
-            random_actions=judged.random_actions,
+            goals=goal_ids,
+            max_steps=settings.max_steps if max_steps is None else max_steps,
+            epsilon=settings.epsilon,
             progress_bar=progress_bar,
         )
     finally:
         th.set_num_threads(threads)
         envs.close()
     if goals is None:
-        # Never half of a table, whatever happens.
+        # Written to another file first, so that goals.csv is always complete.
         report.to_csv(partial)
         partial.replace(seed.goals)
     return report
 
 
-class _Stoppable:
-    """A model that asks before each step whether to go on."""
+class _InterruptibleModel:
+    """Model whose ``predict`` raises :class:`~leo_cli.interrupts.Interrupted` once a stop is requested."""
 
-    def __init__(self, model: Any, stop: Stop) -> None:
+    def __init__(self, model: Any, stop: StopSignal) -> None:
         self.model, self.stop = model, stop
 
     def __getattr__(self, name: str) -> Any:
@@ -110,36 +111,37 @@ class _Stoppable:
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         if self.stop.requested:
-            raise Stopped
+            raise Interrupted
         return self.model.predict(*args, **kwargs)
 
 
-def evaluate_where_missing(runs: Sequence[RunFolder]) -> None:
+def evaluate_missing(runs: Sequence[RunFolder]) -> None:
     """
-    Evaluates the trainings that nobody has evaluated yet: those that were stopped before their end.
+    Evaluate the seeds that have no ``goals.csv`` because their training was stopped early.
 
     :param runs: the runs
     """
     for run in runs:
-        missing = [seed for seed in run.begun if not seed.goals.exists()]
-        environment = run.config.make_environment() if missing else None
+        missing = [seed for seed in run.started_seeds if not seed.goals.exists()]
+        if not missing:
+            continue
+        environment = run.config.find_environment()
         for seed in missing:
-            print(f"Evaluating seed {seed.seed} of {run.path} over {len(run.config.judged)} goals ...", flush=True)
-            assert environment is not None
+            print(f"Evaluating seed {seed.seed} of {run.path} on {len(run.config.eval_goal_ids)} goals ...", flush=True)
             evaluate_seed(run, seed, environment)
 
 
-def pooled(reports: list[GoalReport]) -> GoalReport:
+def pool_reports(reports: list[GoalReport]) -> GoalReport:
     """
-    Several reports about the same goals as one, as if all attempts were made by one agent.
+    Combine the reports of several agents as if one agent had made all attempts.
 
-    :param reports: at least one
-    :return: their sum
+    :param reports: at least one report; all on the same goals
+    :return: the sum of all attempts
 
     Example::
 
         >>> report = GoalReport(("a", "b"), [0, 1], attempts=[2, 2], already_true=[0, 0], steps=([3, 5], []))
-        >>> pooled([report, report]).attempts
+        >>> pool_reports([report, report]).attempts
         array([4, 4])
     """
     first = reports[0]

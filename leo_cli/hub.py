@@ -1,4 +1,4 @@
-"""Agents on the Hugging Face Hub, by way of ``huggingface_sb3`` (the package sb3-team-hf-integration)."""
+"""Share agents on the Hugging Face Hub through ``huggingface_sb3`` (the package sb3-team-hf-integration)."""
 
 import tempfile
 from pathlib import Path
@@ -20,7 +20,8 @@ tags: [reinforcement-learning, goal-conditioned, leo-rl, {env_id}]
 
 # {algorithm} on {env_id}
 
-An agent for {num_goals} goals. It was trained with [LEO](https://arxiv.org/abs/2605.23551) as implemented by `leo-rl`.
+A goal-conditioned agent for {num_goals} goals, trained with `leo-rl`, an implementation of
+[LEO](https://arxiv.org/abs/2605.23551).
 
 ```python
 import gymnasium as gym
@@ -34,7 +35,7 @@ obs, info = env.reset()
 action = model.act(obs, goal="{goal}")
 ```
 
-## Success by family of goals
+## Success rate by goal family
 
 ```
 {report}
@@ -46,14 +47,14 @@ def push_agent(
     model: BaseAlgorithm, repo_id: str, env_id: str, report: GoalReport, *, token: str | None = None
 ) -> dict[str, str]:
     """
-    Uploads an agent, how well it reaches each goal (``goals.csv``) and a page that says so and how to load it.
+    Upload an agent, its success rate for each goal (``goals.csv``), and a model card that shows how to load it.
 
-    :param model: one of ours
-    :param repo_id: where to, ``"user/name"``
-    :param env_id: the environment it was trained in
-    :param report: what an evaluation found
-    :param token: of the Hub; None for the one that ``hf auth login`` left
-    :return: for each file what the Hub calls it
+    :param model: a trained algorithm of ``leo_agents``
+    :param repo_id: the repository, ``"user/name"``
+    :param env_id: id of the environment it was trained in
+    :param report: result of an evaluation
+    :param token: access token of the Hub; by default the one stored by ``hf auth login``
+    :return: URL of each uploaded file, by file name
 
     Example::
 
@@ -62,7 +63,9 @@ def push_agent(
     push_to_hub = _hub().push_to_hub
     names = tuple(getattr(model, "goal_names", ()))
     if not names:
-        raise ValueError(f"expected an agent with goals, got {type(model).__name__} without goal_names; push one of ours")
+        raise ValueError(
+            f"expected an agent with goals, got {type(model).__name__} without goal_names; push an algorithm of leo_agents"
+        )
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / MODEL)
         report.to_csv(Path(folder) / TABLE)
@@ -77,15 +80,15 @@ def push_agent(
 
 def pull_agent(algorithm: type[Algorithm], repo_id: str, **load_kwargs: Any) -> Algorithm:
     """
-    Downloads an agent and loads it.
+    Download and load an agent.
 
-    A saved model holds pickles, which may run any code when loaded: ``huggingface_sb3`` therefore downloads nothing unless the
-    environment variable ``TRUST_REMOTE_CODE`` is ``True``. Set it for repositories that you trust.
+    A saved model contains pickles, which can run arbitrary code when loaded, so ``huggingface_sb3`` downloads nothing unless
+    the environment variable ``TRUST_REMOTE_CODE`` is ``True``. Set it only for repositories that you trust.
 
-    :param algorithm: its class
-    :param repo_id: where from, ``"user/name"``
-    :param load_kwargs: further arguments of ``algorithm.load``, for example ``env`` or ``device``
-    :return: the agent
+    :param algorithm: the model's class
+    :param repo_id: the repository, ``"user/name"``
+    :param load_kwargs: further arguments of ``algorithm.load``, such as ``env`` or ``device``
+    :return: the loaded model
     """
     return algorithm.load(_hub().load_from_hub(repo_id, MODEL), **load_kwargs)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, as a request: training stops where it can be taken up again exactly."""
+"""Handle Ctrl-C as a request to stop at a point from which training can be resumed exactly."""
 
 import signal
 import sys
@@ -8,63 +8,61 @@ from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any, Protocol
 
-EXIT_INTERRUPTED = 130
 
-
-class Stop(Protocol):
-    """Something that is asked, now and then, whether to go on."""
+class StopSignal(Protocol):
+    """Polled during long work for a request to stop."""
 
     @property
     def requested(self) -> bool:
         """Whether to stop."""
 
 
-class StopRequest:
+class InterruptHandler:
     """
-    While it is open, the first Ctrl-C (or SIGTERM) only takes note; the second stops at once.
+    Context manager in which the first SIGINT or SIGTERM sets ``requested`` and the second raises ``KeyboardInterrupt``.
 
-    :param note: what to say to the first
+    :param message: printed to stderr at the first signal
 
     Example::
 
-        >>> with StopRequest("Stopping.") as stop:
+        >>> with InterruptHandler("Stopping.") as stop:
         ...     stop.requested
         False
     """
 
-    def __init__(self, note: str) -> None:
-        self.note, self.requested = note, False
-        self._before: dict[int, Any] = {}
+    def __init__(self, message: str) -> None:
+        self.message, self.requested = message, False
+        self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> "StopRequest":
+    def __enter__(self) -> "InterruptHandler":
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+            self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        print(f"\n{self.note}", file=sys.stderr, flush=True)
+        print(f"\n{self.message}", file=sys.stderr, flush=True)
 
 
-class Stopped(Exception):
-    """Work ended on request: a training after its checkpoint was written, an evaluation before its table was."""
+class Interrupted(Exception):
+    """Raised when work stops on request: by training after saving a checkpoint, by an evaluation before writing its table."""
 
 
 @contextmanager
-def deaf_processes() -> Iterator[None]:
-    """Processes that are started inside do not hear Ctrl-C, which a terminal sends to all: who started them stops them."""
+def block_sigint() -> Iterator[None]:
+    """Start child processes inside with SIGINT blocked: a terminal sends Ctrl-C to all of them, but the parent stops them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # whose start would make the signal heard again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # starting it inside would unblock the signal
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)

@@ -1,37 +1,38 @@
-"""Files to write, looked at before the work whose results they are to hold."""
+"""Check output paths before the work whose results are written there."""
 
 from pathlib import Path
 
 
 def check_output(path: Path) -> Path:
     """
-    Refuses a file that cannot be written.
+    Check that a file can be written, without changing it.
 
-    :param path: the file, which stays as it is
-    :return: it
+    :param path: the file
+    :return: ``path``
     """
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"expected a folder to write {path.name} to, got {path.parent}, which does not exist; make it")
+        raise FileNotFoundError(f"expected a folder to write {path.name} to, got {path.parent}, a missing folder; create it")
     existed = path.exists()
     try:
         with open(path, "ab"):
             pass
     except OSError as error:
-        raise OSError(f"expected a file that can be written, got {path}: {error.strerror}; choose another") from error
+        raise OSError(f"expected a writable file, got {path}: {error.strerror}; choose another") from error
     if not existed:
         path.unlink()
     return path
 
 
-def make_output_folder(path: Path) -> Path:
+def make_output_folder(path: Path, option: str = "--out") -> Path:
     """
-    Makes a folder, or says why not.
+    Create a folder and its parents if they do not exist.
 
     :param path: the folder
-    :return: it
+    :param option: name of the command-line option, for error messages
+    :return: ``path``
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"expected a folder that can be made, got {path}: {error.strerror}; choose another") from error
+        raise OSError(f"expected to create {path}, got: {error.strerror}; choose another {option}") from error
     return path

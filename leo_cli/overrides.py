@@ -1,4 +1,4 @@
-"""Values in YAML files and on the command line, ``key=value``."""
+"""Read settings from YAML files and from ``key=value`` arguments, and merge them."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import yaml
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads ``1e-3`` as the number that everybody means by it; YAML 1.1 insists on ``1.0e-3``."""
+    """YAML loader that reads ``1e-3`` as a float; YAML 1.1 accepts only ``1.0e-3``."""
 
 
 _Loader.add_implicit_resolver(
@@ -19,19 +19,23 @@ _Loader.add_implicit_resolver(
 
 def read_yaml(path: Path) -> Any:
     """
-    :param path: a YAML file
-    :return: what is in it
+    Load a YAML file.
+
+    :param path: the file
+    :return: its content
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"expected YAML in {path}, got something else: {error}; mend the file") from error
+        raise ValueError(f"expected YAML in {path}, got a syntax error: {error}; fix the file") from error
 
 
 def parse_value(text: str) -> Any:
     """
-    :param text: a value as YAML writes it
-    :return: the value
+    Parse a value in YAML syntax.
+
+    :param text: the value
+    :return: the parsed value, or the text itself if it is not YAML
 
     Example::
 
@@ -46,9 +50,11 @@ def parse_value(text: str) -> Any:
 
 def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Any]:
     """
-    :param assignments: texts like ``key=value``, or ``outer.inner=value``
-    :param option: what the option is called, for the error
-    :return: the values by key, nested where the key has dots
+    Parse ``key=value`` arguments.
+
+    :param assignments: texts such as ``key=value`` or ``outer.inner=value``
+    :param option: name of the command-line option, for error messages
+    :return: values by key; dots in a key become nested dictionaries
 
     Example::
 
@@ -70,19 +76,21 @@ def parse_assignments(assignments: Sequence[str], option: str) -> dict[str, Any]
     return result
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     """
-    :param below: some values
-    :param above: values that win; dictionaries are merged inside
-    :return: both
+    Merge two dictionaries recursively.
+
+    :param base: the defaults
+    :param overrides: values that take precedence
+    :return: a new dictionary
 
     Example::
 
-        >>> merged({"a": 1, "b": {"c": 2}}, {"b": {"d": 3}})
+        >>> merge({"a": 1, "b": {"c": 2}}, {"b": {"d": 3}})
         {'a': 1, 'b': {'c': 2, 'd': 3}}
     """
-    result = dict(below)
-    for key, value in above.items():
+    result = dict(base)
+    for key, value in overrides.items():
         inner = result.get(key)
-        result[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        result[key] = merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
     return result

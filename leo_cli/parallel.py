@@ -1,7 +1,6 @@
-"""Several seeds at once, a process each."""
+"""Train several seeds in parallel, each in its own process."""
 
 import io
-import os
 import signal
 import traceback
 from collections.abc import Sequence
@@ -16,27 +15,27 @@ from typing import Any
 import torch as th
 
 from leo_cli.environments import available_cores
-from leo_cli.interrupts import Stop, Stopped, deaf_processes
-from leo_cli.main import MISTAKES
-from leo_cli.progress import Display, News
+from leo_cli.errors import message_suffices
+from leo_cli.interrupts import Interrupted, StopSignal, block_sigint
+from leo_cli.progress import Display, TrainingStatus
 from leo_cli.run_folder import RunFolder, SeedFolder
-from leo_cli.training import title_of, train_seed
+from leo_cli.training import train_seed
 
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 def train_in_processes(
-    run: RunFolder, seeds: Sequence[SeedFolder], stop: Stop, display: Display, device: str, jobs: int
+    run: RunFolder, seeds: Sequence[SeedFolder], stop: StopSignal, display: Display, device: str, jobs: int
 ) -> None:
     """
-    Trains and evaluates some seeds of a run. When one fails the others go on; then the error names it.
+    Train and evaluate seeds in parallel. If one fails, the others finish before an error that names it is raised.
 
     :param run: the run
-    :param seeds: which ones
-    :param stop: asked for an early end, all of them stop as a single one does
-    :param display: where to report
-    :param device: where to compute
-    :param jobs: how many at once
+    :param seeds: the seeds to train
+    :param stop: request to stop; raises :class:`~leo_cli.interrupts.Interrupted` after a checkpoint of each running seed
+    :param display: shows the progress
+    :param device: PyTorch device
+    :param jobs: maximum number of processes
     """
     waiting, running, failed = list(seeds), list[_Job](), list[SeedFolder]()
     try:
@@ -46,9 +45,9 @@ def train_in_processes(
             for job in running:
                 if stop.requested:
                     job.stop()
-            ready = wait([job.connection for job in running], _LOOK_SECONDS)
+            ready = wait([job.connection for job in running], _POLL_SECONDS)
             for job in [job for job in running if job.connection in ready]:
-                if not job.listen(display):
+                if not job.receive(display):
                     running.remove(job)
                     failed += [job.seed] if job.failed else []
     finally:
@@ -56,126 +55,146 @@ def train_in_processes(
             job.process.kill()
             job.process.join()
     if stop.requested:
-        raise Stopped
+        raise Interrupted
     if failed:
-        which = ", ".join(f"seed {seed.seed} ({seed.path})" for seed in failed)
+        names = ", ".join(f"seed {seed.seed} ({seed.path})" for seed in failed)
         raise ChildProcessError(
-            f"expected {len(seeds)} trainings to finish, got {len(failed)} that failed: {which}; see above, mend the cause, "
-            f"and train what is left: leo train --resume {run.path}"
+            f"expected {len(seeds)} trainings to finish, got {len(failed)} that failed: {names}; fix the cause printed above, "
+            f"then train the rest: leo train --resume {run.path}"
         )
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """Message of a child: its progress bar is complete."""
+
+    title: str
+
+
+@dataclass(frozen=True)
+class _Exit:
+    """Last message of a child."""
+
+    failed: bool
 
 
 @dataclass(eq=False)
 class _Job:
-    """One of the processes, as seen from the one that started it."""
+    """A child process, as seen by its parent."""
 
     seed: SeedFolder
-    title: str
     process: BaseProcess
     connection: Connection
-    told_to_stop: bool = False
-    failed: bool = True  # until it says otherwise
+    stopping: bool = False
+    failed: bool = True  # until it reports otherwise
 
     @classmethod
     def start(cls, run: RunFolder, seed: SeedFolder, device: str, jobs: int) -> "_Job":
-        # Spawned: what threads PyTorch or JAX have running does not survive a fork.
+        # The threads of PyTorch and JAX do not survive a fork.
         context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, run.path, seed, device, jobs), name=f"seed-{seed.seed}")
-        with deaf_processes():
+        parent_end, child_end = context.Pipe()
+        process = context.Process(target=_train, args=(child_end, run.path, seed, device, jobs), name=f"seed-{seed.seed}")
+        with block_sigint():
             process.start()
-        theirs.close()
-        return cls(seed, title_of(run, seed), process, ours)
+        child_end.close()
+        return cls(seed, process, parent_end)
 
     def stop(self) -> None:
-        if not self.told_to_stop:
-            self.told_to_stop = True
-            with suppress(OSError):  # it has just ended
+        if not self.stopping:
+            self.stopping = True
+            with suppress(OSError):  # the process has just exited
                 self.connection.send("stop")
 
-    def listen(self, display: Display) -> bool:
-        """Passes on what it said; whether there is more to come."""
+    def receive(self, display: Display) -> bool:
+        """Show the next message of the child; return whether more may follow."""
         try:
-            name, *said = self.connection.recv()
+            message = self.connection.recv()
         except (EOFError, OSError):
             self.process.join()
-            display.end(self.title)
-            display.say(f"seed {self.seed.seed} failed: its process {_how_it_ended(self.process.exitcode)} ({self.seed.path})")
+            display.finish(self.seed.title)
+            display.print(
+                f"seed {self.seed.seed} failed: its process {_exit_reason(self.process.exitcode)} ({self.seed.path})"
+            )
             return False
-        if name == "over":
-            self.failed = said[0]
-            self.process.join()
-            return False
-        getattr(display, name)(*said)
+        match message:
+            case TrainingStatus():
+                display.update(message)
+            case _Finished():
+                display.finish(message.title)
+            case _Exit():
+                self.failed = message.failed
+                self.process.join()
+                return False
+            case _:
+                display.print(message)
         return True
 
 
-class _Reporting:
-    """A display at the other end of a connection, and the request to stop that comes from there."""
+class _Child:
+    """The child's end of the connection: a display that sends to the parent, and the parent's request to stop."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection, self._requested = connection, False
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._note)
+        signal.signal(signal.SIGTERM, self._handle)
 
     @property
     def requested(self) -> bool:
-        # What comes is the request, or the end of the connection, when there is nobody left to work for.
+        # Readable when the parent requests a stop, or has exited and closed the connection.
         self._requested = self._requested or self.connection.poll()
         return self._requested
 
-    def _note(self, *_: Any) -> None:
+    def _handle(self, *_: Any) -> None:
         self._requested = True
 
-    def tell(self, *message: Any) -> None:
+    def send(self, message: TrainingStatus | _Finished | _Exit | str) -> None:
         with suppress(OSError):
             self.connection.send(message)
 
-    def show(self, news: News) -> None:
-        self.tell("show", news)
+    def update(self, status: TrainingStatus) -> None:
+        self.send(status)
 
-    def end(self, title: str) -> None:
-        self.tell("end", title)
+    def finish(self, title: str) -> None:
+        self.send(_Finished(title))
 
-    def say(self, line: str) -> None:
-        self.tell("say", line)
+    def print(self, line: str) -> None:
+        self.send(line)
 
 
-class _Lines(io.TextIOBase):
-    """What is printed, such as warnings, as lines that do not run into the bars of the others."""
+class _PrefixedOutput(io.TextIOBase):
+    """Text stream that prints whole lines with a prefix, so that warnings do not break the parent's progress bars."""
 
-    def __init__(self, display: Display, whose: str) -> None:
-        self.display, self.whose, self._rest = display, whose, ""
+    def __init__(self, display: Display, prefix: str) -> None:
+        self.display, self.prefix, self._rest = display, prefix, ""
 
     def write(self, text: str) -> int:
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
-            self.display.say(f"{self.whose}: {line}")
+            self.display.print(f"{self.prefix}: {line}")
         return len(text)
 
 
-def _work(connection: Connection, path: Path, seed: SeedFolder, device: str, at_once: int) -> None:
-    """What each process does."""
-    boss = _Reporting(connection)
-    th.set_num_threads(max(min(th.get_num_threads(), available_cores() // at_once), 1))
-    printed = _Lines(boss, f"seed {seed.seed}")
+def _train(connection: Connection, path: Path, seed: SeedFolder, device: str, jobs: int) -> None:
+    """Train one seed in a child process."""
+    child = _Child(connection)
+    th.set_num_threads(max(min(th.get_num_threads(), available_cores() // jobs), 1))
+    output = _PrefixedOutput(child, f"seed {seed.seed}")
     failed = False
-    with redirect_stdout(printed), redirect_stderr(printed):
+    with redirect_stdout(output), redirect_stderr(output):
         try:
             run = RunFolder(path)
-            train_seed(run, seed, run.config.make_environment(), boss, boss, device, at_once)
-        except Stopped:
+            train_seed(run, seed, run.config.find_environment(), child, child, device, jobs)
+        except Interrupted:
             pass
-        except Exception as error:  # whatever it is, it must be told which seed it came from
+        except Exception as error:  # reported with the seed, whatever it is
             failed = True
-            known = isinstance(error, MISTAKES) and not os.environ.get("LEO_TRACEBACK")
-            what = str(error) if known else "".join(traceback.format_exception(error))
-            boss.say(f"seed {seed.seed} failed, in {seed.path}: {what}")
-    boss.tell("over", failed)
+            text = str(error) if message_suffices(error) else "".join(traceback.format_exception(error))
+            child.print(f"seed {seed.seed} failed, in {seed.path}: {text}")
+    child.send(_Exit(failed))
 
 
-def _how_it_ended(code: int | None) -> str:
+def _exit_reason(code: int | None) -> str:
     if code is None or code >= 0:
-        return f"ended with exit code {code}"
+        return f"exited with code {code}"
     name = signal.Signals(-code).name
-    return f"was killed by {name}" + (", which the system does when memory runs out" if name == "SIGKILL" else "")
+    return f"was killed by {name}" + (", which the system sends when memory runs out" if name == "SIGKILL" else "")

@@ -1,4 +1,4 @@
-"""Where a run comes from: the exact command, the versions, the state of the code."""
+"""Record the command line, package versions and git state of a run."""
 
 import datetime
 import importlib.metadata
@@ -16,16 +16,12 @@ PACKAGES = "numpy gymnasium torch stable-baselines3 sb3-contrib jax craftax mujo
 
 
 def command_line() -> str:
-    """
-    :return: the command as it can be typed again
-    """
+    """Return the current command line, quoted for a shell, such as ``leo train leodqn GridWorld``."""
     return shlex.join(["leo", *sys.argv[1:]])
 
 
-def describe_machine() -> dict[str, Any]:
-    """
-    :return: versions, machine, moment and state of the code, for YAML
-    """
+def collect_provenance() -> dict[str, Any]:
+    """Return the date, machine, package versions and git state as values that can be written as YAML."""
     versions = {"leo-rl": leo_wrappers.__version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -42,7 +38,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:
-    """The commit and what differs from it; None outside of a repository."""
+    """Return the commit and the modified files; None outside a repository."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from leo_agents.evaluation import GoalReport, read_curve
 from leo_agents.evaluation.goal_report import FloatArray, IntArray, nan_mean
 from leo_cli.bootstrap import interquartile_mean, stratified_interval
-from leo_cli.evaluation import pooled
+from leo_cli.evaluation import pool_reports
 from leo_cli.run_folder import RunFolder, SeedFolder, run_labels
 
 _CURVE_REPETITIONS = 400
@@ -38,7 +38,7 @@ class Story:
     @cached_property
     def report(self) -> GoalReport:
         """Success in the end, all seeds together."""
-        return pooled(list(self.reports))
+        return pool_reports(list(self.reports))
 
     @property
     def steps(self) -> int:
@@ -117,13 +117,13 @@ def read_stories(runs: Sequence[RunFolder]) -> list[Story]:
 
 
 def _read_story(run: RunFolder, label: str) -> Story:
-    seeds = run.begun
+    seeds = run.started_seeds
     reports = tuple(seed.report() for seed in seeds)
     for seed, report in zip(seeds, reports, strict=True):
-        if report.goal_ids.tolist() != run.config.judged:
+        if report.goal_ids.tolist() != run.config.eval_goal_ids:
             raise ValueError(
-                f"expected the {len(run.config.judged)} goals of {run.path} in {seed.goals}, got {len(report)} others; run "
-                f"`leo eval {run.path}`"
+                f"expected the {len(run.config.eval_goal_ids)} goals of {run.path} in {seed.goals}, got {len(report)} others; "
+                f"run `leo eval {run.path}`"
             )
     timesteps, rates = _common_curves(run, seeds)
     return Story(run, label, tuple(seeds), reports, timesteps, rates)
@@ -131,7 +131,7 @@ def _read_story(run: RunFolder, label: str) -> Story:
 
 def _common_curves(run: RunFolder, seeds: Sequence[SeedFolder]) -> tuple[IntArray, FloatArray]:
     """What the seeds have in common: one may have been stopped earlier than the others."""
-    num_goals = len(run.config.judged)
+    num_goals = len(run.config.eval_goal_ids)
     nothing = np.zeros(0, dtype=np.int64), np.zeros((len(seeds), 0, num_goals))
     curves = []
     for seed in seeds:

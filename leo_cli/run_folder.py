@@ -1,21 +1,20 @@
 """
-A run on disk::
+Read and write the folder of a run::
 
     runs/leodqn-GridWorld-v0/
-      run.yml               what was trained and how: everything needed to make it again
-      commands.txt          the command that began it, and those that took it up again
-      provenance.yml        versions, machine, state of the code
+      run.yml               algorithm, environment, seeds and settings: all that is needed to train it again
+      commands.txt          the command that started it, and those that resumed it
+      provenance.yml        versions, machine, git state
       seed-0/
-        evaluations.csv     success at every goal over the training
-        progress.csv        what the algorithm logged; beside it TensorBoard's events
-        goals.csv           success at every goal in the end
-        checkpoints/        the newest state, to go on from exactly
+        evaluations.csv     success rate of each goal during training
+        progress.csv        values logged by the algorithm; TensorBoard's events are next to it
+        goals.csv           success rate of each goal in the final evaluation
+        checkpoints/        the newest state, from which training resumes exactly
 """
 
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +23,30 @@ import yaml
 import leo_wrappers
 from leo_agents.evaluation import GoalReport
 from leo_agents.learning.checkpoints import latest_checkpoint
-from leo_cli.algorithms import find_algorithm
+from leo_cli.disk_space import check_disk_space
 from leo_cli.environments import Environment, find_environment
 from leo_cli.hyperparameters import Settings
+from leo_cli.outputs import make_output_folder
 from leo_cli.overrides import read_yaml
-from leo_cli.provenance import command_line, describe_machine
+from leo_cli.provenance import collect_provenance, command_line
 from leo_cli.suggestions import nearest
 
-FORMAT = 1
-RUN_FILE = "run.yml"
-_SPARE_BYTES = 50_000_000
+FORMAT = 2
+RUN_FILE, COMMANDS_FILE, PROVENANCE_FILE = "run.yml", "commands.txt", "provenance.yml"
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """
-    What was trained and how.
+    Configuration of a run.
 
-    :param algorithm: its name
-    :param environment: the environment's id
-    :param env_kwargs: arguments of its constructor
-    :param seeds: one training each
-    :param settings: steps, environments, evaluation, hyperparameters
-    :param goals: the names of all goals
-    :param judged: the ids of the goals that evaluations are about
+    :param algorithm: name of the algorithm
+    :param environment: environment id
+    :param env_kwargs: arguments of the environment's constructor
+    :param seeds: seeds to train
+    :param settings: steps, number of environments, evaluation, hyperparameters
+    :param goals: names of all goals
+    :param eval_goal_ids: ids of the goals that are evaluated
     """
 
     algorithm: str
@@ -56,17 +55,15 @@ class RunConfig:
     seeds: list[int]
     settings: Settings
     goals: list[str]
-    judged: list[int]
+    eval_goal_ids: list[int]
 
-    def make_environment(self) -> Environment:
-        """
-        :return: the environment that was trained in
-        """
+    def find_environment(self) -> Environment:
+        """Find the environment of the run, and check that it still has the same goals."""
         environment = find_environment(self.environment, self.env_kwargs)
         if list(environment.goal_names) != self.goals:
             raise ValueError(
-                f"expected {self.environment} with the {len(self.goals)} goals that were trained, got "
-                f"{len(environment.goal_names)} others; install the version that the run's provenance.yml names"
+                f"expected {self.environment} with the {len(self.goals)} goals it was trained on, got "
+                f"{len(environment.goal_names)} others; install the version listed in the run's {PROVENANCE_FILE}"
             )
         return environment
 
@@ -74,47 +71,65 @@ class RunConfig:
 @dataclass(frozen=True)
 class SeedFolder:
     """
-    One training of a run.
+    Folder of one seed of a run.
 
-    :param path: its folder
-    :param seed: its seed
+    :param path: the folder
+    :param seed: the seed
+    :param title: name of the training in progress output
+    :param steps: environment steps to train for
     """
 
     path: Path
     seed: int
+    title: str
+    steps: int
 
     @property
     def evaluations(self) -> Path:
-        """Success at every goal over the training."""
+        """Table of the success rates during training."""
         return self.path / "evaluations.csv"
 
     @property
     def progress(self) -> Path:
-        """What the algorithm logged."""
+        """Table of the values logged by the algorithm."""
         return self.path / "progress.csv"
 
     @property
     def goals(self) -> Path:
-        """Success at every goal in the end."""
+        """Table of the success rates in the final evaluation."""
         return self.path / "goals.csv"
 
     @property
     def checkpoints(self) -> Path:
-        """The newest state."""
+        """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
-    def steps_done(self) -> int | None:
-        """Steps up to the newest checkpoint; None without one."""
+    def checkpoint(self) -> Path | None:
+        """The newest checkpoint; None without one."""
         try:
-            return int(latest_checkpoint(self.checkpoints).name.rpartition("-")[2])
+            return latest_checkpoint(self.checkpoints)
         except FileNotFoundError:
             return None
 
+    @property
+    def steps_done(self) -> int | None:
+        """Environment steps at the newest checkpoint; None without one."""
+        checkpoint = self.checkpoint
+        return None if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether training is complete."""
+        return (self.steps_done or 0) >= self.steps
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training and the final evaluation are complete."""
+        return self.is_trained and self.goals.exists()
+
     def report(self) -> GoalReport:
-        """
-        :return: success at every goal in the end
-        """
+        """Read the final evaluation."""
         try:
             return GoalReport.from_csv(self.goals)
         except FileNotFoundError as error:
@@ -127,9 +142,9 @@ class SeedFolder:
 
 class RunFolder:
     """
-    A run that exists.
+    Folder of an existing run.
 
-    :param path: its folder
+    :param path: the folder
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -138,110 +153,90 @@ class RunFolder:
 
     @property
     def seeds(self) -> list[SeedFolder]:
-        """Its trainings, begun or not."""
-        return [SeedFolder(self.path / f"seed-{seed}", seed) for seed in self.config.seeds]
+        """All seeds of the run, started or not."""
+        config = self.config
+        return [
+            SeedFolder(self.path / f"seed-{seed}", seed, f"{config.algorithm}, seed {seed}", config.settings.steps)
+            for seed in config.seeds
+        ]
 
     @property
-    def begun(self) -> list[SeedFolder]:
-        """Its trainings of which there is a checkpoint."""
+    def started_seeds(self) -> list[SeedFolder]:
+        """The seeds that have a checkpoint."""
         seeds = [seed for seed in self.seeds if seed.steps_done is not None]
         if not seeds:
             raise FileNotFoundError(
-                f"expected a checkpoint in {self.seeds[0].checkpoints}, got none; the training was stopped too early: "
+                f"expected a checkpoint in {self.seeds[0].checkpoints}, got none: training stopped before the first one; "
                 f"run `leo train --resume {self.path}`"
             )
         return seeds
 
     @property
     def command(self) -> str:
-        """The command that began it."""
-        path = self.path / "commands.txt"
-        return path.read_text(encoding="utf-8").splitlines()[0] if path.exists() else "?"
+        """The command that started the run; "?" if it was not recorded."""
+        path = self.path / COMMANDS_FILE
+        return path.read_text(encoding="utf-8").partition("\n")[0] if path.exists() else "?"
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Versions, machine and state of the code."""
-        path = self.path / "provenance.yml"
+        """Versions, machine and git state."""
+        path = self.path / PROVENANCE_FILE
         return dict(read_yaml(path) or {}) if path.exists() else {}
-
-    def note_command(self) -> None:
-        """Adds the command under way to the run's commands."""
-        with open(self.path / "commands.txt", "a", encoding="utf-8") as file:
-            file.write(command_line() + "\n")
-
-    def write_config(self, config: RunConfig) -> None:
-        """
-        Replaces what is said of the run.
-
-        :param config: the new words
-        """
-        _write_yaml(self.path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **asdict(config)})
-        self.config = config
 
 
 def create_run(path: Path, config: RunConfig) -> RunFolder:
     """
-    Makes the folder of a new run, or says what is in the way before anything is trained.
+    Create the folder of a new run.
 
     :param path: the folder, which must not exist or be empty
-    :param config: what will be trained
+    :param config: the run's configuration
     :return: the run
     """
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"expected a folder or nothing at {path}, got a file; choose another --folder")
     if path.is_dir() and any(path.iterdir()):
-        remedy = f"go on with `leo train --resume {path}`, or " if (path / RUN_FILE).exists() else ""
+        remedy = f"resume it with `leo train --resume {path}`, or " if (path / RUN_FILE).exists() else ""
         raise FileExistsError(f"expected an empty folder at {path}, got one with files in it; {remedy}choose another --folder")
     existed = path.exists()
+    make_output_folder(path, "--folder")
     try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"expected a folder that can be made, got {path}: {error.strerror}; choose another --folder") from error
-    try:
-        check_space(path, 0)
+        check_disk_space(path)
     except OSError:
         if not existed:
             path.rmdir()
         raise
-    _write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **asdict(config)})
-    _write_yaml(path / "provenance.yml", describe_machine())
+    _write_config(path, config)
+    _write_yaml(path / PROVENANCE_FILE, collect_provenance())
+    _record_command(path)
+    return RunFolder(path)
+
+
+def resume_run(path: Path, steps: int | None = None) -> RunFolder:
+    """
+    Open a run to continue its training.
+
+    :param path: the run folder
+    :param steps: new number of environment steps; at least the run's own, which is the default
+    :return: the run
+    """
     run = RunFolder(path)
-    run.note_command()
+    settings = run.config.settings
+    if steps is not None and steps < settings.steps:
+        raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {steps}; raise it")
+    _record_command(path)
+    if steps is not None and steps > settings.steps:
+        run.config = replace(run.config, settings=replace(settings, steps=steps))
+        _write_config(path, run.config)
     return run
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """
-    Refuses a folder that cannot be written to, or whose disk is too full, before hours of training are lost to it.
-
-    :param folder: the folder
-    :param needed: bytes that will be written, at least
-    """
-    probe = folder / ".probe"
-    try:
-        with open(probe, "wb") as file:
-            file.write(b"\0" * 1_000_000)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OSError(
-            f"expected to write to {folder}, got: {error.strerror}; free some space or choose another --folder"
-        ) from error
-    finally:
-        probe.unlink(missing_ok=True)
-    free, wanted = shutil.disk_usage(folder).free, needed + _SPARE_BYTES
-    if free < wanted:
-        raise OSError(
-            f"expected {wanted / 1e6:,.0f} MB for checkpoints in {folder}, got {free / 1e6:,.0f} MB of free space; free some, "
-            "choose another --folder, or set a smaller buffer_size"
-        )
 
 
 def free_name(folder: Path, name: str) -> Path:
     """
-    :param folder: where runs lie
-    :param name: of a new one
-    :return: a path that does not exist yet: the name, with a number if need be
+    Choose the path of a new run.
+
+    :param folder: folder that contains the runs
+    :param name: preferred name
+    :return: a path that does not exist: ``folder / name``, with a number appended if necessary
     """
     number = 1
     while (path := folder / (name if number == 1 else f"{name}-{number}")).exists():
@@ -251,10 +246,10 @@ def free_name(folder: Path, name: str) -> Path:
 
 def open_runs(paths: Sequence[str]) -> list[RunFolder]:
     """
-    Several runs about the same goals.
+    Open several runs, and check that they evaluate the same goals.
 
-    :param paths: their folders
-    :return: the runs
+    :param paths: the run folders
+    :return: the runs, without duplicates
     """
     if not paths:
         raise ValueError("expected at least one run folder, got none; name one under runs/")
@@ -262,10 +257,10 @@ def open_runs(paths: Sequence[str]) -> list[RunFolder]:
     first = runs[0].config
     for run in runs[1:]:
         other = run.config
-        if (other.goals, other.judged) != (first.goals, first.judged):
+        if (other.goals, other.eval_goal_ids) != (first.goals, first.eval_goal_ids):
             raise ValueError(
-                f"expected runs about the same goals, got {len(first.judged)} of {first.environment} in "
-                f"{runs[0].path / RUN_FILE} and {len(other.judged)} of {other.environment} in {run.path / RUN_FILE}; "
+                f"expected runs with the same goals, got {len(first.eval_goal_ids)} of {first.environment} in "
+                f"{runs[0].path / RUN_FILE} and {len(other.eval_goal_ids)} of {other.environment} in {run.path / RUN_FILE}; "
                 "name runs of one environment"
             )
     return runs
@@ -273,8 +268,10 @@ def open_runs(paths: Sequence[str]) -> list[RunFolder]:
 
 def run_labels(runs: Sequence[RunFolder]) -> list[str]:
     """
-    :param runs: several runs
-    :return: what to call each: its algorithm where that tells them apart, else its folder
+    Choose distinct labels for several runs.
+
+    :param runs: the runs
+    :return: their algorithms if these differ, else the names of their folders, else the paths
     """
     choices = [[run.config.algorithm for run in runs], [run.path.resolve().name for run in runs]]
     return next((names for names in choices if len(set(names)) == len(runs)), [str(run.path) for run in runs])
@@ -282,42 +279,16 @@ def run_labels(runs: Sequence[RunFolder]) -> list[str]:
 
 def pick_seed(run: RunFolder, seed: int | None) -> SeedFolder:
     """
-    :param run: a run
-    :param seed: of one of its trainings; the first that was begun when None
-    :return: the training
-    """
-    begun = {one.seed: one for one in run.begun}
-    if seed is not None and seed not in begun:
-        raise ValueError(f"expected a seed that {run.path} was trained with, got {seed}; there are: {sorted(begun)}")
-    return next(iter(begun.values())) if seed is None else begun[seed]
-
-
-def load_agent(run: RunFolder, seed: SeedFolder) -> Any:
-    """
-    The agent of the newest checkpoint.
+    Select a seed of a run that has a checkpoint.
 
     :param run: the run
-    :param seed: one of its trainings
-    :return: the model, without an environment
+    :param seed: the seed; None selects the first with a checkpoint
+    :return: the seed's folder
     """
-    checkpoint = latest_checkpoint(seed.checkpoints)
-    try:
-        return find_algorithm(run.config.algorithm).kind.load(checkpoint / "model.zip", device="cpu")
-    except Exception as error:  # whatever unpickling a damaged file may raise
-        raise damaged(checkpoint, run, error) from error
-
-
-def damaged(checkpoint: Path, run: RunFolder, error: Exception) -> ValueError:
-    """
-    :param checkpoint: a checkpoint that cannot be read
-    :param run: whose it is
-    :param error: what happened
-    :return: the error to raise
-    """
-    return ValueError(
-        f"expected a whole checkpoint at {checkpoint}, got a damaged one ({type(error).__name__}: {error}); nothing was "
-        f"changed: restore it, or remove {checkpoint.parent.parent} and train that seed again: leo train --resume {run.path}"
-    )
+    started = {folder.seed: folder for folder in run.started_seeds}
+    if seed is not None and seed not in started:
+        raise ValueError(f"expected a seed that {run.path} was trained with, got {seed}; choose from: {sorted(started)}")
+    return next(iter(started.values())) if seed is None else started[seed]
 
 
 def _read_config(path: Path) -> RunConfig:
@@ -325,21 +296,31 @@ def _read_config(path: Path) -> RunConfig:
     if not file.is_file():
         others = sorted(str(other.parent) for other in path.parent.glob(f"*/{RUN_FILE}")) if path.parent.is_dir() else []
         near = nearest(str(path), others) or others[:3]
-        hint = f"nearest: {', '.join(near)}" if near else "`leo train` makes one"
-        raise FileNotFoundError(f"expected a run folder, with a {RUN_FILE}, got {path}; {hint}")
+        hint = f"nearest: {', '.join(near)}" if near else "`leo train` creates one"
+        raise FileNotFoundError(f"expected a run folder with a {RUN_FILE}, got {path}; {hint}")
     values = read_yaml(file)
-    found = values.pop("format", None) if isinstance(values, dict) else None
+    if not isinstance(values, dict) or "format" not in values:
+        raise ValueError(f"expected the settings of a run in {file}, got something else; restore it, or train again")
+    found, version = values.pop("format"), values.pop("leo-rl", "?")
     if found != FORMAT:
-        maker = f"leo-rl {values.get('leo-rl', '?')}" if isinstance(values, dict) else "something else"
         raise ValueError(
-            f"expected a run of format {FORMAT} in {file}, got format {found}, written by {maker}; "
-            "read it with that version, or train again"
+            f"expected a run of format {FORMAT} in {file}, got format {found} (written by leo-rl {version}): its settings and "
+            "checkpoints cannot be read, and nothing was changed; install that version, or train again with another --folder "
+            f"(the command is in {path / COMMANDS_FILE})"
         )
-    values.pop("leo-rl", None)
     try:
         return RunConfig(**{**values, "settings": Settings.from_dict(values["settings"])})
     except (KeyError, TypeError) as error:
-        raise ValueError(f"expected a whole {file}, got a damaged one ({error}); restore it, or train again") from error
+        raise ValueError(f"expected a complete {file}, got a damaged one ({error}); restore it, or train again") from error
+
+
+def _record_command(path: Path) -> None:
+    with open(path / COMMANDS_FILE, "a", encoding="utf-8") as file:
+        file.write(command_line() + "\n")
+
+
+def _write_config(path: Path, config: RunConfig) -> None:
+    _write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **asdict(config)})
 
 
 def _write_yaml(path: Path, content: dict[str, Any]) -> None:

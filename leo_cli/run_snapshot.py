@@ -1,47 +1,49 @@
-"""What a command writes about a run before it trains, taken back where nothing came of it."""
+"""Undo what ``leo train`` wrote to a run folder when it fails before any training."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from leo_cli.run_folder import RUN_FILE
-
-_FILES = (RUN_FILE, "provenance.yml", "commands.txt")
+from leo_cli.run_folder import COMMANDS_FILE, PROVENANCE_FILE, RUN_FILE
 
 
-class Notes:
+@contextmanager
+def restore_on_failure(folder: Path) -> Iterator[None]:
     """
-    Remembers a run's folder as it is.
+    Restore the description files of a run if an exception is raised inside, unless training has written files by then.
 
-    :param folder: the folder, which need not exist yet
+    :param folder: the run folder, which need not exist yet
     """
+    existed, seed_files = folder.exists(), _seed_files(folder)
+    files = {folder / name: _content(folder / name) for name in (RUN_FILE, PROVENANCE_FILE, COMMANDS_FILE)}
+    try:
+        yield
+    except Exception:
+        if _seed_files(folder) == seed_files:
+            _restore(files)
+            _remove_if_empty(*folder.glob("seed-*"), *([] if existed else [folder]))
+        raise
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._existed = folder, folder.exists()
-        self._before = {name: _content(folder / name) for name in _FILES}
-        self._trained = _trainings(folder)
 
-    def take_back(self) -> None:
-        """Puts the folder back, unless there has been some training, which the notes are true of."""
-        if _trainings(self._folder) != self._trained:
-            return
-        for name, content in self._before.items():
-            path = self._folder / name
-            if content is None:
-                path.unlink(missing_ok=True)
-            elif content != _content(path):
-                path.write_bytes(content)
-        for seed in self._folder.glob("seed-*"):
-            with suppress(OSError):  # not empty
-                seed.rmdir()
-        if not self._existed:
-            with suppress(OSError):
-                self._folder.rmdir()
+def _restore(files: dict[Path, bytes | None]) -> None:
+    for path, content in files.items():
+        if content is None:
+            if path.exists():
+                path.unlink()
+        elif content != _content(path):
+            path.write_bytes(content)
+
+
+def _remove_if_empty(*folders: Path) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _trainings(folder: Path) -> dict[Path, int]:
-    """Every file of the trainings and when it was written."""
+def _seed_files(folder: Path) -> dict[Path, int]:
+    """Return the modification time of every file in the seeds' folders."""
     return {path: path.stat().st_mtime_ns for path in folder.glob("seed-*/**/*") if path.is_file()}

@@ -1,4 +1,4 @@
-"""Names that people type: the error for an unknown one suggests the nearest."""
+"""Errors for unknown names that suggest the nearest known ones."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -8,10 +8,12 @@ from leo_wrappers.goal_set import goal_index
 
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """
-    :param name: what was typed
-    :param known: what there is
-    :param limit: the most to suggest
-    :return: the names most like it, letters' case aside; those that contain it first
+    Return the known names most similar to a given one, ignoring case.
+
+    :param name: the name that was typed
+    :param known: names to choose from
+    :param limit: maximum number of suggestions
+    :return: the most similar names, those that contain ``name`` first
 
     Example::
 
@@ -19,37 +21,41 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
         ['leodqn']
     """
     by_lower: dict[str, str] = {}
-    for one in known:
-        by_lower.setdefault(one.lower(), one)
+    for candidate in known:
+        by_lower.setdefault(candidate.lower(), candidate)
     wanted = name.lower()
-    inside = sorted((lower for lower in by_lower if wanted and wanted in lower), key=len)
-    alike = difflib.get_close_matches(wanted, list(by_lower), n=limit, cutoff=0.5)
-    return [by_lower[lower] for lower in dict.fromkeys([*inside, *alike])][:limit]
+    containing = sorted((lower for lower in by_lower if wanted and wanted in lower), key=len)
+    similar = difflib.get_close_matches(wanted, list(by_lower), n=limit, cutoff=0.5)
+    return [by_lower[lower] for lower in dict.fromkeys([*containing, *similar])][:limit]
 
 
-def unknown(what: str, name: str, known: Iterable[str], near: Sequence[str] = ()) -> ValueError:
+def unknown(kind: str, name: str, known: Iterable[str], suggestions: Sequence[str] = ()) -> ValueError:
     """
-    :param what: the kind of thing, as in "an algorithm"
-    :param name: what was typed
-    :param known: what there is
-    :param near: what to suggest, where that is known better than by the letters
-    :return: the error, to be raised
+    Create the error for an unknown name.
+
+    :param kind: what was expected, such as "an algorithm"
+    :param name: the name that was typed
+    :param known: valid names
+    :param suggestions: names to suggest instead of the most similar ones
+    :return: the error to raise
     """
     known = list(known)
-    near = near or nearest(name, known)
-    hint = f"nearest: {', '.join(near)}" if near else f"there are: {', '.join(known[:12])}" + (", ..." if known[12:] else "")
-    return ValueError(f"expected {what}, got {name!r}; {hint}")
+    near = suggestions or nearest(name, known)
+    hint = f"nearest: {', '.join(near)}" if near else f"choose from: {', '.join(known[:12])}" + (", ..." if known[12:] else "")
+    return ValueError(f"expected {kind}, got {name!r}; {hint}")
 
 
-def goal_named(names: Sequence[str], goal: str) -> str:
+def find_goal(names: Sequence[str], goal: str) -> str:
     """
-    :param names: all goals
-    :param goal: what was typed, a name or a number
-    :return: the goal's name; an error suggests the nearest
+    Resolve a goal given on the command line.
+
+    :param names: names of all goals
+    :param goal: a goal's name or id
+    :return: the goal's name
 
     Example::
 
-        >>> goal_named(("tools/bow", "tools/sword"), "1")
+        >>> find_goal(("tools/bow", "tools/sword"), "1")
         'tools/sword'
     """
     return names[goal_index(names, int(goal) if goal.isdigit() and goal not in names else goal)]

@@ -1,1 +1,1 @@
-"""The verbs of the ``leo`` command, a file each. What takes long to import they import when they run."""
+"""Subcommands of the ``leo`` command, one per module. They import slow libraries only when they run."""

@@ -9,7 +9,7 @@ from leo_cli.commands.options import Assignments, Env, Name, Path
 if TYPE_CHECKING:
     from leo_cli.environments import Environment
 
-_SHOWN = 10
+_PER_FAMILY = 10
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,16 @@ class Goals:
     family: Name = None
     """Only the goals of this family."""
     search: Name = None
-    """Only goals with this text in their names."""
+    """Only goals whose names contain this text."""
     all: bool = False
-    """Show every goal, not only the first of each family."""
+    """Show all goals of each family instead of the first few."""
     csv: Path = None
-    """Write all of it to this file instead."""
+    """Write the goals and full descriptors to this file instead."""
     env_set: Assignments = ()
     """Arguments of the environment, e.g. --env-set map=maze size=9."""
 
     def run(self) -> int:
-        """
-        :return: the exit code
-        """
+        """List goals or environments; return the exit code."""
         from rich.console import Console
 
         from leo_cli.environments import find_environment
@@ -47,16 +45,16 @@ class Goals:
             _list_environments(console)
             return 0
         environment = find_environment(self.env, parse_assignments(self.env_set, "--env-set"))
-        chosen = self._chosen(environment.goal_names)
+        goal_ids = self._select(environment.goal_names)
         descriptors = _descriptors(environment)
         if self.csv is not None:
-            _write(self.csv, environment.goal_names, chosen, descriptors)
-            console.print(f"Wrote {len(chosen)} goals to {self.csv}")
+            _write_csv(self.csv, environment.goal_names, goal_ids, descriptors)
+            console.print(f"Wrote {len(goal_ids)} goals to {self.csv}")
             return 0
-        self._show(console, environment, chosen, descriptors)
+        self._print(console, environment, goal_ids, descriptors)
         return 0
 
-    def _chosen(self, names: Sequence[str]) -> list[int]:
+    def _select(self, names: Sequence[str]) -> list[int]:
         from leo_cli.suggestions import nearest, unknown
         from leo_wrappers import goal_families
 
@@ -70,40 +68,41 @@ class Goals:
             raise ValueError(f"expected --search to find a goal, got {self.search!r}; nearest: {near}")
         return found
 
-    def _show(self, console: Any, environment: "Environment", chosen: list[int], descriptors: Any) -> None:
+    def _print(self, console: Any, environment: "Environment", goal_ids: list[int], descriptors: Any) -> None:
         from rich.table import Table
 
         from leo_wrappers import goal_families
 
         names = environment.goal_names
-        families = goal_families([names[goal] for goal in chosen])
+        families = goal_families([names[goal] for goal in goal_ids])
         console.print(f"[bold]{environment.id}[/bold]: {len(names)} goals, actions {environment.action_space}")
-        reach = set(environment.goals_in_reach().tolist())
-        if len(reach) < len(names):
-            console.print(f"{len(names) - len(reach)} of them cannot be reached from the start")
+        unreachable = len(names) - len(environment.reachable_goals())
+        if unreachable:
+            console.print(f"{unreachable} of them cannot be reached from the initial states")
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, side in (("id", "right"), ("goal", "left"), ("family", "left"), ("descriptor", "left")):
-            table.add_column(title, justify=side)  # type: ignore[arg-type]
-        for family, places in families.items():
-            ids = [chosen[place] for place in places.tolist()]
-            shown = ids if self.all or self.search or self.family else ids[:_SHOWN]
-            for goal in shown:
-                table.add_row(str(goal), names[goal], family, _numbers(descriptors, goal))
-            if len(shown) < len(ids):
-                table.add_row("", f"... {len(ids) - len(shown)} more: --all, or --family {family}", family, "", style="dim")
+        table.add_column("id", justify="right")
+        for title in ("goal", "family", "descriptor"):
+            table.add_column(title)
+        for family, indices in families.items():
+            ids = [goal_ids[index] for index in indices.tolist()]
+            listed = ids if self.all or self.search or self.family else ids[:_PER_FAMILY]
+            for goal in listed:
+                table.add_row(str(goal), names[goal], family, _format_descriptor(descriptors, goal))
+            if len(listed) < len(ids):
+                table.add_row("", f"... {len(ids) - len(listed)} more: --all, or --family {family}", family, "", style="dim")
         console.print(table)
 
 
 def _list_environments(console: Any) -> None:
-    from leo_cli.environments import our_environments
+    from leo_cli.environments import builtin_environments
 
-    console.print("[bold]Environments[/bold]: leo goals ENV tells the goals of one")
-    for name in our_environments():
+    console.print("[bold]Environments[/bold]: list the goals of one with leo goals ENV")
+    for name in builtin_environments():
         console.print(f"  {name}")
 
 
 def _descriptors(environment: "Environment") -> Any:
-    """A vector for each goal, where the environment has them and they say more than the goal's number."""
+    """Return the descriptors, one row per goal; None if there are none or they are one-hot."""
     import numpy as np
 
     env = environment.make()
@@ -113,16 +112,16 @@ def _descriptors(environment: "Environment") -> Any:
     return None if table.shape[0] == table.shape[1] and np.array_equal(table, np.eye(len(table))) else table
 
 
-def _numbers(descriptors: Any, goal: int) -> str:
+def _format_descriptor(descriptors: Any, goal: int) -> str:
     if descriptors is None:
         return "one-hot"
     row = descriptors[goal].tolist()
-    filled = [f"{place}:{value:g}" for place, value in enumerate(row) if value]
+    nonzero = [f"{index}:{value:g}" for index, value in enumerate(row) if value]
     # Long vectors are mostly zeros.
-    return " ".join(f"{value:.3g}" for value in row) if len(row) <= 6 else "{" + " ".join(filled[:8]) + "}"
+    return " ".join(f"{value:.3g}" for value in row) if len(row) <= 6 else "{" + " ".join(nonzero[:8]) + "}"
 
 
-def _write(path: str, names: Sequence[str], chosen: list[int], descriptors: Any) -> None:
+def _write_csv(path: str, names: Sequence[str], goal_ids: list[int], descriptors: Any) -> None:
     import csv
     from pathlib import Path as FilePath
 
@@ -131,7 +130,7 @@ def _write(path: str, names: Sequence[str], chosen: list[int], descriptors: Any)
     width = 0 if descriptors is None else descriptors.shape[1]
     with open(check_output(FilePath(path)), "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["goal_id", "goal", "family", *(f"descriptor_{number}" for number in range(width))])
-        for goal in chosen:
+        table.writerow(["goal_id", "goal", "family", *(f"descriptor_{index}" for index in range(width))])
+        for goal in goal_ids:
             row = [] if descriptors is None else [f"{value:.6g}" for value in descriptors[goal]]
             table.writerow([goal, names[goal], names[goal].split("/", 1)[0], *row])

@@ -1,25 +1,31 @@
-"""Kinds of options that several verbs have."""
+"""Types of options that several commands share."""
 
 from typing import Annotated
 
 import tyro
 
-_FROM_SETTINGS = "(default: as the environment's settings say)"
+_FROM_SETTINGS = "(default: from the environment's settings)"
 
 Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=_FROM_SETTINGS)]
-"""A number that the settings know when nothing is said."""
+"""Optional number whose default is in the settings."""
 
 Path = Annotated[str | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
-"""A file or folder that need not be said."""
+"""Optional file or folder."""
 
 Assignments = Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="")]
-"""Values by key."""
+"""Any number of ``key=value`` arguments."""
 
 Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
-"""A name that need not be said."""
+"""Optional name."""
 
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
 """Any number of names."""
+
+RepeatedNames = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
+"""Names, each after an option of its own."""
+
+Seed = Annotated[int | None, tyro.conf.arg(metavar="SEED", help_behavior_hint="(default: the first)")]
+"""Optional seed of a run."""
 
 Env = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENV", help_behavior_hint="")]
 Run = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]

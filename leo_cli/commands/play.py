@@ -9,112 +9,110 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from leo_cli.commands.options import Assignments, Count
+from leo_cli.commands.options import Assignments, Count, RepeatedNames, Seed
 
 if TYPE_CHECKING:
     from leo_cli.run_folder import RunFolder
 
-_SHOWN = 40
-_PROMPT = "goal (a name, a part of one, a number; Enter for any; l lists; q leaves): "
+_MAX_LISTED = 40
+_PROMPT = "goal (a name, part of a name, or id; Enter for a random one; l to list; q to quit): "
 
 
 @dataclass(frozen=True)
 class Play:
     """
-    Send an agent to goals and watch it go; or, with an environment instead of a run, play yourself by keyboard.
+    Command an agent to reach goals and watch it; or, with an environment instead of a run, play it by keyboard.
 
     Examples: `leo play runs/leodqn-GridWorld-v0`; `leo play CraftaxClassic`; `leo play runs/x --goal cell/0,0`.
     """
 
-    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_OR_ENV", help_behavior_hint="")]
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_OR_ENV", help_behavior_hint="")]
     """A run's folder, or an environment."""
-    goal: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = ()
-    """Go here instead of asking; repeat it for a tour."""
+    goal: RepeatedNames = ()
+    """Goal to reach, instead of asking; repeat it for several in sequence."""
     view: Literal["auto", "window", "terminal"] = "auto"
-    """Where to show it; auto takes a window where there is a display."""
-    seed: Annotated[int | None, tyro.conf.arg(metavar="SEED", help_behavior_hint="(default: the first)")] = None
-    """Which of the run's trainings to play; by keyboard, seeds the environment."""
+    """Where to render; auto opens a window if there is a display."""
+    seed: Seed = None
+    """Seed of the run to play; by keyboard, seed of the environment."""
     max_steps: Count = None
-    """The most steps towards each goal."""
+    """Maximum number of steps per goal."""
     fps: float = 8.0
-    """Steps a second."""
+    """Steps per second."""
     env_set: Assignments = ()
-    """Arguments of the environment, when it is one."""
+    """Arguments of the environment, when played by keyboard."""
 
     def run(self) -> int:
-        """
-        :return: the exit code
-        """
+        """Play the agent of a run, or an environment by keyboard; return the exit code."""
         from leo_cli.environments import find_environment
         from leo_cli.overrides import parse_assignments
         from leo_cli.run_folder import RunFolder
 
         if self.fps <= 0:
             raise ValueError(f"expected --fps above 0, got {self.fps}; 8 is usual")
-        if os.path.isdir(self.what) or self.what.startswith(("runs/", "./", "../", os.sep)):
-            self._watch(RunFolder(self.what))
+        if os.path.isdir(self.target) or self.target.startswith(("runs/", "./", "../", os.sep)):
+            self._play_agent(RunFolder(self.target))
             return 0
         if self.goal:
-            raise ValueError(f"expected --goal beside a run's folder, got it beside {self.what!r}; by keyboard you choose")
+            raise ValueError(f"expected --goal with a run's folder, got it with {self.target!r}; by keyboard, omit it")
         from leo_cli.keyboard import play_in_terminal, play_in_window
 
-        environment = find_environment(self.what, parse_assignments(self.env_set, "--env-set"))
+        environment = find_environment(self.target, parse_assignments(self.env_set, "--env-set"))
         if self._in_window():
             play_in_window(environment.make("rgb_array"), self.seed)
         else:
-            play_in_terminal(environment.make(environment.text_mode), self.seed)
+            play_in_terminal(environment.make(environment.terminal_render_mode), self.seed)
         return 0
 
     def _in_window(self) -> bool:
         has_display = os.name == "nt" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
         return self.view == "window" or (self.view == "auto" and has_display)
 
-    def _watch(self, run: "RunFolder") -> None:
+    def _play_agent(self, run: "RunFolder") -> None:
         from leo_cli.agent_rollout import Walk
-        from leo_cli.run_folder import load_agent, pick_seed
-        from leo_cli.suggestions import goal_named
+        from leo_cli.models import load_agent
+        from leo_cli.run_folder import pick_seed
+        from leo_cli.suggestions import find_goal
 
-        goals = [goal_named(run.config.goals, goal) for goal in self.goal]
+        goals = [find_goal(run.config.goals, goal) for goal in self.goal]
         agent = load_agent(run, pick_seed(run, self.seed))
-        environment = run.config.make_environment()
-        mode = "rgb_array" if self._in_window() else environment.text_mode
-        env = environment.make(mode)
-        judged = run.config.settings.evaluation
-        walk = Walk(agent, env, random_actions=judged.random_actions)
-        show = self._shower(env)
-        steps = judged.max_steps if self.max_steps is None else self.max_steps
+        environment = run.config.find_environment()
+        env = environment.make("rgb_array" if self._in_window() else environment.terminal_render_mode)
+        settings = run.config.settings.evaluation
+        rollout = Walk(agent, env, random_actions=settings.epsilon)
+        show = self._make_viewer()
+        max_steps = settings.max_steps if self.max_steps is None else self.max_steps
         for goal in goals:
-            self._go(walk, goal, steps, show)
+            self._play_goal(rollout, goal, max_steps, show)
         if goals:
             return
-        while (goal_id := _asked(run.config.goals, run.config.judged)) is not None:
-            self._go(walk, run.config.goals[goal_id], steps, show)
+        while (goal_id := _ask_goal(run.config.goals, run.config.eval_goal_ids)) is not None:
+            self._play_goal(rollout, run.config.goals[goal_id], max_steps, show)
 
-    def _go(self, walk: Any, goal: str, max_steps: int | None, show: Any) -> None:
+    def _play_goal(self, rollout: Any, goal: str, max_steps: int | None, show: Any) -> None:
         step = None
-        for step in walk.send(goal, max_steps):
-            began = time.monotonic()
+        for step in rollout.send(goal, max_steps):
+            start = time.monotonic()
             show(step.picture, f"{goal}: step {step.number}")
-            time.sleep(max(1.0 / self.fps - (time.monotonic() - began), 0.0))
+            time.sleep(max(1.0 / self.fps - (time.monotonic() - start), 0.0))
         assert step is not None
-        end = "reached" if step.achieved else "the episode ended before" if step.over else "not reached"
-        print(f"{goal}: {end} after {step.number} steps")
+        outcome = "reached" if step.achieved else "not reached, episode over" if step.over else "not reached"
+        print(f"{goal}: {outcome} after {step.number} steps")
 
-    def _shower(self, env: Any) -> Any:
+    def _make_viewer(self) -> Any:
         if not self._in_window():
             from leo_cli.terminal import Screen
 
             screen = Screen()
             screen.clear()
-            return screen.show if screen.is_terminal else lambda picture, caption: None
+            return screen.show if screen.is_terminal else lambda frame, caption: None
         from leo_envs.common.window import Window
 
         window = Window("leo play", max(round(self.fps), 1))
-        return lambda picture, caption: window.show(picture)
+        return lambda frame, caption: window.show(frame)
 
 
-def _asked(names: Sequence[str], judged: Sequence[int]) -> int | None:
-    """The goal that the user wants; None to leave."""
+def _ask_goal(names: Sequence[str], eval_goal_ids: Sequence[int]) -> int | None:
+    """Ask the user for a goal; return its id, or None to quit."""
     while True:
         try:
             text = input(_PROMPT).strip()
@@ -124,25 +122,27 @@ def _asked(names: Sequence[str], judged: Sequence[int]) -> int | None:
         if text == "q":
             return None
         if text == "l":
-            print(_some(names))
+            print(_format_names(names))
         elif not text:
-            return random.choice(list(judged))
+            return random.choice(list(eval_goal_ids))
         else:
-            found = matching_goals(names, text)
+            found = match_goals(names, text)
             if len(found) == 1:
                 return found[0]
-            print(_some([names[goal] for goal in found]) if found else _nothing(names, text))
+            print(_format_names([names[goal] for goal in found]) if found else _no_match(names, text))
 
 
-def matching_goals(names: Sequence[str], text: str) -> list[int]:
+def match_goals(names: Sequence[str], text: str) -> list[int]:
     """
-    :param names: all goals
-    :param text: a name, a part of one, or a number
-    :return: which goals may be meant: one where it is clear
+    Find the goals that match what the user typed.
+
+    :param names: names of all goals
+    :param text: a goal's name or id, or a part of names
+    :return: ids of the matching goals
 
     Example::
 
-        >>> matching_goals(("tools/bow", "tools/sword", "mobs/cow"), "sword"), matching_goals(("a", "b"), "1")
+        >>> match_goals(("tools/bow", "tools/sword", "mobs/cow"), "sword"), match_goals(("a", "b"), "1")
         ([1], [1])
     """
     if text in names:
@@ -152,12 +152,12 @@ def matching_goals(names: Sequence[str], text: str) -> list[int]:
     return [goal for goal, name in enumerate(names) if text.lower() in name.lower()]
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f"\n... {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return "  ".join(names[:_SHOWN]) + more
+def _format_names(names: Sequence[str]) -> str:
+    more = f"\n... {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return "  ".join(names[:_MAX_LISTED]) + more
 
 
-def _nothing(names: Sequence[str], text: str) -> str:
+def _no_match(names: Sequence[str], text: str) -> str:
     from leo_cli.suggestions import unknown
 
     return str(unknown("a goal", text, names))

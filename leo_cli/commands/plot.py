@@ -8,23 +8,21 @@ from leo_cli.commands.options import Path, Runs
 @dataclass(frozen=True)
 class Plot:
     """
-    Draw curves with bands over seeds, the end result with bootstrap intervals, success by family, and goals over time.
+    Plot learning curves, final scores, success by family, and success at each goal over training.
 
-    Examples: `leo plot runs/leodqn-GridWorld-v0`; `leo plot runs/a runs/b --out pictures`.
+    Examples: `leo plot runs/leodqn-GridWorld-v0`; `leo plot runs/a runs/b --out figures`.
     """
 
     runs: Runs
-    """The runs' folders; several are drawn side by side."""
+    """The runs' folders; several are compared."""
     out: Path = None
-    """The folder to write to, made if need be; plots/ in the first run's folder by default."""
+    """The folder to write to, created if necessary; plots/ in the first run's folder by default."""
 
     def run(self) -> int:
-        """
-        :return: the exit code
-        """
+        """Write the figures; return the exit code."""
         from pathlib import Path as FilePath
 
-        from leo_cli.evaluation import evaluate_where_missing
+        from leo_cli.evaluation import evaluate_missing
         from leo_cli.outputs import make_output_folder
         from leo_cli.plots import write_plots
         from leo_cli.results import read_stories
@@ -32,8 +30,7 @@ class Plot:
 
         runs = open_runs(self.runs)
         folder = make_output_folder(runs[0].path / "plots" if self.out is None else FilePath(self.out))
-        evaluate_where_missing(runs)
-        stories = read_stories(runs)
-        for path in write_plots(stories, folder):
+        evaluate_missing(runs)
+        for path in write_plots(read_stories(runs), folder):
             print(f"Wrote {path}")
         return 0

@@ -5,46 +5,44 @@ from typing import Annotated
 
 import tyro
 
-from leo_cli.commands.options import Path, Runs
+from leo_cli.commands.options import Path, RepeatedNames, Runs
 
 
 @dataclass(frozen=True)
 class Report:
     """
-    Write one HTML file about one or more runs: curves, maps, short films, and a table of every goal. It needs no network.
+    Write a self-contained HTML report of one or more runs: curves, maps, short videos, and a table of all goals.
 
     Examples: `leo report runs/leodqn-GridWorld-v0`; `leo report runs/a runs/b --out comparison.html`.
     """
 
     runs: Runs
-    """The runs' folders; several are compared side by side."""
+    """The runs' folders; several are compared."""
     out: Path = None
     """The file to write; report.html in the first run's folder by default."""
-    goal: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = ()
-    """Film the way to this goal; repeat it for more."""
-    films: Annotated[int, tyro.conf.arg(metavar="N")] = 4
-    """How many goals to film when none are named; 0 for none."""
+    goal: RepeatedNames = ()
+    """Goal to record a video of; repeat it for more."""
+    videos: Annotated[int, tyro.conf.arg(metavar="N")] = 4
+    """Number of goals to record videos of when none are named."""
 
     def run(self) -> int:
-        """
-        :return: the exit code
-        """
+        """Write the report; return the exit code."""
         from pathlib import Path as FilePath
 
-        from leo_cli.evaluation import evaluate_where_missing
+        from leo_cli.evaluation import evaluate_missing
         from leo_cli.html.page import report_page
         from leo_cli.outputs import check_output
         from leo_cli.results import read_stories
         from leo_cli.run_folder import open_runs
-        from leo_cli.suggestions import goal_named
+        from leo_cli.suggestions import find_goal
 
-        if self.films < 0:
-            raise ValueError(f"expected --films of at least 0, got {self.films}; 0 films nothing")
+        if self.videos < 0:
+            raise ValueError(f"expected --videos of at least 0, got {self.videos}; 0 records none")
         runs = open_runs(self.runs)
-        goals = [goal_named(runs[0].config.goals, goal) for goal in self.goal]
+        goals = [find_goal(runs[0].config.goals, goal) for goal in self.goal]
         out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))
-        evaluate_where_missing(runs)
-        page = report_page(read_stories(runs), goals=goals, films=self.films)
+        evaluate_missing(runs)
+        page = report_page(read_stories(runs), goals=goals, films=self.videos)
         out.write_text(page, encoding="utf-8")
-        print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); open it in any browser")
+        print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); open it in a browser")
         return 0

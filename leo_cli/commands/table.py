@@ -1,4 +1,4 @@
-"""The verbs by name."""
+"""All subcommands by name."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from leo_cli.commands.report import Report
 from leo_cli.commands.train import Train
 from leo_cli.commands.video import Video
 
-VERBS: dict[str, Any] = {
+COMMANDS: dict[str, Any] = {
     "goals": Goals,
     "check": Check,
     "train": Train,

@@ -1,18 +1,20 @@
 """``leo train``."""
 
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, fields
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from leo_cli.commands.options import Assignments, Count, Env, Path
+from leo_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from leo_cli.run_folder import RunFolder
-    from leo_cli.run_snapshot import Notes
+    from leo_cli.run_folder import RunConfig
 
-_STOPPING = "Stopping; a training under way leaves a checkpoint. Press Ctrl-C again to stop at once."
+_STOPPING = "Stopping; running trainings save a checkpoint. Press Ctrl-C again to stop immediately."
+_WITH_RESUME = ("resume", "steps", "jobs", "device")
 
 
 @dataclass(frozen=True)
@@ -20,85 +22,91 @@ class Train:
     """
     Train an agent to reach every goal of an environment.
 
-    Settings come from the YAML file of the environment that ships with the package (or --config), and from the command line.
-    Ctrl-C writes a checkpoint; `leo train --resume RUN` goes on from there, bit for bit.
+    Settings come from the YAML file that the package provides for the environment (or --config), then from the command line.
+    Ctrl-C saves a checkpoint; `leo train --resume RUN` continues from it, bit for bit.
 
     Examples: `leo train leodqn GridWorld`; `leo train dqn+her CraftaxClassic --seeds 4 --jobs 2 --set gamma=0.95`.
     """
 
     algorithm: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ALGORITHM", help_behavior_hint="")] = ""
-    """leodqn, leopqn, leotd3, leosac (every goal from every step); dualleopqn, dualleoppo (taught by such a one); dqn,
-    dqn+her, dqn+all-goals, pqn, pqn+her, ppo, td3, td3+her, sac, sac+her, tqc, tqc+her (baselines)."""
+    """leodqn, leopqn, leotd3, leosac (update all goals from every step);
+    dualleopqn, dualleoppo (with a LEO teacher);
+    dqn, dqn+her, dqn+all-goals, pqn, pqn+her, ppo, td3, td3+her, sac, sac+her, tqc, tqc+her (baselines)."""
     env: Env = ""
-    """The environment: GridWorld, leo/CraftaxClassic-v0, my_package:MyEnv-v0, ... `leo goals` lists ours."""
+    """The environment: GridWorld, leo/CraftaxClassic-v0, my_package:MyEnv-v0, ... `leo goals` lists the built-in ones."""
     resume: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
-    """Go on with this run instead; --steps may be raised."""
+    """Resume this run; --steps may be raised."""
     steps: Count = None
     """Environment steps."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Train this many seeds."""
+    """Number of seeds to train."""
     jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """So many of them at once, a process each, which share the processor cores."""
+    """Number of seeds to train in parallel, in processes that share the processor cores."""
     first_seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 0
-    """The first of them."""
+    """The first seed."""
     num_envs: Count = None
-    """Environments at once."""
+    """Number of parallel environments."""
     evaluations: Count = None
-    """How often every goal is tried during the training."""
+    """Number of evaluations during training."""
     episodes: Count = None
-    """Attempts at each goal in the last evaluation."""
+    """Episodes per goal in the final evaluation."""
     set: Assignments = ()
     """Hyperparameters, e.g. --set learning_rate=1e-3 policy_kwargs.net_arch=[64,64]."""
     env_set: Assignments = ()
     """Arguments of the environment, e.g. --env-set map=maze size=9."""
     config: Path = None
-    """A YAML file instead of the one that ships with the package."""
+    """YAML file to use instead of the one that the package provides."""
     folder: Path = None
-    """The run's folder; runs/ALGORITHM-ENV, with a number where that exists, by default."""
+    """The run's folder; runs/ALGORITHM-ENV by default, with a number appended if that exists."""
     device: str = "auto"
     """cpu, cuda or auto."""
 
     def run(self) -> int:
-        """
-        :return: the exit code
-        """
+        """Create or resume a run and train its seeds; return the exit code."""
         from rich.console import Console
 
-        from leo_cli.interrupts import EXIT_INTERRUPTED, Stopped, StopRequest
-        from leo_cli.progress import Board
-        from leo_cli.training import is_trained, train_run
+        from leo_cli.interrupts import Interrupted, InterruptHandler
+        from leo_cli.parallel import train_in_processes
+        from leo_cli.progress import ProgressBoard
+        from leo_cli.run_folder import create_run, resume_run
+        from leo_cli.run_snapshot import restore_on_failure
+        from leo_cli.training import train_seed
 
         if self.jobs < 1:
             raise ValueError(f"expected --jobs of at least 1, got {self.jobs}; 1 trains one seed after the other")
         _check_device(self.device)
-        run, notes = self._new_run() if self.resume is None else self._old_run(self.resume)
-        judged, goals = len(run.config.judged), len(run.config.goals)
-        note = "" if judged == goals else f" ({goals - judged} cannot be reached from the start)"
-        board = Board(Console(highlight=False, soft_wrap=True))
-        with StopRequest(_STOPPING) as stop:
+        path, config = self._new_run() if self.resume is None else self._resumed_run()
+        board = ProgressBoard(Console(highlight=False, soft_wrap=True))
+        with InterruptHandler(_STOPPING) as stop, restore_on_failure(path), closing(board):
+            run = resume_run(path, self.steps) if config is None else create_run(path, config)
+            environment = run.config.find_environment()
+            evaluated, total = len(run.config.eval_goal_ids), len(run.config.goals)
+            note = f" ({total - evaluated} more cannot be reached from the initial states)" if evaluated < total else ""
+            board.print(f"{run.config.algorithm} on {run.config.environment}, {evaluated} goals{note}, in {path}/")
+            seeds = [seed for seed in run.seeds if not seed.is_finished]
+            if not seeds:
+                board.print("Nothing left to train; raise --steps to continue.")
             try:
-                board.say(f"{run.config.algorithm} on {run.config.environment}, {judged} goals{note}, in {run.path}/")
-                train_run(run, stop, board, self.device, self.jobs)
-            except Stopped:
-                trained = all(is_trained(run, seed) for seed in run.seeds)
-                done, remedy = ("after the training", "eval") if trained else ("with a checkpoint", "train --resume")
-                board.say(f"Stopped {done}; go on with: leo {remedy} {run.path}")
+                if self.jobs > 1 and len(seeds) > 1:
+                    train_in_processes(run, seeds, stop, board, self.device, min(self.jobs, len(seeds)))
+                else:
+                    for seed in seeds:
+                        train_seed(run, seed, environment, stop, board, self.device)
+            except Interrupted:
+                trained = all(seed.is_trained for seed in run.seeds)
+                stopped, command = ("after training", "eval") if trained else ("with a checkpoint", "train --resume")
+                board.print(f"Stopped {stopped}; continue with: leo {command} {path}")
                 return EXIT_INTERRUPTED
-            except Exception:
-                notes.take_back()
-                raise
-            finally:
-                board.close()
-        board.say(f"Next: leo report {run.path}    leo play {run.path}    leo video {run.path} --goal NAME")
+            board.print(f"Next: leo report {path}    leo play {path}    leo video {path} --goal NAME")
         return 0
 
-    def _new_run(self) -> "tuple[RunFolder, Notes]":
-        from leo_cli.algorithms import check_actions, find_algorithm
+    def _new_run(self) -> "tuple[FilePath, RunConfig | None]":
+        """Return the folder and the configuration of a new run."""
+        from leo_cli.algorithms import check_action_space, find_algorithm
         from leo_cli.environments import find_environment
         from leo_cli.hyperparameters import load_settings
         from leo_cli.overrides import parse_assignments
-        from leo_cli.run_folder import RunConfig, create_run, free_name
-        from leo_cli.run_snapshot import Notes
+        from leo_cli.run_folder import RunConfig, free_name
 
         if not self.algorithm or not self.env:
             raise ValueError("expected an algorithm and an environment, got too few; try `leo train leodqn GridWorld`")
@@ -106,43 +114,35 @@ class Train:
             raise ValueError(
                 f"expected --seeds of at least 1 and --first-seed of at least 0, got {self.seeds}, {self.first_seed}"
             )
-        find_algorithm(self.algorithm)  # before anything slow
+        find_algorithm(self.algorithm)  # fails before the environment is created, which may be slow
         environment = find_environment(self.env, parse_assignments(self.env_set, "--env-set"))
-        name = self.algorithm.lower()
-        check_actions(name, environment.action_space)
-        config = None if self.config is None else FilePath(self.config)
-        settings = load_settings(name, environment.id, config, self.set, steps=self.steps, num_envs=self.num_envs)
-        counts = {"count": self.evaluations, "final_episodes": self.episodes}
-        changes = {key: value for key, value in counts.items() if value is not None}
-        settings = replace(settings, evaluation=replace(settings.evaluation, **changes))
+        algorithm = self.algorithm.lower()
+        check_action_space(algorithm, environment.action_space)
+        settings = load_settings(
+            algorithm,
+            environment.id,
+            None if self.config is None else FilePath(self.config),
+            self.set,
+            steps=self.steps,
+            num_envs=self.num_envs,
+            evaluations=self.evaluations,
+            final_episodes=self.episodes,
+        )
         seeds = list(range(self.first_seed, self.first_seed + self.seeds))
-        goals, judged = list(environment.goal_names), environment.goals_in_reach().tolist()
-        run = RunConfig(name, environment.id, environment.kwargs, seeds, settings, goals, judged)
-        short = environment.id.rpartition(":")[2].rpartition("/")[2]
-        folder = free_name(FilePath("runs"), f"{name}-{short}") if self.folder is None else FilePath(self.folder)
-        notes = Notes(folder)
-        return create_run(folder, run), notes
+        goals, eval_goal_ids = list(environment.goal_names), environment.reachable_goals().tolist()
+        config = RunConfig(algorithm, environment.id, environment.kwargs, seeds, settings, goals, eval_goal_ids)
+        short_id = environment.id.rpartition(":")[2].rpartition("/")[2]
+        path = free_name(FilePath("runs"), f"{algorithm}-{short_id}") if self.folder is None else FilePath(self.folder)
+        return path, config
 
-    def _old_run(self, path: str) -> "tuple[RunFolder, Notes]":
-        from leo_cli.run_folder import RunFolder, check_space
-        from leo_cli.run_snapshot import Notes
-
-        run = RunFolder(path)
-        said: dict[str, object] = {"algorithm": self.algorithm, "env": self.env, "--set": self.set, "--env-set": self.env_set}
-        said |= {"--num-envs": self.num_envs, "--config": self.config, "--folder": self.folder, "--episodes": self.episodes}
-        said |= {"--evaluations": self.evaluations, "--first-seed": self.first_seed, "--seeds": self.seeds - 1 and self.seeds}
-        for name, value in said.items():
-            if value:
-                raise ValueError(f"expected no {name} beside --resume, got {value!r}; {run.path} remembers its own")
-        settings = run.config.settings
-        if self.steps is not None and self.steps < settings.steps:
-            raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {self.steps}; raise it")
-        check_space(run.path, 0)
-        notes = Notes(run.path)
-        run.note_command()
-        if self.steps is not None and self.steps > settings.steps:
-            run.write_config(replace(run.config, settings=replace(settings, steps=self.steps)))
-        return run, notes
+    def _resumed_run(self) -> "tuple[FilePath, RunConfig | None]":
+        """Return the folder of the run to resume, without a configuration."""
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name not in _WITH_RESUME and value != option.default:
+                name = option.name if option.name in ("algorithm", "env") else f"--{option.name.replace('_', '-')}"
+                raise ValueError(f"expected no {name} with --resume, got {value!r}; {self.resume} keeps its own settings")
+        return FilePath(str(self.resume)), None
 
 
 def _check_device(device: str) -> None:

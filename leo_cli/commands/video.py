@@ -5,13 +5,13 @@ from typing import Annotated
 
 import tyro
 
-from leo_cli.commands.options import Count, Path, Run
+from leo_cli.commands.options import Count, Path, Run, Seed
 
 
 @dataclass(frozen=True)
 class Video:
     """
-    Film an agent on its way to one or more goals.
+    Record a video of an agent reaching one or more goals.
 
     Examples: `leo video runs/leodqn-GridWorld-v0 --goal cell/0,0`; `leo video runs/x --goal a --goal b --out tour.mp4`.
     """
@@ -19,29 +19,28 @@ class Video:
     run_folder: Run
     """The run's folder."""
     goal: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME", help_behavior_hint="(required)")]
-    """Where to send it; repeat it for a tour."""
+    """Goal to reach; repeat it for several in sequence."""
     out: Path = None
     """The file: .gif, .webp or .mp4 (the extra "video"); video.gif in the run's folder by default."""
-    seed: Annotated[int | None, tyro.conf.arg(metavar="SEED", help_behavior_hint="(default: the first)")] = None
-    """Which of the run's trainings to film."""
+    seed: Seed = None
+    """Seed of the run to record."""
     episode: Annotated[int, tyro.conf.arg(metavar="SEED")] = 0
-    """Seeds the episode."""
+    """Seed of the episode."""
     max_steps: Count = None
-    """The most steps towards each goal."""
+    """Maximum number of steps per goal."""
     fps: float = 10.0
-    """Pictures a second."""
+    """Frames per second."""
     width: int = 320
-    """Of the pictures."""
+    """Width of the frames in pixels."""
 
     def run(self) -> int:
-        """
-        :return: the exit code
-        """
+        """Record the video; return the exit code."""
         from pathlib import Path as FilePath
 
         from leo_cli.agent_rollout import Walk
-        from leo_cli.run_folder import RunFolder, load_agent, pick_seed
-        from leo_cli.suggestions import goal_named
+        from leo_cli.models import load_agent
+        from leo_cli.run_folder import RunFolder, pick_seed
+        from leo_cli.suggestions import find_goal
         from leo_cli.video import check_ending, film, save_film
 
         if not self.goal:
@@ -49,14 +48,14 @@ class Video:
         if self.fps <= 0 or not 16 <= self.width <= 4096:
             raise ValueError(f"expected --fps above 0 and --width from 16 to 4096, got {self.fps} and {self.width}; change it")
         run = RunFolder(self.run_folder)
-        goals = [goal_named(run.config.goals, goal) for goal in self.goal]
+        goals = [find_goal(run.config.goals, goal) for goal in self.goal]
         path = run.path / "video.gif" if self.out is None else FilePath(self.out)
         check_ending(path)
-        judged = run.config.settings.evaluation
+        settings = run.config.settings.evaluation
         agent = load_agent(run, pick_seed(run, self.seed))
-        walk = Walk(agent, run.config.make_environment().make("rgb_array"), self.episode, judged.random_actions)
-        steps = judged.max_steps if self.max_steps is None else self.max_steps
-        frames = film(walk, goals, max_steps=steps, fps=self.fps, width=self.width)
+        rollout = Walk(agent, run.config.find_environment().make("rgb_array"), self.episode, settings.epsilon)
+        max_steps = settings.max_steps if self.max_steps is None else self.max_steps
+        frames = film(rollout, goals, max_steps=max_steps, fps=self.fps, width=self.width)
         save_film(frames, path, self.fps)
-        print(f"Wrote {path} ({len(frames)} pictures)")
+        print(f"Wrote {path} ({len(frames)} frames)")
         return 0

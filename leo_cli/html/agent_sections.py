@@ -16,8 +16,8 @@ from leo_cli.html.colours import ramp_legend
 from leo_cli.html.goal_map import dot_map, goal_map
 from leo_cli.html.maps import data_uri
 from leo_cli.html.markup import card, element, text
+from leo_cli.models import load_agent
 from leo_cli.results import Story
-from leo_cli.run_folder import load_agent
 from leo_cli.value_maps import goal_values, standpoints, values_towards
 from leo_cli.video import film, film_bytes
 
@@ -64,11 +64,11 @@ def animations(stories: Sequence[Story], goals: Sequence[str], tell: Callable[[s
     """
     walks = {}
     for story in stories:
-        environment, judged = story.run.config.make_environment(), story.run.config.settings.evaluation
+        environment, judged = story.run.config.find_environment(), story.run.config.settings.evaluation
         if "rgb_array" not in environment.make().metadata.get("render_modes", []) or not goals:
             return ""
         agent = load_agent(story.run, story.seeds[0])
-        walks[story.label] = Walk(agent, environment.make("rgb_array"), random_actions=judged.random_actions)
+        walks[story.label] = Walk(agent, environment.make("rgb_array"), random_actions=judged.epsilon)
     figures = []
     for goal in goals:
         for story in stories:
@@ -108,7 +108,7 @@ def goal_maps(stories: Sequence[Story], goals: Sequence[int]) -> str:
     """
     figures, notes = [], dict[str, None]()
     for story in stories:
-        env = story.run.config.make_environment().make()
+        env = story.run.config.find_environment().make()
         places = places_of(story.report, env)
         if places is None:
             return ""
@@ -159,7 +159,7 @@ def _beliefs(story: Story, env: gym.Env[Any, Any], places: Places, goals: Sequen
     yield _Picture(
         picture, title, "how many steps away the agent believes every goal to be at the start of an episode (the cross)"
     )
-    seen = standpoints(agent, env, story.run.config.settings.evaluation.random_actions)
+    seen = standpoints(agent, env, story.run.config.settings.evaluation.epsilon)
     for goal in goals if seen is not None else ():
         assert seen is not None
         values = values_towards(agent, env, seen.observations, int(report.goal_ids[goal]))

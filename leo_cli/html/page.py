@@ -58,11 +58,11 @@ def _title(stories: Sequence[Story]) -> str:
 
 def _lead(stories: Sequence[Story]) -> str:
     config = stories[0].run.config
-    without = len(config.goals) - len(config.judged)
+    without = len(config.goals) - len(config.eval_goal_ids)
     reach = f"; {without} more cannot be reached from the start and are left out" if without else ""
     seeds = sum(len(story.seeds) for story in stories)
     trainings = f"{seeds} training{'s' * (seeds > 1)}"
-    return f"{trainings}, judged by {len(config.judged)} goals{reach}."
+    return f"{trainings}, judged by {len(config.eval_goal_ids)} goals{reach}."
 
 
 def _laid_out(parts: dict[str, str], paired: bool) -> str:

@@ -1,5 +1,5 @@
-"""Hyperparameters: a YAML file an environment, and what may be changed on the command line."""
+"""Settings of a training, from one YAML file per environment and the command line."""
 
-from leo_cli.hyperparameters.settings import Evaluation, Settings, load_settings
+from leo_cli.hyperparameters.settings import EvaluationSettings, Settings, load_settings
 
-__all__ = ["Evaluation", "Settings", "load_settings"]
+__all__ = ["EvaluationSettings", "Settings", "load_settings"]

@@ -1,4 +1,4 @@
-"""What a training is done with: defaults, the environment's file, the command line, the later the stronger."""
+"""Settings of a training: the defaults, overridden by the environment's YAML file, overridden by the command line."""
 
 import inspect
 from collections.abc import Sequence
@@ -7,78 +7,92 @@ from pathlib import Path
 from typing import Any
 
 from leo_cli.algorithms import ALGORITHMS, check_hyperparameters, find_algorithm
-from leo_cli.overrides import merged, parse_assignments, read_yaml
+from leo_cli.overrides import merge, parse_assignments, read_yaml
 from leo_cli.suggestions import unknown
 
 FOLDER = Path(__file__).parent
+_GENERAL = ("steps", "num_envs", "evaluation")
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationSettings:
     """
-    How agents are judged.
+    Settings of the evaluations.
 
-    :param count: evaluations during a training
-    :param episodes: attempts at each goal in each of them
-    :param final_episodes: attempts at each goal in the end
-    :param max_steps: an attempt is given up after this many steps; None leaves it to the environment
-    :param random_actions: share of random actions, where a greedy agent would stand still
+    :param count: number of evaluations during training
+    :param episodes: episodes per goal in each of them
+    :param final_episodes: episodes per goal in the final evaluation
+    :param max_steps: maximum number of steps per episode; None for the environment's own limit
+    :param epsilon: probability of a random action; a greedy policy can get stuck under partial observability
     """
 
     count: int = 20
     episodes: int = 1
     final_episodes: int = 3
     max_steps: int | None = None
-    random_actions: float = 0.0
+    epsilon: float = 0.0
 
 
 @dataclass(frozen=True)
 class Settings:
     """
-    Of one training.
+    Settings of a training.
 
     :param steps: environment steps
-    :param num_envs: environments at once
-    :param evaluation: how it is judged
+    :param num_envs: number of parallel environments
+    :param evaluation: settings of the evaluations
     :param hyperparameters: arguments of the algorithm
     """
 
     steps: int = 100_000
     num_envs: int = 1
-    evaluation: Evaluation = field(default_factory=Evaluation)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        judged = {f"evaluation.{name}": value for name, value in asdict(self.evaluation).items()}
-        share = judged.pop("evaluation.random_actions")
-        for name, value in {"steps": self.steps, "num_envs": self.num_envs, **judged}.items():
+        evaluation = {f"evaluation.{name}": value for name, value in asdict(self.evaluation).items()}
+        epsilon = evaluation.pop("evaluation.epsilon")
+        for name, value in {"steps": self.steps, "num_envs": self.num_envs, **evaluation}.items():
             if value is None and name == "evaluation.max_steps":
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"expected {name} to be a whole number of at least 1, got {value!r}; change it")
-        if not isinstance(share, int | float) or not 0.0 <= share < 1.0:
-            raise ValueError(f"expected evaluation.random_actions from 0 to below 1, got {share!r}; 0.05 is usual")
+        if not isinstance(epsilon, int | float) or not 0.0 <= epsilon < 1.0:
+            raise ValueError(f"expected evaluation.epsilon from 0 to below 1, got {epsilon!r}; 0.05 is usual")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Settings":
         """
-        :param values: as ``dataclasses.asdict`` gives them
+        Create settings from nested dictionaries.
+
+        :param values: as returned by ``dataclasses.asdict``; missing keys take their defaults
         :return: the settings
         """
-        return cls(**{**values, "evaluation": Evaluation(**values.get("evaluation", {}))})
+        return cls(**{**values, "evaluation": EvaluationSettings(**values.get("evaluation", {}))})
 
 
 def load_settings(
-    algorithm: str, env_id: str, file: Path | None = None, assignments: Sequence[str] = (), **options: int | None
+    algorithm: str,
+    env_id: str,
+    file: Path | None = None,
+    assignments: Sequence[str] = (),
+    *,
+    steps: int | None = None,
+    num_envs: int | None = None,
+    evaluations: int | None = None,
+    final_episodes: int | None = None,
 ) -> Settings:
     """
-    The settings for an algorithm in an environment.
+    Load the settings of an algorithm in an environment.
 
-    :param algorithm: its name
-    :param env_id: the environment's id
-    :param file: a YAML file instead of the one that comes with this package
+    :param algorithm: name of the algorithm
+    :param env_id: environment id
+    :param file: YAML file; by default the one of this package for the environment, if there is one
     :param assignments: hyperparameters from the command line, ``key=value``
-    :param options: ``steps`` and ``num_envs`` from the command line, None where nothing was said
+    :param steps: overrides the environment steps
+    :param num_envs: overrides the number of parallel environments
+    :param evaluations: overrides ``evaluation.count``
+    :param final_episodes: overrides ``evaluation.final_episodes``
     :return: the settings
 
     Example::
@@ -87,31 +101,28 @@ def load_settings(
         >>> settings.num_envs, settings.hyperparameters["gamma"]
         (8, 0.9)
     """
-    path = settings_file(env_id) if file is None else file
+    path = _builtin_file(env_id) if file is None else file
     content = _checked(read_yaml(path), path) if path is not None else {}
-    common = {key: value for key, value in content.items() if key not in ALGORITHMS}
-    own = dict(content.get(algorithm) or {})
-    values = merged(common, {key: own.pop(key) for key in list(own) if key in _GENERAL})
-    values = merged(values, {key: value for key, value in options.items() if value is not None})
-    check_hyperparameters(algorithm, own, str(path))
+    hyperparameters = dict(content.get(algorithm) or {})
+    values: dict[str, Any] = {"num_envs": find_algorithm(algorithm).num_envs}
+    values |= {key: value for key, value in content.items() if key in _GENERAL}
+    values = merge(values, {key: hyperparameters.pop(key) for key in list(hyperparameters) if key in _GENERAL})
+    values = merge(values, _without_none({"steps": steps, "num_envs": num_envs}))
+    values = merge(values, {"evaluation": _without_none({"count": evaluations, "final_episodes": final_episodes})})
+    check_hyperparameters(algorithm, hyperparameters, str(path))
     changes = parse_assignments(assignments, "--set")
     check_hyperparameters(algorithm, changes, "--set")
-    settings = Settings.from_dict(
-        {"num_envs": find_algorithm(algorithm).num_envs, **values, "hyperparameters": merged(own, changes)}
-    )
+    settings = Settings.from_dict({**values, "hyperparameters": merge(hyperparameters, changes)})
     return _with_fitting_buffer(algorithm, settings)
 
 
-def settings_file(env_id: str) -> Path | None:
-    """
-    :param env_id: an environment's id
-    :return: the file that comes with this package, if there is one
-    """
+def _builtin_file(env_id: str) -> Path | None:
     path = FOLDER / f"{env_id.rpartition(':')[2]}.yml"
     return path if path.is_file() else None
 
 
-_GENERAL = ("steps", "num_envs", "evaluation")
+def _without_none(values: dict[str, int | None]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _checked(content: Any, path: Path) -> dict[str, Any]:
@@ -122,7 +133,7 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
             raise unknown(f"{', '.join(_GENERAL)} or an algorithm in {path}", str(key), [*_GENERAL, *ALGORITHMS])
         if key in ALGORITHMS and value is not None and not isinstance(value, dict):
             raise ValueError(f"expected hyperparameters under {key} in {path}, got {value!r}; write key: value below it")
-    known = {one.name for one in fields(Evaluation)}
+    known = {one.name for one in fields(EvaluationSettings)}
     for part in (content, *(content.get(name) or {} for name in ALGORITHMS)):
         for key in part.get("evaluation") or {}:
             if key not in known:
@@ -131,10 +142,10 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
 
 
 def _with_fitting_buffer(algorithm: str, settings: Settings) -> Settings:
-    """A replay buffer of no more rows than there will be steps: the rest of it would be written to disk for nothing."""
-    parameters = inspect.signature(find_algorithm(algorithm).kind).parameters
+    """Limit the replay buffer to the number of steps: checkpoints would store its unused rows."""
+    parameters = inspect.signature(find_algorithm(algorithm).algorithm_class).parameters
     if "buffer_size" not in parameters:
         return settings
     own = settings.hyperparameters
-    size, batch = (own.get(name, parameters[name].default) for name in ("buffer_size", "batch_size"))
-    return replace(settings, hyperparameters={**own, "buffer_size": max(min(size, settings.steps), batch)})
+    size, batch_size = (own.get(name, parameters[name].default) for name in ("buffer_size", "batch_size"))
+    return replace(settings, hyperparameters={**own, "buffer_size": max(min(size, settings.steps), batch_size)})

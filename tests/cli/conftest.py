@@ -7,7 +7,7 @@ import pytest
 
 from leo_cli.main import main
 
-# A maze of 17 cells, a tiny network: a training takes a second or two.
+# A maze of 17 cells and a tiny network, so that a training takes a second or two.
 MAZE = ["GridWorld", "--env-set", "map=maze", "size=5", "time_limit=30"]
 QUICK = ["--num-envs", "4", "--evaluations", "5"]
 SMALL = ["--set", "learning_starts=50", "batch_size=32", "policy_kwargs.net_arch=[16]", "train_freq=1"]
@@ -15,13 +15,13 @@ SMALL = ["--set", "learning_starts=50", "batch_size=32", "policy_kwargs.net_arch
 
 def train(folder: Path, algorithm: str = "leodqn", *more: str, steps: int = 400) -> int:
     arguments = ["train", algorithm, *MAZE, *QUICK, *SMALL, "--steps", str(steps), "--folder", str(folder), *more]
-    with mock.patch.object(sys, "argv", ["leo", *arguments]):  # where the run finds its own command
+    with mock.patch.object(sys, "argv", ["leo", *arguments]):  # recorded in commands.txt
         return main()
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory) -> Path:
-    """Two seeds of a training; tests that change it take a copy."""
+    """A run of two seeds; tests that modify it copy it first."""
     folder = tmp_path_factory.mktemp("runs") / "leodqn-maze"
     assert train(folder, "leodqn", "--seeds", "2") == 0
     return folder
@@ -29,7 +29,7 @@ def run(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def baseline(tmp_path_factory) -> Path:
-    """The same with hindsight, one seed."""
+    """A run of DQN with hindsight, one seed."""
     folder = tmp_path_factory.mktemp("runs") / "her-maze"
     assert train(folder, "dqn+her") == 0
     return folder
@@ -37,21 +37,21 @@ def baseline(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def leo(capsys):
-    """Runs the command; gives its exit code, what it said, and its complaints."""
+    """Run the command; return its exit code, stdout and stderr."""
 
     def call(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
         try:
             code = main([str(argument) for argument in arguments])
-        except SystemExit as end:  # tyro's own refusals, and --help
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        except SystemExit as exit:  # tyro's own errors, and --help
+            code = int(exit.code or 0)
+        output = capsys.readouterr()
+        return code, output.out, output.err
 
     return call
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Every file below a folder with its contents."""
+    """Hash of every file in a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

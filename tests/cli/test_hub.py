@@ -1,4 +1,4 @@
-"""Upload and download, with a folder in place of the Hub."""
+"""Upload and download, with a folder instead of the Hub."""
 
 import shutil
 import sys
@@ -20,7 +20,7 @@ from leo_cli.hub import pull_agent, push_agent
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """The two calls that would need a network read and write a folder instead."""
+    """Replace the two calls that need a network by a folder."""
     folder = tmp_path / "hub"
 
     class FolderApi:
@@ -34,7 +34,7 @@ def hub(tmp_path, monkeypatch):
         def upload_file(self, path_or_fileobj, path_in_repo, repo_id, commit_message):
             shutil.copy(path_or_fileobj, folder / repo_id / path_in_repo)
 
-    # The module, whose name in the package is the function's.
+    # In the package, the name of the module is that of the function.
     monkeypatch.setattr(sys.modules[huggingface_sb3.push_to_hub.__module__], "HfApi", FolderApi)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda repo_id, filename, **_: str(folder / repo_id / filename))
     return folder
@@ -47,24 +47,24 @@ def trained():
     return model, evaluate_goals(model, env, seed=0, max_steps=20)
 
 
-def test_an_agent_comes_back_as_it_went(hub, trained, monkeypatch):
+def test_a_downloaded_agent_equals_the_uploaded_one(hub, trained, monkeypatch):
     model, report = trained
     assert set(push_agent(model, "me/maze", "leo/GridWorld-v0", report)) == {"README.md", "goals.csv", "model.zip"}
     with pytest.raises(ValueError, match="TRUST_REMOTE_CODE"):
         pull_agent(LEODQN, "me/maze")
     monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
-    back = pull_agent(LEODQN, "me/maze", device="cpu")
-    pairs = zip(model.policy.parameters(), back.policy.parameters(), strict=True)
+    loaded = pull_agent(LEODQN, "me/maze", device="cpu")
+    pairs = zip(model.policy.parameters(), loaded.policy.parameters(), strict=True)
     assert all(th.equal(one, other) for one, other in pairs)
     assert GoalReport.from_csv(hub / "me/maze/goals.csv") == report
 
 
-def test_the_card_says_how_to_load_it(hub, trained):
+def test_the_model_card_shows_how_to_load_the_agent(hub, trained):
     push_agent(trained[0], "me/maze", "leo/GridWorld-v0", trained[1])
     card = Path(hub / "me/maze/README.md").read_text()
     assert 'pull_agent(LEODQN, "me/maze")' in card and str(trained[1]) in card
 
 
-def test_an_agent_without_goals_is_refused(hub, trained):
+def test_pushing_an_agent_without_goals_fails(hub, trained):
     with pytest.raises(ValueError, match="expected an agent with goals, got DQN"):
         push_agent(DQN("MlpPolicy", "CartPole-v1"), "me/pole", "CartPole-v1", trained[1])

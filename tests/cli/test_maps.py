@@ -142,7 +142,7 @@ class TestBeliefs:
         folder, quick = tmp_path / "run", ["--steps", "60", "--config", str(tmp_path / "brief.yml")]
         small = ["--set", "learning_starts=30", "policy_kwargs.net_arch=[8]"]
         assert main(["train", "leotd3", "PointMaze_UMaze", *quick, *small, "--folder", str(folder)]) == 0
-        assert main(["report", str(folder), "--films", "0"]) == 0
+        assert main(["report", str(folder), "--videos", "0"]) == 0
         page = (folder / "report.html").read_text()
         assert "every goal, from the start" in page and 'class="cross"' in page
         assert "from wherever its ways led" in page and 'class="ring"' in page

@@ -39,12 +39,12 @@ class Outline(HTMLParser):
 
 @pytest.fixture(scope="module")
 def single(run, tmp_path_factory) -> Path:
-    return write(tmp_path_factory, [run], "--films", "2")
+    return write(tmp_path_factory, [run], "--videos", "2")
 
 
 @pytest.fixture(scope="module")
 def double(run, baseline, tmp_path_factory) -> Path:
-    return write(tmp_path_factory, [run, baseline], "--films", "1")
+    return write(tmp_path_factory, [run, baseline], "--videos", "1")
 
 
 def write(factory, runs, *options) -> Path:

@@ -4,7 +4,7 @@ import gymnasium as gym
 import pytest
 
 from leo_cli.algorithms import ALGORITHMS, check_hyperparameters
-from leo_cli.environments import find_environment, our_environments
+from leo_cli.environments import builtin_environments, find_environment
 from leo_cli.hyperparameters import load_settings
 from leo_cli.hyperparameters.settings import FOLDER
 from leo_cli.overrides import read_yaml
@@ -14,9 +14,9 @@ FILES = sorted(FOLDER.rglob("*.yml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_file_that_ships_is_about_an_environment_and_algorithms_that_fit(path):
+def test_every_shipped_file_matches_an_environment_and_its_algorithms(path):
     env_id = str(path.relative_to(FOLDER).with_suffix(""))
-    assert env_id in our_environments()
+    assert env_id in builtin_environments()
     names = set(read_yaml(path)) & set(ALGORITHMS)
     assert names
     discrete = not any(robot in env_id for robot in ("Fetch", "Panda", "Point"))
@@ -27,7 +27,7 @@ def test_every_file_that_ships_is_about_an_environment_and_algorithms_that_fit(p
         assert settings.hyperparameters.get("buffer_size", 0) <= settings.steps
 
 
-def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path):
+def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path):
     file = tmp_path / "my.yml"
     file.write_text("num_envs: 3\nsteps: 500\nleodqn:\n  gamma: 0.5\n  tau: 1e-2\n  steps: 700\n")
     settings = load_settings("leodqn", "leo/GridWorld-v0", file, ["gamma=0.25"], num_envs=None)
@@ -35,9 +35,11 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
     assert settings.hyperparameters == {"gamma": 0.25, "tau": 0.01, "buffer_size": 700}
     assert load_settings("leodqn", "leo/GridWorld-v0", file, steps=90).steps == 90
     assert load_settings("dqn", "leo/GridWorld-v0", file).steps == 500
+    evaluation = load_settings("leodqn", "leo/GridWorld-v0", evaluations=7, final_episodes=2).evaluation
+    assert (evaluation.count, evaluation.episodes, evaluation.final_episodes) == (7, 1, 2)
     assert load_settings("leodqn", "nobodys/Env-v0").num_envs == 1
     assert load_settings("leopqn", "nobodys/Env-v0").num_envs == 64
-    # Arguments that a class passes on to the one it extends can be set too.
+    # Arguments that a class passes to its base class can be set too.
     assert load_settings("dualleoppo", "nobodys/Env-v0", None, ["clip_range=0.3"]).hyperparameters == {"clip_range": 0.3}
 
 
@@ -49,12 +51,12 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
         ("leodqn: 3", "key: value"),
         ("evaluation: {epsodes: 3}", "nearest: episodes"),
         ("steps: many", "at least 1"),
-        ("evaluation: {random_actions: 2}", "random_actions"),
+        ("evaluation: {epsilon: 2}", "epsilon"),
         ("- 1", "mapping"),
-        ("a: [", "mend the file"),
+        ("a: [", "fix the file"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, content, message):
+def test_errors_in_a_file(tmp_path, content, message):
     file = tmp_path / "my.yml"
     file.write_text(content)
     with pytest.raises(ValueError, match="expected") as caught:
@@ -62,7 +64,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path, content, message):
     assert message in str(caught.value)
 
 
-def test_short_names_of_environments():
+def test_environments_by_short_name():
     for name in ("GridWorld", "gridworld", "GridWorld-v0", "leo/GridWorld-v0", "leo/gridworld-v0"):
         assert find_environment(name).id == "leo/GridWorld-v0"
     assert find_environment("CraftaxClassic").id == "leo/CraftaxClassic-v0"
@@ -77,19 +79,19 @@ def test_misspelt_environments(name, hint):
     assert hint in str(caught.value)
 
 
-def test_nearest_names():
+def test_nearest():
     assert nearest("LEODQN+", ["leodqn", "sac"]) == ["leodqn"]
     assert nearest("her", ["dqn+her", "td3+her", "dqn"]) == ["dqn+her", "td3+her"]
     assert nearest("xyz", ["dqn"]) == []
 
 
-def test_the_grid_world_knows_its_keys():
+def test_keys_of_the_gridworld():
     env = gym.make("leo/GridWorld-v0", map="...\n.S.\n...").unwrapped
-    arrived = {}
+    reached = {}
     for (key,), action in env.get_keys_to_action().items():
         env.reset(seed=0)
         _, _, _, _, info = env.step(action)
-        arrived[key] = env.action_names[action], env.goal_names[info["goals_achieved"].argmax()]
-    assert arrived == {
+        reached[key] = env.action_names[action], env.goal_names[info["goals_achieved"].argmax()]
+    assert reached == {
         "w": ("up", "cell/0,1"), "d": ("right", "cell/1,2"), "s": ("down", "cell/2,1"), "a": ("left", "cell/1,0"),
     }  # fmt: skip

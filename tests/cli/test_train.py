@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
-import numpy as np
 import pytest
 import torch as th
 import yaml
@@ -19,8 +18,9 @@ from leo_agents import LEODQN
 from leo_agents.evaluation import GoalEvalCallback, GoalReport, read_curve
 from leo_agents.learning.checkpoints import latest_checkpoint
 from leo_cli.algorithms import ALGORITHMS
-from leo_cli.progress import Board, News, TrainingBar
-from leo_cli.run_folder import check_space
+from leo_cli.callbacks import ProgressCallback
+from leo_cli.disk_space import check_disk_space, checkpoint_bytes
+from leo_cli.progress import ProgressBoard, TrainingStatus
 from tests.cli.conftest import MAZE, QUICK, SMALL, fingerprint, train
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def weights(folder: Path) -> dict[str, th.Tensor]:
     return LEODQN.load(latest_checkpoint(folder / "seed-0" / "checkpoints") / "model.zip").policy.state_dict()
 
 
-def test_a_run_folder_tells_everything(run):
+def test_contents_of_a_run_folder(run):
     config = yaml.safe_load((run / "run.yml").read_text())
     assert config["algorithm"] == "leodqn" and config["environment"] == "leo/GridWorld-v0"
     assert config["env_kwargs"] == {"map": "maze", "size": 5, "time_limit": 30} and config["seeds"] == [0, 1]
@@ -61,18 +61,18 @@ def test_every_algorithm_trains_by_name(name, tmp_path, leo):
     discrete = ALGORITHMS[name].discrete
     env = MAZE if discrete else ["MountainCarContinuous", "--env-set", "shape=[21,21]", "time_limit=5"]
     quick = ["--steps", "40", "--num-envs", "2", "--evaluations", "1", "--episodes", "1", "--folder", tmp_path / "run"]
-    replays = "learning_starts" in ALGORITHMS[name].hyperparameters
-    small = ["--set", "learning_starts=20" if replays else "n_steps=10", "batch_size=10", "policy_kwargs.net_arch=[8]"]
+    off_policy = "learning_starts" in ALGORITHMS[name].hyperparameters
+    small = ["--set", "learning_starts=20" if off_policy else "n_steps=10", "batch_size=10", "policy_kwargs.net_arch=[8]"]
     noise = ["action_noise=0.1"] if name in ("td3", "leotd3") else []
-    code, said, error = leo("train", name, *env, *quick, *small, *noise)
+    code, out, error = leo("train", name, *env, *quick, *small, *noise)
     assert code == 0, error
-    assert (tmp_path / "run" / "seed-0" / "goals.csv").exists() and "Next:" in said
-    code, _, error = leo("report", tmp_path / "run", "--films", "0")
+    assert (tmp_path / "run" / "seed-0" / "goals.csv").exists() and "Next:" in out
+    code, _, error = leo("report", tmp_path / "run", "--videos", "0")
     assert code == 0, error
     page = (tmp_path / "run" / "report.html").read_text()
-    # Cells have a place in the plane, positions on a line none; PPO's values are none of actions.
-    believes = discrete and not name.endswith("ppo")
-    assert ("every goal, from the start" in page) == believes
+    # Value maps need goals in the plane, which MountainCarContinuous has not, and Q-values, which PPO has not.
+    has_value_map = discrete and not name.endswith("ppo")
+    assert ("every goal, from the start" in page) == has_value_map
 
 
 def start(folder: Path, steps: int, *more: str) -> "subprocess.Popen[str]":
@@ -89,20 +89,20 @@ def start(folder: Path, steps: int, *more: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_ctrl_c_leaves_a_checkpoint_of_its_own(tmp_path, monkeypatch):
-    class Interrupting(TrainingBar):
+def test_ctrl_c_saves_a_checkpoint(tmp_path, monkeypatch):
+    class Interrupting(ProgressCallback):
         def _on_step(self) -> bool:
             if self.num_timesteps == 100:
                 signal.raise_signal(signal.SIGINT)
             return super()._on_step()
 
-    monkeypatch.setattr("leo_cli.training.TrainingBar", Interrupting)
-    monkeypatch.setattr("leo_cli.training._CHECKPOINTS", 1)  # no other one on the way
+    monkeypatch.setattr("leo_cli.training.ProgressCallback", Interrupting)
+    monkeypatch.setattr("leo_cli.training._NUM_CHECKPOINTS", 1)  # none before the end
     assert train(tmp_path / "run", steps=400) == 130
     assert 100 <= int(latest_checkpoint(tmp_path / "run" / "seed-0" / "checkpoints").name[5:]) < 400
 
 
-def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_path, leo):
+def test_training_resumes_bit_for_bit_after_ctrl_c(tmp_path, leo):
     steps = 1_500
     process = start(tmp_path / "stopped", steps)
     assert process.stdout is not None
@@ -110,9 +110,9 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_
         if "of 1,500 steps" in line:
             break
     process.send_signal(signal.SIGINT)
-    said, error = process.communicate(timeout=100)
+    out, error = process.communicate(timeout=100)
     assert process.returncode == 130, error
-    assert "leo train --resume" in said and "Traceback" not in error
+    assert "leo train --resume" in out and "Traceback" not in error
     stopped_at = int(latest_checkpoint(tmp_path / "stopped" / "seed-0" / "checkpoints").name[5:])
     assert 300 <= stopped_at < steps
     assert not (tmp_path / "stopped" / "seed-0" / "goals.csv").exists()
@@ -134,34 +134,34 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_training_goes_on_bit_for_bit(tmp_
     assert len((tmp_path / "stopped" / "commands.txt").read_text().splitlines()) == 2
 
 
-def test_ctrl_c_during_the_last_evaluation_says_how_to_repeat_it(tmp_path, monkeypatch, leo):
-    class Interrupting(Board):
-        def say(self, line: str) -> None:
-            super().say(line)
+def test_ctrl_c_during_the_final_evaluation(tmp_path, monkeypatch, leo):
+    class Interrupting(ProgressBoard):
+        def print(self, line: str) -> None:
+            super().print(line)
             if "evaluating" in line:
                 signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("leo_cli.progress.Board", Interrupting)
+    monkeypatch.setattr("leo_cli.progress.ProgressBoard", Interrupting)
     folder = tmp_path / "run"
     arguments = ["leodqn", *MAZE, *QUICK, *SMALL, "--steps", "100", "--folder", folder]
-    code, said, error = leo("train", *arguments)
-    assert code == 130 and f"leo eval {folder}" in said and "Traceback" not in error
+    code, out, error = leo("train", *arguments)
+    assert code == 130 and f"leo eval {folder}" in out and "Traceback" not in error
     assert latest_checkpoint(folder / "seed-0" / "checkpoints").name == "step-000000000100"
     assert not list((folder / "seed-0").glob("goals.*"))
-    code, said, error = leo("eval", folder)
+    code, _, error = leo("eval", folder)
     assert code == 0 and (folder / "seed-0" / "goals.csv").exists(), error
 
 
 def test_a_finished_run_can_be_trained_longer(run, tmp_path, leo):
     shutil.copytree(run, tmp_path / "run")
-    assert "Nothing is left" in leo("train", "--resume", tmp_path / "run")[1]
+    assert "Nothing left" in leo("train", "--resume", tmp_path / "run")[1]
     code, _, error = leo("train", "--resume", tmp_path / "run", "--steps", "500")
     assert code == 0, error
     assert latest_checkpoint(tmp_path / "run" / "seed-1" / "checkpoints").name == "step-000000000500"
     assert read_curve(tmp_path / "run" / "seed-0" / "evaluations.csv").timesteps.tolist() == [80, 160, 240, 320, 400, 500]
 
 
-def test_the_default_folder_is_a_new_one_each_time(tmp_path, monkeypatch, leo):
+def test_the_default_folder_is_new_each_time(tmp_path, monkeypatch, leo):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert leo("train", "leodqn", *MAZE, *QUICK, *SMALL, "--steps", "60")[0] == 0
@@ -194,29 +194,29 @@ def test_the_default_folder_is_a_new_one_each_time(tmp_path, monkeypatch, leo):
         (["--resume", "nowhere"], "run folder"),
     ],
 )
-def test_bad_input_is_refused_before_training(arguments, message, tmp_path, monkeypatch, leo):
+def test_bad_input_fails_before_training(arguments, message, tmp_path, monkeypatch, leo):
     monkeypatch.chdir(tmp_path)
     code, _, error = leo("train", *arguments)
     assert code == 2 and message in error and "Traceback" not in error
     assert not list(tmp_path.glob("runs/*"))
 
 
-def test_unknown_options_and_verbs_suggest_the_nearest(leo):
+def test_unknown_options_and_commands_suggest_the_nearest(leo):
     code, _, error = leo("train", "leodqn", "GridWorld", "--stesp", "3")
     assert code == 2 and "--steps" in error
     code, _, error = leo("trian")
     assert code == 2 and "nearest: train" in error
 
 
-def test_resuming_refuses_what_the_run_remembers(run, leo):
+def test_resuming_accepts_no_options_that_the_run_has_stored(run, leo):
     for extra in (["leosac"], ["--num-envs", "3"], ["--set", "gamma=0.5"], ["--seeds", "2"], ["--episodes", "4"]):
         code, _, error = leo("train", *extra, "--resume", run)
-        assert code == 2 and "remembers" in error
+        assert code == 2 and "keeps its own" in error
     code, _, error = leo("train", "--resume", run, "--steps", "10")
     assert code == 2 and "at least the run's 400" in error
 
 
-def test_a_training_that_cannot_go_on_leaves_its_run_as_it_was(run, tmp_path, leo):
+def test_a_run_that_cannot_be_resumed_is_left_unchanged(run, tmp_path, leo):
     folder = shutil.copytree(run, tmp_path / "run")
     (latest_checkpoint(folder / "seed-0" / "checkpoints") / "state.pkl").write_bytes(b"cut")
     before = fingerprint(folder)
@@ -225,7 +225,7 @@ def test_a_training_that_cannot_go_on_leaves_its_run_as_it_was(run, tmp_path, le
     assert fingerprint(folder) == before
 
 
-def test_a_folder_in_use_or_out_of_reach_is_refused_before_training(run, tmp_path, leo):
+def test_an_unusable_folder_fails_before_training(run, tmp_path, leo):
     before = fingerprint(run)
     code, _, error = leo("train", "leodqn", *MAZE, "--folder", run)
     assert code == 2 and f"leo train --resume {run}" in error
@@ -236,8 +236,8 @@ def test_a_folder_in_use_or_out_of_reach_is_refused_before_training(run, tmp_pat
     assert fingerprint(run) == before
 
 
-def test_a_disk_that_takes_nothing_is_noticed_before_training(tmp_path):
-    """The system refuses files of more than 1,000 bytes, as a full disk refuses any."""
+def test_an_unwritable_disk_fails_before_training(tmp_path):
+    """A limit of 1,000 bytes per file stands in for a full disk."""
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); from leo_cli.main import main;"
         f"sys.exit(main(['train', 'leodqn', 'GridWorld', '--folder', {str(tmp_path / 'run')!r}]))"
@@ -247,53 +247,52 @@ def test_a_disk_that_takes_nothing_is_noticed_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_disk_too_small_for_the_checkpoints_is_noticed(tmp_path):
+def test_a_disk_too_small_for_the_checkpoints_fails(tmp_path):
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(OSError, match="smaller buffer_size"):
-        check_space(tmp_path, free)
-    check_space(tmp_path, 0)
+        check_disk_space(tmp_path, free)
+    check_disk_space(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_checkpoint_stays_within_the_space_asked_for(run):
+def test_the_estimated_checkpoint_size_covers_the_files(run):
+    from leo_cli.models import make_model
     from leo_cli.run_folder import RunFolder
-    from leo_cli.training import checkpoint_size, make_model
 
     opened = RunFolder(run)
-    model = make_model(opened, opened.seeds[0], opened.config.make_environment(), "cpu")
+    model = make_model(opened, opened.seeds[0], opened.config.find_environment(), "cpu")
     written = sum(path.stat().st_size for path in latest_checkpoint(opened.seeds[0].checkpoints).iterdir())
-    # Two of them at a time, and the spare bytes that are asked for besides pay for what has no size worth counting.
-    assert 0.5 * written < checkpoint_size(model) and 2 * written < checkpoint_size(model) + 1_000_000
-    assert np.isfinite(written)
+    # The estimate is for two checkpoints; the spare bytes of check_disk_space cover everything but weights and replay buffer.
+    assert 0.5 * written < checkpoint_bytes(model) and 2 * written < checkpoint_bytes(model) + 1_000_000
 
 
-def test_the_bar_shows_speed_goals_and_success(tmp_path, monkeypatch):
-    """As a terminal of 160 columns sees it."""
+def test_the_progress_bar_shows_speed_goals_and_success(tmp_path, monkeypatch):
+    """Rendered for a terminal of 160 columns."""
     monkeypatch.setenv("COLUMNS", "160")
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=160)
     env = gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20)
     evaluation = GoalEvalCallback(gym.make("leo/GridWorld-v0", map="maze", size=5, max_episode_steps=20), 50, verbose=0)
-    bar = TrainingBar(Board(console), "leodqn, seed 0", 100, evaluation)
-    LEODQN("MultiGoalPolicy", env, seed=0).learn(100, [evaluation, bar])
-    bar.stop()
+    progress = ProgressCallback(ProgressBoard(console), "leodqn, seed 0", 100, evaluation)
+    LEODQN("MultiGoalPolicy", env, seed=0).learn(100, [evaluation, progress])
+    progress.close()
     last = [line for line in screen.getvalue().replace("\r", "\n").splitlines() if "steps/s" in line][-1]
     assert "leodqn, seed 0" in last and "100/100" in last
     assert re.search(r"goals seen \d+/17", last) and re.search(r"success \d+ %", last)
 
 
-def test_the_bars_of_several_trainings_stand_below_each_other_and_those_that_ended_above():
+def test_bars_of_finished_trainings_move_above_the_running_ones():
     screen = io.StringIO()
-    board = Board(Console(file=screen, force_terminal=True, width=120, highlight=False))
-    for title, done in (("a, seed 0", 1), ("a, seed 1", 2)):
-        board.show(News(title, done, 4, "quick"))
+    board = ProgressBoard(Console(file=screen, force_terminal=True, width=120, highlight=False))
+    for title, timesteps in (("a, seed 0", 1), ("a, seed 1", 2)):
+        board.update(TrainingStatus(title, timesteps, 4, "quick"))
     board.progress.refresh()
     frame = screen.getvalue()[screen.getvalue().rindex("a, seed 0") :]
     assert "1/4" in frame and "a, seed 1" in frame and "2/4" in frame
-    board.end("a, seed 0")
-    board.say("[seed 0] is done")
+    board.finish("a, seed 0")
+    board.print("[seed 0] is done")
     board.progress.refresh()
     after = screen.getvalue()[screen.getvalue().rindex("[seed 0] is done") :]
     assert "a, seed 1" in after and "a, seed 0" not in after
     board.close()
-    assert screen.getvalue().count("1/4") >= 2  # the bar that stays
+    assert screen.getvalue().count("1/4") >= 2  # the last state of its bar

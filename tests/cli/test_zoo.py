@@ -1,4 +1,4 @@
-"""RL Baselines3 Zoo's train, enjoy and Optuna with our algorithms."""
+"""RL Baselines3 Zoo: train, enjoy and Optuna with LEODQN."""
 
 import sys
 
@@ -12,7 +12,7 @@ from leo_cli import zoo
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs a command of the zoo in a folder of the test's own."""
+    """Run a command of the zoo in a temporary folder; return its output."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["zoo"])
 
@@ -23,19 +23,19 @@ def run(tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_an_agent_is_trained_and_watched(run, tmp_path):
-    said = run("train", "-n", "400", "--eval-freq", "25", "--eval-episodes", "1", "--seed", "0")
-    assert "'learning_rate'" not in said and "GoalConditionedWrapper" in said
+def test_train_and_enjoy(run, tmp_path):
+    out = run("train", "-n", "400", "--eval-freq", "25", "--eval-episodes", "1", "--seed", "0")
+    assert "'learning_rate'" not in out and "GoalConditionedWrapper" in out
     folder = tmp_path / "logs" / "leodqn" / "leo-GridWorld-v0_1"
     model = LEODQN.load(folder / "best_model.zip")
     assert model.num_timesteps > 0 and len(model.goal_names) == 180
     config = yaml.unsafe_load((folder / "leo-GridWorld-v0" / "config.yml").read_text())
-    assert dict(config)["n_timesteps"] == 400 and dict(config)["train_freq"] == 1  # as leo train has it
-    said = run("enjoy", "--no-render", "-n", "250")
-    assert "Success rate:" in said and "1 Episodes" in said
+    assert dict(config)["n_timesteps"] == 400 and dict(config)["train_freq"] == 1  # as in leo train
+    out = run("enjoy", "--no-render", "-n", "250")
+    assert "Success rate:" in out and "1 Episodes" in out
 
 
-def test_optuna_searches(run):
+def test_optuna(run):
     storage = "logs/study.log"
     run(
         *("train", "-n", "300", "-optimize", "--n-trials", "2", "--n-evaluations", "1", "--eval-episodes", "1"),
@@ -47,6 +47,6 @@ def test_optuna_searches(run):
     assert trials[0].params != trials[1].params
 
 
-def test_a_command_that_does_not_exist():
+def test_an_unknown_command():
     with pytest.raises(ValueError, match=r"expected a command of the zoo.*'tarin'.*train"):
         zoo.main(["tarin"])
