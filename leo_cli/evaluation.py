@@ -86,7 +86,7 @@ def evaluate_seed(
             first_seed,
             goals=ids,
             max_steps=judged.max_steps if max_steps is None else max_steps,
-            random_actions=judged.random_actions,
+            epsilon=judged.random_actions,
             progress_bar=progress_bar,
         )
     finally:

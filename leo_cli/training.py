@@ -127,7 +127,7 @@ def _learn(
         episodes_per_goal=settings.evaluation.episodes,
         goals=config.judged,
         max_steps=settings.evaluation.max_steps,
-        random_actions=settings.evaluation.random_actions,
+        epsilon=settings.evaluation.random_actions,
         csv_path=seed.evaluations,
         verbose=0,
     )

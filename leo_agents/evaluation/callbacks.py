@@ -15,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 from leo_agents.evaluation.curves import append_to_curve, start_curve
-from leo_agents.evaluation.evaluate import check_model, check_share, evaluate_goals, goal_vec_env
+from leo_agents.evaluation.evaluate import check_model, check_epsilon, evaluate_goals, goal_vec_env
 from leo_agents.evaluation.goal_report import LEARNED, GoalReport, Goals, nan_mean, select_goals
 
 
@@ -40,7 +40,7 @@ class GoalEvalCallback(EventCallback):
     :param seed: every evaluation plays the same episodes; None lets the environments go on with their own randomness
     :param deterministic: let the model act without exploring
     :param max_steps: give an attempt up after this many steps
-    :param random_actions: share of uniformly random actions, see
+    :param epsilon: share of uniformly random actions, see
         :func:`~leo_agents.evaluation.evaluate.evaluate_goals`
     :param csv_path: the table to write
     :param best_model_save_path: the folder to save the model in, as ``best_model.zip``, whenever its mean success is best
@@ -71,7 +71,7 @@ class GoalEvalCallback(EventCallback):
         seed: int | None = 0,
         deterministic: bool = True,
         max_steps: int | None = None,
-        random_actions: float = 0.0,
+        epsilon: float = 0.0,
         csv_path: str | os.PathLike[str] | None = None,
         best_model_save_path: str | os.PathLike[str] | None = None,
         learned_threshold: float = LEARNED,
@@ -85,7 +85,7 @@ class GoalEvalCallback(EventCallback):
             raise ValueError(
                 f"expected eval_freq and episodes_per_goal of at least 1, got {eval_freq} and {episodes_per_goal}"
             )
-        check_share(random_actions)
+        check_epsilon(epsilon)
         self.eval_env = goal_vec_env(eval_env)
         self.eval_freq = eval_freq
         self.episodes_per_goal = episodes_per_goal
@@ -93,7 +93,7 @@ class GoalEvalCallback(EventCallback):
         self.seed = seed
         self.deterministic = deterministic
         self.max_steps = max_steps
-        self.random_actions = random_actions
+        self.epsilon = epsilon
         self.csv_path = None if csv_path is None else Path(csv_path)
         self.best_model_save_path = None if best_model_save_path is None else Path(best_model_save_path)
         self.learned_threshold = learned_threshold
@@ -145,7 +145,7 @@ class GoalEvalCallback(EventCallback):
                 goals=self.goals,
                 deterministic=self.deterministic,
                 max_steps=self.max_steps,
-                random_actions=self.random_actions,
+                epsilon=self.epsilon,
                 progress_bar=self.progress_bar,
             )
         self.last_report = report

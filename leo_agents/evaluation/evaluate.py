@@ -37,7 +37,7 @@ def evaluate_goals(
     goals: Goals | None = None,
     deterministic: bool = True,
     max_steps: int | None = None,
-    random_actions: float = 0.0,
+    epsilon: float = 0.0,
     progress_bar: bool = False,
 ) -> GoalReport:
     """
@@ -63,7 +63,7 @@ def evaluate_goals(
     :param goals: only these: names, indices or a mask over all goals
     :param deterministic: let the model act without exploring
     :param max_steps: give an attempt up after this many steps; needed where episodes do not end by themselves
-    :param random_actions: share of uniformly random actions, drawn by a generator of its own with the same seed: where the
+    :param epsilon: share of uniformly random actions, drawn by a generator of its own with the same seed: where the
         agent sees little, one that never errs may stand before a wall for ever
     :param progress_bar: show one
     :return: the report
@@ -81,11 +81,11 @@ def evaluate_goals(
     for name, value in (("episodes_per_goal", episodes_per_goal), ("max_steps", max_steps)):
         if value is not None and value < 1:
             raise ValueError(f"expected {name} of at least 1, got {value}")
-    check_share(random_actions)
+    check_epsilon(epsilon)
     venv = goal_vec_env(env)
     goal_names = check_model(model, venv)
-    if random_actions:
-        model = _NowAndThenRandom(model, venv.action_space, random_actions, seed)
+    if epsilon:
+        model = _NowAndThenRandom(model, venv.action_space, epsilon, seed)
     ids = np.arange(len(goal_names)) if goals is None else select_goals(goal_names, goals)
     jobs = np.tile(ids, episodes_per_goal)
     outcomes = np.empty(len(jobs), dtype=np.int64)
@@ -100,14 +100,14 @@ def evaluate_goals(
     return _report(goal_names, ids, outcomes.reshape(episodes_per_goal, len(ids)).T, _positions(venv, goal_names))
 
 
-def check_share(random_actions: float) -> None:
+def check_epsilon(epsilon: float) -> None:
     """
     Refuses a share of random actions that is none.
 
-    :param random_actions: the share
+    :param epsilon: the share
     """
-    if not 0.0 <= random_actions < 1.0:
-        raise ValueError(f"expected random_actions from 0 to below 1, got {random_actions}; 0.05 is usual")
+    if not 0.0 <= epsilon < 1.0:
+        raise ValueError(f"expected epsilon from 0 to below 1, got {epsilon}; 0.05 is usual")
 
 
 def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:

@@ -289,17 +289,17 @@ class TestRandomActions:
         """One that always goes left reaches nothing to its right but by chance."""
         line = {"start": 0, "horizon": 60}
         still = evaluate_goals(LazyModel(), make_line(**line), 5, 0, goals=[2])
-        shaken = evaluate_goals(LazyModel(), make_line(**line), 5, 0, goals=[2], random_actions=0.9)
+        shaken = evaluate_goals(LazyModel(), make_line(**line), 5, 0, goals=[2], epsilon=0.9)
         assert still.success_rate[0] == 0.0 and shaken.success_rate[0] > 0.5
 
     def test_the_same_seed_gives_the_same_report_and_draws_from_no_other_generator(self):
         np.random.seed(3)
-        reports = [evaluate_goals(LazyModel(), make_line(start=0), 5, 7, random_actions=0.5) for _ in range(2)]
+        reports = [evaluate_goals(LazyModel(), make_line(start=0), 5, 7, epsilon=0.5) for _ in range(2)]
         drawn = np.random.random()
         np.random.seed(3)
         assert reports[0] == reports[1] and drawn == np.random.random()
 
     @pytest.mark.parametrize("share", [-0.1, 1.0])
     def test_what_is_no_share(self, share):
-        with pytest.raises(ValueError, match="random_actions"):
-            evaluate_goals(LazyModel(), make_line(), random_actions=share)
+        with pytest.raises(ValueError, match="epsilon"):
+            evaluate_goals(LazyModel(), make_line(), epsilon=share)
