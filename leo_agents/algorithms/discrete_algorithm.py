@@ -34,6 +34,15 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
         """
         return self.policy.q_values(observation)  # type: ignore[no-any-return]
 
+    def values(self, observation: Observation) -> np.ndarray:
+        """
+        Compute max_a Q_g(s, a) of all goals.
+
+        :param observation: a batch of observations, or a single one
+        :return: ``[B, G]``
+        """
+        return self.q_values(observation).max(axis=-1)
+
     def expected_steps(self, observation: Observation) -> np.ndarray:
         """
         The values as numbers of steps.
@@ -41,7 +50,7 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
         :param observation: a batch of observations, or a single one
         :return: ``[B, G]``, infinite where the value is 0
         """
-        return expected_steps(self.q_values(observation).max(axis=-1), self.gamma)  # type: ignore[attr-defined]
+        return expected_steps(self.values(observation), self.gamma)  # type: ignore[attr-defined]
 
     def predict(
         self,
