@@ -70,7 +70,7 @@ class Play:
         return self.view == "window" or (self.view == "auto" and has_display)
 
     def _watch(self, run: "RunFolder") -> None:
-        from leo_cli.agent_rollout import Walk
+        from leo_cli.agent_rollout import AgentRollout
         from leo_cli.run_folder import load_agent, pick_seed
         from leo_cli.suggestions import goal_named
 
@@ -80,7 +80,7 @@ class Play:
         mode = "rgb_array" if self._in_window() else environment.text_mode
         env = environment.make(mode)
         judged = run.config.settings.evaluation
-        walk = Walk(agent, env, random_actions=judged.random_actions)
+        walk = AgentRollout(agent, env, epsilon=judged.random_actions)
         show = self._shower(env)
         steps = judged.max_steps if self.max_steps is None else self.max_steps
         for goal in goals:
@@ -92,12 +92,12 @@ class Play:
 
     def _go(self, walk: Any, goal: str, max_steps: int | None, show: Any) -> None:
         step = None
-        for step in walk.send(goal, max_steps):
+        for step in walk.run(goal, max_steps):
             began = time.monotonic()
-            show(step.picture, f"{goal}: step {step.number}")
+            show(step.frame, f"{goal}: step {step.number}")
             time.sleep(max(1.0 / self.fps - (time.monotonic() - began), 0.0))
         assert step is not None
-        end = "reached" if step.achieved else "the episode ended before" if step.over else "not reached"
+        end = "reached" if step.achieved else "the episode ended before" if step.done else "not reached"
         print(f"{goal}: {end} after {step.number} steps")
 
     def _shower(self, env: Any) -> Any:

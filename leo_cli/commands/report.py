@@ -11,7 +11,7 @@ from leo_cli.commands.options import Path, Runs
 @dataclass(frozen=True)
 class Report:
     """
-    Write one HTML file about one or more runs: curves, maps, short films, and a table of every goal. It needs no network.
+    Write one HTML file about one or more runs: curves, maps, short videos, and a table of every goal. It needs no network.
 
     Examples: `leo report runs/leodqn-GridWorld-v0`; `leo report runs/a runs/b --out comparison.html`.
     """
@@ -21,9 +21,9 @@ class Report:
     out: Path = None
     """The file to write; report.html in the first run's folder by default."""
     goal: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = ()
-    """Film the way to this goal; repeat it for more."""
-    films: Annotated[int, tyro.conf.arg(metavar="N")] = 4
-    """How many goals to film when none are named; 0 for none."""
+    """Record a video of this goal; repeat it for more."""
+    videos: Annotated[int, tyro.conf.arg(metavar="N")] = 4
+    """Number of goals to record videos of when none are named."""
 
     def run(self) -> int:
         """
@@ -34,17 +34,17 @@ class Report:
         from leo_cli.evaluation import evaluate_where_missing
         from leo_cli.html.page import report_page
         from leo_cli.outputs import check_output
-        from leo_cli.results import read_stories
+        from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
         from leo_cli.suggestions import goal_named
 
-        if self.films < 0:
-            raise ValueError(f"expected --films of at least 0, got {self.films}; 0 films nothing")
+        if self.videos < 0:
+            raise ValueError(f"expected --videos of at least 0, got {self.videos}; 0 records none")
         runs = open_runs(self.runs)
         goals = [goal_named(runs[0].config.goals, goal) for goal in self.goal]
         out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))
         evaluate_where_missing(runs)
-        page = report_page(read_stories(runs), goals=goals, films=self.films)
+        page = report_page(read_results(runs), goals=goals, num_videos=self.videos)
         out.write_text(page, encoding="utf-8")
         print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); open it in any browser")
         return 0

@@ -39,10 +39,10 @@ class Video:
         """
         from pathlib import Path as FilePath
 
-        from leo_cli.agent_rollout import Walk
+        from leo_cli.agent_rollout import AgentRollout
         from leo_cli.run_folder import RunFolder, load_agent, pick_seed
         from leo_cli.suggestions import goal_named
-        from leo_cli.video import check_ending, film, save_film
+        from leo_cli.video import check_video_path, record_frames, save_video
 
         if not self.goal:
             raise ValueError("expected at least one --goal, got none; `leo goals ENV` lists them")
@@ -51,12 +51,12 @@ class Video:
         run = RunFolder(self.run_folder)
         goals = [goal_named(run.config.goals, goal) for goal in self.goal]
         path = run.path / "video.gif" if self.out is None else FilePath(self.out)
-        check_ending(path)
+        check_video_path(path)
         judged = run.config.settings.evaluation
         agent = load_agent(run, pick_seed(run, self.seed))
-        walk = Walk(agent, run.config.make_environment().make("rgb_array"), self.episode, judged.random_actions)
+        walk = AgentRollout(agent, run.config.make_environment().make("rgb_array"), self.episode, judged.random_actions)
         steps = judged.max_steps if self.max_steps is None else self.max_steps
-        frames = film(walk, goals, max_steps=steps, fps=self.fps, width=self.width)
-        save_film(frames, path, self.fps)
+        frames = record_frames(walk, goals, max_steps=steps, fps=self.fps, width=self.width)
+        save_video(frames, path, self.fps)
         print(f"Wrote {path} ({len(frames)} pictures)")
         return 0

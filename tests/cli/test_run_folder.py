@@ -10,7 +10,7 @@ from tests.cli.conftest import fingerprint, train
 READERS = (
     ["eval"],
     ["plot"],
-    ["report", "--films", "0"],
+    ["report", "--videos", "0"],
     ["video", "--goal", "0"],
     ["play", "--goal", "0", "--view", "terminal"],
 )
@@ -69,7 +69,7 @@ def test_a_damaged_checkpoint(copy, leo):
 
 
 def test_damaged_tables(copy, leo):
-    readers = [["plot"], ["report", "--films", "0"]]
+    readers = [["plot"], ["report", "--videos", "0"]]
     table = copy / "seed-1" / "evaluations.csv"
     whole = table.read_text()
     table.write_text("not,a,table\n")

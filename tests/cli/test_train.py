@@ -67,7 +67,7 @@ def test_every_algorithm_trains_by_name(name, tmp_path, leo):
     code, said, error = leo("train", name, *env, *quick, *small, *noise)
     assert code == 0, error
     assert (tmp_path / "run" / "seed-0" / "goals.csv").exists() and "Next:" in said
-    code, _, error = leo("report", tmp_path / "run", "--films", "0")
+    code, _, error = leo("report", tmp_path / "run", "--videos", "0")
     assert code == 0, error
     page = (tmp_path / "run" / "report.html").read_text()
     # Cells have a place in the plane, positions on a line none; PPO's values are none of actions.
