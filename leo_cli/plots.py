@@ -1,4 +1,4 @@
-"""Figures of runs: learning curves, final success, success by family, and success of each goal over time."""
+"""Figures of runs. Each function takes the results of the runs, with the same goals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,24 +18,13 @@ if TYPE_CHECKING:
 
 
 def plot_curves(results: Sequence[RunResults]) -> "Figure":
-    """
-    Plot mean success rate over the training, with 95 % stratified bootstrap intervals over seeds, and the number of learned
-    goals.
-
-    :param results: results of the runs
-    :return: the figure
-    """
+    """Plot mean success over the training, with 95 % stratified bootstrap intervals over seeds, and the learned goals."""
     curves = [replace(result.success_curve, label=f"{result.label} ({result.num_seeds_text})") for result in results]
     return curve_figure(curves, len(results[0].report))
 
 
 def plot_final_success(results: Sequence[RunResults]) -> "Figure":
-    """
-    Plot interquartile mean and mean of the final success rate, with 95 % stratified bootstrap intervals over seeds.
-
-    :param results: results of the runs
-    :return: the figure
-    """
+    """Plot interquartile mean and mean of the final success rate, with 95 % stratified bootstrap intervals over seeds."""
     figure = new_figure(7.0, 1.2 + 0.45 * len(results))
     panels = figure.subplots(1, 2, sharey=True)
     statistics = {
@@ -54,22 +43,12 @@ def plot_final_success(results: Sequence[RunResults]) -> "Figure":
 
 
 def plot_families(results: Sequence[RunResults]) -> "Figure":
-    """
-    Plot the final mean success rate of each family of goals.
-
-    :param results: results of the runs
-    :return: the figure
-    """
+    """Plot the final mean success rate of each family of goals."""
     return family_figure(family_rates({result.label: result.report for result in results}), "Success by family")
 
 
 def plot_success_over_time(results: Sequence[RunResults]) -> "Figure":
-    """
-    Plot the success rate of each goal over time as one heat map per run, with goals ordered by :func:`goal_order`.
-
-    :param results: results of the runs
-    :return: the figure
-    """
+    """Plot the success rate of each goal over time as one heat map per run, with goals ordered by :func:`goal_order`."""
     order, starts = goal_order(results)
     width = 1.8 + 3.2 * len(results)
     figure = new_figure(width, float(np.clip(0.035 * len(order), 2.5, 9.0)))

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from leo_agents.evaluation.goal_report import GoalReport
-
-FloatArray = npt.NDArray[np.float64]
+if TYPE_CHECKING:  # goal_report imports this module to print reports
+    from leo_agents.evaluation.goal_report import FloatArray, GoalReport, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +23,10 @@ class SuccessCurve:
     """
 
     label: str
-    timesteps: npt.NDArray[np.int64]
-    success: FloatArray
-    num_learned: FloatArray
-    band: FloatArray | None = None
+    timesteps: "IntArray"
+    success: "FloatArray"
+    num_learned: "FloatArray"
+    band: "FloatArray | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +44,8 @@ class FamilyRates:
     agents: tuple[str, ...]
     families: tuple[str, ...]
     sizes: tuple[int, ...]
-    rates: FloatArray
-    intervals: FloatArray
+    rates: "FloatArray"
+    intervals: "FloatArray"
 
     @property
     def labels(self) -> list[str]:

@@ -47,20 +47,15 @@ class LearningCurve:
 
     def num_learned(self, threshold: float = LEARNED) -> IntArray:
         """
-        Count the learned goals at each evaluation.
+        Count the goals with a success rate of at least a threshold, at each evaluation.
 
-        :param threshold: success rate from which a goal counts as learned
+        :param threshold: the success rate
         :return: number of learned goals, ``[T]``
         """
         return (self.success_rate >= threshold).sum(axis=1)
 
     def success_curve(self, label: str) -> SuccessCurve:
-        """
-        Summarize the goals by their mean, with a band from the worst to the best tenth.
-
-        :param label: name of the curve
-        :return: the curve
-        """
+        """Summarize the goals by their mean, with a band from the worst to the best tenth, as a curve with a label."""
         band = np.stack([self.worst_decile, self.best_decile])
         return SuccessCurve(label, self.timesteps, self.mean, self.num_learned().astype(np.float64), band)
 

@@ -118,23 +118,13 @@ def _evaluate(
 
 
 def check_epsilon(epsilon: float) -> None:
-    """
-    Check the evaluation epsilon.
-
-    :param epsilon: probability of a random action
-    :raises ValueError: unless it lies in [0, 1)
-    """
+    """Raise a ValueError unless the probability of a random action lies in [0, 1)."""
     if not 0.0 <= epsilon < 1.0:
         raise ValueError(f"expected epsilon in [0, 1), got {epsilon}; use e.g. 0.05")
 
 
 def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
-    """
-    Convert environments to a ``VecEnv`` with ``goal_id`` in the observation.
-
-    :param env: multi-goal environment, single or vectorized
-    :return: the environment, wrapped as needed
-    """
+    """Convert a single or vectorized multi-goal environment to a ``VecEnv`` with ``goal_id`` in the observation."""
     if isinstance(env, VectorEnv):
         env = GymVecEnv(env)
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
@@ -302,8 +292,8 @@ def _frozen_statistics(venv: VecEnv) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, shown: bool) -> Iterator[Callable[[int], object]]:
-    if not shown:
+def _progress(total: int, show: bool) -> Iterator[Callable[[int], object]]:
+    if not show:
         yield lambda count: None
         return
     try:

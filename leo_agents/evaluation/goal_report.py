@@ -56,12 +56,7 @@ def wilson_interval(
 
 
 def check_confidence(confidence: float) -> None:
-    """
-    Check the confidence level of an interval.
-
-    :param confidence: the level
-    :raises ValueError: unless it lies strictly between 0 and 1
-    """
+    """Raise a ValueError unless the confidence level lies strictly between 0 and 1."""
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"expected a confidence between 0 and 1, got {confidence}; use e.g. 0.95")
 
@@ -234,9 +229,9 @@ class GoalReport:
 
     def num_learned(self, threshold: float = LEARNED) -> int:
         """
-        Count the learned goals.
+        Count the goals with a success rate of at least a threshold.
 
-        :param threshold: success rate from which a goal counts as learned
+        :param threshold: the success rate
         :return: number of learned goals
         """
         return int((self.success_rate >= threshold).sum())
@@ -333,12 +328,7 @@ class GoalReport:
 
 
 def nan_mean(values: FloatArray) -> float:
-    """
-    Compute the mean without NaN entries.
-
-    :param values: numbers, NaN where unknown
-    :return: the mean; NaN if all entries are NaN
-    """
+    """Compute the mean of the entries that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 

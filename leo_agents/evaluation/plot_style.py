@@ -17,12 +17,7 @@ COLOR_MAP = "cividis"
 
 
 def run_color(number: int) -> str:
-    """
-    Return the color of an agent or run.
-
-    :param number: its index in the figure
-    :return: hexadecimal color; repeats when all are used
-    """
+    """Return the color of the agent or run with this index; colors repeat when all are used."""
     return COLORS[number % len(COLORS)]
 
 
@@ -30,9 +25,8 @@ def new_figure(width: float, height: float) -> "Figure":
     """
     Create a figure outside pyplot, so that no global state changes and no display is needed.
 
-    :param width: in inches
-    :param height: in inches
-    :return: an empty figure
+    :param width: width in inches
+    :param height: height in inches
     """
     try:
         from matplotlib.figure import Figure
@@ -42,25 +36,14 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def saved(figure: "Figure", path: PathLike | None) -> "Figure":
-    """
-    Save a figure if a path is given.
-
-    :param figure: the figure
-    :param path: file to write, or None
-    :return: the figure
-    """
+    """Save a figure if a path is given, and return it."""
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
 
 
 def tidy(axes: "Axes", grid: Literal["x", "y"]) -> None:
-    """
-    Remove the frame at the top and right, and add grid lines.
-
-    :param axes: the axes
-    :param grid: axis whose values get grid lines
-    """
+    """Remove the frame at the top and right, and add grid lines for one axis."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
     axes.grid(axis=grid, color=PALE, linewidth=0.8)

@@ -33,7 +33,6 @@ def plot_report(report: GoalReport, path: PathLike | None = None, *, title: str 
     :param report: result of :func:`~leo_agents.evaluation.evaluate.evaluate_goals`
     :param path: file to save the figure to; the suffix selects the format
     :param title: title of the figure
-    :return: the figure
 
     Example::
 
@@ -52,7 +51,6 @@ def plot_comparison(reports: Mapping[str, GoalReport], path: PathLike | None = N
     :param reports: report of each agent by name, all on the same goals
     :param path: file to save the figure to
     :param title: title of the figure
-    :return: the figure
     """
     check_same_goals(reports)
     if all(report.positions is not None for report in reports.values()):
@@ -74,7 +72,6 @@ def plot_learning_curve(
     :param csv_path: file written by :class:`~leo_agents.evaluation.callbacks.GoalEvalCallback`, or several such files by name
     :param path: file to save the figure to
     :param title: title of the figure
-    :return: the figure
     """
     tables = csv_path if isinstance(csv_path, Mapping) else {"mean over goals": csv_path}
     if not tables:
@@ -110,7 +107,6 @@ def curve_figure(
     :param band_label: label of the bands in the legend
     :param fill: fill the bands; otherwise draw only their lower bounds, as dotted lines
     :param markers: mark each evaluation of short curves
-    :return: the figure
     """
     figure = new_figure(7.0, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
@@ -145,7 +141,6 @@ def family_figure(rates: FamilyRates, title: str) -> "Figure":
 
     :param rates: success rates of each family and agent
     :param title: title of the figure
-    :return: the figure
     """
     num_families, num_agents = rates.rates.shape
     figure = new_figure(7.0, 1.1 + num_families * (0.2 + 0.2 * num_agents))

@@ -14,12 +14,7 @@ _NUM_WORST = 5
 
 
 def report_text(report: "GoalReport") -> str:
-    """
-    Format a report as a table with one row per family.
-
-    :param report: the report
-    :return: the table and notes below it
-    """
+    """Format a report as a table with one row per family and notes below it."""
     header = ["family", "goals", "attempts", "success", "95 % interval", "learned", "steps"]
     families = report.by_family()
     rows = [_family_row(family, part) for family, part in families.items()]
@@ -58,12 +53,7 @@ def compare_reports(reports: "Mapping[str, GoalReport]") -> str:
 
 
 def check_same_goals(reports: "Mapping[str, GoalReport]") -> None:
-    """
-    Check that reports can be compared.
-
-    :param reports: report of each agent by name
-    :raises ValueError: if there are none, or if their goals or the order of these differ
-    """
+    """Raise a ValueError unless there are reports and all have the same goals in the same order."""
     if not reports:
         raise ValueError("expected at least one report to compare, got none; evaluate an agent first")
     first, *others = reports.values()
@@ -76,33 +66,17 @@ def check_same_goals(reports: "Mapping[str, GoalReport]") -> None:
 
 
 def percent(rate: float, digits: int = 1) -> str:
-    """
-    Format a rate as a percentage.
-
-    :param rate: between 0 and 1, or NaN
-    :param digits: number of decimals
-    :return: e.g. "12.5 %"; "-" for NaN
-    """
+    """Format a rate as a percentage with some digits, e.g. "12.5 %"; "-" for NaN."""
     return "-" if np.isnan(rate) else f"{100 * rate:.{digits}f} %"
 
 
 def decimal(value: float) -> str:
-    """
-    Format a number with one decimal.
-
-    :param value: the number, or NaN
-    :return: e.g. "3.5"; "-" for NaN
-    """
+    """Format a number with one decimal; "-" for NaN."""
     return "-" if np.isnan(value) else f"{value:.1f}"
 
 
 def short_number(value: float, _: Any = None) -> str:
-    """
-    Format a number for an axis, in thousands, millions or billions.
-
-    :param value: the number
-    :return: e.g. "2.5 M"
-    """
+    """Format a number for an axis, in thousands, millions or billions, e.g. "2.5 M"."""
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g} {unit}"

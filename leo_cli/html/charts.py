@@ -40,7 +40,6 @@ def line_chart(lines: Sequence[Line], *, limit: float, unit: str, description: s
     :param limit: highest possible value; the vertical axis ends there, or at a fraction of it above all lines
     :param unit: unit of the values
     :param description: text alternative
-    :return: markup
     """
     right = max((float(line.xs[-1]) for line in lines if len(line.xs)), default=1.0)
     highest = max(
@@ -67,7 +66,6 @@ def family_chart(rates: FamilyRates, description: str) -> str:
 
     :param rates: success rates of each family and run
     :param description: text alternative
-    :return: markup
     """
     num_runs = len(rates.agents)
     bar, gap, left = (15 if num_runs == 1 else 11), 14, 138
@@ -104,18 +102,12 @@ def svg(width: float, height: float, content: str, description: str, class_: str
     :param content: markup inside the element
     :param description: text alternative
     :param class_: CSS class
-    :return: markup
     """
     return element("svg", content, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=description, class_=class_)
 
 
 def legend(labels: Sequence[str]) -> str:
-    """
-    Build the legend of the run colors.
-
-    :param labels: names of the runs
-    :return: markup; empty for a single run
-    """
+    """Build the legend of the run colors from the runs' names; empty for a single run."""
     if len(labels) < 2:
         return ""
     items = [f'<li><i style="background:{run_color(number)}"></i>{text(label)}</li>' for number, label in enumerate(labels)]
@@ -161,11 +153,5 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def shortened(name: str, length: int) -> str:
-    """
-    Shorten a name with an ellipsis.
-
-    :param name: the name
-    :param length: maximum number of characters
-    :return: the name, or its beginning
-    """
+    """Shorten a name to a maximum number of characters, with an ellipsis."""
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -32,12 +32,7 @@ def ramp(value: float) -> str:
 
 
 def run_color(number: int) -> str:
-    """
-    Return the color of a run.
-
-    :param number: index of the run
-    :return: CSS color, one of the variables ``--run-0`` to ``--run-7`` of the style sheet
-    """
+    """Return the CSS color of a run, one of the variables ``--run-0`` to ``--run-7`` of the style sheet."""
     return f"var(--run-{number % _NUM_RUN_COLORS})"
 
 
@@ -47,7 +42,6 @@ def ramp_legend(low: str, high: str) -> str:
 
     :param low: label of the dark end
     :param high: label of the bright end
-    :return: markup
     """
     stops = ", ".join(ramp(value) for value in np.linspace(0.0, 1.0, len(_RAMP)))
     scale = f'<i style="background:linear-gradient(90deg,{stops})"></i>'

@@ -36,7 +36,6 @@ def goal_map(
     :param description: text alternative
     :param ring: index of a goal to mark with a ring; -1 for none
     :param cross: point ``[2]`` or ``[3]`` to mark with a cross
-    :return: markup
     """
     canvas, layers = _Canvas(positions), positions.layers()
     cross_layer = -1 if cross is None else positions.layer_at(float(cross[-1]))
@@ -60,7 +59,6 @@ def state_map(positions: GoalPositions, states: FloatArray, values: FloatArray, 
     :param values: values between 0 and 1 of each state, ``[S]``
     :param description: text alternative
     :param ring: index of a goal to mark with a ring
-    :return: markup
     """
     canvas, num_goals = _Canvas(positions), len(positions.positions)
     dots = "".join(

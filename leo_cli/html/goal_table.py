@@ -11,12 +11,7 @@ from leo_cli.results import RunResults
 
 
 def goals_section(results: Sequence[RunResults]) -> str:
-    """
-    Build the table of all goals.
-
-    :param results: results of the runs, with the same goals
-    :return: markup
-    """
+    """Build the table of all goals from the results of the runs."""
     first = results[0].report
     show_family = len(first.families) > 1
     header = [text("goal"), *([text("family")] if show_family else [])]

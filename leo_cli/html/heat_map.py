@@ -25,7 +25,6 @@ def heat_map(rates: FloatArray, timesteps: npt.NDArray[np.int64], families: dict
     :param timesteps: environment steps, ``[T]``
     :param families: row of each family's first goal
     :param description: text alternative
-    :return: markup
     """
     inner = _WIDTH - _LEFT - _RIGHT
     height = float(np.clip(1.7 * len(rates), 150, 430))

@@ -13,7 +13,6 @@ def element(name: str, content: str = "", **attributes: object) -> str:
     :param name: name of the element
     :param content: markup inside the element
     :param attributes: attributes by name; underscores become dashes, a trailing one is dropped, None omits the attribute
-    :return: markup
 
     Example::
 
@@ -29,12 +28,7 @@ def element(name: str, content: str = "", **attributes: object) -> str:
 
 
 def text(content: object) -> str:
-    """
-    Escape text.
-
-    :param content: any object
-    :return: its string as markup
-    """
+    """Convert any object to escaped text."""
     return escape(str(content))
 
 
@@ -46,7 +40,6 @@ def card(title: str, *parts: str, note: str = "", id_: str | None = None) -> str
     :param parts: markup of its content
     :param note: text below the title
     :param id_: id for links
-    :return: markup
     """
     head = element("h2", text(title)) + (element("p", text(note), class_="note") if note else "")
     return element("section", head + "\n".join(parts), class_="card", id=id_)
@@ -59,7 +52,6 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]], **attributes: ob
     :param header: markup of the column titles
     :param rows: markup of the cells
     :param attributes: attributes of the table
-    :return: markup
     """
     head = element("tr", "".join(element("th", cell, scope="col") for cell in header))
     body = "\n".join(element("tr", "".join(element("td", cell) for cell in row)) for row in rows)
@@ -73,7 +65,6 @@ def with_interval(rate: float, interval: tuple[float, float] | None, digits: int
     :param rate: between 0 and 1, or NaN
     :param interval: lower and upper bound, if known
     :param digits: number of decimals
-    :return: markup
     """
     if interval is None:
         return percent(rate, digits)

@@ -1,4 +1,4 @@
-"""Sections of the report that need only the results of the runs."""
+"""Sections of the report. Each function takes the results of the runs and returns markup, which may be empty."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +20,7 @@ _NUM_HARDEST = 10
 
 
 def summary_tiles(results: Sequence[RunResults]) -> str:
-    """
-    Summarize the best run in a few numbers.
-
-    :param results: results of the runs
-    :return: markup
-    """
+    """Summarize the best run in a few numbers."""
     best = max(results, key=lambda result: np.nan_to_num(result.mean_success))
     report = best.report
     num_attempted = int((report.attempts > 0).sum())
@@ -42,12 +37,7 @@ def summary_tiles(results: Sequence[RunResults]) -> str:
 
 
 def results_section(results: Sequence[RunResults]) -> str:
-    """
-    Build the table of final results with one row per run.
-
-    :param results: results of the runs
-    :return: markup
-    """
+    """Build the table of final results with one row per run."""
     header = ["run", "steps", "seeds", "mean success", "interquartile mean", "learned", "never achieved", "steps to success"]
     rows = [
         [
@@ -67,12 +57,7 @@ def results_section(results: Sequence[RunResults]) -> str:
 
 
 def learning_section(results: Sequence[RunResults]) -> str:
-    """
-    Build the learning curves.
-
-    :param results: results of the runs
-    :return: markup; empty if a run has no evaluations during training
-    """
+    """Build the learning curves; empty if a run has no evaluations during training."""
     if not all(len(result.timesteps) for result in results):
         return ""
     success, learned = [], []
@@ -93,12 +78,7 @@ def learning_section(results: Sequence[RunResults]) -> str:
 
 
 def families_section(results: Sequence[RunResults]) -> str:
-    """
-    Build the chart of final success by family.
-
-    :param results: results of the runs
-    :return: markup; empty if there is only one family, or one for each goal
-    """
+    """Build the chart of final success by family; empty if there is only one family, or one for each goal."""
     if not 1 < len(results[0].report.families) < len(results[0].report):
         return ""
     chart = family_chart(family_rates({result.label: result.report for result in results}), "Success by family")
@@ -108,12 +88,7 @@ def families_section(results: Sequence[RunResults]) -> str:
 
 
 def over_time_section(results: Sequence[RunResults]) -> str:
-    """
-    Build the heat maps of each goal's success over time.
-
-    :param results: results of the runs
-    :return: markup; empty if no run has evaluations during training
-    """
+    """Build the heat maps of each goal's success over time; empty if no run has evaluations during training."""
     order, starts = goal_order(results)
     figures = []
     for result in results:
@@ -131,12 +106,7 @@ def over_time_section(results: Sequence[RunResults]) -> str:
 
 
 def hardest_section(results: Sequence[RunResults]) -> str:
-    """
-    List the achieved goals with the lowest success rates, and the goals never achieved.
-
-    :param results: results of the runs
-    :return: markup
-    """
+    """List the achieved goals with the lowest success rates, and the goals never achieved."""
     parts = []
     for result in results:
         report, never = result.report, result.never_achieved
@@ -155,12 +125,7 @@ def hardest_section(results: Sequence[RunResults]) -> str:
 
 
 def provenance_section(results: Sequence[RunResults]) -> str:
-    """
-    Show command, settings and versions of each run.
-
-    :param results: results of the runs
-    :return: markup
-    """
+    """Show command, settings and versions of each run."""
     parts = []
     for result in results:
         config, settings = result.run.config, result.run.config.settings

@@ -86,8 +86,8 @@ class TestDrawing:
         positions = GoalPositions(self.square, ("x", "y"))
         found = boxes(goal_map(positions, np.zeros(4), list("abcd"), "test"))
         dots = state_map(positions, self.square, np.zeros(4), "test", ring=3)
-        centres = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', dots)]
-        assert centres == [found[name][:2] for name in "abcd"] + [found["d"][:2]]
+        centers = [(float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', dots)]
+        assert centers == [found[name][:2] for name in "abcd"] + [found["d"][:2]]
         crossed = goal_map(positions, np.zeros(4), list("abcd"), "test", cross=np.array([2.0, 0.0]))
         x, y, _ = found["b"]
         assert f"M{x - 11:.1f} {y:.1f}h22.0M{x:.1f} {y - 11:.1f}v22.0" in crossed
