@@ -106,7 +106,7 @@ class RunResults:
             if interval is None:
                 return None
             intervals.append(interval)
-        return np.array(intervals).T
+        return np.array(intervals).T if intervals else None
 
 
 def read_results(runs: Sequence[RunFolder]) -> list[RunResults]:

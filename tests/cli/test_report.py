@@ -1,6 +1,7 @@
 """The HTML report as a file and in a browser."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def test_numbers_equal_those_of_the_csv_files(single, run):
         assert ("achieved at the reset" in row[0]) if np.isnan(rate) else (f'data-sort="{rate:.6g}"' in row[0])
     assert page.count("data:image/webp") == 2
     assert "map: maze" in page and "stable-baselines3" in page  # what was trained and with which versions
+
+
+def test_run_stopped_before_its_first_evaluation(run, tmp_path, leo):
+    folder = shutil.copytree(run, tmp_path / "run")
+    for table in folder.glob("seed-*/evaluations.csv"):
+        table.write_text(table.read_text().splitlines()[0] + "\n")
+    assert leo("report", folder, "--videos", "0")[0] == 0 and leo("plot", folder)[0] == 0
+    page = (folder / "report.html").read_text()
+    assert 'id="runs"' in page and 'id="learning"' not in page and 'id="time"' not in page
 
 
 def test_family_chart_has_a_bar_with_interval_per_family_and_run():
