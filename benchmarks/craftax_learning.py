@@ -118,7 +118,7 @@ class Judge(BaseCallback):
         """
         began = time.process_time()
         player = AtRandom(int(self.envs.action_space.n), self.seed) if model is None else model
-        report = evaluate_goals(player, self.envs, episodes, self.seed, max_steps=HORIZON, random_actions=RANDOM_ACTIONS)
+        report = evaluate_goals(player, self.envs, episodes, self.seed, max_steps=HORIZON, epsilon=RANDOM_ACTIONS)
         families = report.by_family()
         row = {
             "steps": 0 if model is None else model.num_timesteps,

@@ -107,7 +107,7 @@ class Classic(World):
     def judge(self, model: BaseAlgorithm, seed: int) -> Row:
         self.evaluation = self.evaluation or self._games(None)
         worlds: dict[str, Any] = {"seed": 10_000 * (1 + seed), "max_steps": self.horizon}
-        report = evaluate_goals(model, self.evaluation, random_actions=self.random_actions, **worlds)
+        report = evaluate_goals(model, self.evaluation, epsilon=self.random_actions, **worlds)
         drawn = float("nan")  # other agents know no probabilities of actions
         if isinstance(model, PPO):
             drawn = evaluate_goals(model, self.evaluation, deterministic=False, **worlds).mean_success

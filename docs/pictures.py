@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 
 import leo_envs
 from leo_agents import LEODQN
-from leo_cli.agent_rollout import Walk
-from leo_cli.video import film, save_film
+from leo_cli.agent_rollout import AgentRollout
+from leo_cli.video import record_frames, save_video
 
 gym.register_envs(leo_envs)
 
@@ -109,8 +109,8 @@ def main() -> None:
         model = LEODQN.load(options.model, device="cpu")
     plot_masks(options.folder / "masks.png")
     plot_values(model, options.folder / "values.png")
-    walk = Walk(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
-    save_film(film(walk, TOUR, max_steps=60, width=256), options.folder / "tour.gif")
+    walk = AgentRollout(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
+    save_video(record_frames(walk, TOUR, max_steps=60, width=256), options.folder / "tour.gif")
 
 
 if __name__ == "__main__":

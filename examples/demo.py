@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 import leo_envs
 from leo_agents import LEODQN
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals, plot_learning_curve, plot_report
-from leo_cli.agent_rollout import Walk
-from leo_cli.video import film, save_film
+from leo_cli.agent_rollout import AgentRollout
+from leo_cli.video import record_frames, save_video
 
 gym.register_envs(leo_envs)
 
@@ -74,8 +74,8 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
 
 def animate(model: LEODQN, goals: list[str], path: Path) -> None:
     """Sends the agent from goal to goal."""
-    walk = Walk(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
-    save_film(film(walk, goals, max_steps=60), path)
+    walk = AgentRollout(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
+    save_video(record_frames(walk, goals, max_steps=60), path)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""An agent in one environment, sent from goal to goal and looked at."""
+"""Rollouts of an agent towards a sequence of goals."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,112 +8,111 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.type_aliases import PolicyPredictor
 
+from leo_cli.goal_positions import goal_points
 from leo_wrappers import GoalConditionedWrapper
 from leo_wrappers.goal_set import Goal, goal_index
+from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
-# Whose errors are about the machine.
-_DRAWING = ("mujoco", "OpenGL", "glfw")
+_RENDERING_LIBRARIES = ("mujoco", "OpenGL", "glfw")
 
 
 @dataclass(frozen=True)
-class Step:
+class RolloutStep:
     """
-    What is seen of one step of a walk; the first is the state before any.
+    One step of a rollout; the first is the state before any action.
 
-    :param picture: what ``render`` gives; None without a render mode
-    :param observation: the state, with the goal
-    :param number: steps taken towards the goal so far
+    :param frame: output of ``render``; None without a render mode
+    :param observation: observation with the commanded goal
+    :param number: number of actions taken towards the goal so far
     :param achieved: whether this state achieves the goal
-    :param over: whether the episode ended
+    :param done: whether the episode is terminated or truncated
     """
 
-    picture: Any
+    frame: Any
     observation: Any
     number: int
     achieved: bool
-    over: bool
+    done: bool
 
 
-class Walk:
+class AgentRollout:
     """
-    Sends an agent from goal to goal, in one episode or in several.
+    Rollout of an agent that is commanded one goal after another, within one episode where possible.
 
-    :param agent: anything with ``predict`` for observations with ``goal_id``
+    :param agent: model or policy with ``predict`` for observations with ``goal_id``
     :param env: a multi-goal environment
-    :param seed: seeds the first episode
-    :param random_actions: share of random actions
+    :param seed: seed of the first episode and of the random actions
+    :param epsilon: probability of a random action
 
     Example::
 
         >>> import gymnasium as gym, leo_envs
         >>> from leo_agents import LEODQN
         >>> agent = LEODQN("MultiGoalPolicy", gym.make("leo/GridWorld-v0"), seed=0)
-        >>> walk = Walk(agent, gym.make("leo/GridWorld-v0", render_mode="ansi"))
-        >>> [step.number for step in walk.send("cell/0,0", max_steps=2)]
+        >>> rollout = AgentRollout(agent, gym.make("leo/GridWorld-v0", render_mode="ansi"))
+        >>> [step.number for step in rollout.run("cell/0,0", max_steps=2)]
         [0, 1, 2]
     """
 
-    def __init__(
-        self, agent: PolicyPredictor, env: gym.Env[Any, Any], seed: int | None = 0, random_actions: float = 0.0
-    ) -> None:
+    def __init__(self, agent: PolicyPredictor, env: gym.Env[Any, Any], seed: int | None = 0, epsilon: float = 0.0) -> None:
         self.agent = agent
-        # The episode goes on when a goal is reached: from there to the next one.
+        # Achieving a goal does not end the episode: the next goal starts from there.
         self.env = GoalConditionedWrapper(env, goal=0, on_success="continue")
         self.goal_names = self.env.goal_names
-        self._points = env.get_wrapper_attr("goal_points") if env.has_wrapper_attr("goal_points") else None
+        self.epsilon = epsilon
+        self._points = goal_points(env)
         self._generator = np.random.default_rng(seed)
-        self._random_actions = random_actions
         self.env.action_space.seed(seed)
-        self.restart(seed)
+        self.reset(seed)
 
-    def restart(self, seed: int | None = None) -> None:
+    def reset(self, seed: int | None = None) -> None:
         """
-        Begins a new episode.
+        Start a new episode.
 
-        :param seed: seeds it
+        :param seed: seed of the episode
         """
         self._obs, info = self.env.reset(seed=seed)
         self._mask = info["goals_achieved"]
-        self._over = False
+        self._done = False
 
-    def send(self, goal: Goal, max_steps: int | None = None) -> Iterator[Step]:
+    def run(self, goal: Goal, max_steps: int | None = None) -> Iterator[RolloutStep]:
         """
-        Commands a goal and steps until it is achieved, the episode ends or patience does.
+        Command a goal and step until it is achieved, the episode is done or ``max_steps`` is reached.
 
-        :param goal: a name or an index
-        :param max_steps: the most steps
-        :return: what is seen, step by step
+        :param goal: name or index
+        :param max_steps: maximum number of steps
+        :return: iterator over the steps
         """
         goal_id = goal_index(self.goal_names, goal)
-        if self._over:
-            self.restart()
+        if self._done:
+            self.reset()
         self.env.set_goal(goal_id)
-        self._obs = {**self._obs, "goal_id": np.int64(goal_id)}
-        if self._points is not None and "desired_goal" in self._obs:
-            self._obs["desired_goal"] = np.asarray(self._points[goal_id], dtype=self._obs["desired_goal"].dtype)
+        self._obs = {**self._obs, GOAL_KEY: np.int64(goal_id)}
+        if self._points is not None and DESIRED_GOAL_KEY in self._obs:
+            self._obs[DESIRED_GOAL_KEY] = self._points[goal_id].astype(self._obs[DESIRED_GOAL_KEY].dtype)
         number, achieved = 0, bool(self._mask[goal_id])
-        yield Step(self._picture(), self._obs, number, achieved, False)
-        while not (achieved or self._over) and (max_steps is None or number < max_steps):
+        yield RolloutStep(self._frame(), self._obs, number, achieved, False)
+        while not (achieved or self._done) and (max_steps is None or number < max_steps):
             self._obs, _, terminated, truncated, info = self.env.step(self._action())
             self._mask = info["goals_achieved"]
-            number, achieved, self._over = number + 1, bool(self._mask[goal_id]), terminated or truncated
-            yield Step(self._picture(), self._obs, number, achieved, self._over)
+            number, achieved, self._done = number + 1, bool(self._mask[goal_id]), terminated or truncated
+            yield RolloutStep(self._frame(), self._obs, number, achieved, self._done)
 
-    def _picture(self) -> Any:
+    def _frame(self) -> Any:
         if self.env.render_mode is None:
             return None
         try:
             return self.env.render()
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in _DRAWING:
+            if type(error).__module__.partition(".")[0] not in _RENDERING_LIBRARIES:
                 raise
             raise OSError(
-                f"expected to draw {self.env.spec.id if self.env.spec else self.env}, got {type(error).__name__}: {error}; "
-                "where there is no screen, set the variable MUJOCO_GL to egl or osmesa, whichever is installed"
+                f"expected to render {self.env.spec.id if self.env.spec else self.env}, got {type(error).__name__}: {error}; "
+                "without a display, set the environment variable MUJOCO_GL to egl or osmesa, whichever is installed"
             ) from error
 
     def _action(self) -> Any:
-        if self._generator.random() < self._random_actions:
+        if self._generator.random() < self.epsilon:
             return self.env.action_space.sample()
         action, _ = self.agent.predict(self._obs, deterministic=True)
         return action if np.ndim(action) else action.item()

@@ -1,20 +1,19 @@
-"""Interquartile means with stratified bootstrap intervals, the way to sum up few seeds over many goals."""
+"""Interquartile means and stratified bootstrap intervals, which aggregate few seeds over many goals."""
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from leo_agents.evaluation.goal_report import FloatArray, check_confidence
 
 REPETITIONS = 2_000
 
 
 def interquartile_mean(scores: FloatArray, axis: int | None = None) -> FloatArray:
     """
-    The mean of the middle half: neither the best nor the worst quarter can carry it away.
+    Compute the mean of the middle half, which ignores outliers in the best and worst quarter.
 
     :param scores: numbers without NaN
-    :param axis: over which axis; over all when None
-    :return: the mean
+    :param axis: axis to reduce; all axes when None
+    :return: the mean, without the reduced axis
 
     Example::
 
@@ -32,14 +31,14 @@ def stratified_interval(
     scores: FloatArray, *, mean: bool = False, confidence: float = 0.95, repetitions: int = REPETITIONS, seed: int = 0
 ) -> tuple[float, float] | None:
     """
-    The interval of the interquartile mean over other seeds of the same trainings: seeds are drawn again within each goal.
+    Compute a percentile bootstrap interval of the interquartile mean; seeds are resampled separately for each goal.
 
-    :param scores: ``[runs, goals]``, without NaN
-    :param mean: of the mean instead
-    :param confidence: how much of the bootstrap's distribution lies inside
-    :param repetitions: how many times to draw
-    :param seed: of the draws
-    :return: lower and upper end; None for a single run, which says nothing about others
+    :param scores: scores of each seed and goal, ``[seeds, goals]``, without NaN
+    :param mean: use the mean instead of the interquartile mean
+    :param confidence: coverage of the interval
+    :param repetitions: number of bootstrap samples
+    :param seed: seed of the resampling
+    :return: lower and upper bound; None for a single seed
 
     Example::
 
@@ -51,17 +50,16 @@ def stratified_interval(
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 2 or np.isnan(scores).any():
-        raise ValueError(f"expected scores of runs and goals without NaN, got shape {scores.shape}; leave such goals out")
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}; 0.95 is usual")
-    runs, goals = scores.shape
-    if runs < 2:
+        raise ValueError(f"expected scores [seeds, goals] without NaN, got shape {scores.shape}; leave out goals with NaN")
+    check_confidence(confidence)
+    num_seeds, num_goals = scores.shape
+    if num_seeds < 2:
         return None
     generator = np.random.default_rng(seed)
-    drawn = np.empty(repetitions)
+    statistics = np.empty(repetitions)
     for repetition in range(repetitions):
-        again = scores[generator.integers(runs, size=(runs, goals)), np.arange(goals)]
-        drawn[repetition] = again.mean() if mean else interquartile_mean(again)
+        resampled = scores[generator.integers(num_seeds, size=(num_seeds, num_goals)), np.arange(num_goals)]
+        statistics[repetition] = resampled.mean() if mean else interquartile_mean(resampled)
     tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(drawn, [tail, 100.0 - tail])
+    low, high = np.percentile(statistics, [tail, 100.0 - tail])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Where goals lie: in the plane, or in the layers of a space."""
+"""Positions of goals in 2D or 3D."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,22 +8,22 @@ import numpy as np
 
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport, IntArray
 
-_MOST_LAYERS = 6
+_MAX_LAYERS = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class GoalPositions:
     """
-    Where goals lie.
+    Positions of goals.
 
-    :param positions: of the goals in the plane, ``[G, 2]``
-    :param axes: what the coordinates are; an axis called "row" points downwards
-    :param heights: of the goals, ``[G]``, where they lie in space
+    :param positions: horizontal positions, ``[G, 2]``
+    :param axes: names of the two coordinates; an axis named "row" points downwards
+    :param heights: third coordinate, ``[G]``, if the goals have one
 
     Example::
 
-        >>> places = Places(np.zeros((4, 2)), ("x", "y"), np.array([0.5, 0.0, 0.5, 0.0]))
-        >>> [(title, goals.tolist()) for title, goals in places.layers()]
+        >>> positions = GoalPositions(np.zeros((4, 2)), ("x", "y"), np.array([0.5, 0.0, 0.5, 0.0]))
+        >>> [(title, goals.tolist()) for title, goals in positions.layers()]
         [('z 0', [1, 3]), ('z 0.5', [0, 2])]
     """
 
@@ -33,23 +33,27 @@ class Places:
 
     def layers(self) -> list[tuple[str, IntArray]]:
         """
-        :return: from below, what to call each layer and which goals lie in it; all in one, without a title, in the plane
+        Group the goals by height.
+
+        :return: title and goal indices of each layer, the lowest first; a single untitled layer without heights
         """
-        everything = np.arange(len(self.positions))
+        indices = np.arange(len(self.positions))
         if self.heights is None:
-            return [("", everything)]
+            return [("", indices)]
         heights = np.round(self.heights, 6)
         levels = np.unique(heights)
-        if len(levels) <= _MOST_LAYERS:
-            return [(f"z {level:.3g}", everything[heights == level]) for level in levels]
-        # Goals on no lattice: as many in each layer.
-        groups = np.array_split(np.argsort(heights, kind="stable"), _MOST_LAYERS)
+        if len(levels) <= _MAX_LAYERS:
+            return [(f"z {level:.3g}", indices[heights == level]) for level in levels]
+        # Scattered heights: layers of equal size.
+        groups = np.array_split(np.argsort(heights, kind="stable"), _MAX_LAYERS)
         return [(f"z {heights[group].min():.3g} to {heights[group].max():.3g}", group) for group in groups]
 
     def layer_at(self, height: float) -> int:
         """
-        :param height: of any point
-        :return: the layer it is nearest to
+        Find the layer nearest to a height.
+
+        :param height: the height; ignored if the goals have none
+        :return: index of the layer
         """
         heights = self.heights
         if heights is None:
@@ -57,25 +61,29 @@ class Places:
         return int(np.argmin([np.abs(heights[goals] - height).min() for _, goals in self.layers()]))
 
 
-def places_of(report: GoalReport, env: gym.Env[Any, Any]) -> Places | None:
+def find_goal_positions(report: GoalReport, env: gym.Env[Any, Any]) -> GoalPositions | None:
     """
-    :param report: about some goals of an environment
-    :param env: the environment
-    :return: where they lie; None where they are no places
+    Find the positions of the goals of a report.
+
+    :param report: the report
+    :param env: its environment
+    :return: the positions; None if the goals have neither 2D nor 3D positions
     """
     if report.positions is not None:
-        return Places(report.positions, report.axes)
+        return GoalPositions(report.positions, report.axes)
     points = goal_points(env)
     if points is None or points.shape[1] != 3:
         return None
-    chosen = points[report.goal_ids]
-    return Places(chosen[:, :2], ("x", "y"), None if np.ptp(chosen[:, 2]) < 1e-6 else chosen[:, 2])
+    points = points[report.goal_ids]
+    return GoalPositions(points[:, :2], ("x", "y"), None if np.ptp(points[:, 2]) < 1e-6 else points[:, 2])
 
 
 def goal_points(env: gym.Env[Any, Any]) -> FloatArray | None:
     """
+    Read the goal points of an environment.
+
     :param env: a multi-goal environment
-    :return: the goals' points ``[G, d]``, if they have any
+    :return: points of all goals, ``[G, d]``; None if it has none
     """
     points = env.get_wrapper_attr("goal_points") if env.has_wrapper_attr("goal_points") else None
     return None if points is None else np.asarray(points, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What a run has to tell, read from its files: curves over its seeds, and how well each goal is reached in the end."""
+"""Results of runs, read from their files: success over the training and at its end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from leo_agents.evaluation import GoalReport, read_curve
-from leo_agents.evaluation.goal_report import FloatArray, IntArray, nan_mean
+from leo_agents.evaluation import GoalReport, LearningCurve, read_curve
+from leo_agents.evaluation.chart_data import SuccessCurve
+from leo_agents.evaluation.curves import NoEvaluationsError
+from leo_agents.evaluation.goal_report import LEARNED, FloatArray, IntArray, nan_mean
 from leo_cli.bootstrap import interquartile_mean, stratified_interval
 from leo_cli.evaluation import pool_reports
 from leo_cli.run_folder import RunFolder, SeedFolder, run_labels
@@ -16,16 +18,16 @@ _CURVE_REPETITIONS = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Story:
+class RunResults:
     """
-    One run.
+    Results of one run.
 
     :param run: the run
-    :param label: what to call it
-    :param seeds: its trainings that were begun
-    :param reports: success in the end, one for each of them
-    :param timesteps: when all of them were evaluated, ``[T]``
-    :param rates: success over the training, ``[seeds, T, goals]``, NaN where a goal was not attempted
+    :param label: name of the run in tables and figures
+    :param seeds: trainings with a checkpoint
+    :param reports: final report of each seed
+    :param timesteps: steps at which all seeds were evaluated, ``[T]``
+    :param rates: success rates over the training, ``[seeds, T, G]``; NaN without attempts
     """
 
     run: RunFolder
@@ -37,7 +39,7 @@ class Story:
 
     @cached_property
     def report(self) -> GoalReport:
-        """Success in the end, all seeds together."""
+        """Final report, pool_reports over seeds."""
         return pool_reports(list(self.reports))
 
     @property
@@ -45,78 +47,97 @@ class Story:
         """Environment steps of each training."""
         return max(seed.steps_done or 0 for seed in self.seeds)
 
+    @property
+    def num_seeds_text(self) -> str:
+        """Number of seeds with its unit."""
+        return f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
+
     @cached_property
     def final_scores(self) -> FloatArray:
-        """Success rates in the end of the goals that every seed attempted, ``[seeds, goals]``."""
+        """Final success rates of the goals that every seed attempted, ``[seeds, goals]``."""
         scores = np.stack([report.success_rate for report in self.reports])
         return scores[:, ~np.isnan(scores).any(axis=0)]
 
     @property
     def mean_success(self) -> float:
-        """Over goals and seeds."""
+        """Final success rate, mean over goals and seeds."""
         return self.report.mean_success
 
     @cached_property
     def mean_interval(self) -> tuple[float, float] | None:
-        """Of the mean over other seeds; None for one seed."""
+        """Bootstrap interval of the mean over seeds; None for a single seed."""
         return stratified_interval(self.final_scores, mean=True) if self.final_scores.size else None
 
     @property
     def iqm(self) -> float:
-        """Interquartile mean of success over goals and seeds."""
+        """Final success rate, interquartile mean over goals and seeds."""
         return float(interquartile_mean(self.final_scores)) if self.final_scores.size else float("nan")
 
     @cached_property
     def iqm_interval(self) -> tuple[float, float] | None:
-        """Of the interquartile mean; None for one seed."""
+        """Bootstrap interval of the interquartile mean over seeds; None for a single seed."""
         return stratified_interval(self.final_scores) if self.final_scores.size else None
 
     @property
     def never_achieved(self) -> list[str]:
-        """Goals that no attempt in the end achieved."""
-        lost = (self.report.attempts > 0) & (self.report.successes == 0)
-        return [self.report.goal_names[index] for index in np.flatnonzero(lost)]
+        """Names of the goals without a success in the final evaluation."""
+        failed = (self.report.attempts > 0) & (self.report.successes == 0)
+        return [self.report.goal_names[index] for index in np.flatnonzero(failed)]
 
     @cached_property
-    def heat(self) -> FloatArray:
-        """Success at each goal over time, mean over seeds, ``[T, goals]``; NaN where never attempted."""
+    def success_over_time(self) -> FloatArray:
+        """Success rate of each goal over time, mean over seeds, ``[T, G]``; NaN without attempts."""
         known = ~np.isnan(self.rates)
         total = np.where(known, self.rates, 0.0).sum(axis=0)
         return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
     @cached_property
-    def curve(self) -> FloatArray:
-        """Mean success over the training, ``[T]``."""
-        return np.array([nan_mean(rates) for rates in self.heat])
+    def success_curve(self) -> SuccessCurve:
+        """Mean success rate and number of learned goals over time, with a 95 % bootstrap interval over seeds."""
+        mean = np.array([nan_mean(rates) for rates in self.success_over_time])
+        num_learned: FloatArray = (self.rates >= LEARNED).sum(axis=2).mean(axis=0)
+        return SuccessCurve(self.label, self.timesteps, mean, num_learned, self._curve_interval())
 
-    @cached_property
-    def curve_interval(self) -> FloatArray | None:
-        """Its interval over other seeds, ``[2, T]``; None for one seed."""
-        ends = []
+    def _curve_interval(self) -> FloatArray | None:
+        intervals = []
         for rates in self.rates.swapaxes(0, 1):
             scores = rates[:, ~np.isnan(rates).any(axis=0)]
             interval = stratified_interval(scores, mean=True, repetitions=_CURVE_REPETITIONS) if scores.size else None
             if interval is None:
                 return None
-            ends.append(interval)
-        return np.array(ends).T
-
-    @cached_property
-    def learned_curve(self) -> FloatArray:
-        """How many goals are achieved at least half of the time, mean over seeds, ``[T]``."""
-        counts: FloatArray = (self.rates >= 0.5).sum(axis=2).mean(axis=0)
-        return counts
+            intervals.append(interval)
+        return np.array(intervals).T if intervals else None
 
 
-def read_stories(runs: Sequence[RunFolder]) -> list[Story]:
+def read_results(runs: Sequence[RunFolder]) -> list[RunResults]:
     """
-    :param runs: runs about the same goals, evaluated in the end
-    :return: what they tell
+    Read the results of runs.
+
+    :param runs: runs with the same goals and a final evaluation
+    :return: results of each run
     """
-    return [_read_story(run, label) for run, label in zip(runs, run_labels(runs), strict=True)]
+    return [_read_run(run, label) for run, label in zip(runs, run_labels(runs), strict=True)]
 
 
-def _read_story(run: RunFolder, label: str) -> Story:
+def goal_order(results: Sequence[RunResults]) -> tuple[IntArray, dict[str, int]]:
+    """
+    Order goals by family, and within a family by success over time, then by final success, highest first.
+
+    :param results: results of the runs
+    :return: indices of the goals in this order, and the position of each family's first goal in it
+    """
+    final = np.sum([np.nan_to_num(result.report.success_rate) for result in results], axis=0)
+    over_time = [np.nan_to_num(result.success_over_time).mean(axis=0) for result in results if len(result.timesteps)]
+    score = np.sum(over_time, axis=0) + 1e-3 * final
+    order: list[int] = []
+    starts = {}
+    for family, ids in results[0].report.families.items():
+        starts[family] = len(order)
+        order += ids[np.argsort(-score[ids], kind="stable")].tolist()
+    return np.array(order), starts
+
+
+def _read_run(run: RunFolder, label: str) -> RunResults:
     seeds = run.started_seeds
     reports = tuple(seed.report() for seed in seeds)
     for seed, report in zip(seeds, reports, strict=True):
@@ -125,31 +146,35 @@ def _read_story(run: RunFolder, label: str) -> Story:
                 f"expected the {len(run.config.eval_goal_ids)} goals of {run.path} in {seed.goals}, got {len(report)} others; "
                 f"run `leo eval {run.path}`"
             )
-    timesteps, rates = _common_curves(run, seeds)
-    return Story(run, label, tuple(seeds), reports, timesteps, rates)
+    timesteps, rates = _common_evaluations(run, seeds)
+    return RunResults(run, label, tuple(seeds), reports, timesteps, rates)
 
 
-def _common_curves(run: RunFolder, seeds: Sequence[SeedFolder]) -> tuple[IntArray, FloatArray]:
-    """What the seeds have in common: one may have been stopped earlier than the others."""
+def _common_evaluations(run: RunFolder, seeds: Sequence[SeedFolder]) -> tuple[IntArray, FloatArray]:
+    """Read the evaluations at the steps that all seeds reached: some may have been interrupted earlier."""
     num_goals = len(run.config.eval_goal_ids)
-    nothing = np.zeros(0, dtype=np.int64), np.zeros((len(seeds), 0, num_goals))
-    curves = []
-    for seed in seeds:
-        try:
-            curves.append(read_curve(seed.evaluations))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"expected {seed.evaluations}, got no such file; restore it, or train again into another folder"
-            ) from error
-        except ValueError as error:
-            if "got none" in str(error):  # stopped before the first evaluation
-                return nothing
-            raise ValueError(f"{error}; restore it, or train again into another folder") from error
-    common = curves[0].timesteps
+    try:
+        curves = [_read_curve(seed, num_goals) for seed in seeds]
+    except NoEvaluationsError:
+        curves = []
+    common = curves[0].timesteps if curves else np.zeros(0, dtype=np.int64)
     for curve in curves[1:]:
         common = np.intersect1d(common, curve.timesteps)
-    if any(curve.success_rate.shape[1] != num_goals for curve in curves):
-        file = next(s.evaluations for s, c in zip(seeds, curves, strict=True) if c.success_rate.shape[1] != num_goals)
-        raise ValueError(f"expected {num_goals} goals in {file}, got others; restore it, or train again into another folder")
-    rows = [curve.success_rate[np.isin(curve.timesteps, common)] for curve in curves]
-    return (common, np.stack(rows)) if len(common) else nothing
+    if not len(common):
+        return common, np.zeros((len(seeds), 0, num_goals))
+    return common, np.stack([curve.success_rate[np.isin(curve.timesteps, common)] for curve in curves])
+
+
+def _read_curve(seed: SeedFolder, num_goals: int) -> LearningCurve:
+    remedy = "restore it, or train again into another folder"
+    try:
+        curve = read_curve(seed.evaluations)
+    except NoEvaluationsError:
+        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"expected {seed.evaluations}, got no such file; {remedy}") from error
+    except ValueError as error:
+        raise ValueError(f"{error}; {remedy}") from error
+    if curve.success_rate.shape[1] != num_goals:
+        raise ValueError(f"expected {num_goals} goals in {seed.evaluations}, got {curve.success_rate.shape[1]}; {remedy}")
+    return curve

@@ -1,4 +1,4 @@
-"""Pictures and keys in a terminal."""
+"""Images and key presses in a terminal."""
 
 import os
 import sys
@@ -14,20 +14,20 @@ _END = ("\x1b", "\x04", "\x03")
 _ARROWS = {f"\x1b{kind}{letter}": key for kind in "[O" for letter, key in zip("ABCD", "wsda", strict=True)}
 
 
-def picture_text(picture: Any, columns: int) -> str:
+def image_text(image: Any, columns: int) -> str:
     """
-    A picture for a terminal.
+    Convert an image to colored characters, each a half block that shows two pixels, one above the other.
 
-    :param picture: text, which stays as it is, or RGB
-    :param columns: how wide
-    :return: lines; two pixels a character, the upper one as the foreground of a half block
+    :param image: RGB image ``[height, width, 3]``; text is returned unchanged
+    :param columns: maximum width in characters
+    :return: lines with ANSI escape codes
     """
-    if isinstance(picture, str):
-        return picture
-    height, width = picture.shape[:2]
+    if isinstance(image, str):
+        return image
+    height, width = image.shape[:2]
     columns = min(columns, width)
     rows = max(round(columns * height / width / 2), 1)
-    pixels = np.asarray(Image.fromarray(picture).resize((columns, 2 * rows), Image.Resampling.BOX))
+    pixels = np.asarray(Image.fromarray(image).resize((columns, 2 * rows), Image.Resampling.BOX))
     lines = []
     for upper, lower in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True):
         cells = [
@@ -39,30 +39,32 @@ def picture_text(picture: Any, columns: int) -> str:
 
 class Screen:
     """
-    Shows one picture in place of the last; where the output is no terminal, below it.
+    Screen that replaces the previous image in a terminal, or appends to any other output.
 
-    :param output: where to
+    :param output: stream to write to; standard output by default
     """
 
     def __init__(self, output: TextIO | None = None) -> None:
         self.output = sys.stdout if output is None else output
         self.is_terminal = self.output.isatty()
 
-    def show(self, picture: Any, caption: str) -> None:
+    def show(self, image: Any, caption: str) -> None:
         """
-        :param picture: text or RGB
-        :param caption: a line below
+        Show an image.
+
+        :param image: RGB image or text
+        :param caption: line below it
         """
         columns, lines = os.get_terminal_size(self.output.fileno()) if self.is_terminal else (64, 40)
-        if not isinstance(picture, str):
-            # No higher than the terminal: two pixels a line.
-            columns = min(columns, int(2 * (lines - 3) * picture.shape[1] / picture.shape[0]))
-        text = f"{picture_text(picture, max(columns, 8))}\n{caption}\n"
+        if not isinstance(image, str):
+            # A line shows two rows of pixels; the image must not be higher than the terminal.
+            columns = min(columns, int(2 * (lines - 3) * image.shape[1] / image.shape[0]))
+        text = f"{image_text(image, max(columns, 8))}\n{caption}\n"
         self.output.write(_HOME + _CLEAR_BELOW + text if self.is_terminal else text)
         self.output.flush()
 
     def clear(self) -> None:
-        """Makes room for the first picture."""
+        """Clear the terminal before the first image."""
         if self.is_terminal:
             self.output.write("\x1b[2J")
 
@@ -70,9 +72,9 @@ class Screen:
 @contextmanager
 def pressed_keys(source: TextIO | None = None) -> Iterator[Iterator[str]]:
     """
-    Keys as they are pressed, until Escape, Ctrl-D or the input's end; arrows count as w, a, s and d.
+    Iterate over pressed keys until Escape, Ctrl-D or the end of the input; arrow keys become w, a, s and d.
 
-    :param source: where from
+    :param source: stream to read from; standard input by default
     """
     stream = sys.stdin if source is None else source
     if not stream.isatty():
@@ -84,14 +86,14 @@ def pressed_keys(source: TextIO | None = None) -> Iterator[Iterator[str]]:
     before = termios.tcgetattr(stream)
     try:
         tty.setcbreak(stream)
-        # What a key sends comes in one piece, several letters in the case of an arrow.
+        # A single read returns the whole escape sequence of an arrow key.
         yield _keys(iter(lambda: os.read(stream.fileno(), 16).decode(errors="ignore"), ""))
     finally:
         termios.tcsetattr(stream, termios.TCSADRAIN, before)
 
 
-def _keys(pieces: Iterator[str]) -> Iterator[str]:
-    for piece in pieces:
-        if piece in _END:
+def _keys(inputs: Iterator[str]) -> Iterator[str]:
+    for keys in inputs:
+        if keys in _END:
             return
-        yield from _ARROWS.get(piece, piece)
+        yield from _ARROWS.get(keys, keys)

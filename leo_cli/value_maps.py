@@ -1,7 +1,8 @@
-"""What an agent believes: the values of all goals from one state, and of one goal from many states."""
+"""Values of an agent: of all goals in one state, and of one goal in many states."""
 
 from dataclasses import dataclass
-from typing import Any
+from functools import singledispatch
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -10,109 +11,130 @@ import torch as th
 from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.utils import obs_as_tensor
 
-from leo_agents.evaluation.goal_report import FloatArray
-from leo_cli.agent_rollout import Walk
+from leo_agents.evaluation.goal_report import FloatArray, IntArray
+from leo_cli.agent_rollout import AgentRollout
 from leo_cli.goal_positions import goal_points
+from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
-_MOST_STATES = 1_500
-_WALKS, _MOST_STEPS, _MOST_SEEN = 16, 150, 900
+_MAX_CELLS = 1_500
+_MAX_ROLLOUTS, _MAX_STEPS, _MAX_STATES = 16, 150, 900
+
+
+@runtime_checkable
+class AllGoalsAgent(Protocol):
+    """Agent that returns the values of all goals from one forward pass."""
+
+    def values(self, observation: Any) -> npt.NDArray[Any]:
+        """Return max_a Q_g(s, a) of a batch of observations, ``[B, G]``."""
+
+
+@runtime_checkable
+class CellEnv(Protocol):
+    """Environment with one state per goal, the cell of the goal."""
+
+    goal_names: tuple[str, ...]
+
+    def cell_of(self, goal: str | int) -> tuple[int, int]:
+        """Return row and column of a goal."""
+
+    def all_observations(self) -> npt.NDArray[Any]:
+        """Return the observation of every state."""
 
 
 @dataclass(frozen=True, eq=False)
-class Standpoints:
+class ProbeStates:
     """
-    States from which a goal is looked at.
+    States in which the value of a goal is plotted.
 
-    :param observations: a batch
-    :param places: where each is, ``[S, 2]``; None where state s is at goal s's place
+    :param observations: batch of S observations
+    :param positions: positions of the states, ``[S, 2]``; None if state s is at the position of goal s
     """
 
     observations: Any
-    places: FloatArray | None
+    positions: FloatArray | None
 
 
-def standpoints(agent: Any, env: gym.Env[Any, Any], random_actions: float = 0.0) -> Standpoints | None:
+def probe_states(agent: Any, env: gym.Env[Any, Any], epsilon: float = 0.0) -> ProbeStates | None:
     """
-    All states of a world in which they are the goals' places; those on an agent's ways in a plane with other states.
+    Collect states with 2D positions: all cells of a grid world, or states visited by the agent on its way to some goals.
 
-    :param agent: a model
-    :param env: an environment
-    :param random_actions: share of random actions on the ways
-    :return: the states; None where they have no place in the plane
+    :param agent: model that is rolled out
+    :param env: the environment
+    :param epsilon: probability of a random action in the rollouts
+    :return: the states; None if states have no 2D positions or a grid world has too many cells
     """
-    world: Any = env.unwrapped
-    if hasattr(world, "cell_of"):
-        return Standpoints(world.all_observations(), None) if len(world.goal_names) <= _MOST_STATES else None
+    if isinstance(env.unwrapped, CellEnv):
+        num_goals = len(env.unwrapped.goal_names)
+        return ProbeStates(env.unwrapped.all_observations(), None) if num_goals <= _MAX_CELLS else None
     points = goal_points(env)
     if points is None or points.shape[1] != 2:
         return None
-    walk, seen = Walk(agent, env, random_actions=random_actions), []
-    for number, goal in enumerate(np.unique(np.linspace(0, len(points) - 1, _WALKS).round().astype(int)).tolist()):
-        walk.restart(number)
-        seen += [step.observation for step in walk.send(goal, _MOST_STEPS)]
-    seen = seen[:: -(-len(seen) // _MOST_SEEN)]
-    batch = {key: np.stack([observation[key] for observation in seen]) for key in seen[0]}
-    return Standpoints(batch, batch["achieved_goal"].astype(np.float64)) if "achieved_goal" in batch else None
+    rollout, visited = AgentRollout(agent, env, epsilon=epsilon), []
+    for number, goal in enumerate(np.unique(np.linspace(0, len(points) - 1, _MAX_ROLLOUTS).round().astype(int)).tolist()):
+        rollout.reset(number)
+        visited += [step.observation for step in rollout.run(goal, _MAX_STEPS)]
+    visited = visited[:: -(-len(visited) // _MAX_STATES)]
+    batch = {key: np.stack([observation[key] for observation in visited]) for key in visited[0]}
+    return ProbeStates(batch, batch["achieved_goal"].astype(np.float64)) if "achieved_goal" in batch else None
 
 
 def goal_values(agent: Any, env: gym.Env[Any, Any], observation: Any) -> FloatArray | None:
     """
-    The values of all goals.
+    Compute the values of all goals in one state.
 
-    :param agent: a model
+    :param agent: the model
     :param env: the environment
-    :param observation: a single one
-    :return: the value of the best action towards each, ``[G]``; None where the agent has no such thing
+    :param observation: a single observation
+    :return: max_a Q_g(s, a) of every goal, ``[G]``; None if the agent has no such values
     """
+    if isinstance(agent, AllGoalsAgent):
+        return np.asarray(agent.values(observation)[0], dtype=np.float64)
     num_goals = len(env.get_wrapper_attr("goal_names"))
-    values = _all_values(agent, observation)
-    if values is not None:
-        return np.asarray(values[0], dtype=np.float64)
     state = observation if isinstance(observation, dict) else {"observation": observation}
     batch = {key: np.repeat(np.asarray(value)[None], num_goals, axis=0) for key, value in state.items()}
     return _commanded_values(agent, env, batch, np.arange(num_goals))
 
 
-def values_towards(agent: Any, env: gym.Env[Any, Any], observations: Any, goal: int) -> FloatArray | None:
+def state_values(agent: Any, env: gym.Env[Any, Any], observations: Any, goal: int) -> FloatArray | None:
     """
-    How good some states are for a goal.
+    Compute the values of one goal in a batch of states.
 
-    :param agent: a model
+    :param agent: the model
     :param env: the environment
-    :param observations: a batch
-    :param goal: the goal's id
-    :return: the value of the best action in each state, ``[S]``; None where the agent has no such thing
+    :param observations: batch of S observations
+    :param goal: id of the goal
+    :return: max_a Q_g(s, a) in every state, ``[S]``; None if the agent has no such values
     """
-    values = _all_values(agent, observations)
-    if values is not None:
-        return np.asarray(values[:, goal], dtype=np.float64)
+    if isinstance(agent, AllGoalsAgent):
+        return np.asarray(agent.values(observations)[:, goal], dtype=np.float64)
     batch = observations if isinstance(observations, dict) else {"observation": observations}
     return _commanded_values(agent, env, batch, np.full(len(next(iter(batch.values()))), goal))
 
 
-def _all_values(agent: Any, observations: Any) -> npt.NDArray[Any] | None:
-    """Of every state and goal at once ``[S, G]``, by the agents that know them so."""
-    if hasattr(agent, "q_values"):
-        return np.asarray(agent.q_values(observations).max(axis=-1))
-    return np.asarray(agent.values(observations)) if hasattr(agent, "values") else None
-
-
-def _commanded_values(
-    agent: Any, env: gym.Env[Any, Any], batch: dict[str, Any], goals: npt.NDArray[np.int64]
-) -> FloatArray | None:
-    """Of each state for the goal beside it. SAC and its kind value their own randomness besides: no number of steps."""
-    if not isinstance(agent, DQN | TD3):
-        return None
-    batch = {**batch, "goal_id": goals}
-    if "desired_goal" in batch:
+def _commanded_values(agent: Any, env: gym.Env[Any, Any], batch: dict[str, Any], goals: IntArray) -> FloatArray | None:
+    """Compute the value of each state for the goal in the same row of ``goals``."""
+    batch = {**batch, GOAL_KEY: goals}
+    if DESIRED_GOAL_KEY in batch:
         points = goal_points(env)
-        if points is None or points.shape[1:] != batch["desired_goal"].shape[1:]:
+        if points is None or points.shape[1:] != batch[DESIRED_GOAL_KEY].shape[1:]:
             return None
-        batch["desired_goal"] = points[goals].astype(batch["desired_goal"].dtype)
-    tensors: Any = obs_as_tensor(batch, agent.device)
+        batch[DESIRED_GOAL_KEY] = points[goals].astype(batch[DESIRED_GOAL_KEY].dtype)
     with th.no_grad():
-        if isinstance(agent, DQN):
-            values = agent.q_net(tensors).max(dim=1).values
-        else:
-            values = th.cat(agent.critic(tensors, agent.actor(tensors)), dim=1).min(dim=1).values
-    return np.asarray(values.cpu().numpy(), dtype=np.float64)
+        values = _greedy_values(agent, obs_as_tensor(batch, agent.device))
+    return None if values is None else np.asarray(values.cpu().numpy(), dtype=np.float64)
+
+
+@singledispatch
+def _greedy_values(agent: Any, observations: Any) -> th.Tensor | None:
+    """Return max_a Q(s, a). The entropy bonus in SAC's values would distort the expected steps, so SAC has none here."""
+    return None
+
+
+@_greedy_values.register
+def _(agent: DQN, observations: Any) -> th.Tensor:
+    return agent.q_net(observations).max(dim=1).values
+
+
+@_greedy_values.register
+def _(agent: TD3, observations: Any) -> th.Tensor:
+    return th.cat(agent.critic(observations, agent.actor(observations)), dim=1).min(dim=1).values

@@ -1,4 +1,4 @@
-"""How well each goal is achieved: evaluation of all goals, reports, learning curves and pictures."""
+"""Evaluation of all goals, with reports, learning curves and figures."""
 
 from leo_agents.evaluation.callbacks import GoalEvalCallback
 from leo_agents.evaluation.curves import LearningCurve, read_curve

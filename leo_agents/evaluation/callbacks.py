@@ -1,4 +1,4 @@
-"""Evaluation in the midst of training."""
+"""Evaluation during training."""
 
 import os
 import random
@@ -15,40 +15,39 @@ from stable_baselines3.common.callbacks import BaseCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 from leo_agents.evaluation.curves import append_to_curve, start_curve
-from leo_agents.evaluation.evaluate import check_model, check_share, evaluate_goals, goal_vec_env
+from leo_agents.evaluation.evaluate import check_epsilon, check_model, evaluate_goals, goal_vec_env
 from leo_agents.evaluation.goal_report import LEARNED, GoalReport, Goals, nan_mean, select_goals
 
 
 class GoalEvalCallback(EventCallback):
     """
-    Evaluates every goal now and then, as Stable-Baselines3's ``EvalCallback`` evaluates rewards.
+    Callback that evaluates every goal at regular intervals, as Stable-Baselines3's ``EvalCallback`` evaluates rewards.
 
     Logs ``eval/goal_success_mean``, ``eval/goal_success_worst`` (mean of the worst tenth of the goals),
-    ``eval/goals_learned`` (how many have a success rate of at least ``learned_threshold``) and ``eval/goal_steps_mean``.
-    Training goes on exactly as it would have without the callback.
+    ``eval/goals_learned`` (number of goals with a success rate of at least ``learned_threshold``) and
+    ``eval/goal_steps_mean``. Evaluation does not change the training: random states and goal statistics are restored.
 
-    With ``csv_path`` every evaluation adds a row for each goal to a table. A training that goes on from a checkpoint
-    (``reset_num_timesteps=False``) continues the table, and knows the best success so far from it; rows of a later time,
-    which the interrupted training still wrote, give way. A training that counts from 0 starts the table anew.
+    With ``csv_path``, each evaluation appends one row per goal to a CSV file. A training resumed from a checkpoint
+    (``reset_num_timesteps=False``) continues the file and reads the best success rate so far from it, after dropping rows
+    that were written after the checkpoint. A training that starts at step 0 overwrites the file.
 
-    :param eval_env: multi-goal environments of its own, not those of the training, of any kind that
-        :func:`~leo_agents.evaluation.evaluate.evaluate_goals` takes; wrapped in ``VecNormalize`` if the training's are
-    :param eval_freq: evaluate every so many calls of the callback; with N training environments a call is N steps, so
-        divide by N: ``max(eval_freq // n_envs, 1)``
-    :param episodes_per_goal: number of episodes with each goal
-    :param goals: only these: names, indices or a mask over all goals
-    :param seed: every evaluation plays the same episodes; None lets the environments go on with their own randomness
-    :param deterministic: let the model act without exploring
-    :param max_steps: give an attempt up after this many steps
-    :param random_actions: share of uniformly random actions, see
-        :func:`~leo_agents.evaluation.evaluate.evaluate_goals`
-    :param csv_path: the table to write
-    :param best_model_save_path: the folder to save the model in, as ``best_model.zip``, whenever its mean success is best
-    :param learned_threshold: the least success rate of a goal that counts as learned
-    :param callback_on_new_best: called after each evaluation with a new best mean success
-    :param callback_after_eval: called after every evaluation
-    :param verbose: 0 for silence, 1 for a line an evaluation, 2 for a table
-    :param progress_bar: show the progress of each evaluation
+    :param eval_env: separate multi-goal environments for evaluation, of any kind that
+        :func:`~leo_agents.evaluation.evaluate.evaluate_goals` accepts; wrapped in ``VecNormalize`` if the training ones are
+    :param eval_freq: evaluate every ``eval_freq`` calls of the callback; a call is N steps with N training environments, so
+        pass ``max(eval_freq // n_envs, 1)``
+    :param episodes_per_goal: number of episodes per goal
+    :param goals: evaluate only these goals: names, indices or a mask over all goals
+    :param seed: seed of each evaluation, so that all have the same episodes; None leaves the environments unseeded
+    :param deterministic: whether to use deterministic actions
+    :param max_steps: maximum number of steps per attempt
+    :param epsilon: probability of a random action, see :func:`~leo_agents.evaluation.evaluate.evaluate_goals`
+    :param csv_path: CSV file for the results
+    :param best_model_save_path: folder for ``best_model.zip``, the model with the best mean success rate
+    :param learned_threshold: success rate from which a goal counts as learned
+    :param callback_on_new_best: callback to trigger when the mean success rate is a new best
+    :param callback_after_eval: callback to trigger after every evaluation
+    :param verbose: 0 for no output, 1 for one line per evaluation, 2 for a table
+    :param progress_bar: show a progress bar for each evaluation
 
     Example::
 
@@ -71,7 +70,7 @@ class GoalEvalCallback(EventCallback):
         seed: int | None = 0,
         deterministic: bool = True,
         max_steps: int | None = None,
-        random_actions: float = 0.0,
+        epsilon: float = 0.0,
         csv_path: str | os.PathLike[str] | None = None,
         best_model_save_path: str | os.PathLike[str] | None = None,
         learned_threshold: float = LEARNED,
@@ -83,9 +82,9 @@ class GoalEvalCallback(EventCallback):
         super().__init__(callback_after_eval, verbose=verbose)
         if eval_freq < 1 or episodes_per_goal < 1:
             raise ValueError(
-                f"expected eval_freq and episodes_per_goal of at least 1, got {eval_freq} and {episodes_per_goal}"
+                f"expected eval_freq and episodes_per_goal of at least 1, got {eval_freq} and {episodes_per_goal}; raise them"
             )
-        check_share(random_actions)
+        check_epsilon(epsilon)
         self.eval_env = goal_vec_env(eval_env)
         self.eval_freq = eval_freq
         self.episodes_per_goal = episodes_per_goal
@@ -93,7 +92,7 @@ class GoalEvalCallback(EventCallback):
         self.seed = seed
         self.deterministic = deterministic
         self.max_steps = max_steps
-        self.random_actions = random_actions
+        self.epsilon = epsilon
         self.csv_path = None if csv_path is None else Path(csv_path)
         self.best_model_save_path = None if best_model_save_path is None else Path(best_model_save_path)
         self.learned_threshold = learned_threshold
@@ -102,16 +101,16 @@ class GoalEvalCallback(EventCallback):
             callback_on_new_best.parent = self
         self.progress_bar = progress_bar
         self.last_report: GoalReport | None = None
-        # The names by which Stable-Baselines3's callbacks that stop training know how their parent is doing.
+        # Stable-Baselines3's callbacks that stop training read these attributes of their parent.
         self.last_mean_reward = -np.inf
         self.best_mean_reward = -np.inf
 
     def _init_callback(self) -> None:
-        """Finds out before the training what would go wrong at the first evaluation."""
+        """Check the arguments before training rather than at the first evaluation."""
         if self.eval_env.unwrapped is self.training_env.unwrapped:
             raise ValueError(
-                "expected environments of its own for the evaluation, got those of the training, whose episodes it would "
-                "break off; make others"
+                "expected separate environments for evaluation, got those of the training, whose episodes it would interrupt; "
+                "create others"
             )
         names = check_model(self.model, self.eval_env)
         if self.goals is not None:
@@ -126,7 +125,7 @@ class GoalEvalCallback(EventCallback):
         super()._on_training_start()
         if self.callback_on_new_best is not None:
             self.callback_on_new_best.on_training_start(self.locals, self.globals)
-        # Counted from the training's beginning, so that one that was interrupted is evaluated when it would have been.
+        # Counts calls since step 0, so that a resumed training is evaluated at the same steps as an uninterrupted one.
         self.n_calls = self.num_timesteps // self.training_env.num_envs
         if self.csv_path is not None:
             best_so_far = start_curve(self.csv_path, self.num_timesteps)
@@ -136,7 +135,7 @@ class GoalEvalCallback(EventCallback):
         if self.n_calls % self.eval_freq != 0:
             return True
         self._sync_normalization()
-        with _randomness_kept():
+        with _restored_random_states():
             report = evaluate_goals(
                 self.model,
                 self.eval_env,
@@ -145,7 +144,7 @@ class GoalEvalCallback(EventCallback):
                 goals=self.goals,
                 deterministic=self.deterministic,
                 max_steps=self.max_steps,
-                random_actions=self.random_actions,
+                epsilon=self.epsilon,
                 progress_bar=self.progress_bar,
             )
         self.last_report = report
@@ -153,7 +152,7 @@ class GoalEvalCallback(EventCallback):
         if self.csv_path is not None:
             append_to_curve(self.csv_path, self.num_timesteps, report)
         continue_training = True
-        if report.mean_success > self.best_mean_reward:  # never for NaN
+        if report.mean_success > self.best_mean_reward:  # False for NaN
             continue_training = self._on_new_best(report)
         return self._on_event() and continue_training
 
@@ -174,7 +173,7 @@ class GoalEvalCallback(EventCallback):
             if not np.isnan(value):
                 self.logger.record(name, value)
         self.logger.record("eval/goals_learned", learned)
-        # At once, so that the numbers belong to this very step.
+        # Dump now, so that the values are logged at this step.
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.num_timesteps)
 
@@ -191,15 +190,15 @@ class GoalEvalCallback(EventCallback):
             sync_envs_normalization(self.training_env, self.eval_env)
         except (AssertionError, AttributeError) as error:
             raise ValueError(
-                f"expected the evaluation's environments to be wrapped as the training's, {_layers(self.training_env)}, got "
-                f"{_layers(self.eval_env)}; wrap them alike, with VecNormalize(..., training=False)"
+                f"expected evaluation environments wrapped like those of the training, {_layers(self.training_env)}, got "
+                f"{_layers(self.eval_env)}; use the same wrappers, with VecNormalize(..., training=False)"
             ) from error
 
     def update_child_locals(self, locals_: dict[str, Any]) -> None:
         """
-        Passes on the training's local variables.
+        Update the references to the training's local variables in the child callbacks.
 
-        :param locals_: the variables
+        :param locals_: the local variables
         """
         for callback in (self.callback, self.callback_on_new_best):
             if callback is not None:
@@ -207,8 +206,8 @@ class GoalEvalCallback(EventCallback):
 
 
 @contextmanager
-def _randomness_kept() -> Iterator[None]:
-    """Whatever the model or an environment draws from the global generators, the training goes on as if it had not."""
+def _restored_random_states() -> Iterator[None]:
+    """Restore the global random states, which the model and the environments may draw from."""
     python, numpy, torch = random.getstate(), np.random.get_state(), th.get_rng_state()
     cuda = th.cuda.get_rng_state_all() if th.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
     try:

@@ -1,4 +1,4 @@
-"""The table that evaluations during a training write: a row for each goal and evaluation."""
+"""The CSV file of evaluations during training, with one row per goal and evaluation."""
 
 import csv
 import os
@@ -8,18 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from leo_agents.evaluation.goal_report import LEARNED, FloatArray, GoalReport, IntArray, mean_of_extreme, nan_mean
+from leo_agents.evaluation.chart_data import SuccessCurve
+from leo_agents.evaluation.goal_report import LEARNED, FloatArray, GoalReport, IntArray, decile_mean, nan_mean
 
 CURVE_COLUMNS = ("timesteps", "goal_id", "goal", "family", "attempts", "successes", "already_true", "mean_steps")
+
+
+class NoEvaluationsError(ValueError):
+    """Raised for a CSV file that has a header but no evaluations yet."""
 
 
 @dataclass(frozen=True, eq=False)
 class LearningCurve:
     """
-    Success rates over a training.
+    Success rate of each goal over a training.
 
-    :param timesteps: when the evaluations took place, ``[T]``
-    :param success_rate: of each goal, ``[T, G]``; NaN without attempts
+    :param timesteps: environment steps at each evaluation, ``[T]``
+    :param success_rate: success rates, ``[T, G]``; NaN without attempts
     """
 
     timesteps: IntArray
@@ -27,45 +32,55 @@ class LearningCurve:
 
     @property
     def mean(self) -> FloatArray:
-        """Mean over the goals, ``[T]``."""
+        """Mean over goals, ``[T]``."""
         return np.array([nan_mean(rates) for rates in self.success_rate])
 
     @property
     def worst_decile(self) -> FloatArray:
         """Mean of the worst tenth of the goals, ``[T]``."""
-        return np.array([mean_of_extreme(rates) for rates in self.success_rate])
+        return np.array([decile_mean(rates) for rates in self.success_rate])
 
     @property
     def best_decile(self) -> FloatArray:
         """Mean of the best tenth of the goals, ``[T]``."""
-        return np.array([mean_of_extreme(rates, best=True) for rates in self.success_rate])
+        return np.array([decile_mean(rates, best=True) for rates in self.success_rate])
 
     def num_learned(self, threshold: float = LEARNED) -> IntArray:
         """
-        :param threshold: the least success rate of a goal that counts as learned
-        :return: how many are, ``[T]``
+        Count the goals with a success rate of at least a threshold, at each evaluation.
+
+        :param threshold: the success rate
+        :return: number of learned goals, ``[T]``
         """
         return (self.success_rate >= threshold).sum(axis=1)
+
+    def success_curve(self, label: str) -> SuccessCurve:
+        """Summarize the goals by their mean, with a band from the worst to the best tenth, as a curve with a label."""
+        band = np.stack([self.worst_decile, self.best_decile])
+        return SuccessCurve(label, self.timesteps, self.mean, self.num_learned().astype(np.float64), band)
 
 
 def read_curve(path: str | os.PathLike[str]) -> LearningCurve:
     """
-    :param path: a table of evaluations
-    :return: its success rates
+    Read the success rates over a training.
+
+    :param path: CSV file written by :class:`~leo_agents.evaluation.callbacks.GoalEvalCallback`
+    :return: success rate of each goal over time
+    :raises NoEvaluationsError: if the file has no evaluations yet
     """
     rows = _rows(Path(path))
     if not rows:
-        raise ValueError(f"expected evaluations in {path}, got none; it is written during the training")
+        raise NoEvaluationsError(f"expected evaluations in {path}, got none; wait for the first evaluation of the training")
     return _curve(rows)
 
 
 def start_curve(path: Path, timesteps: int) -> float:
     """
-    Prepares a table of evaluations for a training: later rows of an earlier training give way, a header is written.
+    Prepare a CSV file for a training: write the header and keep only the rows up to the current step.
 
-    :param path: the table, which need not exist
-    :param timesteps: the number of steps that the training starts from
-    :return: the best mean success in the rows that stay; minus infinity without any
+    :param path: CSV file, which need not exist
+    :param timesteps: number of steps that the training starts from
+    :return: best mean success rate in the kept rows; minus infinity without any
     """
     rows = [row for row in _rows(path) if int(row[0]) <= timesteps] if timesteps > 0 and path.exists() else []
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,19 +93,18 @@ def start_curve(path: Path, timesteps: int) -> float:
 
 def append_to_curve(path: Path, timesteps: int, report: GoalReport) -> None:
     """
-    Adds an evaluation to a table.
+    Append an evaluation to a CSV file.
 
-    :param path: the table
-    :param timesteps: the number of steps trained
-    :param report: what the evaluation found
+    :param path: CSV file
+    :param timesteps: number of steps trained so far
+    :param report: result of the evaluation
     """
-    family_of = {index: family for family, ids in report.families.items() for index in ids.tolist()}
     with open(path, "a", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         for index, name in enumerate(report.goal_names):
             counts = [values[index] for values in (report.attempts, report.successes, report.already_true)]
             steps = report.mean_steps[index]
-            cells = [report.goal_ids[index], name, family_of[index], *counts, "" if np.isnan(steps) else f"{steps:.6g}"]
+            cells = [report.goal_ids[index], name, report.family_of[index], *counts, "" if np.isnan(steps) else f"{steps:.6g}"]
             table.writerow([timesteps, *cells])
 
 
@@ -99,15 +113,15 @@ def _rows(path: Path) -> list[list[str]]:
         header, *rows = list(csv.reader(file)) or [[]]
     if tuple(header) != CURVE_COLUMNS:
         raise ValueError(f"expected a table of evaluations at {path}, got the columns {header[:4]} ...; choose another path")
-    # A row that was cut off when the process died does not have all columns.
+    # A row that was being written when the process was killed is incomplete.
     return [row for row in rows if len(row) == len(CURVE_COLUMNS)]
 
 
 def _curve(rows: Sequence[Sequence[str]]) -> LearningCurve:
     numbers = np.array([[int(row[column]) for column in (0, 1, 4, 5)] for row in rows], dtype=np.int64)
-    timesteps, when = np.unique(numbers[:, 0], return_inverse=True)
-    goal_ids, which = np.unique(numbers[:, 1], return_inverse=True)
+    timesteps, time_index = np.unique(numbers[:, 0], return_inverse=True)
+    goal_ids, goal_index = np.unique(numbers[:, 1], return_inverse=True)
     rates = np.full((len(timesteps), len(goal_ids)), np.nan)
     attempts, successes = numbers[:, 2], numbers[:, 3]
-    rates[when, which] = np.where(attempts > 0, successes / np.maximum(attempts, 1), np.nan)
+    rates[time_index, goal_index] = np.where(attempts > 0, successes / np.maximum(attempts, 1), np.nan)
     return LearningCurve(timesteps, rates)

@@ -1,4 +1,4 @@
-"""How well a model achieves each goal: evaluation of all goals, in all environments at once."""
+"""Evaluation of a model on every goal, in parallel environments."""
 
 import copy
 import re
@@ -27,11 +27,12 @@ from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 
-_OPEN, _FAILED, _ALREADY_TRUE = -2, -1, 0
+# Outcomes of an episode: one of these, or the number of steps to success.
+_RUNNING, _FAILED, _ALREADY_TRUE = -2, -1, 0
 _CELL_NAME = re.compile(r"[^/]+/(\d+),(\d+)")
 
-Command = Callable[[IntArray], None]
-"""Says which goals the next reset is to command, one for each environment."""
+SetGoals = Callable[[IntArray], None]
+"""Sets the goal that each environment commands from the next reset on."""
 
 
 def evaluate_goals(
@@ -43,36 +44,33 @@ def evaluate_goals(
     goals: Goals | None = None,
     deterministic: bool = True,
     max_steps: int | None = None,
-    random_actions: float = 0.0,
+    epsilon: float = 0.0,
     progress_bar: bool = False,
 ) -> GoalReport:
     """
-    Commands every goal and sees whether the model achieves it.
+    Evaluate a model on every goal.
 
-    All N environments are reset together, each with a goal of its own, and step until each has achieved its goal by a step
-    or ended its episode; then come the next N. So N environments are up to N times as fast as one. A goal that is true at
-    the reset already is no attempt and counted apart.
+    The N environments are reset together, each with its own goal, and stepped until each has achieved its goal or its episode
+    is done; then the next N goals follow. A goal already achieved at the reset is no attempt and is counted separately.
 
-    Nothing about training changes: the sampler's selector and statistics, the statistics of ``VecNormalize``, and, if
-    deterministic, no random number is drawn outside the environments. But the environments are left in the midst of
-    episodes: evaluate in others than a training that is to go on uses, or reset these. (``GoalConditionedWrapper`` counts
-    these episodes in its own selector, and a seed seeds that too.)
+    Neither the goal selector nor ``VecNormalize`` update their statistics. The environments are left in the middle of
+    episodes: use separate ones, or reset them before training continues. (``GoalConditionedWrapper`` counts these episodes in
+    its own selector, which ``seed`` seeds too.)
 
-    With a seed, episode number j (counted through all goals, then through all again) starts from ``seed + j``. The same seed
-    gives the same report, for any N where the environments are independent of each other and the model is deterministic,
-    without random actions.
+    With a seed, episode j (over all goals, then over all again) is seeded with ``seed + j``. The report is reproducible, and
+    independent of N if the environments are independent, the model is deterministic and ``epsilon`` is 0.
 
-    :param model: anything with Stable-Baselines3's ``predict`` for observations with ``goal_id``
-    :param env: multi-goal environments, single or vectorised, bare or goal-conditioned, with or without ``VecNormalize``
-    :param episodes_per_goal: number of episodes with each goal
-    :param seed: seeds the environments; without one they go on with their own randomness
-    :param goals: only these: names, indices or a mask over all goals
-    :param deterministic: let the model act without exploring
-    :param max_steps: give an attempt up after this many steps; needed where episodes do not end by themselves
-    :param random_actions: share of uniformly random actions, drawn by a generator of its own with the same seed: where the
-        agent sees little, one that never errs may stand before a wall for ever
-    :param progress_bar: show one
-    :return: the report
+    :param model: model or policy with Stable-Baselines3's ``predict`` for observations with ``goal_id``
+    :param env: multi-goal environment, single or vectorized, goal-conditioned or not, with or without ``VecNormalize``
+    :param episodes_per_goal: number of episodes per goal
+    :param seed: seed of the environments; None leaves them unseeded
+    :param goals: evaluate only these goals: names, indices or a mask over all goals
+    :param deterministic: whether to use deterministic actions
+    :param max_steps: maximum number of steps per attempt; required if episodes do not end on their own
+    :param epsilon: evaluation epsilon, the probability of a uniformly random action, drawn from a separate generator with the
+        same seed: a greedy policy can get stuck under partial observability
+    :param progress_bar: show a progress bar
+    :return: attempts, successes and steps of each goal
 
     Example::
 
@@ -80,65 +78,71 @@ def evaluate_goals(
         >>> from leo_agents import LEODQN
         >>> env = gym.make("leo/GridWorld-v0", max_episode_steps=20)
         >>> model = LEODQN("MultiGoalPolicy", env, seed=0)
-        >>> report = evaluate_goals(model, gym.make("leo/GridWorld-v0", max_episode_steps=20), seed=0, goals=["cell/0,0"])
-        >>> report.attempts
+        >>> evaluate_goals(model, env, seed=0, goals=["cell/0,0"]).attempts
         array([1])
     """
     for name, value in (("episodes_per_goal", episodes_per_goal), ("max_steps", max_steps)):
         if value is not None and value < 1:
-            raise ValueError(f"expected {name} of at least 1, got {value}")
-    check_share(random_actions)
+            raise ValueError(f"expected {name} of at least 1, got {value}; increase it")
+    check_epsilon(epsilon)
     venv = goal_vec_env(env)
     goal_names = check_model(model, venv)
-    if random_actions:
-        model = _NowAndThenRandom(model, venv.action_space, random_actions, seed)
+    if epsilon:
+        model = _EpsilonGreedy(model, venv.action_space, epsilon, seed)
     ids = np.arange(len(goal_names)) if goals is None else select_goals(goal_names, goals)
-    jobs = np.tile(ids, episodes_per_goal)
-    outcomes = np.empty(len(jobs), dtype=np.int64)
-    with _statistics_kept(venv), _commanding(venv) as command, _progress(len(jobs), progress_bar) as settled:
-        for first in range(0, len(jobs), venv.num_envs):
-            batch = jobs[first : first + venv.num_envs]
-            # Environments left over in the last round take any goal, and are ignored.
-            command(np.concatenate([batch, np.full(venv.num_envs - len(batch), batch[0])]))
-            if seed is not None:
-                venv.seed(seed + first)
-            outcomes[first : first + len(batch)] = _play(model, venv, batch, deterministic, max_steps, settled)
+    episodes = np.tile(ids, episodes_per_goal)
+    outcomes = _evaluate(model, venv, episodes, seed, deterministic, max_steps, progress_bar)
     return _report(goal_names, ids, outcomes.reshape(episodes_per_goal, len(ids)).T, _positions(venv, goal_names))
 
 
-def check_share(random_actions: float) -> None:
-    """
-    Refuses a share of random actions that is none.
+def _evaluate(
+    model: PolicyPredictor,
+    venv: VecEnv,
+    episodes: IntArray,
+    seed: int | None,
+    deterministic: bool,
+    max_steps: int | None,
+    progress_bar: bool,
+) -> IntArray:
+    """Run one episode for each entry of ``episodes``, its commanded goal, and return their outcomes."""
+    outcomes = np.empty(len(episodes), dtype=np.int64)
+    with _frozen_statistics(venv), _goal_setter(venv) as set_goals, _progress(len(episodes), progress_bar) as advance:
+        for first in range(0, len(episodes), venv.num_envs):
+            batch = episodes[first : first + venv.num_envs]
+            # In the last batch, surplus environments command any goal and are ignored.
+            set_goals(np.concatenate([batch, np.full(venv.num_envs - len(batch), batch[0])]))
+            if seed is not None:
+                venv.seed(seed + first)
+            outcomes[first : first + len(batch)] = _run_episodes(model, venv, batch, deterministic, max_steps, advance)
+    return outcomes
 
-    :param random_actions: the share
-    """
-    if not 0.0 <= random_actions < 1.0:
-        raise ValueError(f"expected random_actions from 0 to below 1, got {random_actions}; 0.05 is usual")
+
+def check_epsilon(epsilon: float) -> None:
+    """Raise a ValueError unless the probability of a random action lies in [0, 1)."""
+    if not 0.0 <= epsilon < 1.0:
+        raise ValueError(f"expected epsilon in [0, 1), got {epsilon}; use e.g. 0.05")
 
 
 def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
-    """
-    Environments as Stable-Baselines3 wants them, with a commanded goal in the observations.
-
-    :param env: multi-goal environments of any kind
-    :return: the same where nothing is missing
-    """
+    """Convert a single or vectorized multi-goal environment to a ``VecEnv`` with ``goal_id`` in the observation."""
     if isinstance(env, VectorEnv):
         env = GymVecEnv(env)
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
-    return venv if GOAL_KEY in getattr(venv.observation_space, "spaces", {}) else VecGoalSampler(venv)
+    is_conditioned = isinstance(venv.observation_space, spaces.Dict) and GOAL_KEY in venv.observation_space.spaces
+    return venv if is_conditioned else VecGoalSampler(venv)
 
 
 def check_model(model: PolicyPredictor, venv: VecEnv) -> tuple[str, ...]:
     """
-    Refuses models that know no goals or others than the environments.
+    Check that a model was trained on the goals of the environments.
 
     :param model: the model
-    :param venv: environments with a commanded goal in the observations
-    :return: the goals of the environments
+    :param venv: environments with ``goal_id`` in the observation
+    :return: names of the goals
+    :raises ValueError: if the model does not observe goals, or its goals differ from those of the environments
     """
     if not venv.has_attr("goal_names"):
-        raise ValueError(f"expected environments with goal_names beside {GOAL_KEY!r}, got some without; use MultiGoalWrapper")
+        raise ValueError(f"expected environments with goal_names and {GOAL_KEY!r}, got no goal_names; use MultiGoalWrapper")
     goal_names = check_goal_names(venv.get_attr("goal_names", 0)[0])
     space = getattr(model, "observation_space", None)
     if space is not None:
@@ -150,53 +154,55 @@ def check_model(model: PolicyPredictor, venv: VecEnv) -> tuple[str, ...]:
             )
         if goal_space.n != len(goal_names):
             raise ValueError(
-                f"expected a model for the {len(goal_names)} goals of the environment, got one for {goal_space.n}"
+                f"expected a model for the {len(goal_names)} goals of the environment, got one for {goal_space.n}; "
+                "use the environment that it was trained in"
             )
-    learned = tuple(getattr(model, "goal_names", goal_names))
-    if learned != goal_names:
-        unlike = next((pair for pair in zip(learned, goal_names, strict=False) if pair[0] != pair[1]), None)
-        where = f"{len(learned)} goals" if unlike is None else f"{unlike[0]!r} where the environment has {unlike[1]!r}"
+    trained = tuple(getattr(model, "goal_names", goal_names))
+    if trained != goal_names:
+        unlike = next((pair for pair in zip(trained, goal_names, strict=False) if pair[0] != pair[1]), None)
+        found = f"{len(trained)} goals" if unlike is None else f"{unlike[0]!r} where the environment has {unlike[1]!r}"
         raise ValueError(
-            f"expected a model trained on the {len(goal_names)} goals of the environment in their order, got one with {where}"
+            f"expected a model trained on the environment's {len(goal_names)} goals in their order, got one with {found}; "
+            "use the environment that it was trained in"
         )
     return goal_names
 
 
-def _play(
+def _run_episodes(
     model: PolicyPredictor,
     venv: VecEnv,
     goals: IntArray,
     deterministic: bool,
     max_steps: int | None,
-    settled: Callable[[int], object],
+    advance: Callable[[int], object],
 ) -> IntArray:
-    """One round; for each goal the number of steps it took, or one of the marks."""
+    """Run one episode in parallel for each goal and return their outcomes."""
     obs: Any = venv.reset()
     rows = np.arange(len(goals))
     if not np.array_equal(np.reshape(obs[GOAL_KEY], -1)[rows], goals):
-        raise ValueError("expected set_goal to command a goal from the next reset on, got another one in the observation")
-    # The innermost environment's infos: wrappers own a list of their own, which nobody fills.
+        raise ValueError("expected set_goal to take effect at the next reset, got another goal in observations; fix it")
+    # The innermost environment's infos: wrappers have their own `reset_infos`, which stays empty.
     achieved = achieved_from_infos(venv.unwrapped.reset_infos, venv.num_envs)
-    outcome = np.where(achieved[rows, goals], _ALREADY_TRUE, _OPEN)
-    settled(int((outcome != _OPEN).sum()))
+    outcome = np.where(achieved[rows, goals], _ALREADY_TRUE, _RUNNING)
+    advance(int((outcome != _RUNNING).sum()))
     step = 0
-    while (outcome == _OPEN).any():
+    while (outcome == _RUNNING).any():
         step += 1
         actions, _ = model.predict(obs, deterministic=deterministic)
         obs, _, dones, infos = venv.step(actions)
-        is_open = outcome == _OPEN
-        hit = achieved_from_infos(infos, venv.num_envs)[rows, goals]
-        over = dones[rows] if step != max_steps else np.ones(len(rows), dtype=bool)
-        outcome[is_open & hit] = step
-        outcome[is_open & ~hit & over] = _FAILED
-        settled(int((is_open & (hit | over)).sum()))
+        running = outcome == _RUNNING
+        success = achieved_from_infos(infos, venv.num_envs)[rows, goals]
+        done = dones[rows] if step != max_steps else np.ones(len(rows), dtype=bool)
+        outcome[running & success] = step
+        outcome[running & ~success & done] = _FAILED
+        advance(int((running & (success | done)).sum()))
     return outcome
 
 
 def _report(
-    goal_names: tuple[str, ...], ids: IntArray, outcomes: IntArray, places: tuple[FloatArray, tuple[str, str]] | None
+    goal_names: tuple[str, ...], ids: IntArray, outcomes: IntArray, located: tuple[FloatArray, tuple[str, str]] | None
 ) -> GoalReport:
-    positions, axes = places or (None, ("x", "y"))
+    positions, axes = located or (None, ("x", "y"))
     return GoalReport(
         tuple(goal_names[goal_id] for goal_id in ids),
         ids,
@@ -208,11 +214,11 @@ def _report(
     )
 
 
-class _NowAndThenRandom:
-    """A model that acts at random now and then, in each environment by its own coin."""
+class _EpsilonGreedy:
+    """Model that takes a random action with probability epsilon, independently in each environment."""
 
-    def __init__(self, model: PolicyPredictor, space: spaces.Space[Any], share: float, seed: int | None) -> None:
-        self.model, self.share = model, share
+    def __init__(self, model: PolicyPredictor, space: spaces.Space[Any], epsilon: float, seed: int | None) -> None:
+        self.model, self.epsilon = model, epsilon
         self.space = copy.deepcopy(space)
         self.space.seed(seed)
 
@@ -225,13 +231,13 @@ class _NowAndThenRandom:
     ) -> tuple[npt.NDArray[Any], Any]:
         actions, state = self.model.predict(observation, state, episode_start, deterministic)
         result = np.array(actions)
-        for row in np.flatnonzero(self.space.np_random.random(len(result)) < self.share):
+        for row in np.flatnonzero(self.space.np_random.random(len(result)) < self.epsilon):
             result[row] = self.space.sample()
         return result, state
 
 
 class _AssignedGoals(GoalSelector):
-    """At a reset of all environments the goals assigned to them; whatever is chosen later belongs to no attempt."""
+    """Selector of the assigned goals at a reset of all environments; goals it selects later belong to no attempt."""
 
     def __init__(self) -> None:
         super().__init__(skip_achieved=False)
@@ -242,8 +248,8 @@ class _AssignedGoals(GoalSelector):
 
 
 @contextmanager
-def _commanding(venv: VecEnv) -> Iterator[Command]:
-    """Gives the say over goals to the evaluation, and hands it back."""
+def _goal_setter(venv: VecEnv) -> Iterator[SetGoals]:
+    """Let the evaluation command the goals, and restore the selector or fixed goals afterwards."""
     sampler = unwrap_vec_wrapper(venv, VecGoalSampler)
     if sampler is not None:
         selector = _AssignedGoals()
@@ -263,13 +269,14 @@ def _set_goals(venv: VecEnv, goals: list[int | None]) -> None:
             venv.env_method("set_goal", goal, indices=row)
         except AttributeError as error:
             raise ValueError(
-                f"expected environments whose goals can be commanded, by a VecGoalSampler around them or by their set_goal, "
-                f"got neither ({error})"
+                f"expected a VecGoalSampler or environments with set_goal, got neither ({error}); wrap them in "
+                "GoalConditionedWrapper"
             ) from error
 
 
 @contextmanager
-def _statistics_kept(venv: VecEnv) -> Iterator[None]:
+def _frozen_statistics(venv: VecEnv) -> Iterator[None]:
+    """Stop ``VecNormalize`` from updating its statistics."""
     layers, layer = [], venv
     while isinstance(layer, VecEnvWrapper):
         if isinstance(layer, VecNormalize):
@@ -285,8 +292,8 @@ def _statistics_kept(venv: VecEnv) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, shown: bool) -> Iterator[Callable[[int], object]]:
-    if not shown:
+def _progress(total: int, show: bool) -> Iterator[Callable[[int], object]]:
+    if not show:
         yield lambda count: None
         return
     try:
@@ -298,18 +305,17 @@ def _progress(total: int, shown: bool) -> Iterator[Callable[[int], object]]:
 
 
 def _positions(venv: VecEnv, goal_names: tuple[str, ...]) -> tuple[FloatArray, tuple[str, str]] | None:
-    """Where the goals lie, if that is a place in the plane, and what the coordinates are."""
+    """Find the 2D positions of the goals and the names of the axes; None if the goals have no 2D positions."""
     shape = (len(goal_names), 2)
     points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
     if points is not None:
         return (np.asarray(points, dtype=np.float64), ("x", "y")) if np.shape(points) == shape else None
     cells = [_CELL_NAME.fullmatch(name) for name in goal_names]
     if all(cells):
-        places = [(float(cell[2]), float(cell[1])) for cell in cells if cell is not None]
-        return np.array(places), ("column", "row")
-    # A goal set need not be picklable, and asking another process for one that is not would kill it.
+        return np.array([(float(cell[2]), float(cell[1])) for cell in cells if cell is not None]), ("column", "row")
+    # Requesting an unpicklable goal set from a worker process would crash it.
     if isinstance(venv.unwrapped, SubprocVecEnv) or not venv.has_attr("goal_set"):
         return None
     descriptors: npt.NDArray[Any] = venv.get_attr("goal_set", 0)[0].descriptors
-    is_place = descriptors.shape == shape and not np.array_equal(descriptors, np.eye(2))
-    return (descriptors.astype(np.float64), ("x", "y")) if is_place else None
+    is_planar = descriptors.shape == shape and not np.array_equal(descriptors, np.eye(2))
+    return (descriptors.astype(np.float64), ("x", "y")) if is_planar else None

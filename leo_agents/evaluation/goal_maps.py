@@ -1,4 +1,4 @@
-"""Maps of success, for goals that are places in the plane."""
+"""Success maps of goals with 2D positions."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -6,28 +6,26 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport, IntArray
-from leo_agents.evaluation.plot_style import GREY, PALE, new_figure
+from leo_agents.evaluation.plot_style import COLOR_MAP, GRAY, PALE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Even in lightness, and alike to all eyes.
-_COLOUR_MAP = "cividis"
-_PER_ROW = 4
+_MAX_COLUMNS = 4
 _MAX_CELLS = 40_000
 
 
 def plot_maps(reports: Mapping[str, GoalReport], title: str | None = None) -> "Figure":
     """
-    One map a report, in rows of up to four, with one scale of colours. Cells without a goal, such as walls, stay blank.
+    Plot one map per report, in rows of up to four, with a common color scale. Cells without a goal, e.g. walls, stay blank.
 
-    :param reports: for each map's title the report; all with positions
-    :param title: a title above all of them
+    :param reports: report of each map by title; all have positions
+    :param title: title of the figure
     :return: the figure
     """
     first = next(iter(reports.values()))
-    num_columns = min(len(reports), _PER_ROW)
+    num_columns = min(len(reports), _MAX_COLUMNS)
     num_rows = -(-len(reports) // num_columns)
     width, height = _map_size(first, largest=6.5 if len(reports) == 1 else 4.4)
     head = 0.4 if title else 0.0
@@ -44,7 +42,7 @@ def plot_maps(reports: Mapping[str, GoalReport], title: str | None = None) -> "F
         axes.set_visible(False)
     bar = figure.colorbar(artist, ax=grid, fraction=0.05, shrink=0.9, aspect=25, pad=0.02)
     bar.set_label("success, %")
-    bar.ax.tick_params(labelsize=8, colors=GREY)
+    bar.ax.tick_params(labelsize=8, colors=GRAY)
     bar.outline.set_visible(False)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     if handles:
@@ -53,24 +51,27 @@ def plot_maps(reports: Mapping[str, GoalReport], title: str | None = None) -> "F
 
 
 class Lattice(NamedTuple):
-    """The cells that goals lie in: goal g in row ``rows[g]`` and column ``columns[g]``, counted from the lower left."""
+    """Grid cells of the goals: goal g is in row ``rows[g]`` and column ``columns[g]``, counted from the lower left."""
 
     columns: IntArray
     rows: IntArray
     low: FloatArray
-    """Where the lower left cell begins."""
+    """Lower left corner of the grid."""
     step: FloatArray
-    """Size of a cell."""
+    """Width and height of a cell."""
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Number of rows and columns."""
         return int(self.rows.max()) + 1, int(self.columns.max()) + 1
 
 
 def lattice_of(positions: FloatArray) -> Lattice | None:
     """
-    :param positions: where the goals lie, ``[G, 2]``
-    :return: the cells that they lie in, if they lie on a lattice that is not much larger than they are many
+    Find the regular grid that goals lie on.
+
+    :param positions: positions of the goals, ``[G, 2]``
+    :return: the grid; None if the goals lie on none, share cells, or fill only a small part of it
     """
     steps, indices = [], []
     for values in positions.T:
@@ -89,7 +90,7 @@ def lattice_of(positions: FloatArray) -> Lattice | None:
 
 
 def _map_size(report: GoalReport, largest: float) -> tuple[float, float]:
-    """Width and height in inches."""
+    """Return width and height in inches."""
     assert report.positions is not None
     lattice = lattice_of(report.positions)
     if lattice is None:
@@ -102,13 +103,13 @@ def _map_size(report: GoalReport, largest: float) -> tuple[float, float]:
 
 
 def _map(axes: "Axes", report: GoalReport) -> Any:
-    """Draws a map; returns what the scale of colours belongs to."""
+    """Draw a map and return the artist that the color bar describes."""
     from matplotlib.ticker import MaxNLocator
 
     assert report.positions is not None
     rates, untried = 100 * report.success_rate, report.attempts == 0
     lattice = lattice_of(report.positions)
-    style: dict[str, Any] = {"cmap": _COLOUR_MAP, "vmin": 0.0, "vmax": 100.0}
+    style: dict[str, Any] = {"cmap": COLOR_MAP, "vmin": 0.0, "vmax": 100.0}
     if lattice is None:
         size = float(np.clip(4_000.0 / len(report), 6, 120))
         x, y = report.positions[~untried].T
@@ -117,20 +118,20 @@ def _map(axes: "Axes", report: GoalReport) -> Any:
     else:
         artist = _cells(axes, lattice, rates, style)
     if untried.any():
-        places = report.positions[untried].T
-        axes.plot(*places, "o", color="none", markeredgecolor=GREY, markersize=5, label="true at the start, not attempted")
+        style = {"color": "none", "markeredgecolor": GRAY, "markersize": 5}
+        axes.plot(*report.positions[untried].T, "o", **style, label="achieved at the reset, not attempted")
     axes.set(xlabel=report.axes[0], ylabel=report.axes[1])
     if report.axes[1] == "row":
         axes.invert_yaxis()
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=report.axes == ("column", "row")))
-    axes.tick_params(labelsize=8, colors=GREY)
+    axes.tick_params(labelsize=8, colors=GRAY)
     axes.spines[:].set_color(PALE)
     return artist
 
 
 def _cells(axes: "Axes", lattice: Lattice, rates: FloatArray, style: dict[str, Any]) -> Any:
-    """Square cells, whatever the units, with a thin line where goals border on places without."""
+    """Draw cells as squares whatever the units, with a thin line between cells with and without a goal."""
     from matplotlib.collections import LineCollection
 
     image = np.full(lattice.shape, np.nan)
@@ -141,10 +142,10 @@ def _cells(axes: "Axes", lattice: Lattice, rates: FloatArray, style: dict[str, A
     axes.set_aspect(lattice.step[0] / lattice.step[1])
     goals = np.zeros((image.shape[0] + 2, image.shape[1] + 2), dtype=bool)
     goals[lattice.rows + 1, lattice.columns + 1] = True
-    # A pair of cells, one with a goal and one without: the line between them, in units of cells from the lower left.
+    # Borders between cells with and without a goal, in units of cells from the lower left.
     upright = [((x, y - 1), (x, y)) for y, x in np.argwhere(goals[:, 1:] != goals[:, :-1]).tolist()]
     level = [((x - 1, y), (x, y)) for y, x in np.argwhere(goals[1:] != goals[:-1]).tolist()]
     lines = lattice.low + lattice.step * np.array(upright + level)
     thin = float(np.clip(16.0 / max(image.shape), 0.2, 0.8))
-    axes.add_collection(LineCollection(list(lines), colors=GREY, linewidths=thin), autolim=False)
+    axes.add_collection(LineCollection(list(lines), colors=GRAY, linewidths=thin), autolim=False)
     return artist

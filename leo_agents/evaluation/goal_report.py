@@ -1,4 +1,4 @@
-"""What an evaluation found out, goal by goal."""
+"""Results of an evaluation, goal by goal."""
 
 import csv
 import os
@@ -17,10 +17,10 @@ from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_famili
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 Goals = Iterable[Goal] | BoolArray
-"""Some goals: names or indices, or a mask over all of them."""
+"""A selection of goals: names or indices, or a mask over all goals."""
 
 LEARNED = 0.5
-"""A goal counts as learned from this success rate on."""
+"""Success rate from which a goal counts as learned."""
 
 _COLUMNS = "goal_id goal family attempts successes already_true success_rate low high mean_steps median_steps steps"
 CSV_COLUMNS = tuple(_COLUMNS.split())
@@ -30,12 +30,12 @@ def wilson_interval(
     successes: npt.ArrayLike, attempts: npt.ArrayLike, confidence: float = 0.95
 ) -> tuple[FloatArray, FloatArray]:
     """
-    Wilson's score interval of a success rate: honest for few attempts, and for rates of 0 and 1.
+    Compute Wilson's score interval of a success rate, which stays valid for few attempts and for rates of 0 and 1.
 
     :param successes: numbers of successes, of any shape
-    :param attempts: numbers of attempts; where there are none the interval is 0 to 1
-    :param confidence: how often such intervals contain the true rate
-    :return: lower and upper ends
+    :param attempts: numbers of attempts; without any the interval is 0 to 1
+    :param confidence: coverage of the interval
+    :return: lower and upper bounds, in the shape of the inputs
 
     Example::
 
@@ -43,70 +43,78 @@ def wilson_interval(
         >>> round(float(low), 3), round(float(high), 3)
         (0.0, 0.278)
     """
+    check_confidence(confidence)
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(attempts, dtype=np.float64)
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}; 0.95 is usual")
     if not ((won >= 0) & (won <= tried)).all():
-        raise ValueError("expected successes from 0 to the number of attempts, got some outside; check their order")
+        raise ValueError("expected successes from 0 to the number of attempts, got others; check the order of the arguments")
     z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
-    centre = won + z * z / 2.0
+    center = won + z * z / 2.0
     half = z * np.sqrt(won * (tried - won) / np.maximum(tried, 1e-12) + z * z / 4.0)
-    # Where the rate is 0 or 1 that end of the interval is exact; the root may round past it.
-    low, high = ((centre + sign * half) / (tried + z * z) for sign in (-1.0, 1.0))
+    # At rates of 0 and 1 one bound is exact, but rounding in the square root may miss it.
+    low, high = ((center + sign * half) / (tried + z * z) for sign in (-1.0, 1.0))
     return np.where(won == 0, 0.0, np.clip(low, 0.0, 1.0)), np.where(won == tried, 1.0, np.clip(high, 0.0, 1.0))
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise a ValueError unless the confidence level lies strictly between 0 and 1."""
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}; use e.g. 0.95")
 
 
 def select_goals(goal_names: Sequence[str], goals: Goals) -> IntArray:
     """
-    :param goal_names: all goals
-    :param goals: some of them: names or indices without repetition, or a mask over all
-    :return: their ids, in the order given
+    Convert a selection of goals to their ids.
+
+    :param goal_names: names of all goals
+    :param goals: names or indices without duplicates, or a mask over all goals
+    :return: ids of the selected goals, in the given order
     """
     if isinstance(goals, str):
-        raise TypeError(f"expected several goals, got the single string {goals!r}; write [{goals!r}]")
+        raise TypeError(f"expected a sequence of goals, got the single string {goals!r}; write [{goals!r}]")
     if isinstance(goals, np.ndarray) and goals.dtype == np.bool_:
         if goals.shape != (len(goal_names),):
-            raise ValueError(f"expected a mask over the {len(goal_names)} goals, got shape {goals.shape}")
+            raise ValueError(f"expected a mask over the {len(goal_names)} goals, got shape {goals.shape}; index it by goal id")
         ids = np.flatnonzero(goals).tolist()
     else:
         ids = [goal_index(goal_names, goal) for goal in goals]
     if not ids:
-        raise ValueError("expected at least one goal, got none; leave `goals` out for all of them")
+        raise ValueError("expected at least one goal, got none; omit `goals` to select all")
     if len(set(ids)) < len(ids):
         twice = sorted({goal_names[goal_id] for goal_id in ids if ids.count(goal_id) > 1})[:3]
-        raise ValueError(f"expected every goal once, got {twice} more than once; drop the repetitions")
+        raise ValueError(f"expected each goal once, got {twice} more than once; remove the duplicates")
     return np.array(ids, dtype=np.int64)
 
 
-def mean_of_extreme(rates: FloatArray, share: float = 0.1, *, best: bool = False) -> float:
+def decile_mean(rates: FloatArray, *, best: bool = False) -> float:
     """
-    :param rates: success rates of goals; NaN where a goal was never attempted
-    :param share: which share of the goals to look at, rounded up to whole goals
-    :param best: the best ones instead of the worst
-    :return: their mean; NaN if no goal was attempted
+    Compute the mean success rate of the worst or best tenth of the goals, rounded up to whole goals.
+
+    :param rates: success rate of each goal; NaN without attempts
+    :param best: use the best tenth instead of the worst
+    :return: the mean; NaN if no goal was attempted
     """
     known = np.sort(rates[~np.isnan(rates)])
     if len(known) == 0:
         return float("nan")
-    count = int(np.ceil(share * len(known)))
+    count = int(np.ceil(0.1 * len(known)))
     return float((known[-count:] if best else known[:count]).mean())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GoalReport:
     """
-    How often, and how fast, each goal was achieved.
+    Success rate and number of steps to success of each goal.
 
-    An attempt is an episode with the goal commanded and not yet true at the reset. It succeeds when a step achieves the goal
-    before the episode ends. A rate of a goal without attempts is NaN, and such goals are left out of every mean.
+    An attempt is an episode in which the goal is commanded and not already achieved at the reset. It succeeds if a step
+    achieves the goal before the episode ends. The rate of a goal without attempts is NaN; means leave such goals out.
 
-    :param goal_names: the goals of the report
-    :param goal_ids: their ids among all goals of the environment
-    :param attempts: number of attempts at each
-    :param already_true: number of episodes in which the goal was true at the reset, so that there was nothing to attempt
+    :param goal_names: names of the goals in the report
+    :param goal_ids: their ids in the environment
+    :param attempts: number of attempts per goal
+    :param already_true: number of episodes per goal in which it was achieved at the reset, which are no attempts
     :param steps: for each goal, the number of steps of each success
-    :param positions: where the goals lie, ``[G, 2]``, for maps
-    :param axes: what the two coordinates are; an axis called "row" points downwards
+    :param positions: 2D positions of the goals, ``[G, 2]``, for maps
+    :param axes: names of the two coordinates; an axis named "row" points downwards
 
     Example::
 
@@ -132,7 +140,8 @@ class GoalReport:
             self._set("positions", np.array(self.positions, dtype=np.float64), (count, 2))
         if len(self.steps) != count or (self.successes > self.attempts).any():
             raise ValueError(
-                f"expected for each of the {count} goals the steps of its successes, at most one an attempt, got other ones"
+                f"expected the steps of each success for each of the {count} goals, got steps for {len(self.steps)} goals or "
+                "more successes than attempts; pass one array per goal"
             )
 
     def __len__(self) -> int:
@@ -149,8 +158,6 @@ class GoalReport:
             return NotImplemented
         return self._contents() == other._contents()
 
-    __hash__ = None  # type: ignore[assignment]  # arrays inside
-
     @cached_property
     def successes(self) -> IntArray:
         """Number of successes of each goal."""
@@ -158,67 +165,83 @@ class GoalReport:
 
     @cached_property
     def success_rate(self) -> FloatArray:
-        """Share of the attempts at each goal that succeeded; NaN without attempts."""
+        """Success rate of each goal; NaN without attempts."""
         return np.where(self.attempts > 0, self.successes / np.maximum(self.attempts, 1), np.nan)
 
     @cached_property
     def mean_success(self) -> float:
-        """Mean success rate over the goals; each counts alike however often it was attempted."""
+        """Mean success rate over goals, with equal weight whatever the number of attempts."""
         return nan_mean(self.success_rate)
 
     @cached_property
     def worst_decile(self) -> float:
         """Mean success rate of the worst tenth of the goals."""
-        return mean_of_extreme(self.success_rate)
+        return decile_mean(self.success_rate)
 
     @cached_property
     def mean_steps(self) -> FloatArray:
-        """Mean number of steps of each goal's successes; NaN without any."""
+        """Mean number of steps to success of each goal; NaN without successes."""
         return np.array([steps.mean() if len(steps) else np.nan for steps in self.steps])
+
+    @property
+    def mean_num_steps(self) -> float:
+        """Mean of :attr:`mean_steps` over the goals that were achieved; NaN without any."""
+        return nan_mean(self.mean_steps)
 
     @cached_property
     def median_steps(self) -> FloatArray:
-        """Median number of steps of each goal's successes; NaN without any."""
+        """Median number of steps to success of each goal; NaN without successes."""
         return np.array([np.median(steps) if len(steps) else np.nan for steps in self.steps])
 
     @cached_property
     def families(self) -> dict[str, IntArray]:
-        """For each family, where its goals stand in this report."""
+        """Indices of each family's goals in this report, in order of first appearance."""
         return goal_families(self.goal_names)
+
+    @cached_property
+    def family_of(self) -> tuple[str, ...]:
+        """Family of each goal."""
+        names = {index: family for family, ids in self.families.items() for index in ids.tolist()}
+        return tuple(names[index] for index in range(len(self)))
 
     def interval(self, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """
-        :param confidence: how often such intervals contain the true rate
-        :return: lower and upper ends for each goal
+        Compute the Wilson interval of each goal's success rate.
+
+        :param confidence: coverage of the intervals
+        :return: lower and upper bounds, ``[G]`` each
         """
         return wilson_interval(self.successes, self.attempts, confidence)
 
     def mean_interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """
-        An interval for :attr:`mean_success` on these very goals: chance in the episodes, not in the training.
+        Compute an interval of :attr:`mean_success` for this agent and these goals. It covers the randomness of the episodes,
+        not that of the training.
 
-        :param confidence: how often such intervals contain the true mean
-        :return: lower and upper end
+        :param confidence: coverage of the interval
+        :return: lower and upper bound
         """
         tried = self.attempts[self.attempts > 0]
-        # So many attempts at one goal would tell as much as these, which may be spread unevenly.
+        # The effective sample size: attempts may be spread unevenly over goals that all have the same weight.
         effective = len(tried) ** 2 / (1.0 / tried).sum() if len(tried) else 0.0
         low, high = wilson_interval(self.mean_success * effective if len(tried) else 0.0, effective, confidence)
         return float(low), float(high)
 
     def num_learned(self, threshold: float = LEARNED) -> int:
         """
-        :param threshold: the least success rate of a goal that counts as learned
-        :return: how many are
+        Count the goals with a success rate of at least a threshold.
+
+        :param threshold: the success rate
+        :return: number of learned goals
         """
         return int((self.success_rate >= threshold).sum())
 
     def subset(self, goals: Goals) -> "GoalReport":
         """
-        The report of some goals only.
+        Select some goals of the report.
 
-        :param goals: names, positions in this report, or a mask over its goals
-        :return: a new report, in the order given
+        :param goals: names, indices into this report, or a mask over its goals
+        :return: a new report with these goals in the given order
         """
         chosen = select_goals(self.goal_names, goals)
         return GoalReport(
@@ -232,29 +255,30 @@ class GoalReport:
         )
 
     def by_family(self) -> dict[str, "GoalReport"]:
-        """A report for each family, in order of first appearance."""
+        """Split the report by family, in order of first appearance."""
         return {family: self.subset(ids) for family, ids in self.families.items()}
 
     def worst(self, n: int = 10) -> "GoalReport":
         """
-        The goals with the least success, of those attempted; of equals the slower first.
+        Select the attempted goals with the lowest success rates; ties go to the goal with more steps.
 
-        :param n: how many
-        :return: their report, the worst first
+        :param n: maximum number of goals
+        :return: a report with these goals, the worst first
         """
         if n < 1 or not self.attempts.any():
-            raise ValueError(f"expected n of at least 1 and some attempts, got n={n} and {self.attempts.sum()} attempts")
+            raise ValueError(
+                f"expected n >= 1 and some attempts, got n={n} and {self.attempts.sum()} attempts; evaluate first"
+            )
         order = np.lexsort((-np.nan_to_num(self.mean_steps), self.success_rate))  # NaN comes last
         return self.subset(order[: min(n, int((self.attempts > 0).sum()))])
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """
-        Writes a table with a row for each goal; ``steps`` has those of every success, with spaces between.
+        Write a table with one row per goal; the column ``steps`` lists the steps of every success, separated by spaces.
 
-        :param path: the file to write
+        :param path: file to write
         """
         low, high = self.interval()
-        family_of = {index: family for family, ids in self.families.items() for index in ids.tolist()}
         with open(path, "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
             table.writerow([*CSV_COLUMNS, *(self.axes if self.positions is not None else ())])
@@ -262,20 +286,24 @@ class GoalReport:
                 counts = [values[index] for values in (self.attempts, self.successes, self.already_true)]
                 rates = [_cell(values[index]) for values in (self.success_rate, low, high)]
                 steps = [_cell(self.mean_steps[index]), _cell(self.median_steps[index]), " ".join(map(str, self.steps[index]))]
-                place = [] if self.positions is None else [repr(x) for x in self.positions[index].tolist()]
-                table.writerow([self.goal_ids[index], name, family_of[index], *counts, *rates, *steps, *place])
+                position = [] if self.positions is None else [repr(x) for x in self.positions[index].tolist()]
+                table.writerow([self.goal_ids[index], name, self.family_of[index], *counts, *rates, *steps, *position])
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> "GoalReport":
         """
-        :param path: a file that :meth:`to_csv` wrote
-        :return: an equal report
+        Read a table written by :meth:`to_csv`.
+
+        :param path: file to read
+        :return: a report equal to the one that was written
         """
         with open(path, newline="", encoding="utf-8") as file:
             header, *rows = [row for row in csv.reader(file) if row] or [[]]
         known, axes = tuple(header[: len(CSV_COLUMNS)]), tuple(header[len(CSV_COLUMNS) :])
         if known != CSV_COLUMNS or len(axes) not in (0, 2) or any(len(row) != len(header) for row in rows) or not rows:
-            raise ValueError(f"expected a table written by GoalReport.to_csv at {path}, got the columns {header[:4]} ...")
+            raise ValueError(
+                f"expected a table written by GoalReport.to_csv, got columns {header[:4]} ... in {path}; check the path"
+            )
         column = {name: [row[index] for row in rows] for index, name in enumerate(header)}
         numbers = {name: np.array(column[name], dtype=np.int64) for name in ("goal_id", "attempts", "already_true")}
         return cls(
@@ -290,20 +318,17 @@ class GoalReport:
 
     def _set(self, name: str, value: Any, shape: tuple[int, ...] | None) -> None:
         if shape is not None and value.shape != shape:
-            raise ValueError(f"expected {name} of shape {shape}, got {value.shape}; give a row for each goal")
-        object.__setattr__(self, name, value)  # the class is frozen for everyone else
+            raise ValueError(f"expected {name} of shape {shape}, got {value.shape}; pass one entry per goal")
+        object.__setattr__(self, name, value)  # a frozen dataclass has no other way to convert its fields
 
     def _contents(self) -> list[Any]:
         arrays = (self.goal_ids, self.attempts, self.already_true, *self.steps)
-        places = None if self.positions is None else self.positions.tolist()
-        return [self.goal_names, self.axes, places, *(array.tolist() for array in arrays)]
+        positions = None if self.positions is None else self.positions.tolist()
+        return [self.goal_names, self.axes, positions, *(array.tolist() for array in arrays)]
 
 
 def nan_mean(values: FloatArray) -> float:
-    """
-    :param values: numbers, NaN where unknown
-    :return: the mean of the known ones; NaN if there is none
-    """
+    """Compute the mean of the entries that are not NaN; NaN if there are none."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 

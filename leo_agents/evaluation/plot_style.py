@@ -1,7 +1,7 @@
-"""What all pictures have in common: colours, and how a figure is made and saved."""
+"""Colors, creation and saving of figures."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -9,18 +9,24 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
-# Okabe and Ito's colours, which people with any common colour blindness can tell apart.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C00", "#000000")
-GREY, PALE = "#767676", "#d9d9d9"
+# The Okabe-Ito palette, which stays distinguishable with any common color vision deficiency.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C8C00", "#000000")
+GRAY, PALE = "#767676", "#d9d9d9"
+COLOR_MAP = "cividis"
+"""Perceptually uniform, and safe for color vision deficiencies."""
+
+
+def run_color(number: int) -> str:
+    """Return the color of the agent or run with this index; colors repeat when all are used."""
+    return COLORS[number % len(COLORS)]
 
 
 def new_figure(width: float, height: float) -> "Figure":
     """
-    A figure that belongs to no window and to no global state.
+    Create a figure outside pyplot, so that no global state changes and no display is needed.
 
-    :param width: in inches
-    :param height: in inches
-    :return: the figure
+    :param width: width in inches
+    :param height: height in inches
     """
     try:
         from matplotlib.figure import Figure
@@ -30,23 +36,14 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def saved(figure: "Figure", path: PathLike | None) -> "Figure":
-    """
-    :param figure: the figure
-    :param path: where to save it, if anywhere
-    :return: the same figure
-    """
+    """Save a figure if a path is given, and return it."""
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
 
 
-def tidy(axes: "Axes", grid: str) -> None:
-    """
-    Takes away what says nothing.
-
-    :param axes: the axes
-    :param grid: the axis, "x" or "y", whose values want lines to read them by
-    """
+def tidy(axes: "Axes", grid: Literal["x", "y"]) -> None:
+    """Remove the frame at the top and right, and add grid lines for one axis."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
-    axes.grid(axis=grid, color=PALE, linewidth=0.8)  # type: ignore[arg-type]
+    axes.grid(axis=grid, color=PALE, linewidth=0.8)

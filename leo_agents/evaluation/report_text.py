@@ -1,23 +1,20 @@
-"""Reports as tables for the terminal: plain text, aligned."""
+"""Reports as plain-text tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from leo_agents.evaluation.chart_data import family_rates
 
 if TYPE_CHECKING:
     from leo_agents.evaluation.goal_report import GoalReport
 
-_WORST = 5
+_NUM_WORST = 5
 
 
 def report_text(report: "GoalReport") -> str:
-    """
-    A report as a table with a row for each family.
-
-    :param report: the report
-    :return: several lines
-    """
+    """Format a report as a table with one row per family and notes below it."""
     header = ["family", "goals", "attempts", "success", "95 % interval", "learned", "steps"]
     families = report.by_family()
     rows = [_family_row(family, part) for family, part in families.items()]
@@ -25,9 +22,9 @@ def report_text(report: "GoalReport") -> str:
         rows.append(_family_row("all", report))
     lines = [*align(header, rows), ""]
     if report.already_true.any():
-        lines.append(f"already true at the reset, and not attempted: {report.already_true.sum()} episodes")
+        lines.append(f"achieved at the reset, not attempted: {report.already_true.sum()} episodes")
     if report.attempts.any():
-        worst = report.worst(_WORST)
+        worst = report.worst(_NUM_WORST)
         counts = zip(worst.goal_names, worst.successes, worst.attempts, strict=True)
         lines.append("worst goals: " + ", ".join(f"{name} {won}/{tried}" for name, won, tried in counts))
     return "\n".join(lines)
@@ -35,56 +32,64 @@ def report_text(report: "GoalReport") -> str:
 
 def compare_reports(reports: "Mapping[str, GoalReport]") -> str:
     """
-    Reports of several agents side by side, by family.
+    Format a table that compares agents by family.
 
-    :param reports: for each agent's name its report, all about the same goals
-    :return: a table with a column for each agent
+    :param reports: report of each agent by name, all on the same goals
+    :return: a table with one column per agent
     """
     check_same_goals(reports)
-    parts = {agent: report.by_family() for agent, report in reports.items()}
-    families = next(iter(parts.values()))
-    rows = [[family, *(_rate(parts[agent][family]) for agent in reports)] for family in families]
-    if len(families) > 1:
-        rows.append(["all", *(_rate(report) for report in reports.values())])
+    table = family_rates(reports, total="all")
+    rows = [
+        [family, *(_rate_with_interval(rate, *interval) for rate, interval in zip(rates, intervals, strict=True))]
+        for family, rates, intervals in zip(table.families, table.rates.tolist(), table.intervals.tolist(), strict=True)
+    ]
     rows.append(["learned", *(f"{report.num_learned()} of {(report.attempts > 0).sum()}" for report in reports.values())])
-    reached = np.all([report.successes > 0 for report in reports.values()], axis=0)
-    if reached.any():
-        rows.append(["steps", *(f"{report.mean_steps[reached].mean():.1f}" for report in reports.values())])
-    lines = align(["success", *reports], rows)
-    note = f"in brackets 95 % intervals; steps: mean over the {reached.sum()} goals that every agent achieved"
-    return "\n".join([*lines, "", note if reached.any() else "in brackets 95 % intervals"])
+    achieved_by_all = np.all([report.successes > 0 for report in reports.values()], axis=0)
+    note = "95 % intervals in brackets"
+    if achieved_by_all.any():
+        rows.append(["steps", *(f"{report.mean_steps[achieved_by_all].mean():.1f}" for report in reports.values())])
+        note += f"; steps: mean over the {achieved_by_all.sum()} goals that every agent achieved"
+    return "\n".join([*align(["success", *reports], rows), "", note])
 
 
 def check_same_goals(reports: "Mapping[str, GoalReport]") -> None:
-    """
-    Refuses reports that cannot be compared.
-
-    :param reports: for each agent's name its report
-    """
+    """Raise a ValueError unless there are reports and all have the same goals in the same order."""
     if not reports:
-        raise ValueError("expected at least one report to compare, got none")
+        raise ValueError("expected at least one report to compare, got none; evaluate an agent first")
     first, *others = reports.values()
     for other in others:
         if other.goal_names != first.goal_names:
             raise ValueError(
-                f"expected reports about the same goals in one order, got {len(first)} and {len(other)} goals that differ; "
-                "take report.subset(names) of each, with the names they share"
+                f"expected reports on the same goals in the same order, got {len(first)} and {len(other)} goals that differ; "
+                "use report.subset(names) with the names that all reports share"
             )
 
 
-def percent(rate: float) -> str:
-    """
-    :param rate: from 0 to 1, or NaN
-    :return: for people
-    """
-    return "-" if np.isnan(rate) else f"{100 * rate:.1f} %"
+def percent(rate: float, digits: int = 1) -> str:
+    """Format a rate as a percentage with some digits, e.g. "12.5 %"; "-" for NaN."""
+    return "-" if np.isnan(rate) else f"{100 * rate:.{digits}f} %"
+
+
+def decimal(value: float) -> str:
+    """Format a number with one decimal; "-" for NaN."""
+    return "-" if np.isnan(value) else f"{value:.1f}"
+
+
+def short_number(value: float, _: Any = None) -> str:
+    """Format a number for an axis, in thousands, millions or billions, e.g. "2.5 M"."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g} {unit}"
+    return f"{value:g}"
 
 
 def align(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """
-    :param header: the columns' titles
-    :param rows: the cells below
-    :return: lines in which the first column is flush left and the others are flush right
+    Align a table: the first column to the left, the others to the right.
+
+    :param header: titles of the columns
+    :param rows: cells of each row
+    :return: lines of the table
     """
     table = [header, *rows]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
@@ -99,14 +104,9 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _family_row(family: str, part: "GoalReport") -> list[str]:
     low, high = part.mean_interval()
     interval = f"{100 * low:.1f} to {100 * high:.1f}" if part.attempts.any() else "-"
-    known = part.mean_steps[~np.isnan(part.mean_steps)]
-    steps = f"{known.mean():.1f}" if len(known) else "-"
     counts = [str(len(part)), str(part.attempts.sum())]
-    return [family, *counts, percent(part.mean_success), interval, str(part.num_learned()), steps]
+    return [family, *counts, percent(part.mean_success), interval, str(part.num_learned()), decimal(part.mean_num_steps)]
 
 
-def _rate(part: "GoalReport") -> str:
-    if not part.attempts.any():
-        return "-"
-    low, high = part.mean_interval()
-    return f"{percent(part.mean_success)} [{100 * low:.0f}, {100 * high:.0f}]"
+def _rate_with_interval(rate: float, low: float, high: float) -> str:
+    return "-" if np.isnan(rate) else f"{percent(rate)} [{100 * low:.0f}, {100 * high:.0f}]"

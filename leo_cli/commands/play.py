@@ -68,7 +68,7 @@ class Play:
         return self.view == "window" or (self.view == "auto" and has_display)
 
     def _play_agent(self, run: "RunFolder") -> None:
-        from leo_cli.agent_rollout import Walk
+        from leo_cli.agent_rollout import AgentRollout
         from leo_cli.models import load_agent
         from leo_cli.run_folder import pick_seed
         from leo_cli.suggestions import find_goal
@@ -78,7 +78,7 @@ class Play:
         environment = run.config.find_environment()
         env = environment.make("rgb_array" if self._in_window() else environment.terminal_render_mode)
         settings = run.config.settings.evaluation
-        rollout = Walk(agent, env, random_actions=settings.epsilon)
+        rollout = AgentRollout(agent, env, epsilon=settings.epsilon)
         show = self._make_viewer()
         max_steps = settings.max_steps if self.max_steps is None else self.max_steps
         for goal in goals:
@@ -90,12 +90,12 @@ class Play:
 
     def _play_goal(self, rollout: Any, goal: str, max_steps: int | None, show: Any) -> None:
         step = None
-        for step in rollout.send(goal, max_steps):
+        for step in rollout.run(goal, max_steps):
             start = time.monotonic()
-            show(step.picture, f"{goal}: step {step.number}")
+            show(step.frame, f"{goal}: step {step.number}")
             time.sleep(max(1.0 / self.fps - (time.monotonic() - start), 0.0))
         assert step is not None
-        outcome = "reached" if step.achieved else "not reached, episode over" if step.over else "not reached"
+        outcome = "reached" if step.achieved else "not reached, episode over" if step.done else "not reached"
         print(f"{goal}: {outcome} after {step.number} steps")
 
     def _make_viewer(self) -> Any:

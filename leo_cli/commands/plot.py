@@ -25,12 +25,12 @@ class Plot:
         from leo_cli.evaluation import evaluate_missing
         from leo_cli.outputs import make_output_folder
         from leo_cli.plots import write_plots
-        from leo_cli.results import read_stories
+        from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
 
         runs = open_runs(self.runs)
         folder = make_output_folder(runs[0].path / "plots" if self.out is None else FilePath(self.out))
         evaluate_missing(runs)
-        for path in write_plots(read_stories(runs), folder):
+        for path in write_plots(read_results(runs), folder):
             print(f"Wrote {path}")
         return 0

@@ -32,7 +32,7 @@ class Report:
         from leo_cli.evaluation import evaluate_missing
         from leo_cli.html.page import report_page
         from leo_cli.outputs import check_output
-        from leo_cli.results import read_stories
+        from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
         from leo_cli.suggestions import find_goal
 
@@ -42,7 +42,7 @@ class Report:
         goals = [find_goal(runs[0].config.goals, goal) for goal in self.goal]
         out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))
         evaluate_missing(runs)
-        page = report_page(read_stories(runs), goals=goals, films=self.videos)
+        page = report_page(read_results(runs), goals=goals, num_videos=self.videos)
         out.write_text(page, encoding="utf-8")
         print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); open it in a browser")
         return 0

@@ -37,11 +37,11 @@ class Video:
         """Record the video; return the exit code."""
         from pathlib import Path as FilePath
 
-        from leo_cli.agent_rollout import Walk
+        from leo_cli.agent_rollout import AgentRollout
         from leo_cli.models import load_agent
         from leo_cli.run_folder import RunFolder, pick_seed
         from leo_cli.suggestions import find_goal
-        from leo_cli.video import check_ending, film, save_film
+        from leo_cli.video import check_video_path, record_frames, save_video
 
         if not self.goal:
             raise ValueError("expected at least one --goal, got none; `leo goals ENV` lists them")
@@ -50,12 +50,12 @@ class Video:
         run = RunFolder(self.run_folder)
         goals = [find_goal(run.config.goals, goal) for goal in self.goal]
         path = run.path / "video.gif" if self.out is None else FilePath(self.out)
-        check_ending(path)
+        check_video_path(path)
         settings = run.config.settings.evaluation
         agent = load_agent(run, pick_seed(run, self.seed))
-        rollout = Walk(agent, run.config.find_environment().make("rgb_array"), self.episode, settings.epsilon)
+        rollout = AgentRollout(agent, run.config.find_environment().make("rgb_array"), self.episode, settings.epsilon)
         max_steps = settings.max_steps if self.max_steps is None else self.max_steps
-        frames = film(rollout, goals, max_steps=max_steps, fps=self.fps, width=self.width)
-        save_film(frames, path, self.fps)
+        frames = record_frames(rollout, goals, max_steps=max_steps, fps=self.fps, width=self.width)
+        save_video(frames, path, self.fps)
         print(f"Wrote {path} ({len(frames)} frames)")
         return 0

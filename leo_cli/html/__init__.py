@@ -1,1 +1,1 @@
-"""The parts of the report: markup, drawings and tables, all of them text."""
+"""The parts of the HTML report; every function returns markup."""

@@ -1,13 +1,14 @@
-"""Charts as SVG, in the page's own colours, so that they follow light and dark."""
+"""Charts as SVG, colored by the style sheet for light and dark mode."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from leo_agents.evaluation.chart_data import FamilyRates
 from leo_agents.evaluation.goal_report import FloatArray
-from leo_agents.evaluation.plots import short_number
-from leo_cli.html.colours import run_colour
+from leo_agents.evaluation.report_text import percent, short_number
+from leo_cli.html.colors import run_color
 from leo_cli.html.markup import element, text
 
 _WIDTH, _HEIGHT = 480, 270
@@ -17,12 +18,12 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 40
 @dataclass(frozen=True, eq=False)
 class Line:
     """
-    A curve.
+    A line of a chart.
 
-    :param label: what it is of
-    :param xs: its points
-    :param ys: their heights
-    :param band: lower and upper ends around it, if known
+    :param label: name of the line
+    :param xs: environment steps, ``[T]``
+    :param ys: values, ``[T]``
+    :param band: lower and upper bound around the values, ``[2, T]``, if known
     """
 
     label: str
@@ -33,86 +34,83 @@ class Line:
 
 def line_chart(lines: Sequence[Line], *, limit: float, unit: str, description: str) -> str:
     """
-    :param lines: curves, in the colours of their runs
-    :param limit: the highest value there can be; the vertical axis goes from 0 to it, or to a part of it that holds the curves
-    :param unit: behind its numbers
-    :param description: for those who cannot see it
-    :return: markup
+    Draw lines over environment steps.
+
+    :param lines: one line per run
+    :param limit: highest possible value; the vertical axis ends there, or at a fraction of it above all lines
+    :param unit: unit of the values
+    :param description: text alternative
     """
     right = max((float(line.xs[-1]) for line in lines if len(line.xs)), default=1.0)
     highest = max(
         (float(np.max([line.ys, *([] if line.band is None else line.band)], initial=0.0)) for line in lines), default=0.0
     )
-    top = next(share * limit for share in (0.1, 0.25, 0.5, 1.0) if highest <= share * limit or share == 1.0)
+    top = next(part * limit for part in (0.1, 0.25, 0.5, 1.0) if highest <= part * limit or part == 1.0)
     parts = [_grid(top, unit, right)]
     for number, line in enumerate(lines):
-        colour = run_colour(number)
+        color = run_color(number)
         points = list(zip(_across(line.xs, right), _up(line.ys, top), strict=True))
         if line.band is not None:
-            low, high = (list(zip(_across(line.xs, right), _up(ends, top), strict=True)) for ends in line.band)
-            parts.append(f'<polygon points="{_points([*low, *reversed(high)])}" style="fill:{colour}" opacity=".18"/>')
-        parts.append(f'<polyline points="{_points(points)}" style="stroke:{colour}" class="curve"/>')
+            low, high = (list(zip(_across(line.xs, right), _up(bounds, top), strict=True)) for bounds in line.band)
+            parts.append(f'<polygon points="{_points([*low, *reversed(high)])}" style="fill:{color}" opacity=".18"/>')
+        parts.append(f'<polyline points="{_points(points)}" style="stroke:{color}" class="curve"/>')
         for (x, y), step, value in zip(points, line.xs, line.ys, strict=True):
             title = text(f"{line.label}: {value:.3g}{unit} after {step:,.0f} steps")
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" style="fill:{colour}"><title>{title}</title></circle>')
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" style="fill:{color}"><title>{title}</title></circle>')
     return svg(_WIDTH, _HEIGHT, "".join(parts), description)
 
 
-def bar_chart(groups: Sequence[str], runs: Sequence[str], values: FloatArray, ends: FloatArray, description: str) -> str:
+def family_chart(rates: FamilyRates, description: str) -> str:
     """
-    Groups of bars from 0 to 100 %.
+    Draw success rates by family as groups of horizontal bars with 95 % intervals.
 
-    :param groups: what each group is called
-    :param runs: what each bar in a group is called
-    :param values: from 0 to 1, ``[groups, runs]``
-    :param ends: of the intervals ``[groups, runs, 2]``
-    :param description: for those who cannot see it
-    :return: markup
+    :param rates: success rates of each family and run
+    :param description: text alternative
     """
-    bar, gap, left = (15 if len(runs) == 1 else 11), 14, 138
-    height = 26 + len(groups) * (len(runs) * bar + gap)
+    num_runs = len(rates.agents)
+    bar, gap, left = (15 if num_runs == 1 else 11), 14, 138
+    height = 26 + len(rates.families) * (num_runs * bar + gap)
     wide = _WIDTH - left - 46
-    parts = [f'<line x1="{left + wide * share}" x2="{left + wide * share}" y1="4" y2="{height - 18}" class="grid"/>'
-             f'<text x="{left + wide * share}" y="{height - 4}" text-anchor="middle">{100 * share:.0f} %</text>'
-             for share in (0, 0.5, 1)]  # fmt: skip
-    for row, group in enumerate(groups):
-        y = 8 + row * (len(runs) * bar + gap)
-        base = y + len(runs) * bar / 2 + 4
+    parts = [f'<line x1="{left + wide * tick}" x2="{left + wide * tick}" y1="4" y2="{height - 18}" class="grid"/>'
+             f'<text x="{left + wide * tick}" y="{height - 4}" text-anchor="middle">{100 * tick:.0f} %</text>'
+             for tick in (0, 0.5, 1)]  # fmt: skip
+    for row, group in enumerate(rates.labels):
+        y = 8 + row * (num_runs * bar + gap)
+        base = y + num_runs * bar / 2 + 4
         parts.append(f'<text x="{left - 8}" y="{base}" text-anchor="end">{text(shortened(group, 20))}</text>')
-        for number, run in enumerate(runs):
-            value, (low, high) = values[row, number], ends[row, number]
+        for number, run in enumerate(rates.agents):
+            value, (low, high) = rates.rates[row, number], rates.intervals[row, number]
             if np.isnan(value):
                 continue
             at, middle = y + number * bar, y + number * bar + bar / 2
             title = f"{group}, {run}: {100 * value:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f}"
             box = f'x="{left}" y="{at + 1}" width="{max(wide * value, 1):.1f}" height="{bar - 2}" rx="2"'
             line = f'x1="{left + wide * low:.1f}" x2="{left + wide * high:.1f}" y1="{middle}" y2="{middle}"'
-            drawn = f'<rect {box} style="fill:{run_colour(number)}"/><line {line} class="whisker"/>'
+            drawn = f'<rect {box} style="fill:{run_color(number)}"/><line {line} class="whisker"/>'
             parts.append(f"<g><title>{text(title)}</title>{drawn}</g>")
-        parts.append(f'<text x="{left + wide + 8}" y="{base}">{_percents(values[row])}</text>')
+        if num_runs == 1 and not np.isnan(rates.rates[row, 0]):
+            parts.append(f'<text x="{left + wide + 8}" y="{base}">{percent(rates.rates[row, 0], 0)}</text>')
     return svg(_WIDTH, height, "".join(parts), description)
 
 
 def svg(width: float, height: float, content: str, description: str, class_: str = "chart") -> str:
     """
-    :param width: in its own units
-    :param height: in its own units
-    :param content: markup inside
-    :param description: for those who cannot see it
-    :param class_: of the element
-    :return: a picture that is as wide as there is room
+    Build an SVG element that scales to the available width.
+
+    :param width: width in its own units
+    :param height: height in its own units
+    :param content: markup inside the element
+    :param description: text alternative
+    :param class_: CSS class
     """
     return element("svg", content, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=description, class_=class_)
 
 
 def legend(labels: Sequence[str]) -> str:
-    """
-    :param labels: of the runs
-    :return: what the colours mean; nothing for a single run
-    """
+    """Build the legend of the run colors from the runs' names; empty for a single run."""
     if len(labels) < 2:
         return ""
-    items = [f'<li><i style="background:{run_colour(number)}"></i>{text(label)}</li>' for number, label in enumerate(labels)]
+    items = [f'<li><i style="background:{run_color(number)}"></i>{text(label)}</li>' for number, label in enumerate(labels)]
     return element("ul", "".join(items), class_="legend")
 
 
@@ -145,8 +143,8 @@ def _across(xs: FloatArray, right: float) -> FloatArray:
 
 
 def _up(ys: FloatArray, top: float) -> FloatArray:
-    shares = np.clip(np.nan_to_num(np.asarray(ys, dtype=np.float64)) / max(top, 1e-9), 0.0, 1.0)
-    result: FloatArray = _HEIGHT - _BOTTOM - shares * (_HEIGHT - _TOP - _BOTTOM)
+    fractions = np.clip(np.nan_to_num(np.asarray(ys, dtype=np.float64)) / max(top, 1e-9), 0.0, 1.0)
+    result: FloatArray = _HEIGHT - _BOTTOM - fractions * (_HEIGHT - _TOP - _BOTTOM)
     return result
 
 
@@ -154,15 +152,6 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _percents(values: FloatArray) -> str:
-    known = [f"{100 * value:.0f}" for value in values if not np.isnan(value)]
-    return known[0] + " %" if len(values) == 1 and known else ""
-
-
 def shortened(name: str, length: int) -> str:
-    """
-    :param name: any text
-    :param length: the most characters
-    :return: it, or its beginning
-    """
+    """Shorten a name to a maximum number of characters, with an ellipsis."""
     return name if len(name) <= length else name[: length - 1] + "…"

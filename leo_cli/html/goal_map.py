@@ -1,27 +1,26 @@
-"""Goals where they lie, and places from which they are seen, as SVG."""
+"""Maps of goals and of states as SVG."""
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from leo_agents.evaluation.goal_maps import lattice_of
 from leo_agents.evaluation.goal_report import FloatArray, IntArray
-from leo_cli.goal_positions import Places
+from leo_cli.goal_positions import GoalPositions
 from leo_cli.html.charts import svg
-from leo_cli.html.colours import ramp
-from leo_cli.html.maps import picture
+from leo_cli.html.colors import ramp
+from leo_cli.html.heat_map import pixel_image
 from leo_cli.html.markup import element, text
 
 _SIDE = 360.0
-_MARGIN, _MOST_RING = 10.0, 16.0
-# Beyond this many cells a picture is smaller than as many rectangles.
-_MOST_CELLS = 1_500
+_MARGIN, _MAX_RADIUS, _CROSS_ARM = 10.0, 16.0, 11.0
+# Beyond this number of cells an image is smaller than rectangles.
+_MAX_RECTANGLES = 1_500
 
 
 def goal_map(
-    places: Places,
-    shares: FloatArray,
+    positions: GoalPositions,
+    values: FloatArray,
     titles: Sequence[str],
     description: str,
     *,
@@ -29,58 +28,55 @@ def goal_map(
     cross: FloatArray | None = None,
 ) -> str:
     """
-    A colour for each goal where it lies; goals in space in layers side by side.
+    Draw a map with one colored cell or dot per goal; goals in 3D are drawn in layers side by side.
 
-    :param places: of the goals
-    :param shares: the colours, from 0 to 1, NaN for none
-    :param titles: shown when a goal is pointed at
-    :param description: for those who cannot see it
-    :param ring: a goal to draw a ring around; -1 for none
-    :param cross: a point ``[2]`` or ``[3]`` to mark
-    :return: markup
+    :param positions: positions of the goals
+    :param values: values between 0 and 1 of each goal, ``[G]``; NaN stays blank
+    :param titles: tooltip of each goal
+    :param description: text alternative
+    :param ring: index of a goal to mark with a ring; -1 for none
+    :param cross: point ``[2]`` or ``[3]`` to mark with a cross
     """
-    plane, layers = _Plane(places), places.layers()
-    marked = -1 if cross is None else places.layer_at(float(cross[-1]))
-    pictures = []
+    canvas, layers = _Canvas(positions), positions.layers()
+    cross_layer = -1 if cross is None else positions.layer_at(float(cross[-1]))
+    maps = []
     for number, (title, goals) in enumerate(layers):
-        content = plane.goals(goals, shares, titles) + (plane.ring(ring) if ring in goals else "")
-        content += plane.cross(cross) if cross is not None and number == marked else ""
-        pictures.append(svg(plane.width, plane.height, content, f"{description} {title}".strip(), "map"))
+        content = canvas.goals(goals, values, titles) + (canvas.ring(ring) if ring in goals else "")
+        content += canvas.cross(cross) if cross is not None and number == cross_layer else ""
+        maps.append(svg(canvas.width, canvas.height, content, f"{description} {title}".strip(), "map"))
     if len(layers) == 1:
-        return pictures[0]
-    named = zip(pictures, layers, strict=True)
-    return element("div", "".join(element("div", picture + text(title)) for picture, (title, _) in named), class_="layers")
+        return maps[0]
+    titled = [element("div", markup + text(title)) for markup, (title, _) in zip(maps, layers, strict=True)]
+    return element("div", "".join(titled), class_="layers")
 
 
-def dot_map(places: Places, points: FloatArray, shares: FloatArray, description: str, ring: int) -> str:
+def state_map(positions: GoalPositions, states: FloatArray, values: FloatArray, description: str, ring: int) -> str:
     """
-    Coloured dots above the cells of the goals.
+    Draw states as colored dots above blank cells of the goals.
 
-    :param places: of the goals, in the plane
-    :param points: of the dots, ``[N, 2]``
-    :param shares: their colours
-    :param description: for those who cannot see it
-    :param ring: the goal to draw a ring around
-    :return: markup
+    :param positions: 2D positions of the goals
+    :param states: positions of the states, ``[S, 2]``
+    :param values: values between 0 and 1 of each state, ``[S]``
+    :param description: text alternative
+    :param ring: index of a goal to mark with a ring
     """
-    plane, everything = _Plane(places), np.arange(len(places.positions))
-    blank = np.full(len(everything), np.nan)
+    canvas, num_goals = _Canvas(positions), len(positions.positions)
     dots = "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{ramp(share)}"/>'
-        for (x, y), share in zip(plane.at(points).tolist(), shares.tolist(), strict=True)
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{ramp(value)}"/>'
+        for (x, y), value in zip(canvas.locate(states).tolist(), values.tolist(), strict=True)
     )
-    content = plane.goals(everything, blank, [""] * len(everything)) + dots + plane.ring(ring)
-    return svg(plane.width, plane.height, content, description, "map")
+    cells = canvas.goals(np.arange(num_goals), np.full(num_goals, np.nan), [""] * num_goals)
+    return svg(canvas.width, canvas.height, cells + dots + canvas.ring(ring), description, "map")
 
 
-class _Plane:
-    """The plane in which goals lie, as a picture: cells where they lie on a lattice, else dots."""
+class _Canvas:
+    """Drawing area with the goals as cells if they are on a lattice, else as dots."""
 
-    def __init__(self, places: Places) -> None:
-        self._positions, self._down = places.positions, places.axes[1] == "row"
-        # Goals above each other share a cell.
-        distinct, self._place_of = np.unique(np.round(places.positions, 9), axis=0, return_inverse=True)
-        self._place_of = self._place_of.reshape(-1)
+    def __init__(self, positions: GoalPositions) -> None:
+        self._positions, self._rows_point_down = positions.positions, positions.axes[1] == "row"
+        # Goals with the same horizontal position share a cell.
+        distinct, self._cell_of = np.unique(np.round(positions.positions, 9), axis=0, return_inverse=True)
+        self._cell_of = self._cell_of.reshape(-1)
         self._lattice = lattice_of(distinct)
         if self._lattice is None:
             size = np.ptp(distinct, axis=0)
@@ -93,54 +89,54 @@ class _Plane:
             self._cell = _SIDE / max(rows, columns)
             self._scale, self._low = self._cell / self._lattice.step, self._lattice.low
             self.width, self.height = columns * self._cell, rows * self._cell
-            self._radius = min(0.4 * self._cell, _MOST_RING)
+            self._radius = min(0.4 * self._cell, _MAX_RADIUS)
 
-    def at(self, points: FloatArray) -> FloatArray:
-        """Where points are in the picture."""
-        placed: FloatArray = (np.asarray(points, dtype=np.float64)[:, :2] - self._low) * self._scale
-        if not self._down:
-            placed[:, 1] = self.height - placed[:, 1]
-        return placed
+    def locate(self, points: FloatArray) -> FloatArray:
+        """Convert points to coordinates of the drawing."""
+        located: FloatArray = (np.asarray(points, dtype=np.float64)[:, :2] - self._low) * self._scale
+        if not self._rows_point_down:
+            located[:, 1] = self.height - located[:, 1]
+        return located
 
-    def goals(self, goals: IntArray, shares: FloatArray, titles: Sequence[str]) -> str:
-        if self._lattice is not None and len(goals) > _MOST_CELLS:
-            return self._cells_as_picture(goals, shares)
+    def goals(self, goals: IntArray, values: FloatArray, titles: Sequence[str]) -> str:
+        if self._lattice is not None and len(goals) > _MAX_RECTANGLES:
+            return self._goals_as_image(goals, values)
         kind, parts = "circle" if self._lattice is None else "rect", []
-        for goal, (x, y) in zip(goals.tolist(), self.at(self._positions[goals]).tolist(), strict=True):
+        for goal, (x, y) in zip(goals.tolist(), self.locate(self._positions[goals]).tolist(), strict=True):
             if self._lattice is None:
                 box = f'cx="{x:.1f}" cy="{y:.1f}" r="{self._radius:.1f}"'
             else:
                 half, side = self._cell / 2, f"{self._cell:.2f}"
                 box = f'x="{x - half:.2f}" y="{y - half:.2f}" width="{side}" height="{side}"'
             name = f"<title>{text(titles[goal])}</title>" if titles[goal] else ""
-            parts.append(f"<{kind} {box} {_fill(float(shares[goal]))}>{name}</{kind}>")
+            parts.append(f"<{kind} {box} {_fill(float(values[goal]))}>{name}</{kind}>")
         return "".join(parts)
 
     def ring(self, goal: int) -> str:
         if goal < 0:
             return ""
-        ((x, y),) = self.at(self._positions[[goal]]).tolist()
+        ((x, y),) = self.locate(self._positions[[goal]]).tolist()
         return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{self._radius:.1f}" class="ring"/>'
 
     def cross(self, point: FloatArray) -> str:
-        """Nothing for a point outside of the picture."""
-        ((x, y),) = self.at(point[None]).tolist()
+        """Draw a cross; empty for a point outside of the drawing."""
+        ((x, y),) = self.locate(point[None]).tolist()
         if not (0 <= x <= self.width and 0 <= y <= self.height):
             return ""
-        arm = 11.0
+        arm = _CROSS_ARM
         lines = f"M{x - arm:.1f} {y:.1f}h{2 * arm:.1f}M{x:.1f} {y - arm:.1f}v{2 * arm:.1f}"
-        # A light cross in a dark one is seen on every colour.
+        # A light cross with a dark outline is visible on every color.
         return f'<path d="{lines}" class="cross under"/><path d="{lines}" class="cross"/>'
 
-    def _cells_as_picture(self, goals: IntArray, shares: FloatArray) -> str:
+    def _goals_as_image(self, goals: IntArray, values: FloatArray) -> str:
         assert self._lattice is not None
         rows, columns = self._lattice.shape
-        place: npt.NDArray[np.int64] = self._place_of[goals]
-        level = self._lattice.rows[place]
+        cells: IntArray = self._cell_of[goals]
+        row = self._lattice.rows[cells]
         grid = np.full((rows, columns), np.nan)
-        grid[level if self._down else rows - 1 - level, self._lattice.columns[place]] = shares[goals]
-        return f'<image width="{self.width:.1f}" height="{self.height:.1f}" class="pixels" href="{picture(grid)}"/>'
+        grid[row if self._rows_point_down else rows - 1 - row, self._lattice.columns[cells]] = values[goals]
+        return f'<image width="{self.width:.1f}" height="{self.height:.1f}" class="pixels" href="{pixel_image(grid)}"/>'
 
 
-def _fill(share: float) -> str:
-    return 'class="none"' if np.isnan(share) else f'fill="{ramp(share)}"'
+def _fill(value: float) -> str:
+    return 'class="none"' if np.isnan(value) else f'fill="{ramp(value)}"'

@@ -1,46 +1,45 @@
-"""Elements of a page as text, escaped."""
+"""HTML elements as strings, with escaping."""
 
 from collections.abc import Iterable
 from html import escape
 
-import numpy as np
+from leo_agents.evaluation.report_text import percent
 
 
 def element(name: str, content: str = "", **attributes: object) -> str:
     """
-    :param name: of the element
-    :param content: markup inside
-    :param attributes: by name; underscores become dashes, ``class_`` loses its own, None leaves one out
-    :return: markup
+    Build an element.
+
+    :param name: name of the element
+    :param content: markup inside the element
+    :param attributes: attributes by name; underscores become dashes, a trailing one is dropped, None omits the attribute
 
     Example::
 
         >>> element("p", text("a < b"), class_="note", data_sort=3)
         '<p class="note" data-sort="3">a &lt; b</p>'
     """
-    said = "".join(
+    rendered = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return f"<{name}{said}>{content}</{name}>"
+    return f"<{name}{rendered}>{content}</{name}>"
 
 
 def text(content: object) -> str:
-    """
-    :param content: anything
-    :return: it as text in a page
-    """
+    """Convert any object to escaped text."""
     return escape(str(content))
 
 
 def card(title: str, *parts: str, note: str = "", id_: str | None = None) -> str:
     """
-    :param title: of a section
-    :param parts: markup
-    :param note: a sentence below the title
-    :param id_: to link to
-    :return: the section
+    Build a section.
+
+    :param title: title of the section
+    :param parts: markup of its content
+    :param note: text below the title
+    :param id_: id for links
     """
     head = element("h2", text(title)) + (element("p", text(note), class_="note") if note else "")
     return element("section", head + "\n".join(parts), class_="card", id=id_)
@@ -48,33 +47,26 @@ def card(title: str, *parts: str, note: str = "", id_: str | None = None) -> str
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]], **attributes: object) -> str:
     """
-    :param header: markup of the titles
+    Build a table that scrolls horizontally if it is too wide.
+
+    :param header: markup of the column titles
     :param rows: markup of the cells
-    :param attributes: of the table
-    :return: a table that scrolls sideways where it must
+    :param attributes: attributes of the table
     """
     head = element("tr", "".join(element("th", cell, scope="col") for cell in header))
     body = "\n".join(element("tr", "".join(element("td", cell) for cell in row)) for row in rows)
     return element("div", element("table", element("thead", head) + element("tbody", body), **attributes), class_="scroll")
 
 
-def percent(rate: float, digits: int = 0) -> str:
-    """
-    :param rate: from 0 to 1, or NaN
-    :param digits: behind the point
-    :return: for people
-    """
-    return "-" if np.isnan(rate) else f"{100 * rate:.{digits}f} %"
-
-
 def with_interval(rate: float, interval: tuple[float, float] | None, digits: int = 1) -> str:
     """
-    :param rate: from 0 to 1
-    :param interval: around it, if known
-    :param digits: behind the point
-    :return: markup
+    Format a rate and its interval as percentages.
+
+    :param rate: between 0 and 1, or NaN
+    :param interval: lower and upper bound, if known
+    :param digits: number of decimals
     """
     if interval is None:
         return percent(rate, digits)
-    low, high = (f"{100 * end:.{digits}f}" for end in interval)
+    low, high = (f"{100 * bound:.{digits}f}" for bound in interval)
     return f'{percent(rate, digits)} <span class="interval">{low} to {high}</span>'

@@ -1,77 +1,90 @@
-"""The whole report: one file that needs no other, and no network."""
+"""The whole report, a single HTML file without references to other files or the network."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import leo_wrappers
-from leo_cli.html.agent_sections import animations, goal_maps, telling_goals
-from leo_cli.html.goal_table import goal_table
+from leo_cli.html.agent_sections import maps_section, representative_goals, videos_section
+from leo_cli.html.goal_table import goals_section
 from leo_cli.html.markup import element, text
-from leo_cli.html.sections import comparison, families, hardest, heat_maps, learning, making, tiles
-from leo_cli.results import Story
+from leo_cli.html.sections import (
+    families_section,
+    hardest_section,
+    learning_section,
+    over_time_section,
+    provenance_section,
+    results_section,
+    summary_tiles,
+)
+from leo_cli.results import RunResults
 
 _FOLDER = Path(__file__).parent
-_MAPPED_GOALS = 2
+_NUM_MAPPED_GOALS = 2
 
 
 def report_page(
-    stories: Sequence[Story], *, goals: Sequence[str] | None = None, films: int = 4, tell: Callable[[str], object] = print
+    results: Sequence[RunResults],
+    *,
+    goals: Sequence[str] | None = None,
+    num_videos: int = 4,
+    log: Callable[[str], object] = print,
 ) -> str:
     """
-    :param stories: the runs, about the same goals
-    :param goals: whose way to film; a few telling ones when None
-    :param films: how many to choose
-    :param tell: says what is being done
-    :return: the page
+    Build the report.
+
+    :param results: results of the runs, with the same goals
+    :param goals: names of the goals to record videos of; representative ones when None
+    :param num_videos: number of representative goals to record
+    :param log: function that receives progress messages
+    :return: the HTML page
     """
-    chosen = telling_goals(stories[0].report, max(films, _MAPPED_GOALS))
-    names = stories[0].report.goal_names
-    filmed = list(goals) if goals else [names[goal] for goal in chosen[:films]]
-    parts = {
-        "runs": comparison(stories),
-        "learning": learning(stories),
-        "families": families(stories),
-        "maps": goal_maps(stories, chosen[:_MAPPED_GOALS]),
-        "watch": animations(stories, filmed, tell),
-        "time": heat_maps(stories),
-        "hardest": hardest(stories),
-        "goals": goal_table(stories),
-        "making": making(stories),
+    chosen = representative_goals(results[0].report, max(num_videos, _NUM_MAPPED_GOALS))
+    names = results[0].report.goal_names
+    recorded = list(goals) if goals else [names[goal] for goal in chosen[:num_videos]]
+    sections = {
+        "runs": results_section(results),
+        "learning": learning_section(results),
+        "families": families_section(results),
+        "maps": maps_section(results, chosen[:_NUM_MAPPED_GOALS]),
+        "videos": videos_section(results, recorded, log),
+        "time": over_time_section(results),
+        "hardest": hardest_section(results),
+        "goals": goals_section(results),
+        "provenance": provenance_section(results),
     }
-    parts = {key: part for key, part in parts.items() if part}
-    menu = "".join(element("a", text(_MENU[key]), href=f"#{key}") for key in parts)
-    content = tiles(stories) + _laid_out(parts, paired=len(stories) == 1)
-    return _page(_title(stories), _lead(stories), content, menu)
+    sections = {key: section for key, section in sections.items() if section}
+    menu = "".join(element("a", text(_MENU[key]), href=f"#{key}") for key in sections)
+    content = summary_tiles(results) + _layout(sections, paired=len(results) == 1)
+    return _page(_title(results), _lead(results), content, menu)
 
 
 _MENU = {
-    "runs": "results", "learning": "learning", "families": "families", "maps": "maps", "watch": "on the way",
-    "time": "over time", "hardest": "hardest", "goals": "all goals", "making": "how it was made",
+    "runs": "results", "learning": "learning", "families": "families", "maps": "maps", "videos": "videos",
+    "time": "over time", "hardest": "hardest", "goals": "all goals", "provenance": "provenance",
 }  # fmt: skip
 
 
-def _title(stories: Sequence[Story]) -> str:
-    labels = [story.label for story in stories]
-    shown = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
-    return f"{shown} on {stories[0].run.config.environment.rpartition(':')[2]}"
+def _title(results: Sequence[RunResults]) -> str:
+    labels = [result.label for result in results]
+    runs = labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return f"{runs} on {results[0].run.config.environment.rpartition(':')[2]}"
 
 
-def _lead(stories: Sequence[Story]) -> str:
-    config = stories[0].run.config
-    without = len(config.goals) - len(config.eval_goal_ids)
-    reach = f"; {without} more cannot be reached from the start and are left out" if without else ""
-    seeds = sum(len(story.seeds) for story in stories)
-    trainings = f"{seeds} training{'s' * (seeds > 1)}"
-    return f"{trainings}, judged by {len(config.eval_goal_ids)} goals{reach}."
+def _lead(results: Sequence[RunResults]) -> str:
+    config = results[0].run.config
+    num_unreachable = len(config.goals) - len(config.eval_goal_ids)
+    excluded = f"; {num_unreachable} more cannot be reached from the start and are excluded" if num_unreachable else ""
+    num_seeds = sum(len(result.seeds) for result in results)
+    return f"{num_seeds} training{'s' * (num_seeds > 1)}, evaluated on {len(config.eval_goal_ids)} goals{excluded}."
 
 
-def _laid_out(parts: dict[str, str], paired: bool) -> str:
-    """One section below the other, but for two that are narrow enough, with a single run, to stand side by side."""
-    if not paired or "time" not in parts:
-        return "".join(parts.values())
-    beside = "families" if "families" in parts else "hardest"
-    pair = f'<div class="pair">{parts["time"]}{parts[beside]}</div>'
-    return "".join(pair if key == "time" else part for key, part in parts.items() if key != beside)
+def _layout(sections: dict[str, str], paired: bool) -> str:
+    """Stack the sections; for a single run, two narrow ones stand side by side."""
+    if not paired or "time" not in sections:
+        return "".join(sections.values())
+    right = "families" if "families" in sections else "hardest"
+    pair = f'<div class="pair">{sections["time"]}{sections[right]}</div>'
+    return "".join(pair if key == "time" else section for key, section in sections.items() if key != right)
 
 
 def _page(title: str, lead: str, content: str, menu: str) -> str:
@@ -82,5 +95,5 @@ def _page(title: str, lead: str, content: str, menu: str) -> str:
     )
     header = f'<header><h1>{text(title)}</h1><p class="lead">{text(lead)}</p><nav>{menu}</nav></header>'
     footer = f"<footer>Made with leo-rl {leo_wrappers.__version__} by <code>leo report</code>.</footer>"
-    whole = f"{header}<main>{content}</main>{footer}"
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{whole}<script>\n{script}</script></body></html>\n'
+    body = f"{header}<main>{content}</main>{footer}"
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}<script>\n{script}</script></body></html>\n'

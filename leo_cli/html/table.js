@@ -1,21 +1,21 @@
-// Sorts and filters the table of goals; without it the table is whole and in the goals' own order.
+// Sorts and filters the table of goals, which is complete without this script.
 document.documentElement.classList.add("js");
 const table = document.getElementById("goals-table");
 const body = table.tBodies[0];
 const rows = [...body.rows];
-const [text, family, lost, count] = ["filter", "family", "lost", "count"].map((id) => document.getElementById(id));
+const [text, family, never, count] = ["filter", "family", "never", "count"].map((id) => document.getElementById(id));
 
 function filter() {
-  const wanted = text.value.trim().toLowerCase();
-  let shown = 0;
+  const query = text.value.trim().toLowerCase();
+  let visible = 0;
   for (const row of rows) {
-    const fits = row.dataset.goal.toLowerCase().includes(wanted)
+    const matches = row.dataset.goal.toLowerCase().includes(query)
       && (!family.value || row.dataset.family === family.value)
-      && (!lost.checked || row.dataset.lost === "1");
-    row.hidden = !fits;
-    shown += fits;
+      && (!never.checked || row.dataset.never === "1");
+    row.hidden = !matches;
+    visible += matches;
   }
-  count.textContent = `${shown} of ${rows.length} goals`;
+  count.textContent = `${visible} of ${rows.length} goals`;
 }
 
 function sort(header, column) {
@@ -26,7 +26,7 @@ function sort(header, column) {
   const numbers = rows.every((row) => key(row) === "" || !Number.isNaN(Number(key(row))));
   const compare = (a, b) => {
     const [x, y] = [key(a), key(b)];
-    if (x === "" || y === "") return (x === "") - (y === "");  // what is not known comes last, either way
+    if (x === "" || y === "") return (x === "") - (y === "");  // missing values come last in both directions
     const order = numbers ? Number(x) - Number(y) : x.localeCompare(y, "en", { numeric: true });
     return ascending ? order : -order;
   };
@@ -40,5 +40,5 @@ function sort(header, column) {
   header.append(button);
   button.addEventListener("click", () => sort(header, column));
 });
-for (const control of [text, family, lost]) control.addEventListener("input", filter);
+for (const control of [text, family, never]) control.addEventListener("input", filter);
 filter();

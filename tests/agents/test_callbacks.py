@@ -21,8 +21,8 @@ def small_model(env=None, **kwargs):
     return LEODQN("MultiGoalPolicy", make_line() if env is None else env, **{**settings, **kwargs})
 
 
-class Records(KVWriter):
-    """A log to look into: a dictionary for each dump."""
+class DumpRecorder(KVWriter):
+    """Logger output that keeps one dictionary per dump."""
 
     def __init__(self):
         self.dumps = {}
@@ -35,12 +35,12 @@ class Records(KVWriter):
 
 
 def logged(model):
-    records = Records()
+    records = DumpRecorder()
     model.set_logger(Logger(folder=None, output_formats=[records]))
     return records.dumps
 
 
-class Counter(BaseCallback):
+class CallRecorder(BaseCallback):
     def __init__(self):
         super().__init__()
         self.calls = []
@@ -60,11 +60,11 @@ def weights(model):
 
 
 @pytest.mark.parametrize("n_envs", [1, 2])
-def test_training_is_the_same_bit_for_bit(n_envs, monkeypatch):
+def test_training_with_and_without_evaluation_is_bitwise_equal(n_envs, monkeypatch):
     plain = small_model(DummyVecEnv([make_line] * n_envs)).learn(300)
     evaluated = small_model(DummyVecEnv([make_line] * n_envs))
     eval_env = make_line(start=None)
-    monkeypatch.setattr(eval_env, "step", _drawing(eval_env.step))
+    monkeypatch.setattr(eval_env, "step", _with_global_draws(eval_env.step))
     callback = GoalEvalCallback(eval_env, eval_freq=20, episodes_per_goal=2, deterministic=False, verbose=0)
     evaluated.learn(300, callback)
     assert callback.last_report.attempts.sum() > 0
@@ -73,8 +73,8 @@ def test_training_is_the_same_bit_for_bit(n_envs, monkeypatch):
     assert str(before) == str(after)
 
 
-def _drawing(step):
-    """As some environments of third parties: draws from the global generators."""
+def _with_global_draws(step):
+    """Draw from the global generators at every step, as some third-party environments do."""
 
     def noisy(action):
         np.random.random()
@@ -85,7 +85,7 @@ def _drawing(step):
 
 
 def test_log_table_and_best_model(tmp_path, capsys):
-    path, counter, after = tmp_path / "folder" / "curve.csv", Counter(), Counter()
+    path, new_best, after = tmp_path / "folder" / "curve.csv", CallRecorder(), CallRecorder()
     model = small_model()
     dumps = logged(model)
     callback = GoalEvalCallback(
@@ -95,7 +95,7 @@ def test_log_table_and_best_model(tmp_path, capsys):
         goals=["at/0", "at/3", 1],
         csv_path=path,
         best_model_save_path=tmp_path / "best",
-        callback_on_new_best=counter,
+        callback_on_new_best=new_best,
         callback_after_eval=after,
     )
     model.learn(1000, callback)
@@ -103,7 +103,7 @@ def test_log_table_and_best_model(tmp_path, capsys):
     assert report.goal_names == ("at/0", "at/3", "at/1") and report.already_true.tolist() == [2, 0, 0]
     assert [calls for calls, _ in after.calls] == [250, 500, 750, 1000]
     rates = [rate for _, rate in after.calls]
-    assert [rate for _, rate in counter.calls] == sorted(set(np.maximum.accumulate(rates))), "each new best once"
+    assert [rate for _, rate in new_best.calls] == sorted(set(np.maximum.accumulate(rates))), "once per new best"
     assert callback.best_mean_reward == max(rates) and callback.last_mean_reward == rates[-1]
 
     last = dumps[1000]
@@ -118,12 +118,12 @@ def test_log_table_and_best_model(tmp_path, capsys):
     assert read_curve(path).mean.tolist() == pytest.approx(rates)
 
     best = LEODQN.load(tmp_path / "best" / "best_model")
-    assert best.num_timesteps == counter.calls[-1][0]
+    assert best.num_timesteps == new_best.calls[-1][0]
     assert capsys.readouterr().out.count("Evaluation at") == 4
 
 
-def test_the_table_goes_on_where_training_does(tmp_path):
-    """A training interrupted at 200 steps whose table already reached 300."""
+def test_resumed_training_continues_the_csv_file(tmp_path):
+    """A training is resumed at step 150 although the file already has rows up to 300."""
     path = tmp_path / "curve.csv"
 
     def evaluating():
@@ -132,18 +132,18 @@ def test_the_table_goes_on_where_training_does(tmp_path):
     model = small_model().learn(300, evaluating())
     whole = path.read_text()
     with open(path, "a") as file:
-        file.write("400,0")  # cut off in the midst of a row
+        file.write("400,0")  # an incomplete row
     model.num_timesteps = 150
     model.learn(200, evaluating(), reset_num_timesteps=False)
-    assert read_curve(path).timesteps.tolist() == [100, 200, 300], "evaluated when it would have been"
+    assert read_curve(path).timesteps.tolist() == [100, 200, 300], "same evaluation steps as without interruption"
     assert len(path.read_text().splitlines()) == len(whole.splitlines()) and path.read_text().startswith(
         whole[: whole.index("200,")]
     )
     model.learn(100, evaluating())
-    assert read_curve(path).timesteps.tolist() == [100], "a training from 0 starts anew"
+    assert read_curve(path).timesteps.tolist() == [100], "a training from step 0 overwrites the file"
 
 
-def test_a_resumed_training_keeps_the_best_model(tmp_path):
+def test_resumed_training_keeps_the_best_model(tmp_path):
     path = tmp_path / "curve.csv"
     model = small_model()
     model.learn(100, GoalEvalCallback(make_line(), eval_freq=100, csv_path=path, verbose=0))
@@ -155,7 +155,7 @@ def test_a_resumed_training_keeps_the_best_model(tmp_path):
     assert callback.best_mean_reward == 1.0 and not (tmp_path / "best" / "best_model.zip").exists()
 
 
-def test_a_table_of_something_else_is_not_continued(tmp_path):
+def test_foreign_csv_file_is_left_unchanged(tmp_path):
     path = tmp_path / "curve.csv"
     path.write_text("a,b\n1,2\n")
     model = small_model().learn(10)
@@ -165,57 +165,59 @@ def test_a_table_of_something_else_is_not_continued(tmp_path):
 
 
 def test_eval_freq_counts_calls():
-    after = Counter()
+    after = CallRecorder()
     callback = GoalEvalCallback(make_line(), eval_freq=50, callback_after_eval=after, verbose=0)
     small_model(DummyVecEnv([make_line] * 4)).learn(400, callback)
     assert [steps for steps, _ in after.calls] == [200, 400]
 
 
 def test_training_can_stop_on_success():
-    class Taught(LEODQN):
+    class ExactLEODQN(LEODQN):
         """Walks straight to the goal."""
 
         def predict(self, observation, state=None, episode_start=None, deterministic=False):
             return (observation["observation"][:, 0] < observation["goal_id"]).astype(int), state
 
-    model = Taught("MultiGoalPolicy", make_line(), learning_starts=1000, buffer_size=1000, seed=0)
+    model = ExactLEODQN("MultiGoalPolicy", make_line(), learning_starts=1000, buffer_size=1000, seed=0)
     stop = StopTrainingOnRewardThreshold(reward_threshold=0.9)
     model.learn(500, GoalEvalCallback(make_line(), eval_freq=50, callback_on_new_best=stop, verbose=0))
     assert model.num_timesteps == 50
 
 
-def normalised(**kwargs):
+def normalized(**kwargs):
     return VecNormalize(VecGoalSampler(DummyVecEnv([make_line])), norm_obs_keys=["observation"], norm_reward=False, **kwargs)
 
 
-def test_normalisation_is_the_training_s():
-    model = small_model(normalised())
-    eval_env = normalised(training=False)
+def test_normalization_statistics_are_synchronized():
+    model = small_model(normalized())
+    eval_env = normalized(training=False)
     model.learn(100, GoalEvalCallback(eval_env, eval_freq=100, verbose=0))
     statistics = model.get_vec_normalize_env().obs_rms["observation"]
     assert statistics.count > 50 and eval_env.obs_rms["observation"].count == statistics.count
     assert np.array_equal(eval_env.obs_rms["observation"].mean, statistics.mean)
 
 
-def test_other_algorithms_of_stable_baselines():
+def test_stable_baselines3_algorithm():
     env, eval_env = (GoalConditionedWrapper(make_line(), seed=0) for _ in range(2))
     callback = GoalEvalCallback(eval_env, eval_freq=32, verbose=0)
     PPO("MultiInputPolicy", env, n_steps=32, batch_size=32, n_epochs=1, seed=0).learn(32, callback)
     assert callback.last_report.attempts.tolist() == [0, 1, 1, 1, 1]
 
 
-class TestRefusesBeforeTraining:
+class TestInvalidInput:
+    """Errors are raised before training starts."""
+
     @pytest.mark.parametrize("argument", [{"eval_freq": 0}, {"episodes_per_goal": 0}])
     def test_counts(self, argument):
         with pytest.raises(ValueError, match="at least 1"):
             GoalEvalCallback(make_line(), **argument)
 
-    def test_the_environments_of_the_training(self):
+    def test_training_environments(self):
         model = small_model()
-        with pytest.raises(ValueError, match="of its own"):
+        with pytest.raises(ValueError, match="separate environments"):
             model.learn(10, GoalEvalCallback(model.get_env()))
 
-    def test_a_model_without_goals(self):
+    def test_model_without_goals(self):
         with pytest.raises(ValueError, match="observes 'goal_id'"):
             DQN("MlpPolicy", LineEnv(), buffer_size=10).learn(10, GoalEvalCallback(make_line()))
 
@@ -223,7 +225,7 @@ class TestRefusesBeforeTraining:
         with pytest.raises(ValueError, match="nearest"):
             small_model().learn(10, GoalEvalCallback(make_line(), goals=["at/11"]))
 
-    @pytest.mark.parametrize("eval_env", [make_line, lambda: VecMonitor(normalised())])
-    def test_environments_wrapped_in_another_way(self, eval_env):
-        with pytest.raises(ValueError, match="wrapped as the training's, VecNormalize\\(VecGoalSampler\\(DummyVecEnv\\)\\)"):
-            small_model(normalised()).learn(10, GoalEvalCallback(eval_env()))
+    @pytest.mark.parametrize("eval_env", [make_line, lambda: VecMonitor(normalized())])
+    def test_differently_wrapped_environments(self, eval_env):
+        with pytest.raises(ValueError, match=r"like those of the training, VecNormalize\(VecGoalSampler\(DummyVecEnv\)\)"):
+            small_model(normalized()).learn(10, GoalEvalCallback(eval_env()))

@@ -14,21 +14,21 @@ from tests.line_env import LineEnv, line_goals, make_line
 
 
 class ExactModel:
-    """Walks straight to the commanded position; from there on the shortest way away and back."""
+    """Walks straight to the commanded position, then oscillates around it."""
 
     def __init__(self, goals=range(5)):
-        self.places = np.array(goals)
+        self.positions = np.array(goals)
         self.calls = 0
 
     def predict(self, observation, state=None, episode_start=None, deterministic=False):
-        assert deterministic, "an evaluation is greedy unless told otherwise"
+        assert deterministic, "evaluation is greedy by default"
         self.calls += 1
         position = np.round(np.asarray(observation["observation"])[:, 0]).astype(int)
-        return np.where(position < self.places[observation["goal_id"]], 1, 0), state
+        return np.where(position < self.positions[observation["goal_id"]], 1, 0), state
 
 
-class LazyModel(ExactModel):
-    """Always goes left, whatever the goal."""
+class LeftModel(ExactModel):
+    """Always moves left, whatever the goal."""
 
     def predict(self, observation, state=None, episode_start=None, deterministic=False):
         return np.zeros(len(observation["goal_id"]), dtype=int), state
@@ -43,14 +43,14 @@ def vector(make, n_envs):
 
 
 CHAINS = {
-    "bare": lambda n, **kw: DummyVecEnv([lambda: make_line(**kw)] * n),
+    "unconditioned": lambda n, **kw: DummyVecEnv([lambda: make_line(**kw)] * n),
     "gymnasium": lambda n, **kw: vector(lambda: make_line(**kw), n),
     "gym_vec_env": lambda n, **kw: GymVecEnv(vector(lambda: make_line(**kw), n)),
     "sampler": lambda n, **kw: VecGoalSampler(DummyVecEnv([lambda: make_line(**kw)] * n)),
     "sampler_that_terminates": lambda n, **kw: VecGoalSampler(
         DummyVecEnv([lambda: make_line(**kw)] * n), on_success="terminate"
     ),
-    "normalised": lambda n, **kw: VecMonitor(
+    "normalized": lambda n, **kw: VecMonitor(
         VecNormalize(VecGoalSampler(DummyVecEnv([lambda: make_line(**kw)] * n)), norm_obs=False)
     ),
     "conditioned": lambda n, **kw: DummyVecEnv([lambda: conditioned(**kw)] * n),
@@ -61,8 +61,8 @@ ANY_CHAIN = pytest.mark.parametrize("chain", CHAINS)
 
 @ANY_CHAIN
 @pytest.mark.parametrize("n_envs", [1, 3])
-def test_the_exact_policy_takes_the_distance(chain, n_envs):
-    """Three environments do not divide the ten episodes."""
+def test_steps_of_the_exact_policy_equal_the_distances(chain, n_envs):
+    """The number of episodes, ten, is not a multiple of three environments."""
     venv = CHAINS[chain](n_envs)
     report = evaluate_goals(ExactModel(), venv, episodes_per_goal=2)
     assert [steps.tolist() for steps in report.steps] == [[], [1, 1], [2, 2], [3, 3], [4, 4]]
@@ -72,8 +72,8 @@ def test_the_exact_policy_takes_the_distance(chain, n_envs):
 
 
 @ANY_CHAIN
-def test_the_same_seed_gives_the_same_report_however_many_environments(chain):
-    """Starts are random; episode j starts from seed + j, whichever environment plays it."""
+def test_same_seed_gives_same_report_for_any_number_of_environments(chain):
+    """With random initial states, episode j is seeded with seed + j in any environment."""
     settings = {"start": None, "trap": 2, "horizon": 3}
     reports = []
     for n_envs in (1, 2, 4):
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_report_however_many_environments(chain):
 
 
 def expected_outcome(seed, goal, start, trap, horizon):
-    """By hand: 0 already true, -1 failed, else the number of steps."""
+    """Expected outcome: 0 if achieved at the reset, -1 for failure, else the number of steps."""
     env = make_line(start=start)
     position = env.reset(seed=seed)[0][0]
     if position == goal:
@@ -106,8 +106,8 @@ def expected_outcome(seed, goal, start, trap, horizon):
 
 
 @ANY_CHAIN
-def test_the_end_of_the_episode_is_the_end_of_the_attempt(chain):
-    """Beyond the trap nothing is reached although the next episode would go on; the trap itself and its horizon count."""
+def test_attempt_ends_with_the_episode(chain):
+    """A goal beyond the trap is a failure even if the next episode achieves it; goals achieved by the last step count."""
     venv = CHAINS[chain](2, trap=3)
     assert evaluate_goals(ExactModel(), venv).successes.tolist() == [0, 1, 1, 1, 0]
     venv.close()
@@ -117,8 +117,8 @@ def test_the_end_of_the_episode_is_the_end_of_the_attempt(chain):
 
 
 @pytest.mark.parametrize("make", [make_line, conditioned])
-def test_environments_in_other_processes(make):
-    """The same reports as in this one, also where episodes end early and starts are random."""
+def test_subprocess_environments_give_the_same_report(make):
+    """With random initial states and early termination."""
     settings = {"start": None, "trap": 2, "horizon": 3}
     venv = SubprocVecEnv([lambda: make(**settings)] * 2, start_method="forkserver")
     assert evaluate_goals(ExactModel(), venv, 3, seed=7) == evaluate_goals(ExactModel(), make_line(**settings), 3, seed=7)
@@ -131,13 +131,13 @@ def test_max_steps_ends_attempts():
     assert report.successes.tolist() == [0, 1, 1, 0, 0] and report.attempts.tolist() == [0, 1, 1, 1, 1]
 
 
-def test_a_round_ends_as_soon_as_all_is_settled():
+def test_batch_stops_when_all_episodes_are_done():
     model = ExactModel()
     evaluate_goals(model, DummyVecEnv([make_line] * 5))
-    assert model.calls == 4, "as many steps as the farthest goal is away"
+    assert model.calls == 4, "as many steps as the distance of the farthest goal"
 
 
-def test_only_some_goals():
+def test_selected_goals():
     report = evaluate_goals(ExactModel(), make_line(), goals=["at/3", 1])
     assert (
         report.goal_names == ("at/3", "at/1") and report.goal_ids.tolist() == [3, 1] and report.mean_steps.tolist() == [3, 1]
@@ -146,7 +146,7 @@ def test_only_some_goals():
     assert evaluate_goals(ExactModel(), make_line(), goals=mask).goal_names == ("at/2", "at/4")
 
 
-def test_nothing_about_training_changes():
+def test_training_state_is_unchanged():
     sampler = VecGoalSampler(DummyVecEnv([make_line] * 2), goal_selector="least_achieved", seed=5)
     venv = VecNormalize(sampler, norm_obs_keys=["observation"])
     venv.reset()
@@ -156,7 +156,7 @@ def test_nothing_about_training_changes():
     mean, count = venv.obs_rms["observation"].mean.copy(), venv.obs_rms["observation"].count
     global_state = np.random.get_state()[1].copy()
 
-    evaluate_goals(LazyModel(), venv, 3, seed=1)
+    evaluate_goals(LeftModel(), venv, 3, seed=1)
 
     assert sampler.goal_selector is selector and sampler.on_success == "switch" and venv.training
     after = sampler.goal_selector.state_dict()
@@ -170,7 +170,7 @@ def test_nothing_about_training_changes():
     assert np.array_equal(np.random.get_state()[1], global_state)
 
 
-def test_the_sampler_is_restored_also_after_an_error():
+def test_sampler_is_restored_after_an_error():
     class Broken(ExactModel):
         def predict(self, *args, **kwargs):
             raise RuntimeError("no")
@@ -189,7 +189,7 @@ def test_fixed_goals_are_restored():
     assert envs[0].reset()[0]["goal_id"] == 2
 
 
-def test_a_model_of_the_library(tmp_path):
+def test_trained_model():
     model = LEODQN("MultiGoalPolicy", make_line(horizon=20), learning_starts=100, seed=0, policy_kwargs={"net_arch": [32]})
     model.learn(1500)
     report = evaluate_goals(model, DummyVecEnv([make_line] * 2), seed=0)
@@ -200,7 +200,7 @@ class NotGoals(gym.Env):
     observation_space, action_space = spaces.Box(0.0, 1.0, (1,)), spaces.Discrete(2)
 
 
-class TestRefuses:
+class TestInvalidInput:
     @pytest.mark.parametrize("argument", [{"episodes_per_goal": 0}, {"max_steps": 0}])
     def test_counts_below_one(self, argument):
         with pytest.raises(ValueError, match="at least 1"):
@@ -221,18 +221,18 @@ class TestRefuses:
         with pytest.raises(error, match=match):
             evaluate_goals(ExactModel(), make_line(), goals=goals)
 
-    def test_a_model_that_observes_no_goal(self):
+    def test_model_without_goal_observation(self):
         with pytest.raises(ValueError, match="observes 'goal_id'"):
             evaluate_goals(DQN("MlpPolicy", LineEnv(), buffer_size=10), make_line())
 
-    def test_a_model_for_another_number_of_goals(self):
+    def test_model_for_another_number_of_goals(self):
         model = DQN("MultiInputPolicy", conditioned(), buffer_size=10)
         evaluate_goals(model, make_line(), goals=[1])
         with pytest.raises(ValueError, match="6 goals of the environment, got one for 5"):
             evaluate_goals(model, make_line(length=6))
 
     @pytest.mark.parametrize("names", [("at/1", "at/0", "at/2", "at/3", "at/4"), ("at/0", "at/1")])
-    def test_a_model_of_other_goals(self, names):
+    def test_model_trained_on_other_goals(self, names):
         model = ExactModel()
         model.goal_names = names
         with pytest.raises(ValueError, match="in their order"):
@@ -244,62 +244,62 @@ class TestRefuses:
         with pytest.raises(ValueError, match="expected environments with goal_names"):
             evaluate_goals(ExactModel(), LineEnv())
 
-    def test_normalisation_below_the_goals(self):
+    def test_normalization_below_the_sampler(self):
         with pytest.raises(ValueError, match="wrap the other way round"):
             evaluate_goals(ExactModel(), VecNormalize(DummyVecEnv([make_line])))
 
-    def test_goals_that_nobody_can_command(self):
-        class Stubborn(gym.Wrapper):
+    def test_environments_without_set_goal(self):
+        class WithoutSetGoal(gym.Wrapper):
             goal_names = line_goals().names
             observation_space = spaces.Dict({"observation": spaces.Box(0.0, 4.0, (1,)), "goal_id": spaces.Discrete(5)})
 
         with pytest.raises(ValueError, match="set_goal"):
-            evaluate_goals(ExactModel(), Stubborn(LineEnv()))
+            evaluate_goals(ExactModel(), WithoutSetGoal(LineEnv()))
 
-    def test_goals_that_do_not_obey(self):
-        class Deaf(GoalConditionedWrapper):
+    def test_set_goal_without_effect(self):
+        class IgnoresSetGoal(GoalConditionedWrapper):
             def set_goal(self, goal):
                 pass
 
-        with pytest.raises(ValueError, match="another one in the observation"):
-            evaluate_goals(ExactModel(), Deaf(make_line(), goal=3))
+        with pytest.raises(ValueError, match="another goal in observations"):
+            evaluate_goals(ExactModel(), IgnoresSetGoal(make_line(), goal=3))
 
 
 class TestPositions:
-    def test_of_points(self):
+    def test_from_cell_names(self):
         goals = GoalSet(["cell/0,0", "cell/0,1"], lambda x: np.zeros((*x.shape[:-1], 2), dtype=bool))
-        report = evaluate_goals(LazyModel(), MultiGoalWrapper(LineEnv(), goals))
+        report = evaluate_goals(LeftModel(), MultiGoalWrapper(LineEnv(), goals))
         assert report.positions.tolist() == [[0.0, 0.0], [1.0, 0.0]] and report.axes == ("column", "row")
 
-    def test_of_descriptors(self):
+    def test_from_descriptors(self):
         def test(x):
             return np.zeros((*x.shape[:-1], 2), dtype=bool)
 
         placed = GoalSet(["a", "b"], test, descriptors=[[0.5, 1.0], [2.0, 3.0]])
-        report = evaluate_goals(LazyModel(), MultiGoalWrapper(LineEnv(), placed), goals=["b"])
+        report = evaluate_goals(LeftModel(), MultiGoalWrapper(LineEnv(), placed), goals=["b"])
         assert report.positions.tolist() == [[2.0, 3.0]] and report.axes == ("x", "y")
-        assert evaluate_goals(LazyModel(), MultiGoalWrapper(LineEnv(), GoalSet(["a", "b"], test))).positions is None
+        assert evaluate_goals(LeftModel(), MultiGoalWrapper(LineEnv(), GoalSet(["a", "b"], test))).positions is None
 
-    def test_none_on_a_line(self):
+    def test_none_in_one_dimension(self):
         assert evaluate_goals(ExactModel(), make_line()).positions is None
 
 
-class TestRandomActions:
-    def test_they_get_a_stubborn_agent_unstuck(self):
-        """One that always goes left reaches nothing to its right but by chance."""
+class TestEpsilon:
+    def test_random_actions_reach_goals_that_the_greedy_policy_misses(self):
+        """A policy that always moves left achieves goals on its right only by random actions."""
         line = {"start": 0, "horizon": 60}
-        still = evaluate_goals(LazyModel(), make_line(**line), 5, 0, goals=[2])
-        shaken = evaluate_goals(LazyModel(), make_line(**line), 5, 0, goals=[2], random_actions=0.9)
-        assert still.success_rate[0] == 0.0 and shaken.success_rate[0] > 0.5
+        greedy = evaluate_goals(LeftModel(), make_line(**line), 5, 0, goals=[2])
+        noisy = evaluate_goals(LeftModel(), make_line(**line), 5, 0, goals=[2], epsilon=0.9)
+        assert greedy.success_rate[0] == 0.0 and noisy.success_rate[0] > 0.5
 
-    def test_the_same_seed_gives_the_same_report_and_draws_from_no_other_generator(self):
+    def test_same_seed_gives_same_report_without_the_global_generator(self):
         np.random.seed(3)
-        reports = [evaluate_goals(LazyModel(), make_line(start=0), 5, 7, random_actions=0.5) for _ in range(2)]
+        reports = [evaluate_goals(LeftModel(), make_line(start=0), 5, 7, epsilon=0.5) for _ in range(2)]
         drawn = np.random.random()
         np.random.seed(3)
         assert reports[0] == reports[1] and drawn == np.random.random()
 
-    @pytest.mark.parametrize("share", [-0.1, 1.0])
-    def test_what_is_no_share(self, share):
-        with pytest.raises(ValueError, match="random_actions"):
-            evaluate_goals(LazyModel(), make_line(), random_actions=share)
+    @pytest.mark.parametrize("epsilon", [-0.1, 1.0])
+    def test_invalid_value(self, epsilon):
+        with pytest.raises(ValueError, match="expected epsilon in"):
+            evaluate_goals(LeftModel(), make_line(), epsilon=epsilon)

@@ -22,18 +22,18 @@ class TestWilson:
     def test_values(self, successes, attempts, low, high):
         assert wilson_interval(successes, attempts) == pytest.approx((low, high), abs=1e-6)
 
-    def test_the_ends_are_where_the_score_test_rejects(self):
-        """The definition: at either end the observed rate lies exactly z standard errors away."""
+    def test_bounds_invert_the_score_test(self):
+        """By definition the observed rate is exactly z standard errors away from each bound."""
         z = NormalDist().inv_cdf(0.95)
-        for end in wilson_interval(7, 30, confidence=0.9):
-            assert abs(7 / 30 - end) == pytest.approx(z * np.sqrt(end * (1 - end) / 30))
+        for bound in wilson_interval(7, 30, confidence=0.9):
+            assert abs(7 / 30 - bound) == pytest.approx(z * np.sqrt(bound * (1 - bound) / 30))
 
     def test_arrays(self):
         low, high = wilson_interval(np.array([[0, 5], [10, 3]]), 10)
         assert low.shape == high.shape == (2, 2) and (low < high).all()
 
     @pytest.mark.parametrize("wrong", [(3, 2, 0.95), (-1, 2, 0.95), (1, 2, 0.0), (1, 2, 1.0)])
-    def test_refuses(self, wrong):
+    def test_invalid_input(self, wrong):
         with pytest.raises(ValueError, match="expected"):
             wilson_interval(*wrong)
 
@@ -51,11 +51,11 @@ class TestReport:
         assert report.mean_steps[1:].tolist() == [3.0, 3.0, 1.0, 4.0] and report.median_steps[4] == 2.0
         assert report.num_learned() == 3 and report.num_learned(0.25) == 4
         assert report.worst_decile == 0.0, "the worst tenth is at least one goal"
-        assert report.worst(3).goal_names == ("at/0", "in/box", "in/bag"), "of equals the slower first"
+        assert report.worst(3).goal_names == ("at/0", "in/box", "in/bag"), "ties: more steps first"
         assert report.interval()[0].tolist() == wilson_interval([0, 2, 1, 2, 3], [2, 2, 4, 2, 3])[0].tolist()
 
-    def test_the_mean_s_interval(self):
-        """With equally many attempts at each goal it is Wilson's of all attempts together, else it is wider."""
+    def test_interval_of_the_mean(self):
+        """With equal numbers of attempts it is Wilson's interval of all attempts pooled, otherwise it is wider."""
         even = GoalReport(("a", "b"), [0, 1], [10, 10], [0, 0], ([1] * 4, [1] * 2))
         assert even.mean_interval() == pytest.approx(tuple(map(float, wilson_interval(6, 20))))
         uneven = GoalReport(("a", "b"), [0, 1], [1, 19], [0, 0], ([], [1] * 5))
@@ -73,7 +73,7 @@ class TestReport:
         assert report.subset(np.array([0, 0, 0, 1, 0], dtype=bool)) == report.subset(["solo"]) == report.subset([3])
         assert report.subset(["solo"]) != report.subset([0]) and report != "something else"
 
-    def test_goals_without_attempts_are_left_out(self):
+    def test_goals_without_attempts_are_excluded(self):
         report = GoalReport(("a", "b"), [0, 1], [0, 2], [2, 0], ([], [1, 3]))
         assert report.mean_success == 1.0 and report.num_learned() == 1 and report.worst(5).goal_names == ("b",)
         nothing = report.subset(["a"])
@@ -110,7 +110,7 @@ class TestReport:
         assert GoalReport.from_csv(tmp_path / "report.csv") == report
 
     @pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
-    def test_csv_of_something_else(self, tmp_path, text):
+    def test_foreign_csv_file(self, tmp_path, text):
         (tmp_path / "report.csv").write_text(text)
         with pytest.raises(ValueError, match="written by GoalReport"):
             GoalReport.from_csv(tmp_path / "report.csv")
@@ -125,7 +125,7 @@ class TestReport:
             {"positions": [[0.0, 1.0, 2.0]] * 2},
         ],
     )
-    def test_refuses(self, wrong):
+    def test_invalid_arguments(self, wrong):
         right = {"goal_names": ("a", "b"), "goal_ids": [0, 1], "attempts": [1, 1], "already_true": [0, 0], "steps": ([1], [])}
         GoalReport(**right)
         with pytest.raises(ValueError, match="expected"):

@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven through its debugging pipe: no driver, no port, no further package."""
+"""Control of headless Chromium through its debugging pipe, without a driver, a port or another package."""
 
 import base64
 import json
@@ -13,8 +13,8 @@ from typing import Any
 FOUND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-# The browser reads commands from descriptor 3 and answers on 4.
-_BECOME = """
+# Chromium reads commands from file descriptor 3 and writes answers to 4.
+_LAUNCHER = """
 import fcntl, os, sys
 commands, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
 os.dup2(commands, 3)
@@ -25,13 +25,13 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 class Page:
     """
-    A page that is open.
+    Context manager with an open page.
 
-    :param path: the file to open
-    :param width: of the window
-    :param height: of the window
-    :param dark: whether the system likes it dark
-    :param scripts: whether JavaScript runs
+    :param path: HTML file to open
+    :param width: width of the window
+    :param height: height of the window
+    :param dark: whether the system prefers dark mode
+    :param scripts: whether JavaScript is enabled
     """
 
     def __init__(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True) -> None:
@@ -42,19 +42,19 @@ class Page:
 
     def __enter__(self) -> "Page":
         self._profile = tempfile.mkdtemp(prefix="chromium-")
-        their_in, self._out = os.pipe()
-        self._in, their_out = os.pipe()
+        commands_in, self._out = os.pipe()
+        self._in, answers_out = os.pipe()
         flags = "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars --no-first-run"
         browser = [str(FOUND), *flags.split(), f"--user-data-dir={self._profile}", "--remote-debugging-pipe", "about:blank"]
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-c", _BECOME, str(their_in), str(their_out), *browser],
-            pass_fds=(their_in, their_out),
+            [sys.executable, "-S", "-c", _LAUNCHER, str(commands_in), str(answers_out), *browser],
+            pass_fds=(commands_in, answers_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(their_in)
-        os.close(their_out)
-        self._rest = b""
+        os.close(commands_in)
+        os.close(answers_out)
+        self._buffer = b""
         target = next(t for t in self._send("Target.getTargets")["targetInfos"] if t["type"] == "page")["targetId"]
         self._session = self._send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -74,7 +74,7 @@ class Page:
         self._loaded = False
         self.call("Page.navigate", url=self.path.resolve().as_uri())
         while not self._loaded:
-            self._note(self._receive())
+            self._handle(self._receive())
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -85,17 +85,17 @@ class Page:
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """A command of the protocol, for this page."""
+        """Send a protocol command for this page and return its result."""
         return self._send(method, self._session, **parameters)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression, also where the page's own scripts are switched off."""
+        """Evaluate a JavaScript expression, even if the scripts of the page are disabled."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def click(self, selector: str) -> None:
-        """A click of the mouse in the middle of an element."""
+        """Click in the middle of an element."""
         box = self.evaluate(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
             "const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
@@ -104,11 +104,11 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 
     def write(self, text: str) -> None:
-        """Types into what has the focus."""
+        """Type into the focused element."""
         self.call("Input.insertText", text=text)
 
     def screenshot(self, path: Path) -> None:
-        """The whole page as PNG."""
+        """Save the whole page as a PNG file."""
         data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
 
@@ -119,27 +119,27 @@ class Page:
             command["sessionId"] = session
         os.write(self._out, json.dumps(command).encode() + b"\0")
         while (answer := self._receive()).get("id") != self._number:
-            self._note(answer)
+            self._handle(answer)
         assert "error" not in answer, answer
         return answer["result"]
 
     def _receive(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
+        while b"\0" not in self._buffer:
             part = os.read(self._in, 1 << 16)
-            assert part, "Chromium has gone"
-            self._rest += part
-        message, _, self._rest = self._rest.partition(b"\0")
+            assert part, "Chromium has exited"
+            self._buffer += part
+        message, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(message))
 
-    def _note(self, event: dict[str, Any]) -> None:
-        method, said = event.get("method"), event.get("params", {})
+    def _handle(self, event: dict[str, Any]) -> None:
+        method, params = event.get("method"), event.get("params", {})
         if method == "Page.loadEventFired":
             self._loaded = True
         elif method == "Runtime.exceptionThrown":
-            self.problems.append(str(said["exceptionDetails"]))
-        elif method == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
-            self.problems.append(str(said["entry"]))
-        elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
-            self.problems.append(str(said["args"]))
+            self.problems.append(str(params["exceptionDetails"]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.problems.append(str(params["entry"]))
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.problems.append(str(params["args"]))
         elif method == "Network.requestWillBeSent":
-            self.requests.append(said["request"]["url"])
+            self.requests.append(params["request"]["url"])

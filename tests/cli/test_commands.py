@@ -20,7 +20,7 @@ from leo_cli.commands.table import COMMANDS
 from leo_cli.models import load_agent
 from leo_cli.outputs import check_output
 from leo_cli.run_folder import RunFolder
-from leo_cli.terminal import picture_text, pressed_keys
+from leo_cli.terminal import image_text, pressed_keys
 from tests.cli.conftest import fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +195,7 @@ class TestPlay:
     def test_images_as_half_blocks(self):
         picture = np.zeros((4, 3, 3), dtype=np.uint8)
         picture[1, :, 0] = 255
-        lines = picture_text(picture, columns=3).splitlines()
+        lines = image_text(picture, columns=3).splitlines()
         assert len(lines) == 2 and all(line.count("\u2580") == 3 for line in lines)
         assert "\x1b[38;2;0;0;0m\x1b[48;2;255;0;0m" in lines[0] and "255" not in lines[1]
 
