@@ -1,4 +1,4 @@
-"""A corridor with a goal for each cell, and a switch for each way to get the contract wrong."""
+"""A corridor with one goal per cell, and options that plant faults."""
 
 from copy import deepcopy
 from typing import Any
@@ -14,12 +14,12 @@ from leo_wrappers import GoalConditionedWrapper
 
 class CorridorEnv(gym.Env[Any, Any]):
     """
-    Walk left (0) or right (1); the last cell ends the episode, ``limit`` steps truncate it.
+    Move left (0) or right (1); the last cell terminates the episode, ``limit`` steps truncate it.
 
-    :param length: the number of cells
-    :param limit: the most steps an episode takes
-    :param random_start: begin in any cell but the last, else in the first
-    :param fault: what to get wrong
+    :param length: number of cells
+    :param limit: time limit of an episode
+    :param random_start: start in a random cell other than the last; if False, in the first cell
+    :param fault: the fault to plant
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
@@ -59,7 +59,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         self.went_left = False
         self.position = int(self.np_random.integers(self.length - 1)) if self.random_start else 0
         if self.fault == "unseeded second reset" and seed is None and self.random_start:
-            self.position = self.resets % (self.length - 1)  # what no seed resets
+            self.position = self.resets % (self.length - 1)  # not set by the seed
         if self.fault == "renames goals" and self.resets == 3:
             self.goal_names = (*self.goal_names[:2], "cell/two", *self.goal_names[3:])
         info = self._info(self._mask(self.position))
@@ -115,9 +115,9 @@ class CorridorEnv(gym.Env[Any, Any]):
 
 class FaultyView(GoalConditionedWrapper):
     """
-    A goal-conditioned view with a fault.
+    A goal-conditioned wrapper with a fault.
 
-    :param fault: what to get wrong
+    :param fault: the fault to plant
     """
 
     def __init__(self, env: gym.Env[Any, Any], fault: str, **kwargs: Any) -> None:
@@ -140,11 +140,11 @@ class FaultyView(GoalConditionedWrapper):
             info["is_success"] = bool(reward)
         elif self.fault == "numpy success":
             info["is_success"] = np.bool_(info["is_success"])
-        elif self.fault == "goes on":
+        elif self.fault == "does not terminate":
             terminated = False
         elif self.fault == "no goal_id":
             del info["goal_id"]
-        elif self.fault == "switches in passing":
+        elif self.fault == "switches without success":
             obs["goal_id"] = np.int64((obs["goal_id"] + 1) % len(self.goal_names))
         return obs, reward, terminated, truncated, info
 
