@@ -45,7 +45,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         elif self.fault == "no names":
             del self.goal_names
         elif self.fault == "nested observation":
-            self.observation_space = spaces.Dict({"inner": spaces.Dict({"position": self.observation_space})})  # type: ignore[assignment]
+            self.observation_space = spaces.Dict({"inner": spaces.Dict({"position": self.observation_space})})
         elif self.fault == "compute_reward":
             self.compute_reward = lambda achieved, desired, info: 0.0
 
@@ -124,7 +124,7 @@ class FaultyView(GoalConditionedWrapper):
         super().__init__(env, **kwargs)
         self.fault = fault
         if fault == "one goal too many":
-            self.observation_space = spaces.Dict({**self.observation_space.spaces, "goal_id": spaces.Discrete(6)})  # type: ignore[attr-defined]
+            self.observation_space = spaces.Dict({**self.observation_space.spaces, "goal_id": spaces.Discrete(6)})
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         obs, info = super().reset(seed=seed, options=options)

@@ -124,7 +124,7 @@ def test_error_has_the_goals_that_differ():
 
 
 def test_terminal_masks_that_always_equal_the_reset_masks_cause_a_warning():
-    # The last cell occurs only at the end, and every episode begins in the first one: no repeated observation has another mask.
+    # The last cell occurs only at the end and every episode begins in the first one: no repeated observation has two masks.
     env = CorridorEnv(fault="reset mask at the end", random_start=False, length=3, limit=10_000)
     with pytest.warns(UserWarning, match="exactly the mask of the reset that followed in all"):
         check_quickly(env)
@@ -138,7 +138,7 @@ def test_history_dependent_masks_are_allowed_on_request():
 
 
 def test_copies_must_be_equal():
-    with pytest.raises(ContractError, match="same goal_names .*, got 5 and 6 names .*only one of them has 'cell/5'"):
+    with pytest.raises(ContractError, match=r"same goal_names .*, got 5 and 6 names .*only one of them has 'cell/5'"):
         check_quickly(CorridorEnv(), env_fn=lambda: CorridorEnv(length=6))
     with pytest.raises(ContractError, match="in another copy"):
         check_quickly(CorridorEnv(limit=12), env_fn=lambda: CorridorEnv(limit=3))

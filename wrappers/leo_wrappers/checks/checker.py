@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, Self, SupportsFloat
 
 import gymnasium as gym
@@ -13,7 +14,8 @@ from leo_wrappers.checks.errors import RunPosition, quote
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, goal_setter_name, is_goal_conditioned
 from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
 from leo_wrappers.checks.masks import MaskChecker
-from leo_wrappers.checks.recording import Call, Result, check_same_result, repeat_call
+from leo_wrappers.checks.recording import Call, check_same_result, repeat_call
+from leo_wrappers.checks.results import ResetResult, Result, StepResult
 from leo_wrappers.goal_set import BoolArray, Goal, goal_index
 
 Oracle = Callable[[Any, dict[str, Any]], Any]
@@ -82,13 +84,13 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         """Reset the environment and check the result."""
         self.position.count_reset(seed)
         call = self._record_call(Call("reset", {"seed": seed, "options": deepcopy(options)}, goal=self._episodes.goal))
-        result = self.env.reset(seed=seed, options=options)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise self.position.error("reset() to return (observation, info)", repr(result)[:200], "return both")
-        observation, info = result
-        mask = self._check_state(observation, info)
-        self._episodes.check_reset(observation, info, mask, self.position)
-        self._record_result(call, Result(observation, mask))
+        returned = self.env.reset(seed=seed, options=options)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise self.position.error("reset() to return (observation, info)", repr(returned)[:200], "return both")
+        observation, info = returned
+        result = ResetResult(observation, self._check_state(observation, info), info)
+        self._episodes.check_reset(result, self.position)
+        self._record_result(call, result)
         self.needs_reset = False
         return observation, info
 
@@ -96,17 +98,18 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         """Step the environment and check the result."""
         self.position.count_step()
         call = self._record_call(Call("step", {"action": deepcopy(action)}))
-        result = self.env.step(action)
-        if not isinstance(result, tuple) or len(result) != 5:
+        returned = self.env.step(action)
+        if not isinstance(returned, tuple) or len(returned) != 5:
             raise self.position.error(
-                "step() to return (observation, reward, terminated, truncated, info)", repr(result)[:200], "return all five"
+                "step() to return (observation, reward, terminated, truncated, info)", repr(returned)[:200], "return all five"
             )
-        observation, reward, terminated, truncated, info = result
+        observation, reward, terminated, truncated, info = returned
         self._check_scalars(reward, terminated, truncated)
-        done = terminated or truncated
         mask = self._check_state(observation, info)
-        self._episodes.check_step(observation, float(reward), terminated, done, info, mask, self.position)
-        self._record_result(call, Result(observation, mask, float(reward), terminated, truncated))
+        done = terminated or truncated
+        result = StepResult(observation, mask, float(reward), done, terminated, truncated, info)
+        self._episodes.check_step(result, self.position)
+        self._record_result(call, result)
         self.needs_reset = done
         return observation, reward, terminated, truncated, info
 
@@ -154,10 +157,10 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         """Track the commanded goal through a replay, in which a selector that learns may switch to other goals."""
         if call.method == "command_goal":
             checker.set_goal(call.arguments["goal"])
-        elif again is not None and call.method == "reset":
-            checker.check_reset(again.observation, again.info, position)
+        elif isinstance(again, ResetResult):
+            checker.check_reset(again, position)
         elif again is not None:
-            checker.check_step(again.observation, again.reward, again.terminated, again.info, again.mask, position)
+            checker.check_step(again, position)
 
     def warn_if_suspicious(self) -> None:
         """Warn about masks that are probably, but not certainly, wrong."""
@@ -182,8 +185,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
 
     def _record_result(self, call: Call, result: Result) -> None:
         if self._record:
-            result.observation, result.mask = deepcopy(result.observation), result.mask.copy()
-            call.result = result
+            call.result = replace(result, observation=deepcopy(result.observation), mask=result.mask.copy(), info={})
 
     def _check_state(self, observation: Any, info: Any) -> BoolArray:
         """Check what a reset and a step have in common, and return the mask."""

@@ -1,13 +1,13 @@
 """Checks of the episodes of one environment, shared by the checkers of single and of vector environments."""
 
 from copy import deepcopy
-from typing import Any
 
 import numpy as np
 
 from leo_wrappers.checks.errors import RunPosition
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, commanded_goal
 from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
+from leo_wrappers.checks.results import ResetResult, Result, StepResult
 from leo_wrappers.goal_set import BoolArray
 
 
@@ -33,7 +33,7 @@ class EpisodeChecker:
         self.goal: int | None = None
         """The commanded goal, where it was set by a method and is not in the observation."""
         self._mask: BoolArray = np.zeros(0, dtype=bool)
-        self._end: tuple[BoolArray, tuple[Any, BoolArray]] | None = None
+        self._end: tuple[BoolArray, StepResult] | None = None
 
     def set_goal(self, goal: int) -> None:
         """
@@ -45,50 +45,39 @@ class EpisodeChecker:
         if self.goal_conditioned is not None:
             self.goal_conditioned.set_goal(goal)
 
-    def check_reset(self, observation: Any, info: dict[str, Any], mask: BoolArray, position: RunPosition) -> None:
+    def check(self, result: Result, position: RunPosition) -> None:
         """
-        Check a reset.
+        Check a reset, or a step and the reset that followed in the same step of a vector environment.
 
-        :param observation: the first observation
-        :param info: the info of the reset
-        :param mask: the mask in it, bool ``[G]``
+        :param result: what the reset or the step returned
         :param position: where in the run, for the error message
         """
-        self._check_consistency(observation, mask, position)
+        if isinstance(result, ResetResult):
+            self.check_reset(result, position)
+            return
+        self.check_step(result, position)
+        if result.reset is not None:
+            self.check_reset(result.reset, position)
+
+    def check_reset(self, result: ResetResult, position: RunPosition) -> None:
+        """Check a reset; see :meth:`check`."""
+        self._check_consistency(result, position)
         if self.goal_conditioned is not None:
-            self.goal_conditioned.check_reset(observation, info, position)
+            self.goal_conditioned.check_reset(result, position)
         if self._end is not None:
-            self.terminal_masks.record(*self._end, (observation, mask))
-        self._mask, self._end = mask.copy(), None
+            self.terminal_masks.record(*self._end, result)
+        self._mask, self._end = result.mask.copy(), None
 
-    def check_step(
-        self,
-        observation: Any,
-        reward: float,
-        terminated: bool | None,
-        done: bool,
-        info: dict[str, Any],
-        mask: BoolArray,
-        position: RunPosition,
-    ) -> None:
-        """
-        Check a step.
-
-        :param observation: the observation after the step, before any reset
-        :param reward: the reward
-        :param terminated: whether the episode terminated; None if only ``done`` is known
-        :param done: whether the episode terminated or was truncated
-        :param info: the info of the step
-        :param mask: the mask in it, bool ``[G]``
-        :param position: where in the run, for the error message
-        """
-        self._check_consistency(observation, mask, position, done)
+    def check_step(self, result: StepResult, position: RunPosition) -> None:
+        """Check a step; see :meth:`check`."""
+        self._check_consistency(result, position, result.done)
         if self.goal_conditioned is not None:
-            self.goal_conditioned.check_step(observation, reward, terminated, info, mask, position)
-        self._end = (self._mask, (deepcopy(observation), mask.copy())) if done else None
-        self._mask = mask.copy()
+            self.goal_conditioned.check_step(result, position)
+        self._end = (self._mask, deepcopy(result)) if result.done else None
+        self._mask = result.mask.copy()
 
-    def _check_consistency(self, observation: Any, mask: BoolArray, position: RunPosition, done: bool = False) -> None:
+    def _check_consistency(self, result: Result, position: RunPosition, done: bool = False) -> None:
         if self.consistency is not None:
-            goal = commanded_goal(observation)
-            self.consistency.check(observation, mask, position, is_last=done, goal=self.goal if goal is None else goal)
+            goal = commanded_goal(result.observation)
+            goal = self.goal if goal is None else goal
+            self.consistency.check(result.observation, result.mask, position, is_last=done, goal=goal)

@@ -67,8 +67,8 @@ class _FixedGoalWrapper(_GoalEnvWrapper):
     """
     Always commands goal 0, and keeps it in the observation.
 
-    The external checkers know nothing of goals: they would report a goal selector as nondeterminism and a reward for a goal
-    that was switched as wrong.
+    The external checkers would report the choices of a goal selector as nondeterminism, and the reward of a goal that was
+    switched as wrong.
     """
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -77,8 +77,8 @@ class _FixedGoalWrapper(_GoalEnvWrapper):
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        observation, *rest = self.env.step(action)
-        return {**observation, **copy.deepcopy(self._goal_input)}, *rest  # type: ignore[return-value]
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return {**observation, **copy.deepcopy(self._goal_input)}, reward, terminated, truncated, info
 
 
 def _with_fixed_goal(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

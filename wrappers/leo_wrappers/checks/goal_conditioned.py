@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from leo_wrappers.checks.errors import ContractError, RunPosition
-from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.checks.results import ResetResult, StepResult
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 
 
@@ -36,18 +36,17 @@ class GoalConditionedChecker:
         self._first_goal = 0
         self._success = False
 
-    def check_reset(self, observation: Mapping[str, Any], info: Mapping[str, Any], position: RunPosition) -> None:
+    def check_reset(self, result: ResetResult, position: RunPosition) -> None:
         """
         Check a reset and start tracking its episode.
 
-        :param observation: the observation that the reset returned
-        :param info: the info that the reset returned
+        :param result: what the reset returned
         :param position: where in the run, for the error message
         """
-        self.set_goal(int(observation[GOAL_KEY]))
-        if info.get(GOAL_KEY, self.goal) != self.goal:
-            raise self._goal_id_error(info[GOAL_KEY], "the goal in the observation", position)
-        if info.get("is_success", False):
+        self.set_goal(int(result.observation[GOAL_KEY]))
+        if result.info.get(GOAL_KEY, self.goal) != self.goal:
+            raise self._goal_id_error(result.info[GOAL_KEY], "the goal in the observation", position)
+        if result.info.get("is_success", False):
             raise position.error(
                 'info["is_success"] to be False',
                 "True",
@@ -64,45 +63,34 @@ class GoalConditionedChecker:
         self.goal = self._first_goal = goal
         self._success = False
 
-    def check_step(
-        self,
-        observation: Mapping[str, Any],
-        reward: float,
-        terminated: bool | None,
-        info: Mapping[str, Any],
-        mask: BoolArray,
-        position: RunPosition,
-    ) -> None:
+    def check_step(self, result: StepResult, position: RunPosition) -> None:
         """
         Check a step.
 
-        :param observation: the observation after the step, before any reset
-        :param reward: the reward
-        :param terminated: whether the episode terminated; None if only ``terminated or truncated`` is known
-        :param info: the info of the step
-        :param mask: the goals that the step achieved, bool ``[G]``
+        :param result: what the step returned
         :param position: where in the run, for the error message
         """
-        achieved = bool(mask[self.goal])
-        if info.get(GOAL_KEY) != self.goal:
-            raise self._goal_id_error(info.get(GOAL_KEY, "nothing"), "the goal in the observation before the step", position)
-        if reward != float(achieved):
+        achieved = bool(result.mask[self.goal])
+        goal_id = result.info.get(GOAL_KEY, "nothing")
+        if goal_id != self.goal:
+            raise self._goal_id_error(goal_id, "the goal in the observation before the step", position)
+        if result.reward != float(achieved):
             raise position.error(
                 f"reward {float(achieved)}, because the mask has the commanded goal as {'' if achieved else 'not '}achieved",
-                f"reward {reward!r}",
+                f"reward {result.reward!r}",
                 "return float(mask[goal_id]) with the goal_id that was commanded before the step",
                 self._named(self.goal),
             )
-        self._success |= bool(mask[self._first_goal])
-        self._check_success(info, position)
-        if achieved and self.on_success == "terminate" and terminated is False:
+        self._success |= bool(result.mask[self._first_goal])
+        self._check_success(result.info, position)
+        if achieved and self.on_success == "terminate" and result.terminated is False:
             raise position.error(
                 'terminated=True, because the commanded goal is achieved and on_success is "terminate"',
                 "terminated=False",
                 "terminate the episode at this step",
                 self._named(self.goal),
             )
-        self._check_next_goal(int(observation[GOAL_KEY]), achieved, position)
+        self._check_next_goal(int(result.observation[GOAL_KEY]), achieved, position)
 
     def _check_success(self, info: Mapping[str, Any], position: RunPosition) -> None:
         got = info.get("is_success", "nothing")

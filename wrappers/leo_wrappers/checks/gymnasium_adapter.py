@@ -10,7 +10,8 @@ from gymnasium.vector.utils import iterate
 from leo_wrappers.checks.errors import ContractError, RunPosition
 from leo_wrappers.checks.masks import MaskChecker
 from leo_wrappers.checks.recording import sample_actions
-from leo_wrappers.checks.vector_adapter import Reset, Row, Transition, common_goal_names
+from leo_wrappers.checks.results import ResetResult, Result, StepResult
+from leo_wrappers.checks.vector_adapter import common_goal_names
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import MASK_KEY
 
@@ -49,23 +50,25 @@ class GymnasiumAdapter:
         """Split a batch of actions into one action per environment."""
         return list(iterate(self.venv.action_space, actions))
 
-    def reset(self, seed: int, position: RunPosition) -> list[Reset]:
+    def reset(self, seed: int, position: RunPosition) -> list[ResetResult]:
         """Reset every environment and check the batched result."""
         observations, infos = self.venv.reset(seed=seed)
         self._was_done = np.zeros(self.num_envs, dtype=bool)
         masks = self._check_masks(infos, position, np.ones(self.num_envs, dtype=bool))
         rows = iterate(self.venv.observation_space, observations)
-        return [Reset(observation, masks[i], unbatch(infos, i)) for i, observation in enumerate(rows)]
+        return [ResetResult(observation, masks[i], unbatch(infos, i)) for i, observation in enumerate(rows)]
 
-    def step(self, actions: Any, position: RunPosition) -> list[Row]:
+    def step(self, actions: Any, position: RunPosition) -> list[Result]:
         """Step every environment and check the batched result."""
         observations, rewards, terminated, truncated, infos = self.venv.step(actions)
         self._check_arrays(rewards, terminated, truncated, position)
         done = np.asarray(terminated | truncated)
         masks = self._check_masks(infos, position, np.ones(self.num_envs, dtype=bool))
-        rows: list[Row] = [
-            Transition(observation, masks[i], float(rewards[i]), bool(done[i]), bool(terminated[i]), unbatch(infos, i))
-            for i, observation in enumerate(iterate(self.venv.observation_space, observations))
+        rows: list[Result] = [
+            StepResult(obs, masks[i], float(rewards[i]), done_i, bool(terminated[i]), bool(truncated[i]), unbatch(infos, i))
+            for i, (obs, done_i) in enumerate(
+                zip(iterate(self.venv.observation_space, observations), done.tolist(), strict=True)
+            )
         ]
         if self.mode == AutoresetMode.SAME_STEP:
             self._insert_final_rows(rows, done, infos, position)
@@ -76,7 +79,7 @@ class GymnasiumAdapter:
             self._reset_done(rows, done, position)
         return rows
 
-    def _insert_final_rows(self, rows: list[Row], done: BoolArray, infos: Any, position: RunPosition) -> None:
+    def _insert_final_rows(self, rows: list[Result], done: BoolArray, infos: Any, position: RunPosition) -> None:
         """SAME_STEP: the last state of a finished episode is in the final info, its row has the next episode's first state."""
         has_final = np.asarray(infos.get("_final_info", np.zeros(self.num_envs, dtype=bool)))
         if not np.array_equal(has_final, done):
@@ -93,32 +96,32 @@ class GymnasiumAdapter:
         self._check_final_obs(infos, done, position)
         for i in np.flatnonzero(done).tolist():
             row = rows[i]
-            assert isinstance(row, Transition)
-            row.reset = Reset(row.observation, row.mask, row.info)
+            assert isinstance(row, StepResult)
+            row.reset = ResetResult(row.observation, row.mask, row.info)
             row.observation, row.mask, row.info = infos["final_obs"][i], masks[i], unbatch(infos["final_info"], i)
 
-    def _mark_resets(self, rows: list[Row], position: RunPosition) -> None:
+    def _mark_resets(self, rows: list[Result], position: RunPosition) -> None:
         """NEXT_STEP: the step after the last one of an episode is a reset."""
         for i in np.flatnonzero(self._was_done).tolist():
             row = rows[i]
-            assert isinstance(row, Transition)
+            assert isinstance(row, StepResult)
             if row.reward != 0 or row.done:
                 raise position.error(
                     f"the step after environment {i}'s last one to be its reset, with reward 0 and not done (NEXT_STEP)",
-                    f"reward {row.reward}, terminated={row.terminated}, done={row.done}",
+                    f"reward {row.reward}, terminated={row.terminated}, truncated={row.truncated}",
                     "ignore the action there and return the observation and mask of the reset, or declare another mode",
                 )
-            rows[i] = Reset(row.observation, row.mask, row.info)
+            rows[i] = ResetResult(row.observation, row.mask, row.info)
 
-    def _reset_done(self, rows: list[Row], done: BoolArray, position: RunPosition) -> None:
+    def _reset_done(self, rows: list[Result], done: BoolArray, position: RunPosition) -> None:
         """DISABLED: the caller resets finished environments."""
         observations, infos = self.venv.reset(options={"reset_mask": done.copy()})
         masks = self._check_masks(infos, position, done)
         first = list(iterate(self.venv.observation_space, observations))
         for i in np.flatnonzero(done).tolist():
             row = rows[i]
-            assert isinstance(row, Transition)
-            row.reset = Reset(first[i], masks[i], unbatch(infos, i))
+            assert isinstance(row, StepResult)
+            row.reset = ResetResult(first[i], masks[i], unbatch(infos, i))
         self._was_done = np.zeros(self.num_envs, dtype=bool)
 
     def _check_masks(

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from leo_wrappers.checks.errors import RunPosition
+from leo_wrappers.checks.results import ResetResult, StepResult
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import GOAL_INPUT_KEYS
 
@@ -128,17 +129,18 @@ class TerminalMaskChecker:
         self._suspicious = 0
         self._has_counterexample = False
 
-    def record(self, before: BoolArray, last: tuple[Any, BoolArray], first: tuple[Any, BoolArray]) -> None:
+    def record(self, before: BoolArray, last: StepResult, first: ResetResult) -> None:
         """
         Record the end of an episode.
 
-        :param before: the mask one step before the last
-        :param last: observation and mask of the last step
-        :param first: observation and mask of the reset that followed
+        :param before: the mask before the last step, bool ``[G]``
+        :param last: the last step
+        :param first: the reset that followed
         """
-        if np.array_equal(before, last[1]) or not last[1].any():
+        if np.array_equal(before, last.mask) or not last.mask.any():
             return  # an unchanged or empty mask is no evidence for either state
-        if np.array_equal(last[1], first[1]) and observation_key(self.space, last[0]) != observation_key(self.space, first[0]):
+        keys = [observation_key(self.space, result.observation) for result in (last, first)]
+        if np.array_equal(last.mask, first.mask) and keys[0] != keys[1]:
             self._suspicious += 1
         else:
             self._has_counterexample = True

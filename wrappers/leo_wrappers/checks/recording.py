@@ -1,7 +1,7 @@
 """Record calls of an environment, to replay them, compare their results and write them as source code."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -11,22 +11,10 @@ from gymnasium.utils.env_checker import data_equivalence
 
 from leo_wrappers.checks.errors import RunPosition
 from leo_wrappers.checks.goal_conditioned import commanded_goal, goal_setter_name, replay_options, without_goal_input
-from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.checks.results import ResetResult, Result, StepResult
 from leo_wrappers.keys import MASK_KEY
 
 REMEDY = "draw every random number from self.np_random, which reset(seed=...) seeds, and set the whole state in reset()"
-
-
-@dataclass
-class Result:
-    """What a reset or a step returned."""
-
-    observation: Any
-    mask: BoolArray
-    reward: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
-    info: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -119,11 +107,11 @@ def repeat_call(env: gym.Env[Any, Any], call: Call, position: RunPosition) -> Re
         recorded = None if call.result is None else call.result.observation
         options = replay_options(env, call.arguments["options"], recorded)
         observation, info = env.reset(seed=call.arguments["seed"], options=options)
-        return Result(observation, info[MASK_KEY], info=info)
+        return ResetResult(observation, info[MASK_KEY], info)
     if call.method == "step":
         position.count_step()
         observation, reward, terminated, truncated, info = env.step(call.arguments["action"])
-        return Result(observation, info[MASK_KEY], float(reward), terminated, truncated, info)
+        return StepResult(observation, info[MASK_KEY], float(reward), terminated or truncated, terminated, truncated, info)
     if call.method == "command_goal":
         name = goal_setter_name(env)
         assert name is not None
@@ -151,11 +139,9 @@ def check_same_result(first: Result, again: Result, names: tuple[str, ...], posi
             f"{again.observation!r}"[:300],
             REMEDY,
         )
-    if commanded_goal(first.observation) is not None:
-        return  # a selector may have switched to another goal than the first time, which changes reward and termination
-    got = (again.reward, again.terminated, again.truncated)
-    wanted = (first.reward, first.terminated, first.truncated)
-    if wanted[1:] != got[1:] or not np.isclose(wanted[0], got[0], rtol=1e-5, atol=1e-5, equal_nan=True):
-        raise position.error(
-            f"for the same seed and actions the same (reward, terminated, truncated) as {source}, {wanted}", f"{got}", REMEDY
-        )
+    # A selector may have switched to another goal than the first time, which changes reward and termination.
+    if isinstance(first, StepResult) and isinstance(again, StepResult) and commanded_goal(first.observation) is None:
+        wanted, got = ((step.reward, step.terminated, step.truncated) for step in (first, again))
+        if wanted[1:] != got[1:] or not np.isclose(wanted[0], got[0], rtol=1e-5, atol=1e-5, equal_nan=True):
+            expected = f"for the same seed and actions the same (reward, terminated, truncated) as {source}, {wanted}"
+            raise position.error(expected, f"{got}", REMEDY)

@@ -8,7 +8,8 @@ from leo_wrappers.checks.errors import ContractError, RunPosition, quote, select
 from leo_wrappers.checks.mask_consistency import observation_key
 from leo_wrappers.checks.masks import MaskChecker
 from leo_wrappers.checks.recording import sample_actions
-from leo_wrappers.checks.vector_adapter import Reset, Row, Transition, common_goal_names
+from leo_wrappers.checks.results import ResetResult, Result, StepResult
+from leo_wrappers.checks.vector_adapter import common_goal_names
 
 
 class SB3Adapter:
@@ -44,7 +45,7 @@ class SB3Adapter:
         """Split a batch of actions into one action per environment."""
         return list(actions)
 
-    def reset(self, seed: int, position: RunPosition) -> list[Reset]:
+    def reset(self, seed: int, position: RunPosition) -> list[ResetResult]:
         """Reset every environment and check the batched result."""
         self.venv.seed(seed)
         observations = self.venv.reset()
@@ -52,7 +53,7 @@ class SB3Adapter:
         self._check_separate_memory([reset.mask for reset in resets], "reset_infos", position)
         return resets
 
-    def step(self, actions: Any, position: RunPosition) -> list[Row]:
+    def step(self, actions: Any, position: RunPosition) -> list[Result]:
         """Step every environment and check the batched result."""
         observations, rewards, dones, infos = self.venv.step(actions)
         if not isinstance(infos, list | tuple) or len(infos) != self.num_envs:
@@ -60,26 +61,26 @@ class SB3Adapter:
         masks = [checker.check(infos[row], position, f"infos[{row}]") for row, checker in enumerate(self._step_masks)]
         self._check_separate_memory(masks, "infos", position)
         self._check_batch(infos, masks, position)
-        rows: list[Row] = []
+        rows: list[Result] = []
         for row, info in enumerate(infos):
             done = bool(dones[row])
             last = self._terminal_observation(info, row, position) if done else self._observation(observations, row)
             reset = self._reset_after(observations, row, last, position) if done else None
-            rows.append(Transition(last, masks[row], float(rewards[row]), done, None, info, reset))
+            rows.append(StepResult(last, masks[row], float(rewards[row]), done, None, None, info, reset))
         return rows
 
-    def _reset_after(self, observations: Any, row: int, last: Any, position: RunPosition) -> Reset:
+    def _reset_after(self, observations: Any, row: int, last: Any, position: RunPosition) -> ResetResult:
         observation = self._observation(observations, row)
         if observation_key(self.space, observation) == observation_key(self.space, last):
             # VecGoalSampler may report done where it only switches goals: the episode continues from the same state.
-            return Reset(observation, self._step_masks[row].latest)
+            return ResetResult(observation, self._step_masks[row].latest)
         return self._check_reset(observations, row, position)
 
-    def _check_reset(self, observations: Any, row: int, position: RunPosition) -> Reset:
+    def _check_reset(self, observations: Any, row: int, position: RunPosition) -> ResetResult:
         # The innermost VecEnv: the wrappers' own reset_infos stay empty.
         info = self.venv.unwrapped.reset_infos[row]
         mask = self._reset_masks[row].check(info, position, f"venv.unwrapped.reset_infos[{row}]")
-        return Reset(self._observation(observations, row), mask)
+        return ResetResult(self._observation(observations, row), mask)
 
     def _terminal_observation(self, info: dict[str, Any], row: int, position: RunPosition) -> Any:
         if "terminal_observation" not in info:

@@ -14,7 +14,8 @@ from leo_wrappers.checks.errors import RunPosition
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, commanded_goal, is_goal_conditioned, replay_options
 from leo_wrappers.checks.gymnasium_adapter import GymnasiumAdapter
 from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
-from leo_wrappers.checks.vector_adapter import Reset, Row, VectorAdapter
+from leo_wrappers.checks.results import ResetResult, Result
+from leo_wrappers.checks.vector_adapter import VectorAdapter
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import MASK_KEY
 
@@ -110,17 +111,17 @@ class _Run:
             for _ in range(adapter.num_envs)
         ]
 
-    def play(self, seed: int, actions: list[Any], env_fns: list[EnvFn]) -> list[list[Row]]:
+    def play(self, seed: int, actions: list[Any], env_fns: list[EnvFn]) -> list[list[Result]]:
         """Play the actions, and compare each row with a single environment that plays the same actions."""
         self.position.count_reset(seed)
         try:
             self._references = [env_fn() for env_fn in env_fns]
             resets = self.adapter.reset(seed, self.position)
             for row, reset in enumerate(resets):
-                self._check_reset(row, reset)
+                self._checkers[row].check_reset(reset, self.position)
             for row in range(len(self._references)):
                 self._reset_reference(row, resets[row], "first state", seed + row)
-            history: list[list[Row]] = [list(resets)]
+            history: list[list[Result]] = [list(resets)]
             for batch in actions:
                 history.append(self._step(batch))
             return history
@@ -128,30 +129,17 @@ class _Run:
             for env in self._references:
                 env.close()
 
-    def _step(self, actions: Any) -> list[Row]:
+    def _step(self, actions: Any) -> list[Result]:
         self.position.count_step()
         results = self.adapter.step(actions, self.position)
         for row, (action, result) in enumerate(zip(self.adapter.split_actions(actions), results, strict=True)):
-            self._check_row(row, result)
+            self._checkers[row].check(result, self.position)
             if self._references:
                 self._step_reference(row, action, result)
         return results
 
-    def _check_row(self, row: int, result: Row) -> None:
-        if isinstance(result, Reset):
-            self._check_reset(row, result)
-            return
-        self._checkers[row].check_step(
-            result.observation, result.reward, result.terminated, result.done, result.info, result.mask, self.position
-        )
-        if result.reset is not None:
-            self._check_reset(row, result.reset)
-
-    def _check_reset(self, row: int, reset: Reset) -> None:
-        self._checkers[row].check_reset(reset.observation, reset.info, reset.mask, self.position)
-
-    def _step_reference(self, row: int, action: Any, result: Row) -> None:
-        if isinstance(result, Reset):
+    def _step_reference(self, row: int, action: Any, result: Result) -> None:
+        if isinstance(result, ResetResult):
             self._reset_reference(row, result, "reset state")
             return
         _, _, terminated, truncated, info = self._references[row].step(action)
@@ -159,7 +147,7 @@ class _Run:
         if (terminated or truncated) and result.reset is not None:
             self._reset_reference(row, result.reset, "reset state")
 
-    def _reset_reference(self, row: int, reset: Reset, state: str, seed: int | None = None) -> None:
+    def _reset_reference(self, row: int, reset: ResetResult, state: str, seed: int | None = None) -> None:
         env = self._references[row]
         # Without the same goal, the reference's episode may end at another step.
         _, info = env.reset(seed=seed, options=replay_options(env, None, reset.observation))
@@ -177,7 +165,7 @@ class _Run:
 
 
 def _compare_runs(
-    names: tuple[str, ...], first: list[list[Row]], again: list[list[Row]], seed: int, position: RunPosition
+    names: tuple[str, ...], first: list[list[Result]], again: list[list[Result]], seed: int, position: RunPosition
 ) -> None:
     position.count_reset(seed)
     same_goals = [True] * len(first[0])
@@ -197,8 +185,8 @@ def _compare_runs(
             same_goals[row] &= commanded_goal(_next_observation(a)) == commanded_goal(_next_observation(b))
 
 
-def _next_observation(result: Row) -> Any:
+def _next_observation(result: Result) -> Any:
     """Return the observation that the next action is chosen for."""
-    if isinstance(result, Reset) or result.reset is None:
+    if isinstance(result, ResetResult) or result.reset is None:
         return result.observation
     return result.reset.observation

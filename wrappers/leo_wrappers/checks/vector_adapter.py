@@ -1,42 +1,13 @@
 """What the checker needs of a vector environment, whichever library it comes from."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import gymnasium as gym
 
 from leo_wrappers.checks.declarations import check_same_goal_names, validate_goal_names
 from leo_wrappers.checks.errors import RunPosition
-from leo_wrappers.goal_set import BoolArray
-
-
-@dataclass
-class Reset:
-    """The first state of an episode in one environment."""
-
-    observation: Any
-    mask: BoolArray
-    info: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Transition:
-    """A step of one environment, with the observation and mask before any reset."""
-
-    observation: Any
-    mask: BoolArray
-    reward: float
-    done: bool
-    terminated: bool | None
-    """None where the vector environment does not distinguish termination from truncation."""
-    info: dict[str, Any]
-    reset: Reset | None = None
-    """The reset that followed in the same step, if any."""
-
-
-Row = Transition | Reset
-"""What a step did in one environment; a ``Reset`` if the whole step was one, as in autoreset mode NEXT_STEP."""
+from leo_wrappers.checks.results import ResetResult, Result
 
 
 class VectorAdapter(Protocol):
@@ -57,11 +28,11 @@ class VectorAdapter(Protocol):
     def split_actions(self, actions: Any) -> list[Any]:
         """Split a batch of actions into one action per environment."""
 
-    def reset(self, seed: int, position: RunPosition) -> list[Reset]:
+    def reset(self, seed: int, position: RunPosition) -> list[ResetResult]:
         """Reset every environment and check the batched result."""
 
-    def step(self, actions: Any, position: RunPosition) -> list[Row]:
-        """Step every environment and check the batched result."""
+    def step(self, actions: Any, position: RunPosition) -> list[Result]:
+        """Step every environment and check the batched result; rows that are only reset are a ``ResetResult``."""
 
 
 def common_goal_names(names_per_env: Iterable[Any]) -> tuple[str, ...]:

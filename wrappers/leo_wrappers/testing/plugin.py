@@ -81,7 +81,7 @@ class EnvItem(pytest.Item):
         getattr(tests(), self.name)()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show a contract error without its traceback, which is inside the checkers."""
+        """Report a contract error without its traceback, which lies inside the checkers."""
         from leo_wrappers.checks import ContractError
 
         if isinstance(excinfo.value, ContractError):

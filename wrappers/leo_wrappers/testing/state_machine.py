@@ -139,7 +139,7 @@ def multigoal_state_machine(
     rules = {
         "begin": stateful.initialize(seed=SEEDS)(_copy_method(base.reset)),
         "reset_env": stateful.rule(seed=st.none() | SEEDS)(_copy_method(base.reset)),
-        # Twice, because most faults show while acting.
+        # Twice, because most faults occur while acting.
         "act": stateful.rule(actions=actions)(_copy_method(base.play)),
         "act_again": stateful.rule(actions=actions)(_copy_method(base.play)),
         "command_goal": stateful.rule(goal=goals)(can_command(_copy_method(base.set_goal))),
