@@ -1,6 +1,7 @@
 """A wrapper that checks everything an environment returns, as Gymnasium's PassiveEnvChecker does for its own API."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Self, SupportsFloat
@@ -12,6 +13,7 @@ from leo_wrappers.checks.declarations import check_declarations, read_goal_names
 from leo_wrappers.checks.episodes import EpisodeChecker
 from leo_wrappers.checks.errors import RunPosition, quote
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, goal_setter_name, is_goal_conditioned
+from leo_wrappers.checks.goal_wrapper import MaskRecomputation
 from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
 from leo_wrappers.checks.masks import MaskChecker
 from leo_wrappers.checks.recording import Call, check_same_result, repeat_call
@@ -31,7 +33,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
     trained agent reaches.
 
     :param env: the environment to check
-    :param observation_determines_mask: raise if the same observation is returned with two different masks. This detects the
+    :param observation_determines_mask: raise if the same observation is returned with two different masks, or if a mask
+        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. This detects the
         mask of another state than the observation's: one step late, or of the next episode. Set it to False where goals
         depend on parts of the state that are not in the observation, or on the history of the episode.
     :param oracle: ``(observation, info) -> mask``, an independent computation of the mask, compared at every reset and step
@@ -73,6 +76,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         self._record = record
         self._oracle = oracle
         self._masks = MaskChecker(self._names)
+        self._recomputation = MaskRecomputation.find(env, self._names) if observation_determines_mask else None
         space = env.observation_space
         self._episodes = EpisodeChecker(
             TerminalMaskChecker(space),
@@ -84,7 +88,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         """Reset the environment and check the result."""
         self.position.count_reset(seed)
         call = self._record_call(Call("reset", {"seed": seed, "options": deepcopy(options)}, goal=self._episodes.goal))
-        returned = self.env.reset(seed=seed, options=options)
+        with nullcontext() if self._recomputation is None else self._recomputation.recording():
+            returned = self.env.reset(seed=seed, options=options)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise self.position.error("reset() to return (observation, info)", repr(returned)[:200], "return both")
         observation, info = returned
@@ -98,7 +103,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         """Step the environment and check the result."""
         self.position.count_step()
         call = self._record_call(Call("step", {"action": deepcopy(action)}))
-        returned = self.env.step(action)
+        with nullcontext() if self._recomputation is None else self._recomputation.recording():
+            returned = self.env.step(action)
         if not isinstance(returned, tuple) or len(returned) != 5:
             raise self.position.error(
                 "step() to return (observation, reward, terminated, truncated, info)", repr(returned)[:200], "return all five"
@@ -199,6 +205,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
             )
         if self._oracle is not None:
             self._check_against_oracle(self._oracle, observation, info, mask)
+        if self._recomputation is not None:
+            self._recomputation.check(mask, self.position)
         return mask
 
     def _check_against_oracle(self, oracle: Oracle, observation: Any, info: dict[str, Any], mask: BoolArray) -> None:

@@ -43,10 +43,10 @@ def check_multigoal_env(
     :param env: the environment
     :param seed: seed of the environment and the actions
     :param steps: number of steps to play, over as many episodes as they take
-    :param observation_determines_mask: raise if the same observation is returned with two different masks. This detects
-        masks of another state than the observation's, one step late or of the next episode, as far as observations repeat.
-        Set it to False where goals depend on parts of the state that are not in the observation (partial observability), or
-        on the history of the episode.
+    :param observation_determines_mask: raise if the same observation is returned with two different masks, or if a mask
+        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. This detects masks
+        of another state than the observation's, one step late or of the next episode. Set it to False where goals depend on
+        parts of the state that are not in the observation (partial observability), or on the history of the episode.
     :param oracle: ``(observation, info) -> mask``, an independent computation of the mask, compared at every reset and step
     :param env_fn: creates another copy of the environment, which must have the same goal names and reproduce the run
     :param skip_sb3_check: skip ``stable_baselines3.common.env_checker.check_env``, which otherwise runs if installed

@@ -1,0 +1,91 @@
+"""Faults planted where observations never repeat."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from leo_wrappers import ContractError, GoalConditionedWrapper, MultiGoalWrapper, PredicateGoals, check_multigoal_env
+
+GOALS = PredicateGoals(
+    {
+        "pole/left": lambda obs: obs[..., 2] < -0.05,
+        "pole/right": lambda obs: obs[..., 2] > 0.05,
+        "cart/left": lambda obs: obs[..., 0] < 0,
+        "cart/fast": lambda obs: abs(obs[..., 1]) > 0.5,
+    }
+)
+
+
+def make_env(kind=MultiGoalWrapper):
+    return kind(gym.make("CartPole-v1"), GOALS)
+
+
+class LateMasks(gym.Wrapper):
+    """Returns every mask one step late."""
+
+    def reset(self, **kwargs):
+        obs, info = self.env.reset(**kwargs)
+        self.mask = info["goals_achieved"]
+        return obs, info
+
+    def step(self, action):
+        *rest, info = self.env.step(action)
+        late, self.mask = self.mask, info["goals_achieved"]
+        return *rest, {**info, "goals_achieved": late.copy()}
+
+
+class ResetMasksAtTheEnd(gym.Wrapper):
+    """Returns the mask of a new episode with the last step of an episode."""
+
+    def step(self, action):
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        if terminated:
+            info["goals_achieved"] = GOALS.achieved(self.np_random.uniform(-0.05, 0.05, 4))
+        return obs, reward, terminated, truncated, info
+
+
+class LateSubclass(MultiGoalWrapper):
+    """Tests the goals on the previous observation."""
+
+    def reset(self, **kwargs):
+        self.previous, info = super().reset(**kwargs)
+        return self.previous, info
+
+    def step(self, action):
+        obs, *rest, info = super().step(action)
+        late, self.previous = self.previous, obs
+        return obs, *rest, {**info, "goals_achieved": self.goal_set.achieved(late)}
+
+
+FAULTY = {
+    "late": lambda: LateMasks(make_env()),
+    "late below a goal-conditioned wrapper": lambda: GoalConditionedWrapper(LateMasks(make_env())),
+    "late subclass": lambda: make_env(LateSubclass),
+    "reset mask at the end": lambda: ResetMasksAtTheEnd(make_env()),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_masks_are_compared_with_the_goal_set(fault):
+    with pytest.raises(ContractError, match="as the goal set of MultiGoalWrapper computes it"):
+        check_multigoal_env(FAULTY[fault](), skip_sb3_check=True, skip_gymnasium_check=True)
+
+
+def test_recomputation_leaves_the_environment_unchanged():
+    env = LateMasks(make_env())
+    inner = env.env.env
+    with pytest.raises(ContractError):
+        check_multigoal_env(env)
+    assert env.env.env is inner
+
+
+def test_signal_of_the_history_is_not_recomputed():
+    visited = []
+
+    def signal(obs, info):
+        visited.append(obs[0] < 0)
+        return np.array([sum(visited[-3:])])
+
+    env = MultiGoalWrapper(gym.make("CartPole-v1"), PredicateGoals({"twice": lambda count: count[..., 0] >= 2}), signal)
+    env.spec.nondeterministic = True
+    check_multigoal_env(env, observation_determines_mask=False, skip_sb3_check=True, skip_gymnasium_check=True)
