@@ -84,7 +84,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         info = self._info(self._mask(position))
         if self.fault == "no mask at the end" and terminated:
             del info["goals_achieved"]
-        reward: Any = np.float32(0) if self.fault == "numpy reward" else 0.0
+        reward: Any = {"numpy reward": np.float32(0), "NaN reward": np.nan}.get(self.fault, 0.0)
         return self._observation(), reward, terminated, truncated, info
 
     def _observation(self) -> Any:
@@ -94,6 +94,8 @@ class CorridorEnv(gym.Env[Any, Any]):
         mask = np.arange(self.length) == position
         if self.fault == "int mask":
             return mask.astype(np.int64)
+        if self.fault == "masked array":
+            return np.ma.masked_array(mask)
         if self.fault == "list mask":
             return mask.tolist()
         if self.fault == "short mask":
@@ -111,6 +113,18 @@ class CorridorEnv(gym.Env[Any, Any]):
 
     def _info(self, mask: Any) -> dict[str, Any]:
         return {"goals_achieved": mask}
+
+
+class RenamedCorridor(CorridorEnv):
+    """
+    A corridor with other goal names.
+
+    :param goal_names: the goal names
+    """
+
+    def __init__(self, goal_names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.goal_names = goal_names
 
 
 class FaultyView(GoalConditionedWrapper):
@@ -190,6 +204,8 @@ class FaultyVecEnv(DummyVecEnv):
                 del info["goals_achieved"]
             if dones[row] and self.fault == "no terminal observation":
                 del info["terminal_observation"]
+            if dones[row] and self.fault == "terminal observation of the reset":
+                info["terminal_observation"] = obs[row].copy()
             if dones[row] and self.fault == "terminal mask of the reset":
                 info["goals_achieved"] = deepcopy(self.reset_infos[row]["goals_achieved"])
             if self.fault == "no reset mask":

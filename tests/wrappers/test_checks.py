@@ -18,7 +18,7 @@ from leo_wrappers import (
     check_multigoal_env,
     check_multigoal_vec_env,
 )
-from tests.corridor_env import CorridorEnv, FaultyView
+from tests.corridor_env import CorridorEnv, FaultyView, RenamedCorridor
 from tests.line_env import LineGoalEnv, line_goals
 
 check_quickly = partial(check_multigoal_env, skip_sb3_check=True, skip_gymnasium_check=True)
@@ -76,6 +76,7 @@ FAULTS = {
     "no mask at the end": ["step ", 'info["goals_achieved"]', "including the last step of an episode", "seed 0"],
     "list mask": ["numpy.ndarray", "a list", "np.asarray(mask, dtype=bool)"],
     "int mask": ["dtype bool", "int64", "mask.astype(bool)", "'cell/0'"],
+    "masked array": ["numpy.ndarray", "a MaskedArray"],
     "short mask": ["shape (5,)", "shape (4,)", "5 goal_names"],
     "reused mask": ["fresh array", "shares with the mask of the reset that begins episode 1", "mask.copy()", "step 1 "],
     "late mask": [
@@ -87,6 +88,7 @@ FAULTS = {
     "mask of the commanded goal": ["for every commanded goal", "'cell/2'", "independently of the commanded goal"],
     "unseeded second reset": ["begins episode 2", "same seed and actions", "self.np_random"],
     "numpy terminated": ["terminated to be a Python bool", "numpy.bool", "bool(terminated)", "step 1 "],
+    "NaN reward": ["a finite reward, got nan", "step 1 "],
     "numpy reward": ["Python float", "numpy.float32", "float(reward)"],
 }
 
@@ -140,8 +142,16 @@ def test_history_dependent_masks_are_allowed_on_request():
 def test_copies_must_be_equal():
     with pytest.raises(ContractError, match=r"same goal_names .*, got 5 and 6 names .*only one of them has 'cell/5'"):
         check_quickly(CorridorEnv(), env_fn=lambda: CorridorEnv(length=6))
+    reorder = lambda: RenamedCorridor(goal_names=tuple(f"cell/{i}" for i in range(4, -1, -1)))  # noqa: E731
+    with pytest.raises(ContractError, match="the same names in another order"):
+        check_quickly(CorridorEnv(), env_fn=reorder)
     with pytest.raises(ContractError, match="in another copy"):
         check_quickly(CorridorEnv(limit=12), env_fn=lambda: CorridorEnv(limit=3))
+
+
+def test_normalize_observation_is_named_in_the_error():
+    with pytest.raises(ContractError, match="without wrappers that keep statistics, such as NormalizeObservation"):
+        check_quickly(gym.wrappers.NormalizeObservation(CorridorEnv()), observation_determines_mask=False)
 
 
 def test_declared_nondeterminism_is_allowed():

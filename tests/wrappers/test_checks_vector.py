@@ -12,7 +12,7 @@ from leo_wrappers import (
     check_multigoal_vec_env,
 )
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from tests.corridor_env import CorridorEnv, FaultyVecEnv, FaultyVectorEnv
+from tests.corridor_env import CorridorEnv, FaultyVecEnv, FaultyVectorEnv, RenamedCorridor
 
 # Not forked: JAX, which other tests start in this process, is multithreaded and does not survive a fork.
 ProcessesEnv = partial(AsyncVectorEnv, context="forkserver")
@@ -75,6 +75,7 @@ SB3_FAULTS = {
     "aliased rows": ["infos[0] and infos[1] not to overlap", "rows of one [N, G] array"],
     "no terminal mask": ['["goals_achieved"]', "including the last step of an episode"],
     "no terminal observation": ['["terminal_observation"] where dones['],
+    "terminal observation of the reset": ['["terminal_observation"] to be the last observation', "before the reset"],
     "terminal mask of the reset": ["where the observation was the same", "on the step that ends an episode"],
     "no reset mask": ["venv.unwrapped.reset_infos[", "no keys at all"],
 }
@@ -103,17 +104,17 @@ def test_vector_envs_must_be_reproducible():
         check_multigoal_vec_env(DummyVecEnv([partial(CorridorEnv, fault="unseeded second reset")] * 3))
 
 
+@pytest.mark.parametrize("kind", [SyncVectorEnv, DummyVecEnv])
+def test_rewards_must_be_finite(kind):
+    with pytest.raises(ContractError, match=r"step 1 .* a finite reward, got nan"):
+        check_multigoal_vec_env(kind([partial(CorridorEnv, fault="NaN reward")] * 2))
+
+
 def test_environments_must_have_the_same_goals():
-    make = [CorridorEnv, lambda: RenamedCorridor()]
+    make = [CorridorEnv, lambda: RenamedCorridor(goal_names=tuple("abcde"))]
     for venv in (SyncVectorEnv(make), DummyVecEnv(make)):
-        with pytest.raises(ContractError, match=r"environment 1 \(only one of them has .*'way/0'"):
+        with pytest.raises(ContractError, match=r"environment 1 \(only one of them has 'a', 'b'"):
             check_multigoal_vec_env(venv)
-
-
-class RenamedCorridor(CorridorEnv):
-    def __init__(self):
-        super().__init__()
-        self.goal_names = tuple(name.replace("cell", "way") for name in self.goal_names)
 
 
 def test_info_list_batch_must_equal_its_rows():

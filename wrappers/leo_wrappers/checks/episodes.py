@@ -1,5 +1,6 @@
 """Checks of the episodes of one environment, shared by the checkers of single and of vector environments."""
 
+import math
 from copy import deepcopy
 
 import numpy as np
@@ -70,6 +71,8 @@ class EpisodeChecker:
 
     def check_step(self, result: StepResult, position: RunPosition) -> None:
         """Check a step; see :meth:`check`."""
+        if not math.isfinite(result.reward):
+            raise position.error("a finite reward", f"{result.reward}", "return a number that algorithms can learn from")
         self._check_consistency(result, position, result.done)
         if self.goal_conditioned is not None:
             self.goal_conditioned.check_step(result, position)

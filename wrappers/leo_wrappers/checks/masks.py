@@ -56,7 +56,7 @@ class MaskChecker:
         return self._remembered[-1][0]
 
     def _check_type(self, mask: Any, name: str, position: RunPosition) -> BoolArray:
-        if not isinstance(mask, np.ndarray):
+        if type(mask) is not np.ndarray:  # masked arrays and other subclasses compare and copy in their own ways
             raise position.error(
                 f"{name} to be a numpy.ndarray", f"a {type(mask).__name__}", "return np.asarray(mask, dtype=bool)", self.names
             )

@@ -14,7 +14,10 @@ from leo_wrappers.checks.goal_conditioned import commanded_goal, goal_setter_nam
 from leo_wrappers.checks.results import ResetResult, Result, StepResult
 from leo_wrappers.keys import MASK_KEY
 
-REMEDY = "draw every random number from self.np_random, which reset(seed=...) seeds, and set the whole state in reset()"
+REMEDY = (
+    "draw every random number from self.np_random, which reset(seed=...) seeds, set the whole state in reset(), and check "
+    "the environment without wrappers that keep statistics, such as NormalizeObservation and NormalizeReward"
+)
 
 
 @dataclass

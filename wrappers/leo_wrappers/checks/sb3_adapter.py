@@ -10,6 +10,7 @@ from leo_wrappers.checks.masks import MaskChecker
 from leo_wrappers.checks.recording import sample_actions
 from leo_wrappers.checks.results import ResetResult, Result, StepResult
 from leo_wrappers.checks.vector_adapter import common_goal_names
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY
 
 
 class SB3Adapter:
@@ -65,16 +66,25 @@ class SB3Adapter:
         for row, info in enumerate(infos):
             done = bool(dones[row])
             last = self._terminal_observation(info, row, position) if done else self._observation(observations, row)
-            reset = self._reset_after(observations, row, last, position) if done else None
+            reset = self._reset_after(observations, row, last, info, position) if done else None
             rows.append(StepResult(last, masks[row], float(rewards[row]), done, None, None, info, reset))
         return rows
 
-    def _reset_after(self, observations: Any, row: int, last: Any, position: RunPosition) -> ResetResult:
-        observation = self._observation(observations, row)
-        if observation_key(self.space, observation) == observation_key(self.space, last):
+    def _reset_after(self, observations: Any, row: int, last: Any, info: dict[str, Any], position: RunPosition) -> ResetResult:
+        observation, mask = self._observation(observations, row), self._step_masks[row].latest
+        same_state = observation_key(self.space, observation) == observation_key(self.space, last)
+        if same_state and info.get(ENDED_BY_GOAL_KEY, False):
             # VecGoalSampler may report done where it only switches goals: the episode continues from the same state.
-            return ResetResult(observation, self._step_masks[row].latest)
-        return self._check_reset(observations, row, position)
+            return ResetResult(observation, mask)
+        reset = self._check_reset(observations, row, position)
+        if same_state and not np.array_equal(mask, reset.mask):
+            raise position.error(
+                f'infos[{row}]["terminal_observation"] to be the last observation of the episode, like its mask',
+                "the first observation of the next episode",
+                "store a copy of the last observation there before the reset",
+                select_names(self.names, mask != reset.mask),
+            )
+        return reset
 
     def _check_reset(self, observations: Any, row: int, position: RunPosition) -> ResetResult:
         # The innermost VecEnv: the wrappers' own reset_infos stay empty.
