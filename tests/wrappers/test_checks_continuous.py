@@ -1,5 +1,7 @@
 """Faults planted where observations never repeat."""
 
+import warnings
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -89,3 +91,57 @@ def test_signal_of_the_history_is_not_recomputed():
     env = MultiGoalWrapper(gym.make("CartPole-v1"), PredicateGoals({"twice": lambda count: count[..., 0] >= 2}), signal)
     env.spec.nondeterministic = True
     check_multigoal_env(env, observation_determines_mask=False, skip_sb3_check=True, skip_gymnasium_check=True)
+
+
+class NativeEnv(gym.Env):
+    """CartPole with the masks in the environment itself, where no goal set can be found."""
+
+    goal_names = GOALS.names
+
+    def __init__(self, fault=""):
+        self.fault = fault
+        self.env = gym.make("CartPole-v1").unwrapped
+        self.observation_space, self.action_space = self.env.observation_space, self.env.action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.env.reset(seed=int(self.np_random.integers(2**31)))
+        return self.state(), {"goals_achieved": GOALS.achieved(self.state())}
+
+    def step(self, action):
+        before = self.state()
+        _, reward, terminated, _, _ = self.env.step(action)
+        mask = GOALS.achieved(before if self.fault == "late" else self.state())
+        if terminated and self.fault == "reset mask at the end":
+            mask = GOALS.achieved(self.np_random.uniform(-0.05, 0.05, 4))
+        return self.state(), float(reward), terminated, False, {"goals_achieved": mask}
+
+    def state(self):
+        return np.array(self.env.state, dtype=np.float32)
+
+
+def warnings_of(env, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_multigoal_env(env, skip_sb3_check=True, skip_gymnasium_check=True, **options)
+    return [str(warning.message) for warning in caught]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_late_masks_without_a_goal_set_cause_a_warning(seed):
+    late, in_time = warnings_of(NativeEnv("late"), seed=seed), warnings_of(NativeEnv(), seed=seed)
+    assert any("probably one step late" in message for message in late)
+    assert not any("probably one step late" in message for message in in_time)
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCar-v0", "Pendulum-v1", "Acrobot-v1"])
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_in_time_cause_no_warning(env_id, seed):
+    env = gym.make(env_id)
+    observations = np.array([env.observation_space.sample() for _ in range(8)]).clip(-3, 3)
+    dimensions = observations.shape[1]
+    goals = PredicateGoals(
+        {f"below/{i}": lambda obs, i=i: obs[..., i % dimensions] < observations[i, i % dimensions] for i in range(8)}
+        | {f"near/{i}": lambda obs, i=i: np.linalg.norm(obs - observations[i], axis=-1) < 1 for i in range(8)}
+    )
+    assert warnings_of(MultiGoalWrapper(env, goals), seed=seed) == []

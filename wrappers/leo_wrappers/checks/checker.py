@@ -15,6 +15,7 @@ from leo_wrappers.checks.errors import RunPosition, quote
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, goal_setter_name, is_goal_conditioned
 from leo_wrappers.checks.goal_wrapper import MaskRecomputation
 from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
+from leo_wrappers.checks.mask_delay import MaskDelayChecker
 from leo_wrappers.checks.masks import MaskChecker
 from leo_wrappers.checks.recording import Call, check_same_result, repeat_call
 from leo_wrappers.checks.results import ResetResult, Result, StepResult
@@ -78,6 +79,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         self._masks = MaskChecker(self._names)
         self._recomputation = MaskRecomputation.find(env, self._names) if observation_determines_mask else None
         space = env.observation_space
+        check_delay = observation_determines_mask and oracle is None
+        self._delay = MaskDelayChecker(space, self._names) if check_delay else None
         self._episodes = EpisodeChecker(
             TerminalMaskChecker(space),
             MaskConsistencyChecker(space, self._names) if observation_determines_mask else None,
@@ -95,6 +98,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         observation, info = returned
         result = ResetResult(observation, self._check_state(observation, info), info)
         self._episodes.check_reset(result, self.position)
+        if self._delay is not None:
+            self._delay.record_reset(observation)
         self._record_result(call, result)
         self.needs_reset = False
         return observation, info
@@ -115,6 +120,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         done = terminated or truncated
         result = StepResult(observation, mask, float(reward), done, terminated, truncated, info)
         self._episodes.check_step(result, self.position)
+        if self._delay is not None:
+            self._delay.record_step(observation, mask)
         self._record_result(call, result)
         self.needs_reset = done
         return observation, reward, terminated, truncated, info
@@ -171,6 +178,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
     def warn_if_suspicious(self) -> None:
         """Warn about masks that are probably, but not certainly, wrong."""
         self._episodes.terminal_masks.warn()
+        if self._delay is not None:
+            self._delay.warn()
 
     def _calls_since_seed(self) -> list[Call]:
         seeded = [i for i, call in enumerate(self.calls) if call.arguments.get("seed") is not None]
