@@ -134,6 +134,18 @@ def test_late_masks_without_a_goal_set_cause_a_warning(seed):
     assert not any("probably one step late" in message for message in in_time)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_terminal_masks_of_a_random_reset_are_found(seed):
+    with pytest.raises(ContractError, match="the same observation and other random numbers"):
+        warnings_of(NativeEnv("reset mask at the end"), seed=seed)
+
+
+def test_rare_comparisons_are_reported():
+    (message,) = warnings_of(NativeEnv())
+    assert "0 of 2" in message and "oracle=" in message
+    assert warnings_of(NativeEnv(), oracle=lambda obs, info: GOALS.achieved(obs)) == []
+
+
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCar-v0", "Pendulum-v1", "Acrobot-v1"])
 @pytest.mark.parametrize("seed", range(3))
 def test_masks_in_time_cause_no_warning(env_id, seed):

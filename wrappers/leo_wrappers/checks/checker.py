@@ -175,11 +175,13 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         elif again is not None:
             checker.check_step(again, position)
 
-    def warn_if_suspicious(self) -> None:
-        """Warn about masks that are probably, but not certainly, wrong."""
+    def warn(self) -> None:
+        """Warn about masks that are probably, but not certainly, wrong, and about masks that could not be checked."""
         self._episodes.terminal_masks.warn()
         if self._delay is not None:
             self._delay.warn()
+        if self._episodes.consistency is not None and self._recomputation is None and self._oracle is None:
+            self._episodes.consistency.warn()
 
     def _calls_since_seed(self) -> list[Call]:
         seeded = [i for i, call in enumerate(self.calls) if call.arguments.get("seed") is not None]

@@ -5,19 +5,23 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
 
 from leo_wrappers.checks.checker import ContractChecker, Oracle
 from leo_wrappers.checks.declarations import check_same_goal_names, read_goal_names
 from leo_wrappers.checks.errors import RunPosition
 from leo_wrappers.checks.external import run_gymnasium_check, run_sb3_check
-from leo_wrappers.checks.goal_conditioned import is_goal_conditioned
-from leo_wrappers.checks.recording import sample_actions
+from leo_wrappers.checks.goal_conditioned import is_goal_conditioned, without_goal_input
+from leo_wrappers.checks.recording import repeat_call, sample_actions
+from leo_wrappers.checks.results import StepResult
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import MASK_KEY
 
 # Number of goals that are commanded in turn to check that the masks do not depend on the goal, and of steps per episode.
 COMMANDED_GOALS = 8
 COMMANDED_STEPS = 25
+# Number of episodes whose last step is repeated with other random numbers.
+MAX_ENDS = 5
 
 
 def check_multigoal_env(
@@ -38,7 +42,8 @@ def check_multigoal_env(
     observation), the goal names, the types of reward, terminated and truncated, and in goal-conditioned environments reward,
     ``goal_id`` and ``is_success``. Then replays the same calls, commands different goals and compares the masks, and runs the
     other two checkers. A :class:`~leo_wrappers.checks.ContractError` reports the goals, the step and the seed, what was
-    expected, and how to fix it. The environment is left open; reset it before its next use.
+    expected, and how to fix it. A ``UserWarning`` reports masks that are probably wrong, and how many could be compared where
+    observations rarely repeat. The environment is left open; reset it before its next use.
 
     :param env: the environment
     :param seed: seed of the environment and the actions
@@ -72,10 +77,12 @@ def check_multigoal_env(
     play(checker, seed, actions)
     if not (env.spec is not None and env.spec.nondeterministic):
         checker.replay()
+        if observation_determines_mask:
+            _check_terminal_masks(checker, action_source)
         if env_fn is not None:
             _check_copy(checker, env_fn)
         _check_commanded_goals(env, seed, actions, action_source)
-    checker.warn_if_suspicious()
+    checker.warn()
     env.action_space.seed(seed)  # the external checkers sample from it
     if not skip_gymnasium_check:
         run_gymnasium_check(env)
@@ -106,6 +113,38 @@ def _check_copy(checker: ContractChecker, env_fn: Callable[[], gym.Env[Any, Any]
         checker.replay(other)
     finally:
         other.close()
+
+
+def _check_terminal_masks(checker: ContractChecker, action_source: str) -> None:
+    """
+    Repeat last steps of episodes with other random numbers, and compare the masks if the observations are equal.
+
+    This detects the mask of a reset state that is drawn within the last step, even if observations never repeat.
+    """
+    env, names = checker.env.unwrapped, read_goal_names(checker.env)
+    results = [call.result for call in checker.calls]
+    ends = [(i, result) for i, result in enumerate(results) if isinstance(result, StepResult) and result.done]
+    for end, result in ends[:MAX_ENDS]:
+        position = RunPosition(action_source=action_source)
+        for call in checker.calls[:end]:
+            repeat_call(checker.env, call, position)
+        generator, env.np_random = env.np_random, np.random.default_rng(end)
+        again = repeat_call(checker.env, checker.calls[end], position)
+        has_drawn = env.np_random.bit_generator.state != np.random.default_rng(end).bit_generator.state
+        env.np_random = generator
+        if again is None or not has_drawn:
+            return
+        same = data_equivalence(without_goal_input(result.observation), without_goal_input(again.observation))
+        if same and not np.array_equal(result.mask, again.mask):
+            raise position.mask_error(
+                names,
+                result.mask,
+                again.mask,
+                "the last mask of an episode to describe the same state as the last observation",
+                "compute the mask before any reset; or pass observation_determines_mask=False if the goals depend on parts of "
+                "the state that are not in the observation",
+                "another mask for the same observation and other random numbers",
+            )
 
 
 def _check_commanded_goals(env: gym.Env[Any, Any], seed: int, actions: list[Any], action_source: str) -> None:

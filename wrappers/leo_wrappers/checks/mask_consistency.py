@@ -16,6 +16,8 @@ from leo_wrappers.keys import GOAL_INPUT_KEYS
 
 # Bounds the memory of a checker that wraps an environment during training.
 MAX_OBSERVATIONS = 100_000
+# Fraction of masks that must be comparable with another mask of the same observation for the comparison to mean something.
+MIN_COMPARED = 0.1
 # Number of terminal masks that must equal the next reset's, without a counterexample, before there is a warning.
 MIN_SUSPICIOUS = 3
 
@@ -56,6 +58,7 @@ def _update_digest(digest: "hashlib.blake2b", space: Any, value: Any) -> None:
 class _Record(NamedTuple):
     mask: BoolArray
     position: str
+    is_first: bool
     is_last: bool
     goal: int | None
 
@@ -71,6 +74,9 @@ class MaskConsistencyChecker:
     def __init__(self, space: gym.Space[Any], names: tuple[str, ...]) -> None:
         self.space = space
         self.names = names
+        self.num_masks = 0
+        self.num_compared = 0
+        """How many masks were compared with another one; not counting resets to the same state, which prove nothing."""
         self._records: dict[bytes, _Record] = {}
 
     def check(
@@ -86,14 +92,27 @@ class MaskConsistencyChecker:
         :param goal: the commanded goal, if there is one
         """
         key = observation_key(self.space, observation)
-        record = _Record(mask.copy(), str(position), is_last, goal)
+        record = _Record(mask.copy(), str(position), position.at_reset, is_last, goal)
         earlier = self._records.get(key)
+        self.num_masks += 1
+        self.num_compared += int(earlier is not None and not (earlier.is_first and record.is_first))
         if earlier is None:
             if len(self._records) < MAX_OBSERVATIONS:
                 self._records[key] = record
         elif not np.array_equal(earlier.mask, mask):
             expected = f"the same mask as at {earlier.position}, where the observation was the same"
             raise position.mask_error(self.names, earlier.mask, mask, expected, self._remedy(earlier, record))
+
+    def warn(self) -> None:
+        """Warn if observations repeat too rarely to find masks of another state."""
+        if self.num_compared < MIN_COMPARED * self.num_masks:
+            warnings.warn(
+                f"Expected observations that repeat, got only {self.num_compared} of {self.num_masks} masks that could be "
+                "compared with another mask of the same observation, so that masks of another state may be missed; pass "
+                "oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check every mask.",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _remedy(self, earlier: _Record, record: _Record) -> str:
         if earlier.goal != record.goal:
