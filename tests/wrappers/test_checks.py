@@ -1,3 +1,4 @@
+from copy import deepcopy
 from functools import partial
 
 import gymnasium as gym
@@ -22,6 +23,24 @@ from tests.corridor_env import CorridorEnv, FaultyView, RenamedCorridor
 from tests.line_env import LineGoalEnv, line_goals
 
 check_quickly = partial(check_multigoal_env, skip_sb3_check=True, skip_gymnasium_check=True)
+
+
+class ConstantEnv(gym.Env):
+    """Always returns the same observation."""
+
+    goal_names = ("start",)
+
+    def __init__(self, observation_space, action_space):
+        self.observation_space, self.action_space = observation_space, action_space
+        observation_space.seed(0)
+        self.observation = observation_space.sample()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return deepcopy(self.observation), {"goals_achieved": np.array([True])}
+
+    def step(self, action):
+        return deepcopy(self.observation), 0.0, False, False, {"goals_achieved": np.array([True])}
 
 
 def by_position(observation, info):
@@ -183,6 +202,22 @@ def test_gymnasium_and_sb3_checkers_run_too():
     with pytest.raises(ContractError, match=r"stable_baselines3\.common\.env_checker\.check_env, got: Continuous action"):
         check_multigoal_env(InfiniteActions())
     check_multigoal_env(InfiniteActions(), skip_sb3_check=True)
+
+
+@pytest.mark.parametrize(
+    ("observation_space", "action_space"),
+    [
+        (spaces.Box(-1, 1, (), np.float32), spaces.Discrete(2)),
+        (spaces.Text(5), spaces.Discrete(2)),
+        (spaces.Discrete(3), spaces.Tuple((spaces.Discrete(2), spaces.Box(-1, 1, (2,))))),
+        (spaces.Discrete(3), spaces.Text(5)),
+    ],
+    ids=str,
+)
+def test_sb3_checker_is_skipped_for_spaces_it_does_not_support(observation_space, action_space):
+    env = ConstantEnv(observation_space, action_space)
+    with pytest.warns(UserWarning, match="its checker was skipped"):
+        check_multigoal_env(env, oracle=lambda obs, info: [True])
 
 
 @pytest.mark.parametrize(("argument", "error"), [(SyncVectorEnv([CorridorEnv]), TypeError), (CorridorEnv, TypeError)])

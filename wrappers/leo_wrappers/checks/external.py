@@ -6,6 +6,7 @@ import warnings
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
+from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
 from leo_wrappers.checks.errors import ContractError
@@ -32,12 +33,20 @@ def run_gymnasium_check(env: gym.Env[Any, Any]) -> None:
 
 def run_sb3_check(env: gym.Env[Any, Any]) -> None:
     """
-    Run Stable-Baselines3's ``check_env`` on an environment, if Stable-Baselines3 is installed.
+    Run Stable-Baselines3's ``check_env`` on an environment, if Stable-Baselines3 is installed and supports its spaces.
 
     :param env: the environment
     """
     if importlib.util.find_spec("stable_baselines3") is None:
         return
+    for name, space in (("observation space", env.observation_space), ("action space", env.action_space)):
+        if not _is_supported_by_sb3(space):
+            warnings.warn(
+                f"Expected spaces that Stable-Baselines3 supports, got the {name} {space}: its checker was skipped.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return
     from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
     try:
@@ -45,6 +54,14 @@ def run_sb3_check(env: gym.Env[Any, Any]) -> None:
     except AssertionError as error:
         page = "https://stable-baselines3.readthedocs.io/en/master/guide/custom_env.html"
         raise _external_error("stable_baselines3.common.env_checker.check_env", error, page) from error
+
+
+def _is_supported_by_sb3(space: gym.Space[Any]) -> bool:
+    if isinstance(space, spaces.Dict):
+        return all(_is_supported_by_sb3(inner) for inner in space.spaces.values())
+    if isinstance(space, spaces.Box):
+        return space.shape != ()
+    return isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary)
 
 
 def _external_error(checker: str, error: Exception, page: str) -> ContractError:
