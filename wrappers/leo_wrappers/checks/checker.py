@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from dataclasses import replace
 from typing import Any, Self, SupportsFloat
 
 import gymnasium as gym
@@ -18,7 +17,7 @@ from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, Termina
 from leo_wrappers.checks.mask_delay import MaskDelayChecker
 from leo_wrappers.checks.masks import MaskChecker
 from leo_wrappers.checks.recording import Call, check_same_result, repeat_call
-from leo_wrappers.checks.results import ResetResult, Result, StepResult
+from leo_wrappers.checks.results import ResetResult, Result, StepResult, copy_result
 from leo_wrappers.goal_set import BoolArray, Goal, goal_index
 
 Oracle = Callable[[Any, dict[str, Any]], Any]
@@ -202,7 +201,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
 
     def _record_result(self, call: Call, result: Result) -> None:
         if self._record:
-            call.result = replace(result, observation=deepcopy(result.observation), mask=result.mask.copy(), info={})
+            call.result = copy_result(result)
 
     def _check_state(self, observation: Any, info: Any) -> BoolArray:
         """Check what a reset and a step have in common, and return the mask."""

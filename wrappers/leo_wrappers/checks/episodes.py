@@ -1,14 +1,13 @@
 """Checks of the episodes of one environment, shared by the checkers of single and of vector environments."""
 
 import math
-from copy import deepcopy
 
 import numpy as np
 
 from leo_wrappers.checks.errors import RunPosition
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, commanded_goal
 from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
-from leo_wrappers.checks.results import ResetResult, Result, StepResult
+from leo_wrappers.checks.results import ResetResult, Result, StepResult, copy_result
 from leo_wrappers.goal_set import BoolArray
 
 
@@ -76,7 +75,7 @@ class EpisodeChecker:
         self._check_consistency(result, position, result.done)
         if self.goal_conditioned is not None:
             self.goal_conditioned.check_step(result, position)
-        self._end = (self._mask, deepcopy(result)) if result.done else None
+        self._end = (self._mask, copy_result(result)) if result.done else None
         self._mask = result.mask.copy()
 
     def _check_consistency(self, result: Result, position: RunPosition, done: bool = False) -> None:

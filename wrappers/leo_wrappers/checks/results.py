@@ -1,7 +1,8 @@
 """What resets and steps return, for one environment and for a row of a vector environment."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from leo_wrappers.goal_set import BoolArray
 
@@ -32,3 +33,13 @@ class StepResult:
 
 
 Result = ResetResult | StepResult
+AnyResult = TypeVar("AnyResult", bound=ResetResult | StepResult)
+
+
+def copy_result(result: AnyResult) -> AnyResult:
+    """
+    Copy a result without its info, which may be large or impossible to copy.
+
+    :param result: the result
+    """
+    return replace(result, observation=deepcopy(result.observation), mask=result.mask.copy(), info={})
