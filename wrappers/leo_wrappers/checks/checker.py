@@ -34,9 +34,10 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
 
     :param env: the environment to check
     :param observation_determines_mask: raise if the same observation is returned with two different masks, or if a mask
-        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. This detects the
-        mask of another state than the observation's: one step late, or of the next episode. Set it to False where goals
-        depend on parts of the state that are not in the observation, or on the history of the episode.
+        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. Where
+        observations repeat or there is such a wrapper, this detects masks of another state than the observation's, one step
+        late or of the next episode. Set it to False where goals depend on parts of the state that are not in the
+        observation, or on the history of the episode.
     :param oracle: ``(observation, info) -> mask``, an independent computation of the mask, compared at every reset and step
     :param record: record every call and its result, for :meth:`replay`
 

@@ -49,9 +49,10 @@ def check_multigoal_env(
     :param seed: seed of the environment and the actions
     :param steps: number of steps to play, over as many episodes as they take
     :param observation_determines_mask: raise if the same observation is returned with two different masks, or if a mask
-        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. This detects masks
-        of another state than the observation's, one step late or of the next episode. Set it to False where goals depend on
-        parts of the state that are not in the observation (partial observability), or on the history of the episode.
+        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. Where
+        observations repeat or there is such a wrapper, this detects masks of another state than the observation's, one step
+        late or of the next episode. Set it to False where goals depend on parts of the state that are not in the observation
+        (partial observability), or on the history of the episode.
     :param oracle: ``(observation, info) -> mask``, an independent computation of the mask, compared at every reset and step
     :param env_fn: creates another copy of the environment, which must have the same goal names and reproduce the run
     :param skip_sb3_check: skip ``stable_baselines3.common.env_checker.check_env``, which otherwise runs if installed
@@ -64,12 +65,7 @@ def check_multigoal_env(
         >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
         >>> check_multigoal_env(MultiGoalWrapper(gym.make("CartPole-v1"), goals), skip_sb3_check=True)
     """
-    if not isinstance(env, gym.Env):
-        raise TypeError(
-            f"expected a gymnasium.Env, got {type(env).__name__}; use check_multigoal_vec_env for vector environments"
-        )
-    if steps < 1:
-        raise ValueError(f"expected at least one step, got steps={steps}; pass steps=200 or more")
+    _check_arguments(env, steps)
     actions = sample_actions(env.action_space, seed, steps)
     action_source = f"The actions of this run are env.action_space.sample() after env.action_space.seed({seed})."
     checker = ContractChecker(env, observation_determines_mask=observation_determines_mask, oracle=oracle, record=True)
@@ -78,7 +74,7 @@ def check_multigoal_env(
     if not (env.spec is not None and env.spec.nondeterministic):
         checker.replay()
         if observation_determines_mask:
-            _check_terminal_masks(checker, action_source)
+            _check_terminal_masks(checker)
         if env_fn is not None:
             _check_copy(checker, env_fn)
         _check_commanded_goals(env, seed, actions, action_source)
@@ -88,6 +84,15 @@ def check_multigoal_env(
         run_gymnasium_check(env)
     if not skip_sb3_check:
         run_sb3_check(env)
+
+
+def _check_arguments(env: Any, steps: int) -> None:
+    if not isinstance(env, gym.Env):
+        raise TypeError(
+            f"expected a gymnasium.Env, got {type(env).__name__}; use check_multigoal_vec_env for vector environments"
+        )
+    if steps < 1:
+        raise ValueError(f"expected at least one step, got steps={steps}; pass a positive number of steps")
 
 
 def play(env: ContractChecker, seed: int, actions: list[Any]) -> None:
@@ -115,7 +120,7 @@ def _check_copy(checker: ContractChecker, env_fn: Callable[[], gym.Env[Any, Any]
         other.close()
 
 
-def _check_terminal_masks(checker: ContractChecker, action_source: str) -> None:
+def _check_terminal_masks(checker: ContractChecker) -> None:
     """
     Repeat last steps of episodes with other random numbers, and compare the masks if the observations are equal.
 
@@ -125,7 +130,7 @@ def _check_terminal_masks(checker: ContractChecker, action_source: str) -> None:
     results = [call.result for call in checker.calls]
     ends = [(i, result) for i, result in enumerate(results) if isinstance(result, StepResult) and result.done]
     for end, result in ends[:MAX_ENDS]:
-        position = RunPosition(action_source=action_source)
+        position = RunPosition(action_source=checker.position.action_source)
         for call in checker.calls[:end]:
             repeat_call(checker.env, call, position)
         generator, env.np_random = env.np_random, np.random.default_rng(end)
