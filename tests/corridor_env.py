@@ -1,4 +1,4 @@
-"""A corridor with a goal for each cell, and a switch for each way to get the contract wrong."""
+"""A corridor with one goal per cell, and options that plant faults."""
 
 from copy import deepcopy
 from typing import Any
@@ -14,12 +14,12 @@ from leo_wrappers import GoalConditionedWrapper
 
 class CorridorEnv(gym.Env[Any, Any]):
     """
-    Walk left (0) or right (1); the last cell ends the episode, ``limit`` steps truncate it.
+    Move left (0) or right (1); the last cell terminates the episode, ``limit`` steps truncate it.
 
-    :param length: the number of cells
-    :param limit: the most steps an episode takes
-    :param random_start: begin in any cell but the last, else in the first
-    :param fault: what to get wrong
+    :param length: number of cells
+    :param limit: time limit of an episode
+    :param random_start: start in a random cell other than the last; if False, in the first cell
+    :param fault: the fault to plant
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
@@ -45,7 +45,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         elif self.fault == "no names":
             del self.goal_names
         elif self.fault == "nested observation":
-            self.observation_space = spaces.Dict({"inner": spaces.Dict({"position": self.observation_space})})  # type: ignore[assignment]
+            self.observation_space = spaces.Dict({"inner": spaces.Dict({"position": self.observation_space})})
         elif self.fault == "compute_reward":
             self.compute_reward = lambda achieved, desired, info: 0.0
 
@@ -59,7 +59,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         self.went_left = False
         self.position = int(self.np_random.integers(self.length - 1)) if self.random_start else 0
         if self.fault == "unseeded second reset" and seed is None and self.random_start:
-            self.position = self.resets % (self.length - 1)  # what no seed resets
+            self.position = self.resets % (self.length - 1)  # not set by the seed
         if self.fault == "renames goals" and self.resets == 3:
             self.goal_names = (*self.goal_names[:2], "cell/two", *self.goal_names[3:])
         info = self._info(self._mask(self.position))
@@ -84,7 +84,7 @@ class CorridorEnv(gym.Env[Any, Any]):
         info = self._info(self._mask(position))
         if self.fault == "no mask at the end" and terminated:
             del info["goals_achieved"]
-        reward: Any = np.float32(0) if self.fault == "numpy reward" else 0.0
+        reward: Any = {"numpy reward": np.float32(0), "NaN reward": np.nan}.get(self.fault, 0.0)
         return self._observation(), reward, terminated, truncated, info
 
     def _observation(self) -> Any:
@@ -94,6 +94,8 @@ class CorridorEnv(gym.Env[Any, Any]):
         mask = np.arange(self.length) == position
         if self.fault == "int mask":
             return mask.astype(np.int64)
+        if self.fault == "masked array":
+            return np.ma.masked_array(mask)
         if self.fault == "list mask":
             return mask.tolist()
         if self.fault == "short mask":
@@ -113,18 +115,30 @@ class CorridorEnv(gym.Env[Any, Any]):
         return {"goals_achieved": mask}
 
 
+class RenamedCorridor(CorridorEnv):
+    """
+    A corridor with other goal names.
+
+    :param goal_names: the goal names
+    """
+
+    def __init__(self, goal_names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.goal_names = goal_names
+
+
 class FaultyView(GoalConditionedWrapper):
     """
-    A goal-conditioned view with a fault.
+    A goal-conditioned wrapper with a fault.
 
-    :param fault: what to get wrong
+    :param fault: the fault to plant
     """
 
     def __init__(self, env: gym.Env[Any, Any], fault: str, **kwargs: Any) -> None:
         super().__init__(env, **kwargs)
         self.fault = fault
         if fault == "one goal too many":
-            self.observation_space = spaces.Dict({**self.observation_space.spaces, "goal_id": spaces.Discrete(6)})  # type: ignore[attr-defined]
+            self.observation_space = spaces.Dict({**self.observation_space.spaces, "goal_id": spaces.Discrete(6)})
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         obs, info = super().reset(seed=seed, options=options)
@@ -140,11 +154,11 @@ class FaultyView(GoalConditionedWrapper):
             info["is_success"] = bool(reward)
         elif self.fault == "numpy success":
             info["is_success"] = np.bool_(info["is_success"])
-        elif self.fault == "goes on":
+        elif self.fault == "does not terminate":
             terminated = False
         elif self.fault == "no goal_id":
             del info["goal_id"]
-        elif self.fault == "switches in passing":
+        elif self.fault == "switches without success":
             obs["goal_id"] = np.int64((obs["goal_id"] + 1) % len(self.goal_names))
         return obs, reward, terminated, truncated, info
 
@@ -190,6 +204,8 @@ class FaultyVecEnv(DummyVecEnv):
                 del info["goals_achieved"]
             if dones[row] and self.fault == "no terminal observation":
                 del info["terminal_observation"]
+            if dones[row] and self.fault == "terminal observation of the reset":
+                info["terminal_observation"] = obs[row].copy()
             if dones[row] and self.fault == "terminal mask of the reset":
                 info["goals_achieved"] = deepcopy(self.reset_infos[row]["goals_achieved"])
             if self.fault == "no reset mask":

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from functools import partial
 
 import gymnasium as gym
@@ -18,10 +19,28 @@ from leo_wrappers import (
     check_multigoal_env,
     check_multigoal_vec_env,
 )
-from tests.corridor_env import CorridorEnv, FaultyView
+from tests.corridor_env import CorridorEnv, FaultyView, RenamedCorridor
 from tests.line_env import LineGoalEnv, line_goals
 
 check_quickly = partial(check_multigoal_env, skip_sb3_check=True, skip_gymnasium_check=True)
+
+
+class ConstantEnv(gym.Env):
+    """Always returns the same observation."""
+
+    goal_names = ("start",)
+
+    def __init__(self, observation_space, action_space):
+        self.observation_space, self.action_space = observation_space, action_space
+        observation_space.seed(0)
+        self.observation = observation_space.sample()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return deepcopy(self.observation), {"goals_achieved": np.array([True])}
+
+    def step(self, action):
+        return deepcopy(self.observation), 0.0, False, False, {"goals_achieved": np.array([True])}
 
 
 def by_position(observation, info):
@@ -32,17 +51,17 @@ def names_of(*cells):
     return ", ".join(f"'cell/{cell}'" for cell in cells)
 
 
-# ---------------------------------------------------------------------------------------------- nothing wrong, nothing said
+# ---------------------------------------------------------------------------------------------- no faults
 
 
-def test_a_faultless_environment_passes():
+def test_correct_environment_passes():
     check_multigoal_env(CorridorEnv(), env_fn=CorridorEnv, oracle=by_position)
 
 
-@pytest.mark.parametrize("selector", ["uniform", "seen", "least_achieved", "round_robin"])
+@pytest.mark.parametrize("goal_selector", ["uniform", "seen", "least_achieved", "round_robin"])
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
-def test_faultless_goal_conditioned_views_pass(on_success, selector):
-    make = lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, goal_selector=selector)  # noqa: E731
+def test_correct_goal_conditioned_environments_pass(on_success, goal_selector):
+    make = lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, goal_selector=goal_selector)  # noqa: E731
     check_multigoal_env(make(), env_fn=make)
     for mode in AutoresetMode:
         check_multigoal_vec_env(SyncVectorEnv([make] * 3, autoreset_mode=mode))
@@ -50,45 +69,51 @@ def test_faultless_goal_conditioned_views_pass(on_success, selector):
 
 
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
-def test_faultless_views_of_goal_environments_pass(on_success):
+def test_correct_goal_envs_pass(on_success):
     make = lambda: GoalConditionedWrapper(MultiGoalWrapper(LineGoalEnv(), line_goals()), on_success=on_success)  # noqa: E731
-    for seed in range(10):  # Stable-Baselines3 looks at one random step
+    for seed in range(10):  # Stable-Baselines3 checks a single random step
         check_multigoal_env(make(), seed=seed, env_fn=make, steps=20)
 
 
-def test_wrapped_environments_pass_with_their_own_warnings_only(recwarn):
+def test_wrapped_environment_passes_without_warning_about_its_wrappers(recwarn):
     goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
     check_multigoal_env(MultiGoalWrapper(gym.make("CartPole-v1"), goals))
     assert not [warning for warning in recwarn if "different from the unwrapped" in str(warning.message)]
 
 
-# ------------------------------------------------------------------------------------------------ one fault, one message
+# ------------------------------------------------------------------------------------------------ faults and their messages
 
 FAULTS = {
     "no names": ["goal_names", "got none on it", "wrap it with MultiGoalWrapper"],
     "list of names": ["tuple of str", "got a list", "tuple(...)"],
-    "names not str": ["non-empty str, got [0, 1, 2, 3, 4]"],
-    "duplicate names": ["unique", "'cell/1', 'cell/3' more than once"],
-    "renames goals": ["5 goal_names that the environment began with", "'cell/two'", "begins episode 3", "seed 0"],
-    "nested observation": ["flat Dict", "a Dict under 'inner'", "Stable-Baselines3 refuses"],
+    "names not str": ["non-empty", "got [0, 1, 2, 3, 4]"],
+    "duplicate names": ["unique", "'cell/1', 'cell/3'"],
+    "renames goals": ["5 goal_names of the environment when it was created", "'cell/two'", "begins episode 3", "seed 0"],
+    "nested observation": ["flat Dict", "a Dict under 'inner'", "Stable-Baselines3 does not support"],
     "compute_reward": ["compute_reward", "GoalEnv", "rename the method"],
     "no mask at reset": ["the reset that begins episode 1", 'info["goals_achieved"]', "no keys at all", "seed 0", "'cell/0'"],
-    "no mask at the end": ["step ", 'info["goals_achieved"]', "the last one of an episode included", "seed 0"],
+    "no mask at the end": ["step ", 'info["goals_achieved"]', "including the last step of an episode", "seed 0"],
     "list mask": ["numpy.ndarray", "a list", "np.asarray(mask, dtype=bool)"],
     "int mask": ["dtype bool", "int64", "mask.astype(bool)", "'cell/0'"],
+    "masked array": ["numpy.ndarray", "a MaskedArray"],
     "short mask": ["shape (5,)", "shape (4,)", "5 goal_names"],
     "reused mask": ["fresh array", "shares with the mask of the reset that begins episode 1", "mask.copy()", "step 1 "],
-    "late mask": ["same observation came with", "after the step, before any reset", "observation_determines_mask=False"],
-    "reset mask at the end": ["same observation came with", "on the step that ends an episode", "seed 0"],
-    "mask of the commanded goal": ["whichever goal is commanded", "'cell/2'", "without looking at the commanded goal"],
+    "late mask": [
+        "where the observation was the same",
+        "after the step, before any reset",
+        "observation_determines_mask=False",
+    ],
+    "reset mask at the end": ["where the observation was the same", "on the step that ends an episode", "seed 0"],
+    "mask of the commanded goal": ["for every commanded goal", "'cell/2'", "independently of the commanded goal"],
     "unseeded second reset": ["begins episode 2", "same seed and actions", "self.np_random"],
     "numpy terminated": ["terminated to be a Python bool", "numpy.bool", "bool(terminated)", "step 1 "],
+    "NaN reward": ["a finite reward, got nan", "step 1 "],
     "numpy reward": ["Python float", "numpy.float32", "float(reward)"],
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_is_named(fault):
+def test_fault_is_reported(fault):
     with pytest.raises(ContractError) as caught:
         check_quickly(CorridorEnv(fault=fault))
     for part in FAULTS[fault]:
@@ -96,7 +121,7 @@ def test_every_fault_is_named(fault):
 
 
 @pytest.mark.parametrize("fault", ["late mask", "reused mask", "no mask at the end"])
-def test_seed_and_step_lead_back_to_the_fault(fault):
+def test_seed_and_step_of_the_error_reproduce_it(fault):
     env = CorridorEnv(fault=fault)
     with pytest.raises(ContractError, match=r"env\.action_space\.seed\(3\)") as caught:
         check_quickly(env, seed=3)
@@ -112,35 +137,43 @@ def test_seed_and_step_lead_back_to_the_fault(fault):
         again.step(again.action_space.sample())
 
 
-def test_the_goals_concerned_are_those_that_differ():
+def test_error_has_the_goals_that_differ():
     with pytest.raises(ContractError) as caught:
         check_quickly(CorridorEnv(fault="reset mask at the end", random_start=False, limit=999), oracle=by_position)
     assert caught.value.goals == ("cell/0", "cell/4")
-    assert "the oracle gives" in str(caught.value) and f"Goals concerned: {names_of(0, 4)}" in str(caught.value)
+    assert "the oracle's mask" in str(caught.value) and f"Goals concerned: {names_of(0, 4)}" in str(caught.value)
 
 
-def test_a_mask_that_is_always_the_reset_s_is_suspicious_but_no_error():
-    # The last cell is only ever seen at the end, and every episode begins in the first: no observation contradicts the mask.
+def test_terminal_masks_that_always_equal_the_reset_masks_cause_a_warning():
+    # The last cell occurs only at the end and every episode begins in the first one: no repeated observation has two masks.
     env = CorridorEnv(fault="reset mask at the end", random_start=False, length=3, limit=10_000)
-    with pytest.warns(UserWarning, match="exactly the mask of the reset that followed"):
+    with pytest.warns(UserWarning, match="exactly the mask of the reset that followed in all"):
         check_quickly(env)
 
 
-def test_a_mask_may_depend_on_what_the_observation_does_not_show_if_told_so():
+def test_history_dependent_masks_are_allowed_on_request():
     env = CorridorEnv(fault="cell 2 once a step went left")
     with pytest.raises(ContractError, match="Goals concerned: 'cell/2'"):
         check_quickly(env)
     check_quickly(env, observation_determines_mask=False)
 
 
-def test_copies_must_agree():
-    with pytest.raises(ContractError, match="same goal_names, got 5 and 6 names, new in the second: 'cell/5'"):
+def test_copies_must_be_equal():
+    with pytest.raises(ContractError, match=r"same goal_names .*, got 5 and 6 names .*only one of them has 'cell/5'"):
         check_quickly(CorridorEnv(), env_fn=lambda: CorridorEnv(length=6))
-    with pytest.raises(ContractError, match="from another copy"):
+    reorder = lambda: RenamedCorridor(goal_names=tuple(f"cell/{i}" for i in range(4, -1, -1)))  # noqa: E731
+    with pytest.raises(ContractError, match="the same names in another order"):
+        check_quickly(CorridorEnv(), env_fn=reorder)
+    with pytest.raises(ContractError, match="in another copy"):
         check_quickly(CorridorEnv(limit=12), env_fn=lambda: CorridorEnv(limit=3))
 
 
-def test_nondeterminism_is_allowed_to_those_who_declare_it():
+def test_normalize_observation_is_named_in_the_error():
+    with pytest.raises(ContractError, match="without wrappers that keep statistics, such as NormalizeObservation"):
+        check_quickly(gym.wrappers.NormalizeObservation(CorridorEnv()), observation_determines_mask=False)
+
+
+def test_declared_nondeterminism_is_allowed():
     gym.register("Corridor-v0", CorridorEnv, nondeterministic=True, kwargs={"fault": "unseeded second reset"})
     try:
         check_quickly(gym.make("Corridor-v0"))
@@ -148,7 +181,7 @@ def test_nondeterminism_is_allowed_to_those_who_declare_it():
         del gym.registry["Corridor-v0"]
 
 
-def test_the_other_checkers_run_too():
+def test_gymnasium_and_sb3_checkers_run_too():
     class NoSeed(CorridorEnv):
         def reset(self, *, seed=None, options=None):
             self._np_random = np.random.default_rng(0)
@@ -171,8 +204,24 @@ def test_the_other_checkers_run_too():
     check_multigoal_env(InfiniteActions(), skip_sb3_check=True)
 
 
+@pytest.mark.parametrize(
+    ("observation_space", "action_space"),
+    [
+        (spaces.Box(-1, 1, (), np.float32), spaces.Discrete(2)),
+        (spaces.Text(5), spaces.Discrete(2)),
+        (spaces.Discrete(3), spaces.Tuple((spaces.Discrete(2), spaces.Box(-1, 1, (2,))))),
+        (spaces.Discrete(3), spaces.Text(5)),
+    ],
+    ids=str,
+)
+def test_sb3_checker_is_skipped_for_spaces_it_does_not_support(observation_space, action_space):
+    env = ConstantEnv(observation_space, action_space)
+    with pytest.warns(UserWarning, match="its checker was skipped"):
+        check_multigoal_env(env, oracle=lambda obs, info: [True])
+
+
 @pytest.mark.parametrize(("argument", "error"), [(SyncVectorEnv([CorridorEnv]), TypeError), (CorridorEnv, TypeError)])
-def test_the_wrong_kind_of_environment_is_told_where_to_go(argument, error):
+def test_wrong_kind_of_environment(argument, error):
     with pytest.raises(error, match="use check_multigoal_vec_env"):
         check_multigoal_env(argument)
     with pytest.raises(TypeError, match="use check_multigoal_env for a single"):
@@ -181,32 +230,32 @@ def test_the_wrong_kind_of_environment_is_told_where_to_go(argument, error):
         check_multigoal_env(CorridorEnv(), steps=0)
 
 
-# ---------------------------------------------------------------------------------------------- the goal-conditioned view
+# ---------------------------------------------------------------------------------------------- goal-conditioned environments
 
 VIEW_FAULTS = {
     "no reward": ("continue", ["reward 1.0", "reward 0.0", "float(mask[goal_id])", "Goals concerned: 'cell/"]),
-    "success at reset": ("continue", ['info["is_success"] to be False', "already true at the reset"]),
+    "success at reset": ("continue", ['info["is_success"] to be False', "already achieved at the reset"]),
     "success of this step only": ("continue", ['info["is_success"] to be the bool True', "False"]),
     "numpy success": ("continue", ['info["is_success"] to be the bool', "np."]),
-    "goes on": ("terminate", ["terminated=True", 'on_success is "terminate"']),
+    "does not terminate": ("terminate", ["terminated=True", 'on_success is "terminate"']),
     "no goal_id": ("continue", ['info["goal_id"] to be', "'nothing'"]),
-    "switches in passing": ("switch", ['observation["goal_id"] to stay', "by set_goal, or on success"]),
+    "switches without success": ("switch", ['observation["goal_id"] to stay', "by set_goal, or on success"]),
     "one goal too many": ("continue", ["Discrete(5)", "Discrete(6)"]),
 }
 
 
 @pytest.mark.parametrize("fault", VIEW_FAULTS)
-def test_every_fault_of_a_goal_conditioned_view_is_named(fault):
+def test_fault_of_a_goal_conditioned_environment_is_reported(fault):
     on_success, parts = VIEW_FAULTS[fault]
     with pytest.raises(ContractError) as caught:
-        # Goals that are already true are commanded too: only those make "success at reset" wrong.
+        # "success at reset" is a fault only for commanded goals that are already achieved.
         env = FaultyView(CorridorEnv(limit=40), fault, on_success=on_success, goal_selector=UniformGoals(skip_achieved=False))
         check_quickly(env)
     for part in parts:
         assert part in str(caught.value)
 
 
-def test_success_counts_anew_when_a_goal_is_set():
+def test_set_goal_resets_is_success():
     env = ContractChecker(GoalConditionedWrapper(CorridorEnv(random_start=False), on_success="continue"))
     env.reset(seed=0, options={"goal": "cell/1"})
     assert env.step(1)[4]["is_success"]
@@ -216,34 +265,34 @@ def test_success_counts_anew_when_a_goal_is_set():
     assert env.step(1)[4]["is_success"]
 
 
-# ---------------------------------------------------------------------------------------------------- the watching wrapper
+# ---------------------------------------------------------------------------------------------------- the wrapper
 
 
-def test_the_checker_changes_nothing():
-    plain, watched = CorridorEnv(), ContractChecker(CorridorEnv())
-    for env in (plain, watched):
+def test_checker_changes_nothing():
+    plain, checked = CorridorEnv(), ContractChecker(CorridorEnv())
+    for env in (plain, checked):
         env.action_space.seed(1)
     seed = 5
     for _ in range(10):
-        (obs, info), (watched_obs, watched_info) = plain.reset(seed=seed), watched.reset(seed=seed)
+        (obs, info), (checked_obs, checked_info) = plain.reset(seed=seed), checked.reset(seed=seed)
         seed, done = None, False
         while not done:
-            assert np.array_equal(obs, watched_obs) and np.array_equal(info["goals_achieved"], watched_info["goals_achieved"])
+            assert np.array_equal(obs, checked_obs) and np.array_equal(info["goals_achieved"], checked_info["goals_achieved"])
             obs, *rest, info = plain.step(plain.action_space.sample())
-            watched_obs, *watched_rest, watched_info = watched.step(watched.action_space.sample())
-            assert rest == watched_rest
+            checked_obs, *checked_rest, checked_info = checked.step(checked.action_space.sample())
+            assert rest == checked_rest
             done = rest[1] or rest[2]
 
 
-def test_a_mask_changed_after_it_was_handed_out_is_noticed():
+def test_overwriting_a_returned_mask_is_reported():
     env = ContractChecker(CorridorEnv(random_start=False))
     _, info = env.reset(seed=0)
     info["goals_achieved"][3] = True
-    with pytest.raises(ContractError, match="to stay what it was, got other values for 'cell/3'"):
+    with pytest.raises(ContractError, match="to stay unchanged, got other values for 'cell/3'"):
         env.step(1)
 
 
-def test_replaying_needs_a_record():
+def test_replay_needs_recorded_calls():
     env = ContractChecker(CorridorEnv())
     with pytest.raises(ValueError, match="record=True"):
         env.replay()
@@ -251,7 +300,7 @@ def test_replaying_needs_a_record():
         ContractChecker(CorridorEnv(), record=True).replay()
 
 
-def test_commanding_a_goal_needs_a_method():
+def test_command_goal_needs_a_method():
     class Plain(CorridorEnv):
         set_commanded_goal = property()
 
@@ -259,7 +308,7 @@ def test_commanding_a_goal_needs_a_method():
         ContractChecker(Plain()).command_goal(0)
 
 
-def test_every_public_name_can_be_imported():
+def test_public_names_can_be_imported():
     assert all(getattr(leo_wrappers, name).__name__ == name for name in leo_wrappers.__all__)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = leo_wrappers.no_such_name

@@ -12,18 +12,18 @@ from leo_wrappers import (
     check_multigoal_vec_env,
 )
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from tests.corridor_env import CorridorEnv, FaultyVecEnv, FaultyVectorEnv
+from tests.corridor_env import CorridorEnv, FaultyVecEnv, FaultyVectorEnv, RenamedCorridor
 
-# Not forked: other tests may have started JAX in this process, whose threads do not survive that.
+# Not forked: JAX, which other tests start in this process, is multithreaded and does not survive a fork.
 ProcessesEnv = partial(AsyncVectorEnv, context="forkserver")
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
-def test_faultless_gymnasium_vector_environments_pass(mode):
+def test_correct_gymnasium_vector_env_passes(mode):
     check_multigoal_vec_env(SyncVectorEnv([CorridorEnv] * 3, autoreset_mode=mode))
 
 
-def test_faultless_vector_environments_of_processes_pass():
+def test_correct_vector_envs_with_subprocesses_pass():
     envs = ProcessesEnv([CorridorEnv] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     venv = SubprocVecEnv([CorridorEnv] * 2)
     try:
@@ -34,14 +34,14 @@ def test_faultless_vector_environments_of_processes_pass():
         venv.close()
 
 
-def test_faultless_sb3_vector_environments_pass():
+def test_correct_sb3_vec_envs_pass():
     check_multigoal_vec_env(DummyVecEnv([CorridorEnv] * 3))
     vector_env = SyncVectorEnv([CorridorEnv] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
     check_multigoal_vec_env(GymVecEnv(vector_env), env_fn=CorridorEnv)
 
 
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
-def test_a_goal_sampler_passes(on_success):
+def test_vec_goal_sampler_passes(on_success):
     venv = VecGoalSampler(DummyVecEnv([CorridorEnv] * 3), on_success=on_success)
     check_multigoal_vec_env(venv, env_fn=CorridorEnv)
 
@@ -52,8 +52,8 @@ VECTOR_FAULTS = {
     "no final info": (SAME, ['infos["_final_info"]', "no such key", 'infos["final_obs"]']),
     "no final observation": (SAME, ['infos["final_obs"]', "no such key"]),
     "no presence": (NEXT, ['infos["_goals_achieved"] to be the bool array [True, True, True]', "None"]),
-    "rows swapped": (NEXT, ["environment 0's last state", "the same environment alone", "Goals concerned"]),
-    "reward of the reset": (NEXT, ["with reward 0 and no end (NEXT_STEP)", "reward 1.0"]),
+    "rows swapped": (NEXT, ["environment 0's last state", "as from a single environment", "Goals concerned"]),
+    "reward of the reset": (NEXT, ["with reward 0 and not done (NEXT_STEP)", "reward 1.0"]),
     "reused batch": (SAME, ["fresh array", "shares with the mask of step 1"]),
 }
 
@@ -63,7 +63,7 @@ def faulty(kind, fault, **kwargs):
 
 
 @pytest.mark.parametrize("fault", VECTOR_FAULTS)
-def test_every_fault_of_a_gymnasium_vector_environment_is_named(fault):
+def test_fault_of_a_gymnasium_vector_env_is_reported(fault):
     mode, parts = VECTOR_FAULTS[fault]
     with pytest.raises(ContractError) as caught:
         check_multigoal_vec_env(faulty(FaultyVectorEnv, fault, autoreset_mode=mode), observation_determines_mask=False)
@@ -73,15 +73,16 @@ def test_every_fault_of_a_gymnasium_vector_environment_is_named(fault):
 
 SB3_FAULTS = {
     "aliased rows": ["infos[0] and infos[1] not to overlap", "rows of one [N, G] array"],
-    "no terminal mask": ['["goals_achieved"]', "the last one of an episode included"],
+    "no terminal mask": ['["goals_achieved"]', "including the last step of an episode"],
     "no terminal observation": ['["terminal_observation"] where dones['],
-    "terminal mask of the reset": ["same observation came with", "on the step that ends an episode"],
+    "terminal observation of the reset": ['["terminal_observation"] to be the last observation', "before the reset"],
+    "terminal mask of the reset": ["where the observation was the same", "on the step that ends an episode"],
     "no reset mask": ["venv.unwrapped.reset_infos[", "no keys at all"],
 }
 
 
 @pytest.mark.parametrize("fault", SB3_FAULTS)
-def test_every_fault_of_an_sb3_vector_environment_is_named(fault):
+def test_fault_of_an_sb3_vec_env_is_reported(fault):
     with pytest.raises(ContractError) as caught:
         check_multigoal_vec_env(faulty(FaultyVecEnv, fault))
     for part in [*SB3_FAULTS[fault], "seed 0"]:
@@ -89,34 +90,34 @@ def test_every_fault_of_an_sb3_vector_environment_is_named(fault):
 
 
 @pytest.mark.parametrize("determines", [True, False])
-def test_a_terminal_mask_of_the_reset_is_found_by_the_table_and_by_the_copy_alone(determines):
-    """Where the observation does not determine the mask, only the environments played beside show the fault."""
+def test_terminal_mask_of_the_reset_is_found_by_repeated_observations_and_by_env_fn(determines):
+    """With observation_determines_mask=False only the comparison with single environments finds the fault."""
     env_fn = None if determines else CorridorEnv
-    with pytest.raises(ContractError, match=re.escape("same observation" if determines else "last state")):
+    with pytest.raises(ContractError, match=re.escape("observation was the same" if determines else "last state")):
         check_multigoal_vec_env(
             faulty(FaultyVecEnv, "terminal mask of the reset"), observation_determines_mask=determines, env_fn=env_fn
         )
 
 
-def test_vector_environments_must_be_reproducible():
-    with pytest.raises(ContractError, match=r"environment [0-2] for the same seed and actions"):
+def test_vector_envs_must_be_reproducible():
+    with pytest.raises(ContractError, match=r"for the same seed and actions the same mask in environment [0-2]"):
         check_multigoal_vec_env(DummyVecEnv([partial(CorridorEnv, fault="unseeded second reset")] * 3))
 
 
-def test_environments_with_other_goals_do_not_go_together():
-    make = [CorridorEnv, lambda: RenamedCorridor()]
+@pytest.mark.parametrize("kind", [SyncVectorEnv, DummyVecEnv])
+def test_rewards_must_be_finite(kind):
+    with pytest.raises(ContractError, match=r"step 1 .* a finite reward, got nan"):
+        check_multigoal_vec_env(kind([partial(CorridorEnv, fault="NaN reward")] * 2))
+
+
+def test_environments_must_have_the_same_goals():
+    make = [CorridorEnv, lambda: RenamedCorridor(goal_names=tuple("abcde"))]
     for venv in (SyncVectorEnv(make), DummyVecEnv(make)):
-        with pytest.raises(ContractError, match=r"got others in environment 1 .*'way/0'"):
+        with pytest.raises(ContractError, match=r"environment 1 \(only one of them has 'a', 'b'"):
             check_multigoal_vec_env(venv)
 
 
-class RenamedCorridor(CorridorEnv):
-    def __init__(self):
-        super().__init__()
-        self.goal_names = tuple(name.replace("cell", "way") for name in self.goal_names)
-
-
-def test_the_batch_of_an_info_list_must_be_its_rows():
+def test_info_list_batch_must_equal_its_rows():
     class Unbatched(DummyVecEnv):
         def step_wait(self):
             *rest, infos = super().step_wait()
@@ -127,7 +128,7 @@ def test_the_batch_of_an_info_list_must_be_its_rows():
 
 
 @pytest.mark.parametrize("kind", [SyncVectorEnv, ProcessesEnv, DummyVecEnv, SubprocVecEnv])
-def test_vector_environments_without_names_are_told_what_to_do(kind):
+def test_vector_env_without_goal_names(kind):
     venv = kind([partial(CorridorEnv, fault="no names")])
     try:
         with pytest.raises(ContractError, match=r"goal_names, got none; .*MultiGoalWrapper"):
@@ -136,7 +137,7 @@ def test_vector_environments_without_names_are_told_what_to_do(kind):
         venv.close()
 
 
-def test_vector_environments_declare_their_mode():
+def test_vector_env_without_autoreset_mode():
     envs = SyncVectorEnv([CorridorEnv])
     envs.metadata = {}
     with pytest.raises(ContractError, match="autoreset_mode"):

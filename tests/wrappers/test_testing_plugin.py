@@ -13,7 +13,7 @@ from tests.corridor_env import CorridorEnv
 pytest_plugins = "pytester"
 
 
-def test_the_test_class_passes_and_fails():
+def test_test_class_passes_and_fails():
     tests = multigoal_env_tests(CorridorEnv, max_examples=10)()
     names = [name for name in dir(tests) if name.startswith("test_")]
     assert names == ["test_contract", "test_gymnasium_vector_env", "test_sb3_vec_env", "test_state_machine"]
@@ -25,16 +25,13 @@ def test_the_test_class_passes_and_fails():
             getattr(faulty, name)()
 
 
-def test_an_environment_itself_is_refused():
+def test_environment_instance_is_rejected():
     with pytest.raises(TypeError, match=r"pass lambda: MyEnv\(\)"):
         multigoal_env_tests(CorridorEnv())
 
 
 CORRIDORS = """
 import functools, gymnasium as gym
-from leo_wrappers.checks.recording import Call
-from leo_wrappers.testing.env_source import EnvSource
-from leo_wrappers.testing.shrinking import Setup, cut_down
 from tests.corridor_env import CorridorEnv
 
 gym.register("Good-v0", CorridorEnv)
@@ -42,7 +39,7 @@ gym.register("Bad-v0", functools.partial(CorridorEnv, fault="int mask"))
 gym.register("Partial-v0", functools.partial(CorridorEnv, fault="cell 2 once a step went left"))
 """
 TESTS = ("test_contract", "test_gymnasium_vector_env", "test_sb3_vec_env", "test_state_machine")
-# Loaded by name, because the suite must also run where the entry point is not installed.
+# By module name, because the entry point may not be installed.
 PLUGIN = ("-p", "no:leo", "-p", "leo_wrappers.testing.plugin", "-p", "no:cacheprovider")
 
 
@@ -55,7 +52,7 @@ def project(pytester):
         gym.registry.pop(name, None)
 
 
-def test_one_line_in_a_module_tests_an_environment(project):
+def test_one_line_in_a_test_module(project):
     project.makepyfile(
         test_mine="""
         from leo_wrappers.testing import multigoal_env_tests
@@ -70,7 +67,7 @@ def test_one_line_in_a_module_tests_an_environment(project):
     result.stdout.fnmatch_lines([f"*TestBad::{name} FAILED*" for name in TESTS])
 
 
-def test_the_option_tests_environments_without_a_module(project):
+def test_option_without_a_test_module(project):
     result = project.runpytest_inprocess(
         *PLUGIN, "-v", "--leo-env", "corridors:Good-v0", "--leo-env=corridors:Bad-v0", "test_other.py"
     )
@@ -80,36 +77,36 @@ def test_the_option_tests_environments_without_a_module(project):
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_tests_of_environments_are_chosen_like_any_other(project):
+def test_k_option_selects_environment_tests(project):
     result = project.runpytest_inprocess(*PLUGIN, "--leo-env", "corridors:Good-v0", "-k", "Good and contract")
     result.assert_outcomes(passed=1, deselected=4)
 
 
-def test_partial_observation_is_allowed_when_asked_for(project):
+def test_partially_observed_option(project):
     arguments = [*PLUGIN, "--leo-env", "corridors:Partial-v0", "-k", "test_contract"]
     project.runpytest_inprocess(*arguments).assert_outcomes(failed=1, deselected=4)
     project.runpytest_inprocess(*arguments, "--leo-partially-observed").assert_outcomes(passed=1, deselected=4)
 
 
-def test_the_configuration_adds_to_the_whole_suite_alone(project):
+def test_configuration_applies_only_to_the_whole_suite(project):
     project.makeini("[pytest]\nleo_envs =\n    corridors:Good-v0")
     project.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=5)
     project.runpytest_inprocess(*PLUGIN, "test_other.py").assert_outcomes(passed=1)
 
 
-def test_an_unknown_environment_fails_its_tests_alone(project):
+def test_unknown_environment_fails_only_its_own_tests(project):
     result = project.runpytest_inprocess(*PLUGIN, "--leo-env", "corridors:Goood-v0")
     result.assert_outcomes(passed=1, failed=4)
     result.stdout.fnmatch_lines(["*Goood*"])
 
 
-def test_the_plugin_imports_nothing_but_pytest():
+def test_plugin_imports_only_pytest():
     heavy = {"numpy", "gymnasium", "hypothesis", "torch", "stable_baselines3"}
     code = f"import leo_wrappers.testing.plugin, sys; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
-def test_without_hypothesis_the_error_names_the_extra():
+def test_missing_hypothesis():
     code = """
 import sys
 sys.modules["hypothesis"] = None
@@ -123,7 +120,7 @@ except ImportError as error:
     assert 'pip install "leo-rl[testing]"' in output
 
 
-def test_every_public_name_can_be_imported():
+def test_public_names_can_be_imported():
     assert all(callable(getattr(leo_wrappers.testing, name)) for name in leo_wrappers.testing.__all__)
     assert set(leo_wrappers.testing.__all__) <= set(dir(leo_wrappers.testing))
     with pytest.raises(AttributeError, match="no_such_name"):

@@ -13,15 +13,15 @@ from leo_wrappers.testing import (
     run_state_machine,
 )
 from leo_wrappers.testing.env_source import EnvSource
-from leo_wrappers.testing.shrinking import Setup, cut_down
+from leo_wrappers.testing.shrinking import CheckerSetup, shrink_calls
 from tests.corridor_env import CorridorEnv
 
-without_explaining = [phase for phase in Phase if phase is not Phase.explain]
+without_explain = [phase for phase in Phase if phase is not Phase.explain]
 planted = functools.partial(CorridorEnv, fault="cell 2 from cell 1 at step 3", random_start=False)
 
 
-def test_a_planted_fault_shrinks_to_the_fewest_calls():
-    """From cell 0, only right, left, right shows cell 1 twice, once at step 3: no shorter run is wrong, no other as short."""
+def test_planted_fault_shrinks_to_the_fewest_calls():
+    """Right, left, right is the only shortest run from cell 0 that visits cell 1 twice, once at step 3."""
     with pytest.raises(ContractError, match="Goals concerned: 'cell/2'") as caught:
         run_state_machine(planted, max_examples=200)
     assert caught.value.calls == (
@@ -35,8 +35,7 @@ def test_a_planted_fault_shrinks_to_the_fewest_calls():
     assert "from tests.corridor_env import CorridorEnv\n" in program
     with pytest.raises(ContractError, match=r"^At step 3 .*Goals concerned: 'cell/2'"):
         exec(program, {})
-    # And it is the last call that is wrong, not an earlier one.
-    exec(program.rsplit("\n", 1)[0], {})
+    exec(program.rsplit("\n", 1)[0], {})  # only the last call raises
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_a_planted_fault_shrinks_to_the_fewest_calls():
         ("late mask", "after the step, before any reset", "env.step("),
     ],
 )
-def test_faults_of_every_kind_are_found_and_reproduced(fault, message, some_call):
+def test_fault_is_found_and_reproduced(fault, message, some_call):
     with pytest.raises(ContractError, match=message) as caught:
         run_state_machine(functools.partial(CorridorEnv, fault=fault))
     assert any(call.startswith(some_call) for call in caught.value.calls)
@@ -56,7 +55,7 @@ def test_faults_of_every_kind_are_found_and_reproduced(fault, message, some_call
         exec(caught.value.reproducer, {})
 
 
-def test_a_fault_before_the_first_call_is_reproduced_too():
+def test_fault_before_the_first_call_is_reproduced():
     with pytest.raises(ContractError, match="tuple of str") as caught:
         run_state_machine(functools.partial(CorridorEnv, fault="list of names"))
     assert caught.value.calls == ()
@@ -64,7 +63,7 @@ def test_a_fault_before_the_first_call_is_reproduced_too():
         exec(caught.value.reproducer, {})
 
 
-def test_functions_without_a_name_are_left_to_the_reader():
+def test_program_of_an_unnamed_function():
     with pytest.raises(ContractError) as caught:
         run_state_machine(lambda: planted())
     assert "env_fn is the function that was tested" in caught.value.reproducer
@@ -72,7 +71,7 @@ def test_functions_without_a_name_are_left_to_the_reader():
         exec(caught.value.reproducer, {"env_fn": planted})
 
 
-def test_an_environment_given_by_its_id_is_made_by_its_id():
+def test_program_of_an_environment_id():
     gym.register("Planted-v0", planted)
     try:
         with pytest.raises(ContractError) as caught:
@@ -84,7 +83,7 @@ def test_an_environment_given_by_its_id_is_made_by_its_id():
         del gym.registry["Planted-v0"]
 
 
-def test_other_errors_carry_the_program_as_a_note():
+def test_other_errors_have_the_program_as_a_note():
     class Crashes(CorridorEnv):
         def step(self, action):
             if self.steps == 1 and action == 1:
@@ -101,7 +100,7 @@ def test_other_errors_carry_the_program_as_a_note():
     ]
 
 
-def test_what_does_not_repeat_is_said_not_to():
+def test_error_that_does_not_repeat_has_a_note():
     class WrongOnce(CorridorEnv):
         was_wrong = False
 
@@ -118,7 +117,7 @@ def test_what_does_not_repeat_is_said_not_to():
 
 
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
-def test_faultless_environments_pass(on_success):
+def test_correct_environments_pass(on_success):
     run_state_machine(CorridorEnv, max_examples=20)
     run_state_machine(
         lambda: GoalConditionedWrapper(CorridorEnv(), on_success=on_success, goal_selector="seen"), max_examples=20
@@ -128,14 +127,14 @@ def test_faultless_environments_pass(on_success):
 def test_options_reach_the_checker():
     partially = functools.partial(CorridorEnv, fault="cell 2 once a step went left")
     run_state_machine(partially, observation_determines_mask=False, max_examples=20)
-    with pytest.raises(ContractError, match="the oracle gives") as caught:
+    with pytest.raises(ContractError, match="the oracle's mask") as caught:
         run_state_machine(
             partially, observation_determines_mask=False, oracle=lambda obs, info: np.arange(5) == obs[0], max_examples=20
         )
     assert "observation_determines_mask=False, oracle=oracle" in caught.value.reproducer
 
 
-def test_a_slow_environment_is_made_once():
+def test_reuse_env_creates_the_environment_once():
     made = []
 
     def make():
@@ -143,27 +142,27 @@ def test_a_slow_environment_is_made_once():
         return made[-1]
 
     run_state_machine(make, max_examples=20, reuse_env=True)
-    assert len(made) == 2  # one to look at the spaces, one to test
+    assert len(made) == 2  # one for the spaces, one for the runs
     run_state_machine(make, max_examples=20)
     assert len(made) > 10
 
 
-def test_what_hypothesis_leaves_over_is_cut_away():
-    setup = Setup(EnvSource(planted))
+def test_shrink_calls_removes_what_hypothesis_leaves():
+    setup = CheckerSetup(EnvSource(planted))
     step = [Call("step", {"action": np.int64(action)}) for action in (0, 1)]
-    begin, again = Call("reset", {"seed": 0, "options": None}), Call("reset", {"seed": None, "options": None})
-    # Neither the second episode's walk nor the replay matters, and the first two steps left only together.
-    calls = [begin, *[step[0]] * 12, again, Call("replay", {}), step[0], step[0], step[1], step[0], step[1]]
+    seeded, unseeded = Call("reset", {"seed": 0, "options": None}), Call("reset", {"seed": None, "options": None})
+    # The first episode and the replay are irrelevant; the two steps left after the reset can only be removed together.
+    calls = [seeded, *[step[0]] * 12, unseeded, Call("replay", {}), step[0], step[0], step[1], step[0], step[1]]
     play = lambda calls: setup.play(planted(), calls)  # noqa: E731
     error = play(calls)
-    shortest, error = cut_down(calls, error, play)
-    assert shortest == [begin, step[1], step[0], step[1]] and "At step 3 " in str(error)
+    shortest, error = shrink_calls(calls, error, play)
+    assert shortest == [seeded, step[1], step[0], step[1]] and "At step 3 " in str(error)
 
 
-def test_the_machine_is_a_test_case_that_users_extend():
+def test_state_machine_is_a_test_case():
     machine = multigoal_state_machine(planted)
     assert issubclass(machine.TestCase, unittest.TestCase)
-    machine.TestCase.settings = settings(max_examples=200, deadline=None, derandomize=True, phases=without_explaining)
+    machine.TestCase.settings = settings(max_examples=200, deadline=None, derandomize=True, phases=without_explain)
     result = unittest.TestResult()
     machine.TestCase("runTest").run(result)
     ((_, failure),) = result.errors + result.failures

@@ -68,7 +68,7 @@ COMPOSITE = [
 
 
 def structure(value):
-    """The types in a value, all the way down."""
+    """Return the nested types of a value."""
     if isinstance(value, dict):
         return {key: structure(part) for key, part in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -81,11 +81,14 @@ def structure(value):
 @pytest.mark.parametrize("space", [*BOXES, *DISCRETE, *COMPOSITE], ids=str)
 @quick
 @given(data=st.data())
-def test_samples_lie_in_their_space_and_have_its_types(space, data):
+def test_elements_have_the_types_of_samples(space, data):
     value = data.draw(from_space(space))
     assert space.contains(value)
     if isinstance(space, spaces.Box):
-        assert (type(value), value.dtype) == (np.ndarray, space.dtype)  # Gymnasium cannot sample long doubles
+        assert (type(value), value.dtype) == (
+            np.ndarray,
+            space.dtype,
+        )  # not compared with a sample: Gymnasium cannot sample long doubles
     elif not isinstance(space, spaces.Sequence | spaces.OneOf | spaces.Tuple):
         assert structure(value) == structure(space.sample())
 
@@ -108,17 +111,17 @@ def test_samples_lie_in_their_space_and_have_its_types(space, data):
     ],
     ids=lambda part: str(part) if isinstance(part, gym.Space) else "",
 )
-def test_every_corner_of_a_space_can_be_drawn(space, condition):
+def test_extreme_elements_can_be_generated(space, condition):
     found = find(from_space(space), condition, settings=settings(max_examples=5000, deadline=None))
     assert condition(found)
 
 
-def test_other_spaces_are_refused_until_registered():
+def test_custom_space_must_be_registered():
     class Prime(gym.Space):
         def contains(self, x):
             return x in (2, 3, 5, 7)
 
-    with pytest.raises(TypeError, match=r"got Prime; give its elements with @from_space\.register"):
+    with pytest.raises(TypeError, match=r"got Prime; register a strategy with @from_space\.register"):
         from_space(Prime())
     from_space.register(Prime, lambda space: st.sampled_from([2, 3, 5, 7]))
     assert find(from_space(spaces.Dict(p=Prime())), lambda value: value["p"] > 4) == {"p": 5}
@@ -126,7 +129,7 @@ def test_other_spaces_are_refused_until_registered():
 
 @quick
 @given(masks(3, (2, 4)), goal_names(2, 5), action_sequences(CorridorEnv(), max_size=7, min_size=2))
-def test_masks_names_and_actions_keep_the_contract(mask, names, actions):
+def test_masks_names_and_actions_are_valid(mask, names, actions):
     assert mask.dtype == bool and mask.shape == (2, 4, 3)
     assert 2 <= len(set(names)) == len(names) <= 5 and isinstance(names, tuple) and all(names)
     assert 2 <= len(actions) <= 7 and all(action in spaces.Discrete(2) for action in actions)
@@ -134,7 +137,7 @@ def test_masks_names_and_actions_keep_the_contract(mask, names, actions):
 
 @quick
 @given(goal_sets(dimensions=3), st.lists(st.tuples(*[st.floats(-10, 10)] * 3), min_size=1, max_size=4))
-def test_goal_sets_answer_a_batch_as_they_answer_one_by_one(goals, signals):
+def test_goal_sets_return_the_same_for_a_batch_as_for_each_signal(goals, signals):
     batch = goals.achieved(np.array(signals))
     assert batch.shape == (len(signals), len(goals.names)) and batch.dtype == bool
     for signal, row in zip(signals, batch, strict=True):
@@ -142,6 +145,6 @@ def test_goal_sets_answer_a_batch_as_they_answer_one_by_one(goals, signals):
 
 
 @pytest.mark.parametrize("kind", [PointGoals, GridGoals, PredicateGoals, "union"])
-def test_every_kind_of_goal_set_is_drawn(kind):
+def test_every_kind_of_goal_set_is_generated(kind):
     is_kind = (lambda goals: type(goals) not in (PointGoals, GridGoals, PredicateGoals)) if kind == "union" else None
     find(goal_sets(), is_kind or (lambda goals: type(goals) is kind), settings=settings(max_examples=500, deadline=None))

@@ -1,4 +1,4 @@
-"""Checkers of the multi-goal contract, for environments, vector environments, and environments in use."""
+"""Checkers of the multi-goal contract: for environments, vector environments, and as a wrapper during training."""
 
 from leo_wrappers.checks.checker import ContractChecker
 from leo_wrappers.checks.env import check_multigoal_env

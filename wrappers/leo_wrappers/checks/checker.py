@@ -1,6 +1,7 @@
-"""A wrapper that judges everything an environment returns, as Gymnasium's PassiveEnvChecker does for its own API."""
+"""A wrapper that checks everything an environment returns, as Gymnasium's PassiveEnvChecker does for its own API."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any, Self, SupportsFloat
 
@@ -8,31 +9,37 @@ import gymnasium as gym
 import numpy as np
 
 from leo_wrappers.checks.declarations import check_declarations, read_goal_names
-from leo_wrappers.checks.errors import Clock, quote, select_names
-from leo_wrappers.checks.goal_judge import GoalJudge, commander, is_goal_view, shown_goal
-from leo_wrappers.checks.mask_consistency import EndWatch, ObservationTable
-from leo_wrappers.checks.masks import MaskJudge
-from leo_wrappers.checks.recording import Call, Outcome, compare, perform
+from leo_wrappers.checks.episodes import EpisodeChecker
+from leo_wrappers.checks.errors import RunPosition, quote
+from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, goal_setter_name, is_goal_conditioned
+from leo_wrappers.checks.goal_wrapper import MaskRecomputation
+from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
+from leo_wrappers.checks.mask_delay import MaskDelayChecker
+from leo_wrappers.checks.masks import MaskChecker
+from leo_wrappers.checks.recording import Call, check_same_result, repeat_call
+from leo_wrappers.checks.results import ResetResult, Result, StepResult, copy_result
 from leo_wrappers.goal_set import BoolArray, Goal, goal_index
 
 Oracle = Callable[[Any, dict[str, Any]], Any]
-"""(observation, info) -> the mask that the observation should come with."""
+"""``(observation, info) -> mask``: the mask that must be returned with the observation."""
 
 
 class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """
-    Passes everything through, and raises a :class:`~leo_wrappers.checks.ContractError` at the first reset or step that breaks
-    the multi-goal contract.
+    Wrapper that raises a :class:`~leo_wrappers.checks.ContractError` at the first reset or step that breaks the multi-goal
+    contract, and otherwise changes nothing.
 
-    It is what :func:`~leo_wrappers.check_multigoal_env` runs; around an environment in training it finds what only a trained
-    agent reaches.
+    :func:`~leo_wrappers.check_multigoal_env` uses it. Around an environment in training it also checks states that only a
+    trained agent reaches.
 
-    :param env: the environment to watch
-    :param observation_determines_mask: refuse two different masks for the same observation. This is how the mask of another
-        state than the observation's is found: one step late, or of the next episode. Turn it off where goals are about
-        something that the observation does not show, or about what happened on the way.
-    :param oracle: ``(observation, info) -> mask``, another way to compute the mask, which must agree at every reset and step
-    :param record: keep every call and what it returned, so that :meth:`replay` can repeat them
+    :param env: the environment to check
+    :param observation_determines_mask: raise if the same observation is returned with two different masks, or if a mask
+        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. Where
+        observations repeat or there is such a wrapper, this detects masks of another state than the observation's, one step
+        late or of the next episode. Set it to False where goals depend on parts of the state that are not in the
+        observation, or on the history of the episode.
+    :param oracle: ``(observation, info) -> mask``, an independent computation of the mask, compared at every reset and step
+    :param record: record every call and its result, for :meth:`replay`
 
     Example::
 
@@ -62,189 +69,187 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         gym.Wrapper.__init__(self, env)
         self._names = read_goal_names(env)
         check_declarations(env)
-        self.clock = Clock()
+        self.position = RunPosition()
         self.calls: list[Call] = []
-        """Every call so far, where they are recorded."""
+        """Every call so far, if calls are recorded."""
         self.needs_reset = True
         """Whether the next call must be a reset."""
         self._record = record
         self._oracle = oracle
-        self._masks = MaskJudge(self._names)
-        self._table = ObservationTable(env.observation_space, self._names) if observation_determines_mask else None
-        self._ends = EndWatch(env.observation_space)
-        self._goals = self._make_goal_judge()
-        self._goal: int | None = None
-        self._last: tuple[Any, BoolArray] | None = None
-        self._end: tuple[BoolArray, tuple[Any, BoolArray]] | None = None
+        self._masks = MaskChecker(self._names)
+        self._recomputation = MaskRecomputation.find(env, self._names) if observation_determines_mask else None
+        space = env.observation_space
+        check_delay = observation_determines_mask and oracle is None
+        self._delay = MaskDelayChecker(space, self._names) if check_delay else None
+        self._episodes = EpisodeChecker(
+            TerminalMaskChecker(space),
+            MaskConsistencyChecker(space, self._names) if observation_determines_mask else None,
+            self._make_goal_conditioned_checker(),
+        )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Resets the environment and judges what it returns."""
-        self.clock.tick_reset(seed)
-        call = self._note(Call("reset", {"seed": seed, "options": deepcopy(options)}, commanded=self._goal))
-        result = self.env.reset(seed=seed, options=options)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise self.clock.error("reset() to return (observation, info)", repr(result)[:200], "return both")
-        observation, info = result
-        mask = self._judge(observation, info)
-        if self._goals is not None:
-            self._goals.judge_reset(observation, info, self.clock)
-        if self._end is not None:
-            self._ends.note(*self._end, (observation, mask))
-        self._after(call, observation, mask)
+        """Reset the environment and check the result."""
+        self.position.count_reset(seed)
+        call = self._record_call(Call("reset", {"seed": seed, "options": deepcopy(options)}, goal=self._episodes.goal))
+        with nullcontext() if self._recomputation is None else self._recomputation.recording():
+            returned = self.env.reset(seed=seed, options=options)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise self.position.error("reset() to return (observation, info)", repr(returned)[:200], "return both")
+        observation, info = returned
+        result = ResetResult(observation, self._check_state(observation, info), info)
+        self._episodes.check_reset(result, self.position)
+        if self._delay is not None:
+            self._delay.record_reset(observation)
+        self._record_result(call, result)
+        self.needs_reset = False
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment and judges what it returns."""
-        self.clock.tick_step()
-        call = self._note(Call("step", {"action": deepcopy(action)}))
-        result = self.env.step(action)
-        if not isinstance(result, tuple) or len(result) != 5:
-            raise self.clock.error(
-                "step() to return (observation, reward, terminated, truncated, info)", repr(result)[:200], "return all five"
+        """Step the environment and check the result."""
+        self.position.count_step()
+        call = self._record_call(Call("step", {"action": deepcopy(action)}))
+        with nullcontext() if self._recomputation is None else self._recomputation.recording():
+            returned = self.env.step(action)
+        if not isinstance(returned, tuple) or len(returned) != 5:
+            raise self.position.error(
+                "step() to return (observation, reward, terminated, truncated, info)", repr(returned)[:200], "return all five"
             )
-        observation, reward, terminated, truncated, info = result
-        self._judge_scalars(reward, terminated, truncated)
-        ended = terminated or truncated
-        mask = self._judge(observation, info, ended)
-        if self._goals is not None:
-            self._goals.judge_step(observation, float(reward), terminated, info, mask, self.clock)
-        self._after(call, observation, mask, float(reward), terminated, truncated)
+        observation, reward, terminated, truncated, info = returned
+        self._check_scalars(reward, terminated, truncated)
+        mask = self._check_state(observation, info)
+        done = terminated or truncated
+        result = StepResult(observation, mask, float(reward), done, terminated, truncated, info)
+        self._episodes.check_step(result, self.position)
+        if self._delay is not None:
+            self._delay.record_step(observation, mask)
+        self._record_result(call, result)
+        self.needs_reset = done
         return observation, reward, terminated, truncated, info
 
     def command_goal(self, goal: Goal) -> Self:
         """
-        Commands a goal by the environment's ``set_goal``, else by its ``set_commanded_goal``.
+        Command a goal with the environment's ``set_goal``, or ``set_commanded_goal`` if it has no ``set_goal``.
 
         :param goal: a name or an index
         """
-        method = commander(self.env)
-        if method is None:
+        name = goal_setter_name(self.env)
+        if name is None:
             raise ValueError(
                 "expected an environment with set_goal or set_commanded_goal, got one with neither; "
                 "wrap it with GoalConditionedWrapper"
             )
         index = goal_index(self._names, goal)
-        self._note(Call("command_goal", {"goal": index}))
-        self.env.get_wrapper_attr(method)(index)
-        if self._goals is not None:
-            self._goals.command(index)
-        self._goal = index
+        self._record_call(Call("command_goal", {"goal": index}))
+        self.env.get_wrapper_attr(name)(index)
+        self._episodes.set_goal(index)
         return self
 
     def replay(self, env: gym.Env[Any, Any] | None = None) -> Self:
         """
-        Repeats every call since the last seeded reset and compares what comes with what came.
+        Repeat every call since the last seeded reset, and raise if a result differs from the recorded one.
 
-        :param env: repeat them on this other copy of the environment; None for the same one
+        :param env: another copy of the environment to repeat the calls on; this environment if None
         """
         if not self._record:
-            raise ValueError("expected a checker that records its calls, got one that does not; make it with record=True")
-        calls = self._since_seed()
+            raise ValueError("expected a checker that records its calls, got one that does not; create it with record=True")
+        calls = self._calls_since_seed()
         if env is None:
-            self._note(Call("replay", {}))
-        moment = Clock(origin=self.clock.origin)
+            self._record_call(Call("replay", {}))
+        position = RunPosition(action_source=self.position.action_source)
         for call in calls:
-            again = perform(self.env if env is None else env, call, moment)
-            if env is None and self._goals is not None:
-                self._follow(self._goals, call, again, moment)
-            if call.outcome is not None and again is not None:
-                compare(call.outcome, again, self._names, moment, "the first time" if env is None else "from another copy")
+            again = repeat_call(self.env if env is None else env, call, position)
+            if env is None and self._episodes.goal_conditioned is not None:
+                self._follow_goal(self._episodes.goal_conditioned, call, again, position)
+            if call.result is not None and again is not None:
+                source = "the first time" if env is None else "in another copy of the environment"
+                check_same_result(call.result, again, self._names, position, source)
         return self
 
     @staticmethod
-    def _follow(goals: GoalJudge, call: Call, again: Outcome | None, moment: Clock) -> None:
-        """A selector that learns may switch to other goals the second time; the judge must know the one that it ends with."""
+    def _follow_goal(checker: GoalConditionedChecker, call: Call, again: Result | None, position: RunPosition) -> None:
+        """Track the commanded goal through a replay, in which a selector that learns may switch to other goals."""
         if call.method == "command_goal":
-            goals.command(call.arguments["goal"])
-        elif again is not None and call.method == "reset":
-            goals.judge_reset(again.observation, again.info, moment)
+            checker.set_goal(call.arguments["goal"])
+        elif isinstance(again, ResetResult):
+            checker.check_reset(again, position)
         elif again is not None:
-            goals.judge_step(again.observation, again.reward, again.terminated, again.info, again.mask, moment)
+            checker.check_step(again, position)
 
-    def warn_if_suspicious(self) -> None:
-        """Warns about what is probably, but not certainly, wrong."""
-        self._ends.warn()
+    def warn(self) -> None:
+        """Warn about masks that are probably, but not certainly, wrong, and about masks that could not be checked."""
+        self._episodes.terminal_masks.warn()
+        if self._delay is not None:
+            self._delay.warn()
+        if self._episodes.consistency is not None and self._recomputation is None and self._oracle is None:
+            self._episodes.consistency.warn()
 
-    def _since_seed(self) -> list[Call]:
+    def _calls_since_seed(self) -> list[Call]:
         seeded = [i for i, call in enumerate(self.calls) if call.arguments.get("seed") is not None]
         if not seeded:
             raise ValueError("expected a seeded reset to replay from, got none; call reset(seed=...) first")
         return self.calls[seeded[-1] :]
 
-    def _make_goal_judge(self) -> GoalJudge | None:
-        if not is_goal_view(self.env.observation_space):
+    def _make_goal_conditioned_checker(self) -> GoalConditionedChecker | None:
+        if not is_goal_conditioned(self.env.observation_space):
             return None
         has_mode = self.env.has_wrapper_attr("on_success")
-        return GoalJudge(self._names, self.env.get_wrapper_attr("on_success") if has_mode else None)
+        return GoalConditionedChecker(self._names, self.env.get_wrapper_attr("on_success") if has_mode else None)
 
-    def _note(self, call: Call) -> Call:
+    def _record_call(self, call: Call) -> Call:
         if self._record:
             self.calls.append(call)
         return call
 
-    def _after(
-        self,
-        call: Call,
-        observation: Any,
-        mask: BoolArray,
-        reward: float = 0.0,
-        terminated: bool = False,
-        truncated: bool = False,
-    ) -> None:
-        self.needs_reset = terminated or truncated
+    def _record_result(self, call: Call, result: Result) -> None:
         if self._record:
-            call.outcome = Outcome(deepcopy(observation), mask.copy(), reward, terminated, truncated)
-        now = (deepcopy(observation), mask.copy())
-        self._end = (self._last[1], now) if self.needs_reset and self._last is not None else None
-        self._last = now
+            call.result = copy_result(result)
 
-    def _judge(self, observation: Any, info: Any, is_end: bool = False) -> BoolArray:
-        mask = self._masks.judge(info, self.clock)
-        self._judge_names()
+    def _check_state(self, observation: Any, info: Any) -> BoolArray:
+        """Check what a reset and a step have in common, and return the mask."""
+        mask = self._masks.check(info, self.position)
+        self._check_names()
         if not self.env.observation_space.contains(observation):
-            raise self.clock.error(
+            raise self.position.error(
                 f"an observation in {self.env.observation_space}",
                 repr(observation)[:200],
                 "return it with that shape, dtype and range",
             )
-        shown = shown_goal(observation)
-        goal = self._goal if shown is None else shown
         if self._oracle is not None:
-            self._judge_by_oracle(observation, info, mask)
-        if self._table is not None:
-            self._table.judge(observation, mask, self.clock, is_end=is_end, goal=goal)
+            self._check_against_oracle(self._oracle, observation, info, mask)
+        if self._recomputation is not None:
+            self._recomputation.check(mask, self.position)
         return mask
 
-    def _judge_by_oracle(self, observation: Any, info: dict[str, Any], mask: BoolArray) -> None:
-        assert self._oracle is not None
-        wanted = np.asarray(self._oracle(observation, info), dtype=bool)
+    def _check_against_oracle(self, oracle: Oracle, observation: Any, info: dict[str, Any], mask: BoolArray) -> None:
+        wanted = np.asarray(oracle(observation, info), dtype=bool)
+        if wanted.shape != mask.shape:
+            raise ValueError(
+                f"expected the oracle to return a mask of shape {mask.shape}, got shape {wanted.shape}; "
+                "return one bool per goal, in the order of goal_names"
+            )
         if not np.array_equal(wanted, mask):
-            wrong = select_names(self._names, wanted != mask) if wanted.shape == mask.shape else list(self._names)
-            raise self.clock.error(
-                f"the mask that the oracle gives for the observation (achieved: {quote(self._achieved(wanted))})",
-                f"another one (achieved: {quote(self._achieved(mask))})",
-                "compute the mask after the step and before any reset",
-                wrong,
+            expected = "the oracle's mask for the observation"
+            raise self.position.mask_error(
+                self._names, wanted, mask, expected, "compute the mask after the step and before any reset"
             )
 
-    def _achieved(self, mask: BoolArray) -> list[str]:
-        return select_names(self._names, mask) if mask.shape == (len(self._names),) else [f"(a mask of shape {mask.shape})"]
-
-    def _judge_names(self) -> None:
+    def _check_names(self) -> None:
         names = read_goal_names(self.env)
         if names != self._names:
             changed = [new for new, old in zip(names, self._names, strict=False) if new != old]
-            raise self.clock.error(
-                f"the {len(self._names)} goal_names that the environment began with",
-                f"{len(names)} names, changed: {quote(changed) if changed else 'only how many there are'}",
-                "fix the goal names in the constructor: an index must mean the same goal for the environment's whole life",
+            raise self.position.error(
+                f"the {len(self._names)} goal_names of the environment when it was created",
+                f"{len(names)} names, changed: {quote(changed)}",
+                "set the goal names once, in the constructor, because an index must always mean the same goal",
                 changed,
             )
 
-    def _judge_scalars(self, reward: Any, terminated: Any, truncated: Any) -> None:
+    def _check_scalars(self, reward: Any, terminated: Any, truncated: Any) -> None:
         for name, value in (("terminated", terminated), ("truncated", truncated)):
             if type(value) is not bool:
-                raise self.clock.error(f"{name} to be a Python bool", f"{value!r} of {type(value)}", f"return bool({name})")
-        wanted = float if self._goals is not None else (float, int)
-        if not isinstance(reward, wanted) or isinstance(reward, bool):
-            raise self.clock.error("the reward to be a Python float", f"{reward!r} of {type(reward)}", "return float(reward)")
+                raise self.position.error(f"{name} to be a Python bool", f"{value!r} of {type(value)}", f"return bool({name})")
+        allowed = float if self._episodes.goal_conditioned is not None else (float, int)
+        if not isinstance(reward, allowed) or isinstance(reward, bool):
+            raise self.position.error(
+                "the reward to be a Python float", f"{reward!r} of {type(reward)}", "return float(reward)"
+            )

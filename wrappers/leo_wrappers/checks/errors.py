@@ -1,4 +1,4 @@
-"""What the checkers raise, and how they say where in a run it happened."""
+"""The error that the checkers raise, and the position in a run that its message reports."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from leo_wrappers.goal_set import BoolArray
 
 class ContractError(ValueError):
     """
-    An environment broke the multi-goal contract.
+    Raised when an environment breaks the multi-goal contract.
 
-    The message says where in the run it happened, what was expected, what came, and what to do.
+    The message reports where in the run it happened, what was expected, what was returned, and how to fix it.
 
     :param message: the whole message
-    :param goals: the names of the goals concerned, where it is about some goals and not others
-    :param step: the number of ``step`` calls since the last seeded reset, None where no run was under way
+    :param goals: the names of the goals concerned, where the error is about particular goals
+    :param step: the number of ``step`` calls since the last seeded reset; None outside of a run
     :param seed: the seed of that reset
     """
 
@@ -26,9 +26,9 @@ class ContractError(ValueError):
         self.step = step
         self.seed = seed
         self.calls: tuple[str, ...] = ()
-        """The calls that lead here, as source code, where a test has shrunk them."""
+        """The calls that raise this error, as source code; set by the state machine."""
         self.reproducer = ""
-        """A program that raises this error, where a test has found a short one."""
+        """A program that raises this error; set by the state machine."""
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -36,39 +36,39 @@ class ContractError(ValueError):
 
 
 @dataclass
-class Clock:
+class RunPosition:
     """
-    Where a run is, counted from its last seeded reset.
+    Position in a run, counted from its last seeded reset.
 
-    :param seed: what that reset was seeded with
-    :param episode: how many resets there have been, that one included
-    :param step: how many steps there have been
-    :param origin: where the actions come from, a sentence for the error message
-    :param batched: whether the run is that of a vector environment, whose episodes are nobody's in particular
+    :param seed: the seed of that reset
+    :param episode: number of resets, including that one
+    :param step: number of steps
+    :param action_source: a sentence on how to generate the actions, appended to error messages
+    :param is_vector: whether the run is that of a vector environment, where episodes are not counted
     """
 
     seed: int | None = None
     episode: int = 0
     step: int = 0
-    origin: str = ""
-    batched: bool = False
+    action_source: str = ""
+    is_vector: bool = False
     at_reset: bool = True
 
-    def tick_reset(self, seed: int | None) -> None:
-        """Counts a reset."""
+    def count_reset(self, seed: int | None) -> None:
+        """Advance to a reset."""
         if seed is not None:
             self.seed, self.episode, self.step = seed, 0, 0
         self.episode += 1
         self.at_reset = True
 
-    def tick_step(self) -> None:
-        """Counts a step."""
+    def count_step(self) -> None:
+        """Advance by one step."""
         self.step += 1
         self.at_reset = False
 
     def __str__(self) -> str:
         run = "an unseeded run" if self.seed is None else f"the run with seed {self.seed}"
-        if self.batched:
+        if self.is_vector:
             return f"the reset that begins {run}" if self.at_reset else f"step {self.step} of {run}"
         if self.at_reset:
             return f"the reset that begins episode {self.episode} (after step {self.step}) of {run}"
@@ -76,27 +76,47 @@ class Clock:
 
     def error(self, expected: str, got: str, remedy: str, goals: Sequence[str] = ()) -> ContractError:
         """
-        The error for what is wrong at this moment, to be raised by the caller.
+        Build the error for this position; the caller raises it.
 
-        :param expected: what the contract asks for
-        :param got: what came
-        :param remedy: what to do about it
+        :param expected: what the contract requires
+        :param got: what the environment returned
+        :param remedy: how to fix it
         :param goals: the names of the goals concerned
         """
         message = f"At {self}: expected {expected}, got {got}; {remedy}."
         if goals:
             message += f" Goals concerned: {quote(goals)}."
-        if self.origin:
-            message += f" {self.origin}"
+        if self.action_source:
+            message += f" {self.action_source}"
         return ContractError(message, goals=goals, step=self.step, seed=self.seed)
+
+    def mask_error(
+        self, names: Sequence[str], wanted: BoolArray, mask: BoolArray, expected: str, remedy: str, got: str = "another mask"
+    ) -> ContractError:
+        """
+        Build the error for a mask that differs from the expected one.
+
+        :param names: the goal names
+        :param wanted: the expected mask, bool ``[G]``
+        :param mask: the mask that the environment returned, bool ``[G]``
+        :param expected: what the expected mask is
+        :param remedy: how to fix it
+        :param got: what the returned mask is
+        """
+        return self.error(
+            f"{expected} (achieved: {quote(select_names(names, wanted))})",
+            f"{got} (achieved: {quote(select_names(names, mask))})",
+            remedy,
+            select_names(names, wanted != mask),
+        )
 
 
 def quote(names: Iterable[str], limit: int = 6) -> str:
     """
-    Goal names for a message: the first few, and how many more.
+    Format goal names for a message: the first few, and how many more there are.
 
     :param names: the names
-    :param limit: how many to write out
+    :param limit: how many names to write out
 
     Example::
 
@@ -110,9 +130,9 @@ def quote(names: Iterable[str], limit: int = 6) -> str:
 
 def select_names(names: Sequence[str], mask: BoolArray) -> list[str]:
     """
-    The names of the goals that are true in a mask.
+    Return the names of the goals that are True in a mask.
 
-    :param names: all names
+    :param names: the goal names
     :param mask: bool ``[G]``
     """
     return [names[goal] for goal in np.flatnonzero(mask).tolist()]

@@ -1,4 +1,4 @@
-"""Which mask came with which observation: how a mask of another state than the observation's is found out."""
+"""Checks of masks against observations, which find masks of another state than the observation's."""
 
 import hashlib
 import warnings
@@ -9,37 +9,39 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from leo_wrappers.checks.errors import Clock, quote, select_names
+from leo_wrappers.checks.errors import RunPosition
+from leo_wrappers.checks.results import ResetResult, StepResult
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import GOAL_INPUT_KEYS
 
-# How an observation shows the commanded goal.
-# The table stops growing here, so that a checker may stay around an environment for a whole training run.
-LIMIT = 100_000
-# A mask that equals the next reset's this often, and never differs from it, is no coincidence any more.
-SUSPICIOUS = 3
+# Bounds the memory of a checker that wraps an environment during training.
+MAX_OBSERVATIONS = 100_000
+# Fraction of masks that must be comparable with another mask of the same observation for the comparison to mean something.
+MIN_COMPARED = 0.1
+# Number of terminal masks that must equal the next reset's, without a counterexample, before there is a warning.
+MIN_SUSPICIOUS = 3
 
 
-def fingerprint(space: gym.Space[Any], observation: Any) -> bytes:
+def observation_key(space: gym.Space[Any], observation: Any) -> bytes:
     """
-    A short key for an observation, the same whichever of the equal forms (int or np.int64, list or array) it comes in.
+    Hash an observation, independently of whether its parts are int or np.int64, lists or arrays.
 
-    The commanded goal is left out: it is the one part of an observation that the mask must not depend on.
+    The commanded goal is left out, because the mask must not depend on it.
 
     :param space: the observation space
-    :param observation: an element of it
+    :param observation: an element of the space
     """
     digest = hashlib.blake2b(digest_size=16)
-    _feed(digest, space, observation)
+    _update_digest(digest, space, observation)
     return digest.digest()
 
 
-def _feed(digest: "hashlib.blake2b", space: Any, value: Any) -> None:
+def _update_digest(digest: "hashlib.blake2b", space: Any, value: Any) -> None:
     if isinstance(space, spaces.Dict) and isinstance(value, Mapping):
         for key in sorted(map(str, value)):
             if key not in GOAL_INPUT_KEYS:
                 digest.update(key.encode())
-                _feed(digest, space.spaces.get(key), value[key])
+                _update_digest(digest, space.spaces.get(key), value[key])
     elif isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
         digest.update(np.asarray(value, dtype=space.dtype).tobytes())
     elif isinstance(value, np.ndarray) and value.dtype != object:
@@ -48,21 +50,22 @@ def _feed(digest: "hashlib.blake2b", space: Any, value: Any) -> None:
         parts = space.spaces if isinstance(space, spaces.Tuple) else [None] * len(value)
         digest.update(f"{len(value)}".encode())
         for part, item in zip(parts, value, strict=False):
-            _feed(digest, part, item)
+            _update_digest(digest, part, item)
     else:
         digest.update(repr(value).encode())
 
 
-class _Sighting(NamedTuple):
+class _Record(NamedTuple):
     mask: BoolArray
-    moment: str
-    is_end: bool
+    position: str
+    is_first: bool
+    is_last: bool
     goal: int | None
 
 
-class ObservationTable:
+class MaskConsistencyChecker:
     """
-    Remembers the mask that came with every observation, and refuses a second, different one.
+    Remembers the mask of every observation, and raises if the same observation has two different masks.
 
     :param space: the observation space
     :param names: the goal names
@@ -71,38 +74,51 @@ class ObservationTable:
     def __init__(self, space: gym.Space[Any], names: tuple[str, ...]) -> None:
         self.space = space
         self.names = names
-        self._seen: dict[bytes, _Sighting] = {}
+        self.num_masks = 0
+        self.num_compared = 0
+        """How many masks were compared with another one; not counting resets to the same state, which prove nothing."""
+        self._records: dict[bytes, _Record] = {}
 
-    def judge(self, observation: Any, mask: BoolArray, clock: Clock, *, is_end: bool = False, goal: int | None = None) -> None:
+    def check(
+        self, observation: Any, mask: BoolArray, position: RunPosition, *, is_last: bool = False, goal: int | None = None
+    ) -> None:
         """
-        Compares a mask with the one that the same observation came with before.
+        Compare a mask with the one that was returned with the same observation before.
 
-        :param observation: what was returned
-        :param mask: bool ``[G]``
-        :param clock: when it came
-        :param is_end: whether the step ended the episode
-        :param goal: the commanded goal, where there is one
+        :param observation: the observation
+        :param mask: the mask returned with it, bool ``[G]``
+        :param position: where in the run, for the error message
+        :param is_last: whether the step ended the episode
+        :param goal: the commanded goal, if there is one
         """
-        key = fingerprint(self.space, observation)
-        now = _Sighting(mask.copy(), str(clock), is_end, goal)
-        before = self._seen.get(key)
-        if before is None:
-            if len(self._seen) < LIMIT:
-                self._seen[key] = now
-        elif not np.array_equal(before.mask, mask):
-            raise clock.error(
-                f"the mask that the same observation came with at {before.moment} "
-                f"(achieved: {quote(select_names(self.names, before.mask))})",
-                f"another one (achieved: {quote(select_names(self.names, mask))})",
-                self._remedy(before, now),
-                select_names(self.names, before.mask != mask),
+        key = observation_key(self.space, observation)
+        record = _Record(mask.copy(), str(position), position.at_reset, is_last, goal)
+        earlier = self._records.get(key)
+        self.num_masks += 1
+        self.num_compared += int(earlier is not None and not (earlier.is_first and record.is_first))
+        if earlier is None:
+            if len(self._records) < MAX_OBSERVATIONS:
+                self._records[key] = record
+        elif not np.array_equal(earlier.mask, mask):
+            expected = f"the same mask as at {earlier.position}, where the observation was the same"
+            raise position.mask_error(self.names, earlier.mask, mask, expected, self._remedy(earlier, record))
+
+    def warn(self) -> None:
+        """Warn if observations repeat too rarely to find masks of another state."""
+        if self.num_compared < MIN_COMPARED * self.num_masks:
+            warnings.warn(
+                f"Expected observations that repeat, got only {self.num_compared} of {self.num_masks} masks that could be "
+                "compared with another mask of the same observation, so that masks of another state may be missed; pass "
+                "oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check every mask.",
+                UserWarning,
+                stacklevel=4,
             )
 
-    def _remedy(self, before: _Sighting, now: _Sighting) -> str:
-        if before.goal != now.goal:
-            commanded = " and ".join(repr(self.names[sight.goal]) for sight in (before, now) if sight.goal is not None)
-            advice = f"make the mask independent of the commanded goal (here {commanded})"
-        elif before.is_end or now.is_end:
+    def _remedy(self, earlier: _Record, record: _Record) -> str:
+        if earlier.goal != record.goal:
+            goals = " and ".join(repr(self.names[one.goal]) for one in (earlier, record) if one.goal is not None)
+            advice = f"make the mask independent of the commanded goal (here {goals})"
+        elif earlier.is_last or record.is_last:
             advice = (
                 "on the step that ends an episode, return the mask of the state that the last observation describes, "
                 "not that of the next episode's first state"
@@ -112,17 +128,17 @@ class ObservationTable:
                 "compute the mask from the state that the returned observation describes: after the step, before any reset"
             )
         return (
-            f"{advice}; or pass observation_determines_mask=False if the goals are about something that the observation does "
-            "not show, or about what happened on the way"
+            f"{advice}; or pass observation_determines_mask=False if the goals depend on parts of the state that are not in "
+            "the observation, or on the history of the episode"
         )
 
 
-class EndWatch:
+class TerminalMaskChecker:
     """
-    Watches for masks that always are the next episode's first mask when an episode ends.
+    Warns if the last mask of an episode always equals the first mask of the next one.
 
-    Where every episode begins in the same state and the last state is never seen in mid-episode, no observation contradicts
-    such a mask. It is then only suspicious, so this ends in a warning, not in an error.
+    Where every episode begins in the same state and last states never occur within an episode, no repeated observation can
+    contradict such a mask. It may still be right, hence a warning and not an error.
 
     :param space: the observation space
     """
@@ -130,30 +146,31 @@ class EndWatch:
     def __init__(self, space: gym.Space[Any]) -> None:
         self.space = space
         self._suspicious = 0
-        self._cleared = 0
+        self._has_counterexample = False
 
-    def note(self, before: BoolArray, end: tuple[Any, BoolArray], first: tuple[Any, BoolArray]) -> None:
+    def record(self, before: BoolArray, last: StepResult, first: ResetResult) -> None:
         """
-        Records the end of an episode.
+        Record the end of an episode.
 
-        :param before: the mask one step before the end
-        :param end: observation and mask of the last step
-        :param first: observation and mask of the reset that followed
+        :param before: the mask before the last step, bool ``[G]``
+        :param last: the last step
+        :param first: the reset that followed
         """
-        if np.array_equal(before, end[1]) or not end[1].any():
-            return  # nothing changed at the end, or nothing is achieved: says nothing about whose mask it is
-        if np.array_equal(end[1], first[1]) and fingerprint(self.space, end[0]) != fingerprint(self.space, first[0]):
+        if np.array_equal(before, last.mask) or not last.mask.any():
+            return  # an unchanged or empty mask is no evidence for either state
+        keys = [observation_key(self.space, result.observation) for result in (last, first)]
+        if np.array_equal(last.mask, first.mask) and keys[0] != keys[1]:
             self._suspicious += 1
         else:
-            self._cleared += 1
+            self._has_counterexample = True
 
     def warn(self) -> None:
-        """Warns if every end looked like the reset after it."""
-        if self._suspicious >= SUSPICIOUS and not self._cleared:
+        """Warn if every recorded end had the mask of the reset after it."""
+        if self._suspicious >= MIN_SUSPICIOUS and not self._has_counterexample:
             warnings.warn(
-                f"All {self._suspicious} episodes that ended with a new mask ended with exactly the mask of the reset that "
-                "followed, although the observations differ. Check that the last step's mask is computed before any reset; "
-                "pass an oracle to have it checked, or ignore this if the goals really are so.",
+                f"Expected the last mask of an episode to describe its last state, got exactly the mask of the reset that "
+                f"followed in all {self._suspicious} episodes that ended with a changed mask, although the observations "
+                "differ; compute the last mask before any reset, or pass an oracle that confirms these masks.",
                 UserWarning,
                 stacklevel=3,
             )

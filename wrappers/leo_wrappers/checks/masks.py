@@ -1,4 +1,4 @@
-"""The judge of one mask after another: there, bool, of the right shape, and never handed out twice."""
+"""Checks of a sequence of masks: present, bool, of the right shape, and a fresh array each time."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,91 +6,87 @@ from typing import Any
 
 import numpy as np
 
-from leo_wrappers.checks.errors import Clock, quote, select_names
+from leo_wrappers.checks.errors import RunPosition, quote, select_names
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import MASK_KEY
 
-# How many earlier masks a new one is compared with: enough to catch any ring of buffers that an env would plausibly use.
-WINDOW = 8
+# Number of earlier masks that each mask is compared with: enough to detect any plausible ring of buffers.
+NUM_REMEMBERED = 8
 
 
-class MaskJudge:
+class MaskChecker:
     """
-    Judges the masks of one environment, or the ``[N, G]`` masks of a vector environment, in the order they come.
+    Checks the masks of one environment, or the batched masks of a vector environment, in the order they are returned.
 
     :param names: the goal names
-    :param lead: the shape before the goals: () for one environment, (N,) for a vector environment
-    :param key: where in an info the mask is
+    :param batch_shape: () for one environment, (N,) for a vector environment
     """
 
-    def __init__(self, names: tuple[str, ...], lead: tuple[int, ...] = (), key: str = "goals_achieved") -> None:
+    def __init__(self, names: tuple[str, ...], batch_shape: tuple[int, ...] = ()) -> None:
         self.names = names
-        self.shape = (*lead, len(names))
-        self.key = key
-        self._handed_out: deque[tuple[BoolArray, BoolArray, str]] = deque(maxlen=WINDOW)
+        self.shape = (*batch_shape, len(names))
+        self._remembered: deque[tuple[BoolArray, BoolArray, str]] = deque(maxlen=NUM_REMEMBERED)
 
-    def judge(self, info: Any, clock: Clock, source: str = "info") -> BoolArray:
+    def check(self, info: Any, position: RunPosition, source: str = "info") -> BoolArray:
         """
-        The mask in an info, after everything about it has been checked.
+        Check the mask in an info and return it.
 
         :param info: the info of a reset or a step
-        :param clock: when it came, for the error message
-        :param source: what the info is called there
+        :param position: where in the run, for the error message
+        :param source: what the info is called in the error message
+        :return: bool, ``[G]`` or ``[N, G]``
         """
-        where = f'{source}["{self.key}"]'
+        name = f'{source}["{MASK_KEY}"]'
         if not isinstance(info, Mapping):
-            raise clock.error(f"{source} to be a dict", f"a {type(info).__name__}", "return a dict as the last value")
-        if self.key not in info:
-            raise clock.error(
-                f"{where} at every reset and every step, the last one of an episode included",
+            raise position.error(f"{source} to be a dict", f"a {type(info).__name__}", "return a dict as the last value")
+        if MASK_KEY not in info:
+            raise position.error(
+                f"{name} at every reset and every step, including the last step of an episode",
                 f"only the keys {sorted(map(str, info))}" if info else "no keys at all",
-                "put the mask into the info on every return path, or wrap the environment with MultiGoalWrapper",
+                "add the mask to the info on every return path, or wrap the environment with MultiGoalWrapper",
                 self.names,
             )
-        mask = self._check_type(info[self.key], where, clock)
-        self._check_fresh(mask, where, clock)
+        mask = self._check_type(info[MASK_KEY], name, position)
+        self._check_fresh(mask, name, position)
         return mask
 
     @property
     def latest(self) -> BoolArray:
-        """The mask judged last."""
-        return self._handed_out[-1][0]
+        """The mask that was checked last."""
+        return self._remembered[-1][0]
 
-    def _check_type(self, mask: Any, where: str, clock: Clock) -> BoolArray:
-        if not isinstance(mask, np.ndarray):
-            raise clock.error(
-                f"{where} to be a numpy.ndarray", f"a {type(mask).__name__}", "return np.asarray(mask, dtype=bool)", self.names
+    def _check_type(self, mask: Any, name: str, position: RunPosition) -> BoolArray:
+        if type(mask) is not np.ndarray:  # masked arrays and other subclasses compare and copy in their own ways
+            raise position.error(
+                f"{name} to be a numpy.ndarray", f"a {type(mask).__name__}", "return np.asarray(mask, dtype=bool)", self.names
             )
         if mask.dtype != np.bool_:
-            raise clock.error(f"{where} of dtype bool", f"dtype {mask.dtype}", "return mask.astype(bool)", self.names)
+            raise position.error(f"{name} of dtype bool", f"dtype {mask.dtype}", "return mask.astype(bool)", self.names)
         if mask.shape != self.shape:
-            raise clock.error(
-                f"{where} of shape {self.shape}, a value for each of the {len(self.names)} goal_names",
+            raise position.error(
+                f"{name} of shape {self.shape}, one value for each of the {len(self.names)} goal_names",
                 f"shape {mask.shape}",
-                "return one bool a goal, in the order of goal_names",
+                "return one bool per goal, in the order of goal_names",
                 self.names,
             )
         return mask
 
-    def _check_fresh(self, mask: BoolArray, where: str, clock: Clock) -> None:
-        for earlier, copy, moment in self._handed_out:
-            changed = (earlier != copy).reshape(-1, len(self.names)).any(axis=0)
+    def _check_fresh(self, mask: BoolArray, name: str, position: RunPosition) -> None:
+        for earlier, copy, moment in self._remembered:
+            changed = select_names(self.names, (earlier != copy).reshape(-1, len(self.names)).any(axis=0))
             if np.shares_memory(mask, earlier):
-                effect = (
-                    f", whose values for {quote(select_names(self.names, changed))} it has overwritten"
-                    if changed.any()
-                    else ""
-                )
-                raise clock.error(
-                    f"{where} to be a fresh array",
+                effect = f", whose values for {quote(changed)} were overwritten" if changed else ""
+                raise position.error(
+                    f"{name} to be a fresh array",
                     f"memory that it shares with the mask of {moment}{effect}",
-                    "return a new array each time, such as mask.copy(), because callers keep what they are given",
-                    select_names(self.names, changed),
+                    "return a new array each time, such as mask.copy(), because callers keep the masks they receive",
+                    changed,
                 )
-            if changed.any():
-                raise clock.error(
-                    f"the mask of {moment} to stay what it was",
-                    f"other values for {quote(select_names(self.names, changed))}",
-                    "never write into a mask that was handed out: return a new array, such as mask.copy()",
-                    select_names(self.names, changed),
+            if changed:
+                raise position.error(
+                    f"the mask of {moment} to stay unchanged",
+                    f"other values for {quote(changed)}",
+                    "never write into a mask that was returned: return a new array, such as mask.copy()",
+                    changed,
                 )
-        self._handed_out.append((mask, mask.copy(), str(clock)))
+        self._remembered.append((mask, mask.copy(), str(position)))

@@ -1,6 +1,7 @@
-"""Calls of an environment as data: repeated on it, compared, and written out as source code."""
+"""Record calls of an environment, to replay them, compare their results and write them as source code."""
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -8,45 +9,38 @@ import numpy as np
 from gymnasium.spaces import GraphInstance
 from gymnasium.utils.env_checker import data_equivalence
 
-from leo_wrappers.checks.errors import Clock, quote, select_names
-from leo_wrappers.checks.goal_judge import commander, shown_goal, without_goal
-from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.keys import GOAL_KEY
+from leo_wrappers.checks.errors import RunPosition
+from leo_wrappers.checks.goal_conditioned import commanded_goal, goal_setter_name, replay_options, without_goal_input
+from leo_wrappers.checks.results import ResetResult, Result, StepResult
+from leo_wrappers.keys import MASK_KEY
 
-
-@dataclass
-class Outcome:
-    """What a reset or a step returned, copied."""
-
-    observation: Any
-    mask: BoolArray
-    reward: float = 0.0
-    terminated: bool = False
-    truncated: bool = False
-    info: dict[str, Any] = field(default_factory=dict)
+REMEDY = (
+    "draw every random number from self.np_random, which reset(seed=...) seeds, set the whole state in reset(), and check "
+    "the environment without wrappers that keep statistics, such as NormalizeObservation and NormalizeReward"
+)
 
 
 @dataclass
 class Call:
     """
-    One call.
+    A call of a :class:`~leo_wrappers.checks.ContractChecker`.
 
-    :param method: the checker's method that was called
-    :param arguments: with what
-    :param outcome: what came, None where nothing comes or where it raised
-    :param commanded: the goal that the environment had been told of before a reset
+    :param method: the name of the method
+    :param arguments: its arguments
+    :param result: a copy of what it returned; None if it returned nothing or raised
+    :param goal: for a reset, the goal that was commanded before it
     """
 
     method: str
     arguments: dict[str, Any]
-    outcome: Outcome | None = None
-    commanded: int | None = None
+    result: Result | None = None
+    goal: int | None = None
 
     def code(self, env: str = "env") -> str:
         """
-        The call as a line of Python.
+        Write the call as a line of Python.
 
-        :param env: the name of the environment there
+        :param env: the name of the environment
 
         Example::
 
@@ -55,20 +49,20 @@ class Call:
             >>> Call("step", {"action": np.array([0.5], dtype=np.float32)}).code()
             'env.step(np.array([0.5], dtype=np.float32))'
         """
-        given = [(key, literal(value)) for key, value in self.arguments.items() if value is not None]
+        given = [(key, to_source(value)) for key, value in self.arguments.items() if value is not None]
         keyword = self.method == "reset"
         return f"{env}.{self.method}({', '.join(f'{key}={text}' if keyword else text for key, text in given)})"
 
 
-def literal(value: Any) -> str:
+def to_source(value: Any) -> str:
     """
-    Source code for a value of any Gymnasium space, given ``import numpy as np``.
+    Write an element of any Gymnasium space as source code, for programs with ``import numpy as np``.
 
-    :param value: the value
+    :param value: the element
 
     Example::
 
-        >>> literal((np.int64(2), {"a": "x"}))
+        >>> to_source((np.int64(2), {"a": "x"}))
         "(np.int64(2), {'a': 'x'})"
     """
     if isinstance(value, np.ndarray):
@@ -76,83 +70,81 @@ def literal(value: Any) -> str:
         text = f"np.array({values}, dtype=np.{value.dtype})"
         return text if value.size else f"{text}.reshape({value.shape})"
     if isinstance(value, GraphInstance):
-        return f"gym.spaces.GraphInstance({', '.join(literal(part) for part in value)})"
+        return f"gym.spaces.GraphInstance({', '.join(to_source(part) for part in value)})"
     if isinstance(value, tuple):
-        return f"({', '.join(literal(part) for part in value)}{',' if len(value) == 1 else ''})"
+        return f"({', '.join(to_source(part) for part in value)}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
-        return f"[{', '.join(literal(part) for part in value)}]"
+        return f"[{', '.join(to_source(part) for part in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {literal(part)}' for key, part in value.items())}}}"
+        return f"{{{', '.join(f'{key!r}: {to_source(part)}' for key, part in value.items())}}}"
     return repr(value)
 
 
-def perform(env: gym.Env[Any, Any], call: Call, clock: Clock) -> Outcome | None:
+def sample_actions(space: gym.Space[Any], seed: int, steps: int) -> list[Any]:
     """
-    Makes a recorded call again.
+    Return the actions that ``space.sample()`` returns after ``space.seed(seed)``, without changing the space's generator.
 
-    :param env: the environment to make it on
+    :param space: the action space
+    :param seed: the seed
+    :param steps: the number of actions
+    """
+    space = copy.deepcopy(space)
+    space.seed(seed)
+    return [space.sample() for _ in range(steps)]
+
+
+def repeat_call(env: gym.Env[Any, Any], call: Call, position: RunPosition) -> Result | None:
+    """
+    Repeat a recorded call.
+
+    :param env: the environment to call
     :param call: the call
-    :param clock: counts it
-    :return: what came, None for calls that return nothing
+    :param position: advanced by the call
+    :return: the result; None for calls that return nothing
     """
     if call.method == "reset":
-        clock.tick_reset(call.arguments["seed"])
-        if commander(env) == "set_commanded_goal":
-            # An environment may remember it across resets, and should have to remember what it did the first time.
-            env.get_wrapper_attr("set_commanded_goal")(call.commanded)
-        observation, info = env.reset(seed=call.arguments["seed"], options=_options(env, call))
-        return Outcome(observation, info["goals_achieved"], info=info)
+        position.count_reset(call.arguments["seed"])
+        if goal_setter_name(env) == "set_commanded_goal":
+            # The environment may keep the commanded goal across resets: restore the one from the first time.
+            env.get_wrapper_attr("set_commanded_goal")(call.goal)
+        recorded = None if call.result is None else call.result.observation
+        options = replay_options(env, call.arguments["options"], recorded)
+        observation, info = env.reset(seed=call.arguments["seed"], options=options)
+        return ResetResult(observation, info[MASK_KEY], info)
     if call.method == "step":
-        clock.tick_step()
+        position.count_step()
         observation, reward, terminated, truncated, info = env.step(call.arguments["action"])
-        return Outcome(observation, info["goals_achieved"], float(reward), terminated, truncated, info)
+        return StepResult(observation, info[MASK_KEY], float(reward), terminated or truncated, terminated, truncated, info)
     if call.method == "command_goal":
-        method = commander(env)
-        assert method is not None
-        env.get_wrapper_attr(method)(call.arguments["goal"])
+        name = goal_setter_name(env)
+        assert name is not None
+        env.get_wrapper_attr(name)(call.arguments["goal"])
     return None
 
 
-def _options(env: gym.Env[Any, Any], call: Call) -> dict[str, Any] | None:
-    """A selector remembers what was achieved before, so it may choose another goal now: command the one it chose then."""
-    options = call.arguments["options"]
-    goal = None if call.outcome is None else shown_goal(call.outcome.observation)
-    if goal is None or not env.has_wrapper_attr("selector"):
-        return options if options is None else dict(options)
-    return {**(options or {}), "goal": goal}
-
-
-def compare(first: Outcome, again: Outcome, names: tuple[str, ...], clock: Clock, source: str) -> None:
+def check_same_result(first: Result, again: Result, names: tuple[str, ...], position: RunPosition, source: str) -> None:
     """
-    Refuses two outcomes of the same calls that differ.
+    Raise if a repeated call did not return what it returned the first time.
 
-    :param first: what came the first time
-    :param again: what came the second time
+    :param first: the first result
+    :param again: the result of the repeated call
     :param names: the goal names
-    :param clock: when
-    :param source: what is being compared with, for the message
+    :param position: where in the run, for the error message
+    :param source: what the first result is called in the error message
     """
-    remedy = (
-        "draw every random number from self.np_random, which reset(seed=...) seeds, and let reset() set the whole state anew"
-    )
     if not np.array_equal(first.mask, again.mask):
-        raise clock.error(
-            f"the same mask for the same seed and actions ({source}, achieved: {quote(select_names(names, first.mask))})",
-            f"another one (achieved: {quote(select_names(names, again.mask))})",
-            remedy,
-            select_names(names, first.mask != again.mask),
+        raise position.mask_error(
+            names, first.mask, again.mask, f"for the same seed and actions the same mask as {source}", REMEDY
         )
-    if not data_equivalence(without_goal(first.observation), without_goal(again.observation)):
-        raise clock.error(
-            f"the same observation for the same seed and actions ({source}: {first.observation!r})"[:500],
+    if not data_equivalence(without_goal_input(first.observation), without_goal_input(again.observation)):
+        raise position.error(
+            f"for the same seed and actions the same observation as {source}, {first.observation!r}"[:500],
             f"{again.observation!r}"[:300],
-            remedy,
+            REMEDY,
         )
-    if GOAL_KEY in (first.observation if isinstance(first.observation, dict) else ()):
-        return  # a selector may have switched to another goal than the first time, which changes rewards and ends
-    got = (again.reward, again.terminated, again.truncated)
-    wanted = (first.reward, first.terminated, first.truncated)
-    if wanted[1:] != got[1:] or not np.isclose(wanted[0], got[0], rtol=1e-5, atol=1e-5, equal_nan=True):
-        raise clock.error(
-            f"the same (reward, terminated, truncated) for the same seed and actions ({source}: {wanted})", f"{got}", remedy
-        )
+    # A selector may have switched to another goal than the first time, which changes reward and termination.
+    if isinstance(first, StepResult) and isinstance(again, StepResult) and commanded_goal(first.observation) is None:
+        wanted, got = ((step.reward, step.terminated, step.truncated) for step in (first, again))
+        if wanted[1:] != got[1:] or not np.isclose(wanted[0], got[0], rtol=1e-5, atol=1e-5, equal_nan=True):
+            expected = f"for the same seed and actions the same (reward, terminated, truncated) as {source}, {wanted}"
+            raise position.error(expected, f"{got}", REMEDY)

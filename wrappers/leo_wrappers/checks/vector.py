@@ -1,4 +1,4 @@
-"""The checker of vector environments, Gymnasium's and Stable-Baselines3's."""
+"""Check a vector environment of Gymnasium or Stable-Baselines3."""
 
 import sys
 from collections.abc import Callable
@@ -9,11 +9,17 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from leo_wrappers.checks.declarations import check_flat
-from leo_wrappers.checks.errors import Clock, quote, select_names
-from leo_wrappers.checks.goal_judge import GoalJudge, is_goal_view, shown_goal
-from leo_wrappers.checks.mask_consistency import EndWatch, ObservationTable
-from leo_wrappers.checks.vector_views import GymnasiumView, Start, Transition, VectorView
+from leo_wrappers.checks.episodes import EpisodeChecker
+from leo_wrappers.checks.errors import RunPosition
+from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, commanded_goal, is_goal_conditioned, replay_options
+from leo_wrappers.checks.gymnasium_adapter import GymnasiumAdapter
+from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
+from leo_wrappers.checks.results import ResetResult, Result
+from leo_wrappers.checks.vector_adapter import VectorAdapter
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import MASK_KEY
+
+EnvFn = Callable[[], gym.Env[Any, Any]]
 
 
 def check_multigoal_vec_env(
@@ -22,24 +28,25 @@ def check_multigoal_vec_env(
     seed: int = 0,
     steps: int = 200,
     observation_determines_mask: bool = True,
-    env_fn: Callable[[], gym.Env[Any, Any]] | None = None,
+    env_fn: EnvFn | None = None,
 ) -> None:
     """
-    Checks that a vector environment keeps the multi-goal contract, above all where episodes end.
+    Check that a vector environment follows the multi-goal contract, above all where episodes end.
 
-    A Gymnasium vector environment reports ``infos["goals_achieved"]``, bool ``[N, G]``, with ``infos["_goals_achieved"]``; in
-    SAME_STEP mode the masks of last steps are in ``infos["final_info"]``, in NEXT_STEP mode the step after the last one is the
-    reset. A Stable-Baselines3 one reports ``infos[i]["goals_achieved"]`` of the transition just made, last ones included. Both
-    are played twice from the same seed, so the masks must also be reproducible.
+    A Gymnasium vector environment returns ``infos["goals_achieved"]``, bool ``[N, G]``, and ``infos["_goals_achieved"]``. In
+    autoreset mode SAME_STEP the masks of last steps are in ``infos["final_info"]``; in NEXT_STEP the step after the last one
+    is the reset. A Stable-Baselines3 vector environment returns ``infos[i]["goals_achieved"]`` of the transition just made,
+    including last steps. Both are run twice with the same seed and actions, which must reproduce the masks.
 
     :param venv: a ``gymnasium.vector.VectorEnv`` or a Stable-Baselines3 ``VecEnv``
-    :param seed: seeds the environments and the actions
-    :param steps: how many steps to play
-    :param observation_determines_mask: refuse two different masks for the same observation. It finds last steps that report
-        the mask of the reset after them. Turn it off where goals are about something that the observation does not show.
-    :param env_fn: makes one environment alone. N of them, seeded ``seed``, ``seed + 1`` and so on, are played beside the
-        vector environment and must give the same masks; this finds every wrong row. A ``SyncVectorEnv`` or ``AsyncVectorEnv``
-        brings its own.
+    :param seed: seed of the environments and the actions
+    :param steps: number of steps to play
+    :param observation_determines_mask: raise if the same observation is returned with two different masks. This detects last
+        steps that return the mask of the reset after them, as far as observations repeat. Set it to False where goals depend
+        on parts of the state that are not in the observation.
+    :param env_fn: creates a single environment. N of them, seeded ``seed``, ``seed + 1`` and so on, are stepped with the same
+        actions and must return the same masks; this detects every wrong row. For a ``SyncVectorEnv`` or ``AsyncVectorEnv``
+        without wrappers it defaults to the functions that created its environments.
 
     Example::
 
@@ -49,159 +56,137 @@ def check_multigoal_vec_env(
         >>> make_env = lambda: MultiGoalWrapper(gym.make("CartPole-v1"), goals)
         >>> check_multigoal_vec_env(gym.vector.SyncVectorEnv([make_env] * 3))
     """
-    view = _make_view(venv)
-    if isinstance(view.space, gym.spaces.Dict):
-        check_flat(view.space)
-    origin = f"The actions of this run are {view.action_hint.format(seed=seed)}."
-    env_fns = _reference_fns(venv, view.num_envs) if env_fn is None else [env_fn] * view.num_envs
-    actions = view.sample_actions(seed, steps)
-    run = _Run(view, Clock(origin=origin, batched=True), observation_determines_mask)
+    adapter = _make_adapter(venv)
+    if isinstance(adapter.space, gym.spaces.Dict):
+        check_flat(adapter.space)
+    action_source = f"The actions of this run are {adapter.action_source.format(seed=seed)}."
+    env_fns = _default_env_fns(venv, adapter.num_envs) if env_fn is None else [env_fn] * adapter.num_envs
+    actions = adapter.sample_actions(seed, steps)
+    run = _Run(adapter, action_source, observation_determines_mask)
     first = run.play(seed, actions, env_fns)
-    again = _Run(view, Clock(origin=origin, batched=True), observation_determines_mask).play(seed, actions, [])
+    again = _Run(adapter, action_source, observation_determines_mask).play(seed, actions, [])
     spec = getattr(venv, "spec", None)
     if not (spec is not None and spec.nondeterministic):
-        _compare_runs(view.names, first, again, seed, Clock(origin=origin, batched=True))
-    run.ends.warn()
+        _compare_runs(adapter.names, first, again, seed, RunPosition(action_source=action_source, is_vector=True))
+    run.terminal_masks.warn()
 
 
-def _make_view(venv: Any) -> VectorView:
+def _make_adapter(venv: Any) -> VectorAdapter:
     if isinstance(venv, VectorEnv):
-        return GymnasiumView(venv)
-    # Whoever holds a VecEnv has imported it already; nobody else should pay for importing torch.
-    base = sys.modules.get("stable_baselines3.common.vec_env")
-    if base is not None and isinstance(venv, base.VecEnv):
-        from leo_wrappers.checks.sb3_view import SB3View
+        return GymnasiumAdapter(venv)
+    # Stable-Baselines3 imports torch. If venv is a VecEnv, it has been imported already.
+    module = sys.modules.get("stable_baselines3.common.vec_env")
+    if module is not None and isinstance(venv, module.VecEnv):
+        from leo_wrappers.checks.sb3_adapter import SB3Adapter
 
-        return SB3View(venv)
+        return SB3Adapter(venv)
     raise TypeError(
         f"expected a gymnasium.vector.VectorEnv or a stable_baselines3 VecEnv, got {type(venv).__name__}; "
         "use check_multigoal_env for a single environment"
     )
 
 
-def _reference_fns(venv: Any, num_envs: int) -> list[Callable[[], gym.Env[Any, Any]]]:
-    """The functions that a bare SyncVectorEnv or AsyncVectorEnv was made of; wrappers may change what they give."""
+def _default_env_fns(venv: Any, num_envs: int) -> list[EnvFn]:
+    """Return the functions that created the environments; empty if wrappers may change what these return."""
     env_fns = getattr(venv, "env_fns", None) if getattr(venv, "unwrapped", None) is venv else None
     return list(env_fns) if env_fns is not None and len(env_fns) == num_envs else []
 
 
 class _Run:
-    """One run of a vector environment, judged environment by environment."""
+    """A run of a vector environment, checked row by row."""
 
-    def __init__(self, view: VectorView, clock: Clock, observation_determines_mask: bool) -> None:
-        self.view = view
-        self.clock = clock
-        self.table = ObservationTable(view.space, view.names) if observation_determines_mask else None
-        self.ends = EndWatch(view.space)
-        self.is_goal_view = is_goal_view(view.space)
-        self.goals = [GoalJudge(view.names, view.on_success) for _ in range(view.num_envs)]
-        self.last: list[BoolArray] = []
-        self.references: list[gym.Env[Any, Any]] = []
+    def __init__(self, adapter: VectorAdapter, action_source: str, observation_determines_mask: bool) -> None:
+        self.adapter = adapter
+        self.position = RunPosition(action_source=action_source, is_vector=True)
+        self.terminal_masks = TerminalMaskChecker(adapter.space)
+        self._references: list[gym.Env[Any, Any]] = []
+        consistency = MaskConsistencyChecker(adapter.space, adapter.names) if observation_determines_mask else None
+        has_goal = is_goal_conditioned(adapter.space)
+        self._checkers = [
+            EpisodeChecker(
+                self.terminal_masks,
+                consistency,
+                GoalConditionedChecker(adapter.names, adapter.on_success) if has_goal else None,
+            )
+            for _ in range(adapter.num_envs)
+        ]
 
-    def play(
-        self, seed: int, actions: list[Any], env_fns: list[Callable[[], gym.Env[Any, Any]]]
-    ) -> list[list[Transition | Start]]:
-        """Plays the actions, and beside them, on the references, each environment's own."""
-        self.clock.tick_reset(seed)
+    def play(self, seed: int, actions: list[Any], env_fns: list[EnvFn]) -> list[list[Result]]:
+        """Play the actions, and compare each row with a single environment that plays the same actions."""
+        self.position.count_reset(seed)
         try:
-            self.references = [env_fn() for env_fn in env_fns]
-            starts = self.view.reset(seed, self.clock)
-            self.last = [start.mask.copy() for start in starts]
-            for row, start in enumerate(starts):
-                self._judge_start(row, start)
-            for row in range(len(self.references)):
-                self._reset_reference(row, starts[row], "first state", seed + row)
-            history: list[list[Transition | Start]] = [list(starts)]
+            self._references = [env_fn() for env_fn in env_fns]
+            resets = self.adapter.reset(seed, self.position)
+            for row, reset in enumerate(resets):
+                self._checkers[row].check_reset(reset, self.position)
+            for row in range(len(self._references)):
+                self._reset_reference(row, resets[row], "first state", seed + row)
+            history: list[list[Result]] = [list(resets)]
             for batch in actions:
-                self.clock.tick_step()
-                results = self.view.step(batch, self.clock)
-                for row, (action, result) in enumerate(zip(self.view.split_actions(batch), results, strict=True)):
-                    self._judge(row, result)
-                    if self.references:
-                        self._step_reference(row, action, result)
-                history.append(results)
+                history.append(self._step(batch))
             return history
         finally:
-            for env in self.references:
+            for env in self._references:
                 env.close()
 
-    def _judge(self, row: int, result: Transition | Start) -> None:
-        if isinstance(result, Start):
-            self._judge_start(row, result)
-            self.last[row] = result.mask.copy()
-            return
-        if self.table is not None:
-            self.table.judge(result.observation, result.mask, self.clock, is_end=result.done)
-        if self.is_goal_view:
-            self.goals[row].judge_step(
-                result.observation, result.reward, result.terminated, result.info, result.mask, self.clock
-            )
-        if result.start is not None:
-            self._judge_start(row, result.start)
-            end, first = (result.observation, result.mask), (result.start.observation, result.start.mask)
-            self.ends.note(self.last[row], end, first)
-        self.last[row] = (result if result.start is None else result.start).mask.copy()
+    def _step(self, actions: Any) -> list[Result]:
+        self.position.count_step()
+        results = self.adapter.step(actions, self.position)
+        for row, (action, result) in enumerate(zip(self.adapter.split_actions(actions), results, strict=True)):
+            self._checkers[row].check(result, self.position)
+            if self._references:
+                self._step_reference(row, action, result)
+        return results
 
-    def _judge_start(self, row: int, start: Start) -> None:
-        if self.table is not None:
-            self.table.judge(start.observation, start.mask, self.clock)
-        if self.is_goal_view:
-            self.goals[row].judge_reset(start.observation, start.info, self.clock)
-
-    def _step_reference(self, row: int, action: Any, result: Transition | Start) -> None:
-        env = self.references[row]
-        if isinstance(result, Start):
+    def _step_reference(self, row: int, action: Any, result: Result) -> None:
+        if isinstance(result, ResetResult):
             self._reset_reference(row, result, "reset state")
             return
-        _, _, terminated, truncated, info = env.step(action)
-        self._compare(row, result.mask, info["goals_achieved"], "last state" if result.done else "state")
-        if (terminated or truncated) and result.start is not None:
-            self._reset_reference(row, result.start, "reset state")
+        _, _, terminated, truncated, info = self._references[row].step(action)
+        self._compare(row, result.mask, info[MASK_KEY], "last state" if result.done else "state")
+        if (terminated or truncated) and result.reset is not None:
+            self._reset_reference(row, result.reset, "reset state")
 
-    def _reset_reference(self, row: int, start: Start, state: str, seed: int | None = None) -> None:
-        env = self.references[row]
-        goal = shown_goal(start.observation)
-        # A selector may choose another goal than the one beside it did, which may end episodes elsewhere.
-        has_selector = goal is not None and env.has_wrapper_attr("selector")
-        _, info = env.reset(seed=seed, options={"goal": goal} if has_selector else None)
-        self._compare(row, start.mask, info["goals_achieved"], state)
+    def _reset_reference(self, row: int, reset: ResetResult, state: str, seed: int | None = None) -> None:
+        env = self._references[row]
+        # Without the same goal, the reference's episode may end at another step.
+        _, info = env.reset(seed=seed, options=replay_options(env, None, reset.observation))
+        self._compare(row, reset.mask, info[MASK_KEY], state)
 
     def _compare(self, row: int, mask: BoolArray, wanted: BoolArray, state: str) -> None:
-        names = self.view.names
         if not np.array_equal(mask, wanted):
-            raise self.clock.error(
-                f"the mask of environment {row}'s {state} to be that of the same environment alone "
-                f"(achieved: {quote(select_names(names, wanted))})",
-                f"another one (achieved: {quote(select_names(names, mask))})",
-                "report the mask of the transition just made, before any reset, in the row of its own environment",
-                select_names(names, mask != wanted),
+            raise self.position.mask_error(
+                self.adapter.names,
+                wanted,
+                mask,
+                f"for environment {row}'s {state} the same mask as from a single environment",
+                "return the mask of the transition just made, before any reset, in the row of its own environment",
             )
 
 
 def _compare_runs(
-    names: tuple[str, ...],
-    first: list[list[Transition | Start]],
-    again: list[list[Transition | Start]],
-    seed: int,
-    clock: Clock,
+    names: tuple[str, ...], first: list[list[Result]], again: list[list[Result]], seed: int, position: RunPosition
 ) -> None:
-    clock.tick_reset(seed)
+    position.count_reset(seed)
     same_goals = [True] * len(first[0])
     for number, (one, two) in enumerate(zip(first, again, strict=True)):
         if number > 0:
-            clock.tick_step()
+            position.count_step()
         for row, (a, b) in enumerate(zip(one, two, strict=True)):
             if same_goals[row] and not np.array_equal(a.mask, b.mask):
-                raise clock.error(
-                    f"the same mask in environment {row} for the same seed and actions (the first time, achieved: "
-                    f"{quote(select_names(names, a.mask))})",
-                    f"another one (achieved: {quote(select_names(names, b.mask))})",
+                raise position.mask_error(
+                    names,
+                    a.mask,
+                    b.mask,
+                    f"for the same seed and actions the same mask in environment {row} as the first time",
                     "draw every random number from a generator that reset(seed=...) seeds",
-                    select_names(names, a.mask != b.mask),
                 )
-            # A selector that learns may command another goal the second time, and so end the episode at another step.
-            same_goals[row] &= shown_goal(_latest(a)) == shown_goal(_latest(b))
+            # A goal selector that learns may command another goal the second time, and so end the episode at another step.
+            same_goals[row] &= commanded_goal(_next_observation(a)) == commanded_goal(_next_observation(b))
 
 
-def _latest(result: Transition | Start) -> Any:
-    return result.start.observation if isinstance(result, Transition) and result.start is not None else result.observation
+def _next_observation(result: Result) -> Any:
+    """Return the observation that the next action is chosen for."""
+    if isinstance(result, ResetResult) or result.reset is None:
+        return result.observation
+    return result.reset.observation

@@ -1,13 +1,13 @@
 """
-Property tests of multi-goal environments with Hypothesis: ``pip install "leo-rl[testing]"``.
+Property tests of multi-goal environments with Hypothesis; install with ``pip install "leo-rl[testing]"``.
 
-One line in a test module tests an environment::
+In a test module::
 
     from leo_wrappers.testing import multigoal_env_tests
 
     TestMyEnv = multigoal_env_tests("my_package:MyEnv-v0")
 
-and so does ``pytest --leo-env my_package:MyEnv-v0``, without a test module.
+or, without a test module, ``pytest --leo-env my_package:MyEnv-v0``.
 """
 
 import importlib
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from leo_wrappers.testing.strategies import goal_sets as goal_sets
     from leo_wrappers.testing.strategies import masks as masks
 
-# Imported when asked for: pytest imports this package at every start, for the plugin, and must not wait for Hypothesis.
-_HOMES = {
+# Imported lazily: pytest imports this package at every start, for the plugin, and should not wait for Hypothesis.
+_EXPORTS = {
     "env_tests": ("multigoal_env_tests",),
     "state_machine": ("multigoal_state_machine", "run_state_machine"),
     "strategies": ("action_sequences", "from_space", "goal_names", "goal_sets", "masks"),
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)
 

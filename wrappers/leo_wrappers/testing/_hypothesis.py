@@ -1,4 +1,4 @@
-"""Hypothesis, or an error that says how to get it."""
+"""Import Hypothesis; if it is missing, raise an error with the install command."""
 
 try:
     import hypothesis as hypothesis

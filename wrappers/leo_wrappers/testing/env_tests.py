@@ -1,4 +1,4 @@
-"""The tests that every multi-goal environment should pass, as one class."""
+"""A test class for multi-goal environments."""
 
 import importlib.util
 from typing import Any
@@ -14,31 +14,36 @@ NUM_ENVS = 2
 
 
 class MultiGoalEnvTests:
-    """The tests; :func:`multigoal_env_tests` makes the subclass for an environment."""
+    """Tests of one environment; :func:`multigoal_env_tests` creates the subclass for it."""
 
     source: EnvSource
-    options: dict[str, Any]
+    observation_determines_mask: bool
     oracle: Oracle | None
+    reuse_env: bool
     steps: int
     max_examples: int
 
     def test_contract(self) -> None:
-        """The environment passes the checkers."""
+        """Run :func:`~leo_wrappers.check_multigoal_env`."""
         env = self.source.make()
         try:
             check_multigoal_env(
-                env, steps=self.steps, oracle=type(self).oracle, env_fn=self.source.make, **self._without("reuse_env")
+                env,
+                steps=self.steps,
+                observation_determines_mask=self.observation_determines_mask,
+                oracle=type(self).oracle,
+                env_fn=self.source.make,
             )
         finally:
             env.close()
 
     def test_gymnasium_vector_env(self) -> None:
-        """Vectorised by Gymnasium, the masks are those of the environments alone."""
+        """Run :func:`~leo_wrappers.check_multigoal_vec_env` on a ``SyncVectorEnv`` in both autoreset modes."""
         for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
             self._check_vector(SyncVectorEnv([self.source.make] * NUM_ENVS, autoreset_mode=mode))
 
     def test_sb3_vec_env(self) -> None:
-        """Vectorised by Stable-Baselines3, where that is installed and takes such observations, likewise."""
+        """Run :func:`~leo_wrappers.check_multigoal_vec_env` on a ``DummyVecEnv``, if it supports the environment."""
         import pytest
 
         if importlib.util.find_spec("stable_baselines3") is None:
@@ -48,21 +53,29 @@ class MultiGoalEnvTests:
         try:
             venv = DummyVecEnv([self.source.make] * NUM_ENVS)
         except NotImplementedError as error:
-            pytest.skip(f"Stable-Baselines3 does not take this observation space: {error}")
+            pytest.skip(f"Stable-Baselines3 does not support this observation space: {error}")
         self._check_vector(venv)
 
     def test_state_machine(self) -> None:
-        """No sequence of calls breaks the contract."""
-        run_state_machine(self.source.env, max_examples=self.max_examples, oracle=type(self).oracle, **self.options)
+        """Run :func:`run_state_machine`."""
+        run_state_machine(
+            self.source.env,
+            max_examples=self.max_examples,
+            observation_determines_mask=self.observation_determines_mask,
+            oracle=type(self).oracle,
+            reuse_env=self.reuse_env,
+        )
 
     def _check_vector(self, venv: Any) -> None:
         try:
-            check_multigoal_vec_env(venv, steps=self.steps, env_fn=self.source.make, **self._without("reuse_env"))
+            check_multigoal_vec_env(
+                venv,
+                steps=self.steps,
+                observation_determines_mask=self.observation_determines_mask,
+                env_fn=self.source.make,
+            )
         finally:
             venv.close()
-
-    def _without(self, key: str) -> dict[str, Any]:
-        return {name: value for name, value in self.options.items() if name != key}
 
 
 def multigoal_env_tests(
@@ -75,14 +88,14 @@ def multigoal_env_tests(
     max_examples: int = 100,
 ) -> type[MultiGoalEnvTests]:
     """
-    A test class for an environment: one line in a test module, under a name that begins with ``Test``.
+    Create a test class for an environment; assign it in a test module to a name that begins with ``Test``.
 
-    :param env: the environment's id, as ``gymnasium.make`` takes it, or a function that makes it
+    :param env: the environment's id for ``gymnasium.make``, or a function that creates it
     :param observation_determines_mask: see :func:`~leo_wrappers.check_multigoal_env`
     :param oracle: see :func:`~leo_wrappers.check_multigoal_env`
-    :param reuse_env: make the environment once for all runs of the state machine, where making one takes long
-    :param steps: how many steps each checker plays
-    :param max_examples: how many runs the state machine makes
+    :param reuse_env: create the environment once for all runs of the state machine, for environments that are slow to create
+    :param steps: number of steps of each checker
+    :param max_examples: number of runs of the state machine
 
     Example::
 
@@ -96,10 +109,11 @@ def multigoal_env_tests(
     source = EnvSource(env)
     members = {
         "source": source,
-        "options": {"observation_determines_mask": observation_determines_mask, "reuse_env": reuse_env},
+        "observation_determines_mask": observation_determines_mask,
         "oracle": None if oracle is None else staticmethod(oracle),
+        "reuse_env": reuse_env,
         "steps": steps,
         "max_examples": max_examples,
-        "__doc__": f"The multi-goal contract of {source.name}.",
+        "__doc__": f"Tests of the multi-goal contract of {source.name}.",
     }
     return type("TestMultiGoalEnv", (MultiGoalEnvTests,), members)

@@ -1,15 +1,15 @@
 """
-The pytest plugin: ``pytest --leo-env my_package:MyEnv-v0`` tests an environment without a test module.
+Pytest plugin: ``pytest --leo-env my_package:MyEnv-v0`` tests an environment without a test module.
 
-The option may be repeated. To test environments in every run of a whole suite, name them in the configuration::
+The option may be repeated. To test environments in every run of the whole test suite, list them in the configuration::
 
     [tool.pytest.ini_options]
     leo_envs = ["my_package:MyEnv-v0"]
 
-Goals about something that the observation does not show need ``--leo-partially-observed`` too.
+If goals depend on parts of the state that are not in the observation, add ``--leo-partially-observed``.
 
-pytest imports this module at every start, in every project, so it imports nothing but pytest until an environment is asked
-for.
+Pytest imports this module at every start, in every project, so it imports other packages only when there is an environment to
+test.
 """
 
 from collections.abc import Iterable
@@ -21,29 +21,31 @@ TESTS = ("test_contract", "test_gymnasium_vector_env", "test_sb3_vec_env", "test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declares the options."""
+    """Register the options."""
     group = parser.getgroup("leo", "multi-goal environments")
     group.addoption(
         "--leo-env",
         action="append",
         default=[],
         metavar="ID",
-        help="test this multi-goal environment, as gymnasium.make names it",
+        help="test the multi-goal environment with this id",
     )
     group.addoption(
         "--leo-partially-observed",
         action="store_true",
-        help="the goals are about something that the observation does not show: let it come with different masks",
+        help="allow different masks for the same observation, for goals on parts of the state that are not in it",
     )
-    parser.addini("leo_envs", "multi-goal environments to test in every run of the whole suite", type="linelist", default=[])
+    parser.addini(
+        "leo_envs", "ids of multi-goal environments to test in every run of the whole suite", type="linelist", default=[]
+    )
 
 
-@pytest.hookimpl(tryfirst=True)  # before -k and -m choose among the tests
+@pytest.hookimpl(tryfirst=True)  # before -k and -m deselect tests
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Adds the tests of the environments that were asked for."""
+    """Add the tests of the requested environments."""
     ids = list(config.getoption("--leo-env"))
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        # Someone who names files to run wants those alone, not what the configuration adds to the suite.
+        # With files on the command line only those run, without what the configuration adds to the whole suite.
         ids += [env_id for env_id in config.getini("leo_envs") if env_id not in ids]
     for env_id in ids:
         name = f"leo-env[{env_id}]"
@@ -52,7 +54,9 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 class EnvCollector(pytest.Collector):
     """
-    :param env_id: the environment, as ``gymnasium.make`` names it
+    Collects the tests of one environment.
+
+    :param env_id: the environment's id
     """
 
     def __init__(self, *, env_id: str, **kwargs: Any) -> None:
@@ -60,15 +64,15 @@ class EnvCollector(pytest.Collector):
         self.env_id = env_id
 
     def collect(self) -> Iterable[pytest.Item]:
-        """The tests of one environment."""
+        """Return the tests of the environment."""
         return [EnvItem.from_parent(self, name=name) for name in TESTS]
 
 
 class EnvItem(pytest.Item):
-    """One of the tests of one environment."""
+    """One test of one environment."""
 
     def runtest(self) -> None:
-        """Makes and runs the test."""
+        """Run the test."""
         from leo_wrappers.testing.env_tests import multigoal_env_tests
 
         assert isinstance(self.parent, EnvCollector)
@@ -77,7 +81,7 @@ class EnvItem(pytest.Item):
         getattr(tests(), self.name)()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The message alone where the contract is broken: it says all there is to say."""
+        """Report a contract error without its traceback, which lies inside the checkers."""
         from leo_wrappers.checks import ContractError
 
         if isinstance(excinfo.value, ContractError):
@@ -85,6 +89,6 @@ class EnvItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """How reports name the test."""
+        """Return the file, line and name of the test for reports."""
         assert isinstance(self.parent, EnvCollector)
         return self.path, None, f"{self.parent.env_id} {self.name}"

@@ -1,4 +1,4 @@
-"""A run of calls against a fresh environment: made again, cut down to what matters, and written out as a program."""
+"""Replay a failing list of calls on a new environment, shrink it, and write it as a program."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from leo_wrappers.checks.errors import ContractError
 from leo_wrappers.checks.recording import Call
 from leo_wrappers.testing.env_source import EnvSource
 
-# Cutting down stops after so many runs, in case making the environment takes long.
-TRIALS = 1000
+# Limits the time for environments that are slow to create.
+MAX_TRIALS = 1000
 
 
 @dataclass(frozen=True)
-class Setup:
+class CheckerSetup:
     """
-    How a test watches its environment.
+    The environment under test and the options of its checker.
 
-    :param source: makes the environment
+    :param source: creates the environment
     :param observation_determines_mask: see :class:`~leo_wrappers.checks.ContractChecker`
     :param oracle: see :class:`~leo_wrappers.checks.ContractChecker`
     """
@@ -29,18 +29,18 @@ class Setup:
     observation_determines_mask: bool = True
     oracle: Oracle | None = None
 
-    def watch(self, env: gym.Env[Any, Any]) -> ContractChecker:
-        """The environment with the checker around it."""
+    def wrap(self, env: gym.Env[Any, Any]) -> ContractChecker:
+        """Wrap an environment in its checker."""
         return ContractChecker(
             env, observation_determines_mask=self.observation_determines_mask, oracle=self.oracle, record=True
         )
 
     def program(self, calls: Sequence[Call], error: str) -> str:
         """
-        The calls as a program to copy, paste and run.
+        Write calls as a program.
 
-        :param calls: what to call
-        :param error: what the last call raises
+        :param calls: the calls
+        :param error: the name of the error that the last call raises
         """
         imports, make = self.source.code()
         code = [call.code() for call in calls]
@@ -58,12 +58,12 @@ class Setup:
         ]
         return "\n".join([*lines[:-1], f"{lines[-1]}  # raises {error}"])
 
-    def explain(self, error: Exception, calls: Sequence[Call]) -> None:
+    def attach_program(self, error: Exception, calls: Sequence[Call]) -> None:
         """
-        Puts the calls into an error.
+        Add the program that raises an error to the error.
 
-        :param error: what the last of them raised
-        :param calls: the calls
+        :param error: the error
+        :param calls: the calls, the last of which raised it
         """
         text = self.program(calls, type(error).__name__)
         if isinstance(error, ContractError):
@@ -73,14 +73,14 @@ class Setup:
 
     def play(self, env: gym.Env[Any, Any], calls: Sequence[Call]) -> Exception | None:
         """
-        Makes the calls.
+        Make the calls on an environment.
 
-        :param env: the environment to make them on
+        :param env: the environment
         :param calls: the calls
-        :return: what the last one raised; None if nothing, or if another one did
+        :return: the error that the last call raised; None if it raised none, or if an earlier call raised one
         """
         try:
-            checker = self.watch(env)
+            checker = self.wrap(env)
         except Exception as error:
             return None if calls else error
         for call in calls:
@@ -93,25 +93,26 @@ class Setup:
         return None
 
 
-def cut_down(
+def shrink_calls(
     calls: list[Call], error: Exception, play: Callable[[list[Call]], Exception | None]
 ) -> tuple[list[Call], Exception]:
     """
-    The shortest list that leaving out calls in a row leads to, and that still raises the same error in the same place.
+    Remove successive calls, as many as possible, such that the last one still raises the same error at the same line.
 
-    Hypothesis shrinks the rules that made the calls, and now and then stops short of the fewest calls.
+    Hypothesis shrinks the rules that made the calls, which does not always give the fewest calls.
 
-    :param calls: calls, the last of which raises the error; the first stays, being the seeded reset
-    :param error: what it raises
-    :param play: makes calls on a fresh environment and returns what the last one raises
+    :param calls: calls, the last of which raises the error; the first one, the seeded reset, is kept
+    :param error: the error
+    :param play: makes calls on a new environment and returns the error that the last one raises
+    :return: the remaining calls and their error
     """
-    place, size, trials = _place(error), len(calls) - 2, 0
+    location, size, trials = _raised_at(error), len(calls) - 2, 0
     while size >= 1:
         for start in range(1, len(calls) - size):
             shorter = calls[:start] + calls[start + size :]
             trials += 1
-            again = play(shorter) if trials <= TRIALS else None
-            if again is not None and _place(again) == place:
+            again = play(shorter) if trials <= MAX_TRIALS else None
+            if again is not None and _raised_at(again) == location:
                 calls, error, size = shorter, again, min(size, len(shorter) - 2)
                 break
         else:
@@ -119,8 +120,8 @@ def cut_down(
     return calls, error
 
 
-def _place(error: Exception) -> tuple[type, str, int]:
-    """What kind of error, and where it was raised."""
+def _raised_at(error: Exception) -> tuple[type, str, int]:
+    """Return the error's type, and the file and line that raised it."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the values that environments deal in."""
+"""Hypothesis strategies for elements of spaces, actions, masks and goal sets."""
 
 from functools import singledispatch
 from typing import Any
@@ -14,20 +14,19 @@ from leo_wrappers.point_goals import GridGoals, PointGoals
 from leo_wrappers.predicate_goals import PredicateGoals
 from leo_wrappers.testing._hypothesis import st, st_numpy
 
-# Values without a bound are drawn up to here: larger ones say more about floating point than about an environment.
-UNBOUNDED = 1e4
-# Boxes with other bounds in every element get a strategy an element up to this size; larger ones are scaled as a whole.
-ELEMENTWISE = 64
+# Limit of values without a bound: larger ones test floating point rather than environments.
+UNBOUNDED_LIMIT = 1e4
+# Up to this size, Boxes with different bounds use one strategy per element; larger ones are scaled from the unit cube.
+MAX_ELEMENTWISE = 64
 MAX_ITEMS = 4
 
 
 @singledispatch
 def from_space(space: gym.Space[Any]) -> st.SearchStrategy[Any]:
     """
-    Elements of a Gymnasium space, with the types that ``space.sample()`` returns.
+    Generate elements of a Gymnasium space, with the types that ``space.sample()`` returns.
 
-    Values without a bound stay within 10,000, and never are infinite. Other spaces than Gymnasium's own join in with
-    ``@from_space.register``.
+    Values without a bound are finite and within 10,000. Register strategies for custom spaces with ``@from_space.register``.
 
     :param space: any space
 
@@ -39,7 +38,7 @@ def from_space(space: gym.Space[Any]) -> st.SearchStrategy[Any]:
         np.int64(1)
     """
     raise TypeError(
-        f"expected one of Gymnasium's spaces, got {type(space).__name__}; give its elements with @from_space.register"
+        f"expected one of Gymnasium's spaces, got {type(space).__name__}; register a strategy with @from_space.register"
     )
 
 
@@ -51,18 +50,18 @@ def _(space: spaces.Box) -> st.SearchStrategy[npt.NDArray[Any]]:
     if low.size == 0 or ((low == low.flat[0]).all() and (high == high.flat[0]).all()):
         elements = _scalars(space.dtype, low.flat[0], high.flat[0]) if low.size else st.nothing()
         return st_numpy.arrays(space.dtype, space.shape, elements=elements)
-    if low.size <= ELEMENTWISE:
+    if low.size <= MAX_ELEMENTWISE:
         parts = [_scalars(space.dtype, a, b) for a, b in zip(low.flat, high.flat, strict=True)]
         return st.tuples(*parts).map(lambda values: np.array(values, dtype=space.dtype).reshape(space.shape))
     return st_numpy.arrays(np.float64, space.shape, elements=st.floats(0, 1)).map(lambda unit: _scaled(unit, low, high))
 
 
 def _finite_bounds(space: spaces.Box) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Bounds without infinities: an unbounded side ends ``UNBOUNDED`` away from zero or from the other bound."""
+    """Return finite bounds: an unbounded side ends ``UNBOUNDED_LIMIT`` away from zero or from the other bound."""
     low, high = space.low, space.high
     if space.dtype.kind != "f":
         return low, high
-    wide = space.dtype.type(UNBOUNDED)
+    wide = space.dtype.type(UNBOUNDED_LIMIT)
     with np.errstate(over="ignore", invalid="ignore"):
         finite_low = np.where(np.isinf(low), np.minimum(-wide, high - wide), low)
         finite_high = np.where(np.isinf(high), np.maximum(wide, low + wide), high)
@@ -80,17 +79,17 @@ def _scalars(dtype: np.dtype[Any], low: Any, high: Any) -> st.SearchStrategy[Any
     width = 8 * dtype.itemsize
     if width in (16, 32, 64):
         return st.floats(float(low), float(high), width=width)  # type: ignore[arg-type]
-    # Wider than Hypothesis draws: bounds that round outwards are put back.
+    # Wider than Hypothesis draws: clip, because a bound may be rounded outwards.
     return st.floats(float(low), float(high)).map(lambda value: np.clip(dtype.type(value), low, high))
 
 
 def _scaled(unit: npt.NDArray[np.float64], low: npt.NDArray[Any], high: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """From [0, 1] to the bounds; a weighted mean, because ``high - low`` may overflow."""
+    """Scale [0, 1] to the bounds, by a weighted mean because ``high - low`` may overflow."""
     wide_low, wide_high = low.astype(np.float64), high.astype(np.float64)
     mixed = wide_low * (1 - unit) + wide_high * unit
     if low.dtype.kind in "iub":
         mixed = np.rint(mixed)
-        # float64 cannot hold every int64: where it would round past a bound, take the bound itself.
+        # float64 cannot hold every int64: where rounding would exceed a bound, use the bound.
         whole = np.where(mixed >= wide_high, 0, np.where(mixed <= wide_low, 0, mixed)).astype(low.dtype)
         return np.where(mixed >= wide_high, high, np.where(mixed <= wide_low, low, whole)).astype(low.dtype)
     return np.clip(mixed.astype(low.dtype), low, high)
@@ -98,7 +97,7 @@ def _scaled(unit: npt.NDArray[np.float64], low: npt.NDArray[Any], high: npt.NDAr
 
 @from_space.register
 def _(space: spaces.Discrete) -> st.SearchStrategy[Any]:
-    # Of the space's own type, as sample() and every vector environment give it: np.int64(1) == 1 gives np.bool_, not bool.
+    # Of the space's dtype, as from sample(): for environments, np.int64 differs from int (np.int64(1) == 1 is an np.bool_).
     start = int(space.start)
     dtype = np.dtype(space.dtype).type
     return st.integers(start, start + int(space.n) - 1).map(dtype)
@@ -170,7 +169,7 @@ def _(space: spaces.OneOf) -> st.SearchStrategy[tuple[np.int64, Any]]:
 
 
 def _stack(space: gym.Space[Any], values: list[Any]) -> Any:
-    """The elements as one batch, as Gymnasium makes it of any space."""
+    """Batch the elements as Gymnasium does for their space."""
     empty: Any = create_empty_array(space, len(values))
     return concatenate(space, values, empty) if values else empty
 
@@ -179,11 +178,11 @@ def action_sequences(
     env_or_space: gym.Env[Any, Any] | gym.Space[Any], max_size: int = 50, min_size: int = 0
 ) -> st.SearchStrategy[list[Any]]:
     """
-    Lists of actions.
+    Generate lists of actions.
 
-    :param env_or_space: the environment to act in, or its action space
-    :param max_size: the most actions
-    :param min_size: the fewest actions
+    :param env_or_space: the environment, or its action space
+    :param max_size: maximum number of actions
+    :param min_size: minimum number of actions
 
     Example::
 
@@ -197,10 +196,10 @@ def action_sequences(
 
 def masks(num_goals: int, batch_shape: tuple[int, ...] = ()) -> st.SearchStrategy[BoolArray]:
     """
-    Masks, as the contract wants them.
+    Generate masks.
 
-    :param num_goals: G
-    :param batch_shape: what comes before the goals
+    :param num_goals: number of goals, G
+    :param batch_shape: shape in front of the goal dimension
 
     Example::
 
@@ -208,16 +207,16 @@ def masks(num_goals: int, batch_shape: tuple[int, ...] = ()) -> st.SearchStrateg
         >>> find(masks(3), lambda mask: mask[1])
         array([False,  True, False])
     """
-    # Without a fill, so that a mask shrinks goal by goal.
+    # With a fill value, a mask would not shrink goal by goal.
     return st_numpy.arrays(np.bool_, (*batch_shape, num_goals), fill=st.nothing())
 
 
 def goal_names(min_size: int = 1, max_size: int = 8) -> st.SearchStrategy[tuple[str, ...]]:
     """
-    Goal names: unique, some in families.
+    Generate unique goal names, some with a family.
 
-    :param min_size: the fewest goals
-    :param max_size: the most goals
+    :param min_size: minimum number of goals
+    :param max_size: maximum number of goals
     """
     word = st.text("abcxyz019-,", min_size=1, max_size=4)
     name = st.one_of(word, st.builds("{}/{}".format, word, word))
@@ -226,10 +225,10 @@ def goal_names(min_size: int = 1, max_size: int = 8) -> st.SearchStrategy[tuple[
 
 def goal_sets(dimensions: int = 2, max_goals: int = 6) -> st.SearchStrategy[GoalSet]:
     """
-    Goal sets of every kind, and unions of them, over signals of shape ``(..., dimensions)`` around zero.
+    Generate goal sets of every kind, and unions of them, over signals of shape ``(..., dimensions)`` around zero.
 
-    :param dimensions: the length of a signal
-    :param max_goals: the most goals in a set; a union may have twice as many
+    :param dimensions: length of a signal
+    :param max_goals: maximum number of goals in a set; a union may have twice as many
     """
     simple = st.one_of(
         _point_goals(dimensions, max_goals), _grid_goals(dimensions, max_goals), _predicate_goals(dimensions, max_goals)
