@@ -125,7 +125,7 @@ def optimal_steps() -> tuple[Points, npt.NDArray[np.float64]]:
     moves = np.stack(np.meshgrid(*[[-1.0, -0.5, 0.0, 0.5, 1.0]] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     reached = move(np.repeat(points[:, None], len(moves), axis=1), moves)
     numbers = {point: number for number, point in enumerate(map(tuple, points.tolist()))}
-    # A move stopped by a wall ends off the lattice and is ignored.
+    # A move stopped by a wall leaves the lattice and is ignored.
     successors = [[numbers.get(point, state) for point in map(tuple, row)] for state, row in enumerate(reached.tolist())]
     predecessors: list[list[int]] = [[] for _ in points]
     for state, following in enumerate(successors):

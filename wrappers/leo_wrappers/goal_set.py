@@ -126,8 +126,8 @@ class GoalSet:
         return len(self.names)
 
     def __repr__(self) -> str:
-        shown = ", ".join(self.names[:3]) + (", ..." if len(self) > 3 else "")
-        return f"{type(self).__name__}({len(self)} goals: {shown})"
+        names = ", ".join(self.names[:3]) + (", ..." if len(self) > 3 else "")
+        return f"{type(self).__name__}({len(self)} goals: {names})"
 
     @property
     def are_points(self) -> bool:

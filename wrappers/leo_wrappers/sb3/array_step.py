@@ -81,23 +81,6 @@ class ArrayStep(NamedTuple):
         infos = InfoList(self.infos, self.goals_achieved) if self.goals_achieved.shape[1] else list(self.infos)
         return self.obs, self.rewards, self.dones, infos  # type: ignore[return-value]
 
-    @classmethod
-    def from_step_return(cls, obs: VecEnvObs, rewards: Any, dones: BoolArray, infos: Sequence[dict[str, Any]]) -> "ArrayStep":
-        """
-        Convert the result of ``VecEnv.step`` of multi-goal environments.
-
-        :param obs: observations
-        :param rewards: rewards ``[N]``
-        :param dones: dones ``[N]``
-        :param infos: infos with ``goals_achieved``
-        """
-        done_rows = np.flatnonzero(dones).tolist()
-        terminated = np.zeros(len(dones), dtype=bool)
-        for row in done_rows:
-            terminated[row] = not any(infos[row].get(key, False) for key in ("TimeLimit.truncated", ENDED_BY_GOAL_KEY))
-        final_obs = stack_observations([infos[row]["terminal_observation"] for row in done_rows])
-        return cls(obs, rewards, dones, terminated, achieved_from_infos(infos, len(dones)), final_obs, infos)
-
 
 def step_arrays(venv: VecEnv, actions: npt.NDArray[Any]) -> ArrayStep:
     """
@@ -120,7 +103,13 @@ def step_arrays(venv: VecEnv, actions: npt.NDArray[Any]) -> ArrayStep:
     own = getattr(type(venv), "step_arrays", None)
     if own is not None:
         return own(venv, actions)  # type: ignore[no-any-return]
-    return ArrayStep.from_step_return(*venv.step(actions))
+    obs, rewards, dones, infos = venv.step(actions)
+    done_rows = np.flatnonzero(dones).tolist()
+    terminated = np.zeros(venv.num_envs, dtype=bool)
+    for row in done_rows:
+        terminated[row] = not any(infos[row].get(key, False) for key in ("TimeLimit.truncated", ENDED_BY_GOAL_KEY))
+    final_obs = stack_observations([infos[row]["terminal_observation"] for row in done_rows])
+    return ArrayStep(obs, rewards, dones, terminated, achieved_from_infos(infos, venv.num_envs), final_obs, infos)
 
 
 def stack_observations(observations: Sequence[Any]) -> VecEnvObs | None:

@@ -81,7 +81,7 @@ class GymVecEnv(VecEnv):
 
     def step_arrays(self, actions: npt.NDArray[Any]) -> ArrayStep:
         """
-        Step the environments without creating infos that nobody reads, see :func:`~leo_wrappers.sb3.step_arrays`.
+        Step the environments without creating all infos, see :func:`~leo_wrappers.sb3.step_arrays`.
 
         :param actions: one action per environment
         :return: the result of the step
@@ -96,16 +96,15 @@ class GymVecEnv(VecEnv):
         final_obs = {row: infos["final_obs"][row] for row in np.flatnonzero(dones).tolist()}
         for row in final_obs:
             self.reset_infos[row] = _row(infos, row)
-        # Most environments report nothing but masks, and have no other entries to look for in each row.
-        only_masks = MASK_KEY in infos and set(infos) <= _MASK_AND_FINAL_KEYS
 
         def make_infos(rows: slice) -> list[dict[str, Any]]:
             numbers = range(rows.start, rows.stop)
-            if only_masks:
+            # Most environments report nothing but masks, and have no other entries to look for in each row.
+            if MASK_KEY in infos and infos.keys() <= _MASK_AND_FINAL_KEYS:
                 result = [{MASK_KEY: mask, "TimeLimit.truncated": False} for mask in infos[MASK_KEY][rows]]
             else:
                 result = [{**_row(infos, row), "TimeLimit.truncated": False} for row in numbers]
-            for row in final_obs.keys() & numbers:
+            for row in filter(numbers.__contains__, final_obs):
                 final = {"TimeLimit.truncated": bool(time_limit[row]), "terminal_observation": final_obs[row]}
                 result[row - rows.start] = {**_row(infos["final_info"], row), **final}
             return result
