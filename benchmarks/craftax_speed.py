@@ -6,9 +6,7 @@ Run ``python benchmarks/craftax_speed.py``; the result goes to ``benchmarks/resu
 - bare: Craftax's own step without auto-reset, over a batch by ``vmap``, its symbolic observation waited for. Nothing is ever
   reset: the dead go on being dead, which costs the same.
 - core: ``BatchedEnv``: compact observations, all goals' masks, terminal observations, resets with fresh worlds, called as the
-  shells do: ``step_only``, and ``reset`` when a game has ended.
-- one function: the same by ``BatchedEnv.step``, which can be a part of a larger compiled function, but has to carry the spare
-  worlds and decide about resets on the device.
+  shells do: ``step``, and ``reset`` when a game has ended.
 - gymnasium: ``JaxVectorEnv``, which also copies everything to NumPy; Stable-Baselines3: ``JaxVecEnv``, with its infos.
 
 All take the same random actions, in turns, and begin amid games played at random, so that deaths come at their rate.
@@ -34,7 +32,7 @@ from machine import describe
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.jax_envs import BatchedEnv, FunctionalEnv, JaxVectorEnv
-from leo_wrappers.jax_envs.compilation import CACHE_SWITCH
+from leo_wrappers.jax_envs.compilation import CACHE_ENV_VAR
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler
 
 GAMES: dict[str, Any] = {"CraftaxClassic": CraftaxClassic, "Craftax": Craftax}
@@ -57,8 +55,8 @@ def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
     core = BatchedEnv(env, num_envs)
     batch, _ = core.reset(core.empty(core.keys(list(range(num_envs)))), np.ones(num_envs, dtype=bool))
     for number in range(random_play):
-        batch, _, _ = core.step(batch, on_device[number % NUM_ACTION_SETS])
-    stepped = _copy(batch)
+        batch, transition = core.step(batch, on_device[number % NUM_ACTION_SETS])
+        batch, _ = core.reset(batch, transition.dones, transition.observed)
     bare_states, keys = _copy(batch.states), core.keys(list(range(num_envs)))
     rules, params = env._rules, env._params
     bare_step = jax.jit(jax.vmap(lambda key, state, action: rules.step_env(key, state, action, params)[:4]))
@@ -74,19 +72,13 @@ def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
         return 0
 
     def with_masks_and_resets(number: int) -> int:
-        nonlocal stepped
-        stepped, made = core.step_only(stepped, on_device[number])
-        ended, now = np.asarray(made.terminated) | np.asarray(made.truncated), made.shown
+        nonlocal batch
+        batch, made = core.step(batch, on_device[number])
+        ended, now = np.asarray(made.terminated) | np.asarray(made.truncated), made.observed
         if ended.any():
-            stepped, now = core.reset(stepped, ended, now)
+            batch, now = core.reset(batch, ended, now)
         jax.block_until_ready((now.obs, now.goals_achieved))
         return int(ended.sum())
-
-    def one_function(number: int) -> int:
-        nonlocal batch
-        batch, made, now = core.step(batch, on_device[number])
-        jax.block_until_ready((now.obs, made.goals_achieved))
-        return int(np.asarray(made.ended).sum())
 
     def gymnasium(number: int) -> int:
         _, _, terminated, truncated, _ = vector_env.step(actions[number])
@@ -98,7 +90,6 @@ def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
     return {
         "bare": bare,
         "core": with_masks_and_resets,
-        "one_function": one_function,
         "gymnasium": gymnasium,
         "stable_baselines3": stable_baselines3,
     }
@@ -173,7 +164,7 @@ def compile_times(game: str, num_envs: int = 256) -> dict[str, float]:
             output = subprocess.run(
                 [sys.executable, "-c", COMPILE.format(game=game, num_envs=num_envs)],
                 # JAX's own variable would win over ours.
-                env={**os.environ, CACHE_SWITCH: folder, "JAX_COMPILATION_CACHE_DIR": folder, "PYTHONPATH": path},
+                env={**os.environ, CACHE_ENV_VAR: folder, "JAX_COMPILATION_CACHE_DIR": folder, "PYTHONPATH": path},
                 capture_output=True,
                 text=True,
                 check=True,

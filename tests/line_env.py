@@ -1,4 +1,4 @@
-"""The smallest environment with everything a goal can meet: walls, a terminal state, a time limit."""
+"""A minimal environment with walls, a terminal state and a time limit, plain and as a goal environment."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from leo_wrappers import GoalSet, MultiGoalWrapper, PointGoals
 
 class LineEnv(gym.Env[np.ndarray, int]):
     """
-    Positions 0 to ``length - 1``; action 0 goes left, 1 goes right; stepping onto ``trap`` terminates.
+    Positions 0 to ``length - 1``; action 0 moves left, 1 moves right; reaching ``trap`` terminates.
 
-    :param length: the number of positions
-    :param start: the first position; drawn at each reset when None
-    :param trap: the terminal position, if any
-    :param horizon: truncates after so many steps
+    :param length: number of positions
+    :param start: initial position; drawn at each reset if None
+    :param trap: the terminal position; none if None
+    :param horizon: number of steps until truncation
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012
@@ -58,17 +58,17 @@ class LineEnv(gym.Env[np.ndarray, int]):
 
 
 def line_goals(length: int = 5) -> GoalSet:
-    """A goal per position."""
+    """Return one goal per position."""
     return PointGoals(np.arange(length)[:, None], tolerance=0.5, names=[f"at/{x}" for x in range(length)])
 
 
 def make_line(**kwargs: Any) -> MultiGoalWrapper:
-    """The environment with its goals."""
+    """Create the multi-goal environment."""
     return MultiGoalWrapper(LineEnv(**kwargs), line_goals(kwargs.get("length", 5)))
 
 
 class LineGoalEnv(gym.Env[dict[str, np.ndarray], int]):
-    """The same line as a goal environment, in the manner of Gymnasium-Robotics: reward 0 at the desired goal, else -1."""
+    """The same line as a goal environment with Gymnasium-Robotics' rewards: 0 at the desired goal, else -1."""
 
     def __init__(self, length: int = 5, horizon: int = 10):
         self.line = LineEnv(length, horizon=horizon)
@@ -98,5 +98,5 @@ class LineGoalEnv(gym.Env[dict[str, np.ndarray], int]):
         return result, reward, terminated, truncated, info
 
     def _dict(self, obs: np.ndarray) -> dict[str, np.ndarray]:
-        place = obs.astype(np.float64)
-        return {"observation": place, "achieved_goal": place.copy(), "desired_goal": self.goal.copy()}
+        point = obs.astype(np.float64)
+        return {"observation": point, "achieved_goal": point.copy(), "desired_goal": self.goal.copy()}

@@ -1,4 +1,4 @@
-"""The line of :mod:`tests.line_env`, with goals that overlap and observations that tell every state from every other."""
+"""The line of :mod:`tests.line_env`, with overlapping goals and a unique observation at every step."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from leo_wrappers import GoalSet, MultiGoalWrapper
 from tests.line_env import LineEnv
 
 LENGTH, NUM_GOALS = 5, 4
-# Goals achieved at each position: several, one, none.
+# Goals achieved at each position: more than one, one, or none.
 TABLE = np.array([[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 1, 1], [0, 0, 0, 1]], dtype=bool)
 
 
 class Stamped(gym.Wrapper):
-    """Observations ``(position, stamp, episode)``: every state is one of a kind, and tells which episode it belongs to."""
+    """Observations ``(position, stamp, episode)``: unique at every step, and with the number of the episode."""
 
     def __init__(self, env: gym.Env) -> None:
         super().__init__(env)

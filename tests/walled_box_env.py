@@ -1,4 +1,4 @@
-"""A box with walls to steer a point through: a goal for each of its 100 free cells, and the exact number of steps to each."""
+"""A point mass in a box with walls: one goal per free cell (100), with the exact number of steps to each."""
 
 from collections import deque
 from functools import cache
@@ -27,38 +27,38 @@ SIZE = np.array(WALLS.shape)
 FREE = np.argwhere(~WALLS)
 GOAL_IDS = np.full(WALLS.shape, -1)
 GOAL_IDS[tuple(FREE.T)] = np.arange(len(FREE))
-# A point stops this far from a wall.
+# Distance at which the point stops before a wall.
 GAP = 1e-3
 Points = npt.NDArray[np.float64]
 
 
 def move(points: Points, actions: npt.NDArray[Any]) -> Points:
     """
-    Where actions lead: first along x, then along y, each up to the next wall.
+    Move points along x, then along y, each up to the next wall.
 
-    :param points: ``[..., 2]`` outside the walls, a cell a unit
+    :param points: positions ``[..., 2]`` outside the walls, in cells
     :param actions: ``[..., 2]`` between -1 and 1
-    :return: ``[..., 2]``
+    :return: the new positions ``[..., 2]``
     """
     result = np.array(points)
     steps = STEP * np.clip(actions, -1.0, 1.0)
     walls = np.pad(WALLS, 1, constant_values=True)
     for axis in (0, 1):
         cells = result.astype(np.int64) + 1  # in the padded map
-        here, other = cells[..., axis], cells[..., 1 - axis]
+        cell, other = cells[..., axis], cells[..., 1 - axis]
         grid = walls if axis == 0 else walls.T
         target = result[..., axis] + steps[..., axis]
-        target = np.where(grid[here + 1, other], np.minimum(target, here - GAP), target)
-        result[..., axis] = np.where(grid[here - 1, other], np.maximum(target, here - 1 + GAP), target)
+        target = np.where(grid[cell + 1, other], np.minimum(target, cell - GAP), target)
+        result[..., axis] = np.where(grid[cell - 1, other], np.maximum(target, cell - 1 + GAP), target)
     return result
 
 
 class WalledBoxEnv(gym.Env[np.ndarray, np.ndarray]):
     """
-    A point in a box with inner walls; an action moves it by up to half a cell along each axis.
+    Environment of a point in a box with inner walls; an action moves it by up to half a cell along each axis.
 
-    :param start: ``"corner"`` begins every episode in the corner's cell, ``"random"`` anywhere
-    :param horizon: truncates after so many steps
+    :param start: initial position: ``"corner"`` in the cell at the corner, ``"random"`` in any free cell
+    :param horizon: number of steps until truncation
     """
 
     metadata = {"render_modes": []}  # noqa: RUF012
@@ -92,16 +92,20 @@ class WalledBoxEnv(gym.Env[np.ndarray, np.ndarray]):
 
 def observe(points: Points) -> npt.NDArray[np.float32]:
     """
-    :param points: ``[..., 2]``
-    :return: what the agent sees there
+    Compute observations.
+
+    :param points: positions ``[..., 2]``
+    :return: observations ``[..., 2]`` in [-1, 1]
     """
     return (2.0 * points / SIZE - 1.0).astype(np.float32)
 
 
 def goal_of(points: Points) -> npt.NDArray[np.int64]:
     """
-    :param points: ``[..., 2]``
-    :return: the ids of the goals achieved there
+    Compute the achieved goals.
+
+    :param points: positions ``[..., 2]``
+    :return: goal ids ``[...]``
     """
     cells = points.astype(np.int64)
     return GOAL_IDS[cells[..., 0], cells[..., 1]]
@@ -110,7 +114,9 @@ def goal_of(points: Points) -> npt.NDArray[np.int64]:
 @cache
 def optimal_steps() -> tuple[Points, npt.NDArray[np.float64]]:
     """
-    The number of steps from points of a lattice to every goal, at least one, by breadth-first search over full and half steps.
+    Compute the number of steps (at least one) from the points of a lattice to every goal by breadth-first search.
+
+    Moves are full and half steps along each axis.
 
     :return: the points ``[S, 2]`` and the steps ``[S, 100]``
     """
@@ -119,22 +125,22 @@ def optimal_steps() -> tuple[Points, npt.NDArray[np.float64]]:
     moves = np.stack(np.meshgrid(*[[-1.0, -0.5, 0.0, 0.5, 1.0]] * 2, indexing="ij"), axis=-1).reshape(-1, 2)
     reached = move(np.repeat(points[:, None], len(moves), axis=1), moves)
     numbers = {point: number for number, point in enumerate(map(tuple, points.tolist()))}
-    # A move that a wall cuts short leaves the lattice, and counts as none.
-    after = [[numbers.get(point, state) for point in map(tuple, row)] for state, row in enumerate(reached.tolist())]
-    before: list[list[int]] = [[] for _ in points]
-    for state, following in enumerate(after):
+    # A move stopped by a wall leaves the lattice and is ignored.
+    successors = [[numbers.get(point, state) for point in map(tuple, row)] for state, row in enumerate(reached.tolist())]
+    predecessors: list[list[int]] = [[] for _ in points]
+    for state, following in enumerate(successors):
         for other in set(following):
-            before[other].append(state)
+            predecessors[other].append(state)
     goals = goal_of(points)
     steps = np.full((len(points), len(FREE)), np.inf)
     for goal in range(len(FREE)):
-        first = {state for other in np.flatnonzero(goals == goal) for state in before[other]}
+        first = {state for other in np.flatnonzero(goals == goal) for state in predecessors[other]}
         steps[list(first), goal] = 1.0
-        waiting = deque(first)
-        while waiting:
-            state = waiting.popleft()
-            for other in before[state]:
+        queue = deque(first)
+        while queue:
+            state = queue.popleft()
+            for other in predecessors[state]:
                 if np.isinf(steps[other, goal]):
                     steps[other, goal] = steps[state, goal] + 1.0
-                    waiting.append(other)
+                    queue.append(other)
     return points, steps

@@ -19,6 +19,7 @@ from leo_wrappers import achieved_from_infos, check_multigoal_env
 from leo_wrappers.jax_envs import BatchedEnv
 from leo_wrappers.sb3 import JaxVecEnv
 from tests.envs.vector_equivalence import assert_same, walk
+from tests.wanderer_env import step_and_reset
 
 # Nearly all of it is compiling, for which a busy machine may take its time.
 pytestmark = pytest.mark.timeout(1200)
@@ -64,14 +65,14 @@ class TestOneGameThroughEveryDoor:
         ends = 0
         for _ in range(2 * SHORT + 1):
             actions = generator.integers(functional.action_space.n, size=NUM_ENVS)
-            batch, made, now = jax.device_get(core.step(batch, actions))
+            batch, made, now = jax.device_get(step_and_reset(core, batch, actions))
             obs, rewards, terminated, truncated, infos = same_step.step(actions)
             sb3_obs, sb3_rewards, dones, sb3_infos = venv.step(actions)
             for ours in (obs, dict(sb3_obs)):
                 assert_same(ours, now.obs)
             for ours in (rewards, sb3_rewards):
                 np.testing.assert_array_equal(ours, made.rewards)
-            for ours, theirs in ((terminated, made.terminated), (truncated, made.truncated), (dones, made.ended)):
+            for ours, theirs in ((terminated, made.terminated), (truncated, made.truncated), (dones, made.dones)):
                 np.testing.assert_array_equal(ours, theirs)
             for ours in (infos, sb3_infos):
                 np.testing.assert_array_equal(achieved_from_infos(ours, NUM_ENVS), made.goals_achieved)
@@ -98,14 +99,14 @@ class TestEnds:
         batch, _ = core.reset(core.empty(core.keys([0, 1, 2])), np.ones(NUM_ENVS, dtype=bool))
         nothing = np.zeros(NUM_ENVS, dtype=np.int32)
         for _ in range(SHORT - 1):
-            batch, made, _ = core.step(batch, nothing)
-            assert not np.asarray(made.ended).any()
+            batch, made, _ = step_and_reset(core, batch, nothing)
+            assert not np.asarray(made.dones).any()
         # Death on the very step of the time limit is a death.
-        batch, made, _ = core.step(dying(batch, np.array([False, True, False])), nothing)
+        batch, made, _ = step_and_reset(core, dying(batch, np.array([False, True, False])), nothing)
         assert np.asarray(made.terminated).tolist() == [False, True, False]
         assert np.asarray(made.truncated).tolist() == [True, False, True]
         assert np.asarray(batch.states.timestep).tolist() == [0, 0, 0]
-        batch, made, _ = core.step(dying(batch, np.array([True, False, False])), nothing)
+        batch, made, _ = step_and_reset(core, dying(batch, np.array([True, False, False])), nothing)
         assert np.asarray(made.terminated).tolist() == [True, False, False]
         assert not np.asarray(made.truncated).any()
         assert np.asarray(batch.states.timestep).tolist() == [0, 1, 1]
@@ -117,9 +118,9 @@ class TestEnds:
         # Wood in the hands of one who dies: no world begins with it.
         inventory = batch.states.inventory.replace(wood=jax.numpy.full(NUM_ENVS, 3, dtype=batch.states.inventory.wood.dtype))
         batch = dying(batch._replace(states=batch.states.replace(inventory=inventory)), np.array([True, False, False]))
-        batch, made, now = core.step(batch, np.zeros(NUM_ENVS, dtype=np.int32))
+        batch, made, now = step_and_reset(core, batch, np.zeros(NUM_ENVS, dtype=np.int32))
         goal = functional.goal_names.index("inventory/wood_3")
-        assert np.asarray(made.ended).tolist() == [True, False, False]
+        assert np.asarray(made.dones).tolist() == [True, False, False]
         assert np.asarray(made.goals_achieved)[:, goal].tolist() == [True, True, True]
         assert np.asarray(now.goals_achieved)[:, goal].tolist() == [False, True, True]
 

@@ -1,4 +1,4 @@
-"""Steps as arrays against the same steps through infos."""
+"""Steps as arrays must equal the same steps through infos."""
 
 import gymnasium as gym
 import numpy as np
@@ -39,7 +39,7 @@ ENVIRONMENTS = {
     ),
     "sampler of dummies": lambda: VecGoalSampler(lines(), on_success="terminate"),
     "monitor": lambda: VecMonitor(VecGoalSampler(sync_lines())),
-    "normalised": lambda: VecNormalize(VecGoalSampler(sync_lines()), norm_obs_keys=["observation"], norm_reward=False),
+    "normalized": lambda: VecNormalize(VecGoalSampler(sync_lines()), norm_obs_keys=["observation"], norm_reward=False),
     "goal-conditioned": lambda: DummyVecEnv(
         [lambda: GoalConditionedWrapper(make_line(start=None, trap=4, horizon=6), goal_selector="uniform")] * N
     ),
@@ -57,13 +57,13 @@ def assert_same(first, second):
 
 
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
-def test_steps_as_arrays_are_those_of_the_infos(kind):
+def test_array_steps_equal_list_steps(kind):
     by_arrays, by_infos = ENVIRONMENTS[kind](), ENVIRONMENTS[kind]()
     for venv in (by_arrays, by_infos):
         venv.seed(3)
     assert_same(by_arrays.reset(), by_infos.reset())
     rng = np.random.default_rng(0)
-    ends = {"terminated": 0, "truncated": 0, "ended_by_goal": 0}
+    counts = {"terminated": 0, "truncated": 0, "ended_by_goal": 0}
     for _ in range(STEPS):
         actions = rng.integers(by_infos.action_space.n, size=N)
         step = step_arrays(by_arrays, actions)
@@ -77,36 +77,36 @@ def test_steps_as_arrays_are_those_of_the_infos(kind):
         for row, info in enumerate(infos):
             got = {key: value for key, value in step.infos[row].items() if key != "episode"}
             assert_same(got, {key: value for key, value in info.items() if key != "episode"})
-            by_goal, cut = info.get("ended_by_goal", False), info.get("TimeLimit.truncated", False)
-            assert step.terminated[row] == (dones[row] and not by_goal and not cut)
-            ends["terminated"] += int(step.terminated[row])
-            ends["ended_by_goal"] += int(by_goal)
-            ends["truncated"] += int(cut)
+            by_goal, truncated = info.get("ended_by_goal", False), info.get("TimeLimit.truncated", False)
+            assert step.terminated[row] == (dones[row] and not by_goal and not truncated)
+            counts["terminated"] += int(step.terminated[row])
+            counts["ended_by_goal"] += int(by_goal)
+            counts["truncated"] += int(truncated)
         if dones.any():
-            last = [infos[row]["terminal_observation"] for row in np.flatnonzero(dones)]
-            for number, one in enumerate(last):
-                final = step.final_obs
-                assert_same({k: v[number] for k, v in final.items()} if isinstance(one, dict) else final[number], one)
+            for number, row in enumerate(np.flatnonzero(dones)):
+                expected, final = infos[row]["terminal_observation"], step.final_obs
+                got = {key: value[number] for key, value in final.items()} if isinstance(final, dict) else final[number]
+                assert_same(got, expected)
         else:
             assert step.final_obs is None
-    assert ends["truncated"] or kind == "goal-conditioned"
-    assert ends["terminated"] or "grid" in kind or kind == "goal-conditioned"
-    assert bool(ends["ended_by_goal"]) == ("terminate" in kind or "of dummies" in kind or kind == "goal-conditioned")
+    assert counts["truncated"] or kind == "goal-conditioned"
+    assert counts["terminated"] or "grid" in kind or kind == "goal-conditioned"
+    assert bool(counts["ended_by_goal"]) == ("terminate" in kind or "of dummies" in kind or kind == "goal-conditioned")
 
 
-def test_nothing_that_was_handed_out_changes_later():
+def test_later_steps_do_not_change_returned_arrays():
     venv = VecGoalSampler(GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=N, time_limit=3, autoreset_mode="SameStep")))
     venv.reset()
-    kept = []
+    steps = []
     for number in range(8):
         step = step_arrays(venv, np.full(N, number % 4))
-        kept.append((step, step.goals_achieved.copy(), {key: value.copy() for key, value in step.obs.items()}))
-    for step, masks, obs in kept:
+        steps.append((step, step.goals_achieved.copy(), {key: value.copy() for key, value in step.obs.items()}))
+    for step, masks, obs in steps:
         np.testing.assert_array_equal(step.goals_achieved, masks)
         assert_same(step.obs, obs)
 
 
-def test_a_wrapper_in_between_is_not_left_out():
+def test_wrappers_without_step_arrays_are_not_bypassed():
     venv = VecNormalize(VecGoalSampler(sync_lines()), norm_obs_keys=["observation"], norm_reward=False)
     venv.reset()
     for _ in range(5):
@@ -115,13 +115,16 @@ def test_a_wrapper_in_between_is_not_left_out():
     assert step.obs["observation"].max() < 4
 
 
-def test_infos_are_made_once_and_only_on_request():
-    made = []
-    infos = LazyInfos(3, lambda row: made.append(row) or {"row": row})
-    assert len(infos) == 3 and made == []
+def test_infos_are_created_on_first_access_and_kept():
+    created = []
+    infos = LazyInfos(3, lambda rows: created.extend(range(3)[rows]) or [{"row": row} for row in range(3)[rows]])
+    assert len(infos) == 3 and created == []
     infos[1]["note"] = "kept"
-    assert infos[1] == {"row": 1, "note": "kept"} == infos[-2] and made == [1]
-    assert [info["row"] for info in infos] == [0, 1, 2]
-    assert [info["row"] for info in infos[1:]] == [1, 2] and len(made) == 3
-    with pytest.raises(IndexError):
-        infos[3]
+    assert infos[1] == {"row": 1, "note": "kept"} == infos[-2] and created == [1]
+    assert [info["row"] for info in infos[1:]] == [1, 2] and created == [1, 2]
+    assert [info["row"] for info in infos] == [0, 1, 2] and infos[1]["note"] == "kept"
+    created.clear()
+    assert infos[0] is infos[:][0] and created == []
+    for empty in (infos, LazyInfos(3, lambda rows: [])):
+        with pytest.raises(IndexError):
+            empty[3]

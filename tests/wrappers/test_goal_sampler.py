@@ -28,7 +28,7 @@ ANY_VEC_ENV = pytest.mark.parametrize("make", [dummy, gym_vector, subproc])
 
 
 def in_order(*goals):
-    """Commands these goals, one by one."""
+    """Return a selector function that commands these goals one after the other."""
     queue = iter(goals)
     return lambda selector, count: [next(queue) for _ in range(count)]
 
@@ -49,7 +49,7 @@ def test_switch_replaces_the_goal_in_place(make):
 
 
 @ANY_VEC_ENV
-def test_the_end_of_an_episode_keeps_its_own_mask_and_goal(make):
+def test_terminal_masks_and_goals_belong_to_the_episode_that_ended(make):
     venv = VecGoalSampler(make(horizon=2), goal_selector=in_order(4, 2, 1, 3, 2))
     venv.reset()
     venv.step(np.array([1, 1]))
@@ -63,11 +63,11 @@ def test_the_end_of_an_episode_keeps_its_own_mask_and_goal(make):
     assert venv.goal_selector.attempts.tolist() == [0, 0, 1, 0, 1] and venv.goal_selector.successes.tolist() == [0, 0, 1, 0, 0]
     assert [info["is_success"] for info in infos] == [False, True]
     _, _, _, infos = venv.step(np.array([1, 1]))
-    assert [info["is_success"] for info in infos] == [True, False], "a new episode starts afresh"
+    assert [info["is_success"] for info in infos] == [True, False], "success is reset"
     venv.close()
 
 
-def test_terminate_reports_done_while_the_environment_runs_on():
+def test_terminate_reports_done_without_a_reset():
     venv = VecGoalSampler(dummy(), goal_selector=in_order(1, 4, 3), on_success="terminate")
     venv.reset()
     obs, _, dones, infos = venv.step(np.array([1, 1]))
@@ -79,7 +79,7 @@ def test_terminate_reports_done_while_the_environment_runs_on():
     assert not infos[0]["is_success"], "success belongs to the goal commanded since the last done"
 
 
-def test_success_on_the_step_of_a_time_out_is_an_end():
+def test_success_on_the_step_of_a_time_out_is_not_truncated():
     venv = VecGoalSampler(dummy(1, horizon=1), goal_selector="at/1", on_success="terminate")
     venv.reset()
     _, rewards, dones, infos = venv.step(np.array([1]))
@@ -94,7 +94,7 @@ def test_continue_keeps_the_goal():
 
 
 @ANY_VEC_ENV
-def test_the_seen_set_is_shared_and_exact(make):
+def test_seen_is_shared_and_exact(make):
     venv = VecGoalSampler(make(2, horizon=3, start=1), seed=0)
     venv.reset()
     assert venv.seen.tolist() == [False, True, False, False, False]
@@ -102,11 +102,11 @@ def test_the_seen_set_is_shared_and_exact(make):
     assert venv.seen.tolist() == [True, True, True, False, False]
     venv.step(np.array([0, 1]))
     venv.step(np.array([0, 1]))
-    assert venv.seen.all(), "the terminal state counts, though it was reset away"
+    assert venv.seen.all(), "the terminal state counts"
     venv.close()
 
 
-def test_the_seen_set_counts_the_states_of_automatic_resets():
+def test_seen_includes_reset_states():
     venv = VecGoalSampler(dummy(1, start=None, horizon=1, length=50), goal_selector="uniform", seed=0)
     venv.seed(0)
     venv.reset()
@@ -152,14 +152,14 @@ def test_set_goal_for_some_environments():
     assert venv.step(np.array([1, 1]))[1].tolist() == [0.0, 1.0]
 
 
-def test_the_environments_know_their_goal_only_where_they_are_drawn():
-    silent, drawn = dummy(1), dummy(1, render_mode="rgb_array")
-    VecGoalSampler(silent, goal_selector="at/2").reset()
-    VecGoalSampler(drawn, goal_selector="at/2").reset()
-    assert silent.envs[0].unwrapped.commanded == [] and drawn.envs[0].unwrapped.commanded == [2]
+def test_set_commanded_goal_is_called_only_for_rendering():
+    plain, rendering = dummy(1), dummy(1, render_mode="rgb_array")
+    VecGoalSampler(plain, goal_selector="at/2").reset()
+    VecGoalSampler(rendering, goal_selector="at/2").reset()
+    assert plain.envs[0].unwrapped.commanded == [] and rendering.envs[0].unwrapped.commanded == [2]
 
 
-def test_goal_environments_show_the_commanded_point():
+def test_desired_goal_is_the_commanded_point():
     venv = VecGoalSampler(
         DummyVecEnv([lambda: MultiGoalWrapper(LineGoalEnv(), line_goals())] * 2), goal_selector=in_order(1, 2, 4)
     )
@@ -169,7 +169,7 @@ def test_goal_environments_show_the_commanded_point():
     assert infos[0]["terminal_observation"]["desired_goal"].tolist() == [1.0]
 
 
-def test_works_under_vec_normalize_and_vec_monitor():
+def test_vec_normalize_and_vec_monitor_around_it():
     venv = VecNormalize(VecMonitor(VecGoalSampler(dummy(horizon=3))), norm_obs_keys=["observation"], norm_reward=False)
     venv.reset()
     for _ in range(4):
@@ -179,7 +179,7 @@ def test_works_under_vec_normalize_and_vec_monitor():
 
 
 @pytest.mark.parametrize("algorithm", [DQN, PPO])
-def test_plain_algorithms_learn_from_it(algorithm):
+def test_sb3_algorithms_train_on_it(algorithm):
     venv = VecGoalSampler(make_vec_env(make_line, n_envs=2), on_success="terminate", seed=0)
     kwargs = {"learning_starts": 20} if algorithm is DQN else {"n_steps": 16, "batch_size": 16}
     model = algorithm("MultiInputPolicy", venv, seed=0, **kwargs).learn(64)
@@ -211,7 +211,7 @@ def test_every_environment_must_have_the_same_goals():
         VecGoalSampler(DummyVecEnv([make_line, lambda: other]))
 
 
-def test_another_selector_for_a_while_leaves_no_trace():
+def test_commanding_restores_the_selector_and_its_statistics():
     venv = VecGoalSampler(dummy(), goal_selector="least_achieved", on_success="terminate", seed=0)
     venv.reset()
     venv.step(np.array([1, 1]))

@@ -43,7 +43,7 @@ def test_batches_equal_rows_and_masks_are_fresh(goals, batch_shape):
 
 @given(hnp.arrays(np.float64, (5, 3), elements=coordinates), hnp.arrays(np.float64, (40, 3), elements=coordinates))
 def test_point_goals_equal_the_norm_exactly(signals, points):
-    """Robotics environments reward by this very norm: the mask must agree with them on the boundary too."""
+    """Robotics environments compute rewards with this norm; masks must agree with them on the boundary too."""
     points = np.unique(points, axis=0)
     goals = PointGoals(points, tolerance=1.25, names=map(str, range(len(points))))
     distances = np.linalg.norm(signals[:, None] - points[None], axis=-1)
@@ -72,13 +72,13 @@ def test_every_point_of_the_box_lies_in_exactly_one_cell(points):
 
 def test_grid_cells_faces_and_outside():
     goals = GridGoals([0, 0], [3, 2], [3, 2])
-    np.testing.assert_array_equal(goals.cell_of(goals.centres), np.arange(6))
+    np.testing.assert_array_equal(goals.cell_of(goals.centers), np.arange(6))
     assert goals.names[goals.cell_of([1.0, 1.0])] == "cell/1,1", "a cell contains its lower faces"
     assert goals.names[goals.cell_of([3.0, 2.0])] == "cell/2,1", "the last cell contains the box's upper faces"
     assert goals.cell_of([3.0001, 1.0]) == -1
     assert not goals.achieved([[3.0001, 1.0], [1e300, -np.inf]]).any()
     assert goals.reaches([0.1, 0.1], [0.9, 0.9]) and not goals.reaches([0.1, 0.1], [1.1, 0.9])
-    assert not goals.reaches([-1, -1], [-1, -1]), "outside is nowhere"
+    assert not goals.reaches([-1, -1], [-1, -1]), "points outside are in no cell"
 
 
 def test_names_index_and_families():
@@ -90,7 +90,7 @@ def test_names_index_and_families():
     assert goal_families(["lonely"])["lonely"].tolist() == [0]
 
 
-def test_union_and_subset_keep_meaning_and_descriptors_apart():
+def test_union_and_subset_keep_tests_and_descriptors():
     union = left_right() | PointGoals([[5, 5], [0, 0]], 0.1) | GridGoals([0, 0], [1, 1], [1, 1])
     assert len(union) == 5 and len(np.unique(union.descriptors, axis=0)) == 5
     np.testing.assert_array_equal(union.achieved([5.0, 5.0]), [False, True, True, False, False])
@@ -108,7 +108,7 @@ def test_predicates_take_any_signal():
     np.testing.assert_array_equal(goals.descriptors, np.eye(2))
 
 
-def test_goal_sets_travel_to_other_processes():
+def test_goal_sets_can_be_pickled():
     union = cloudpickle.loads(cloudpickle.dumps(left_right() | PointGoals([[5, 5]], 0.1)))
     np.testing.assert_array_equal(union.achieved([5.0, 5.0]), [False, True, True])
 
@@ -119,7 +119,7 @@ def test_goal_sets_travel_to_other_processes():
         (lambda: PredicateGoals({}), "at least one goal"),
         (lambda: PointGoals([[0.0], [0.0]], 0.1), r"unique goal names, got duplicates of \['point/0'\]"),
         (lambda: left_right() | left_right(), "unique goal names"),
-        (lambda: PointGoals([[0.0]], 0.1, names=["a", "b"]), "one name a point"),
+        (lambda: PointGoals([[0.0]], 0.1, names=["a", "b"]), "one name per point"),
         (lambda: PointGoals([[0.0]], 0.1, names=[""]), "non-empty strings"),
         (lambda: PointGoals([[0.0]], 0.1, names=[3]), "non-empty strings"),
         (lambda: PointGoals([[0.0]], 0.0), "tolerance above 0"),
@@ -129,7 +129,7 @@ def test_goal_sets_travel_to_other_processes():
         (lambda: GridGoals([0], [0], [1]), "low < high"),
         (lambda: GridGoals([0], [1], [0]), "at least one cell"),
         (lambda: GridGoals([0], [1, 2], [1]), "of one length"),
-        (lambda: GridGoals([0], [1], [2], names=["a"]), "one name a cell"),
+        (lambda: GridGoals([0], [1], [2], names=["a"]), "one name per cell"),
         (lambda: left_right() | PointGoals([[0.0]], 1.0), "goal sets over the same signal"),
         (lambda: GoalSet(["a"], lambda s: s > 0, descriptors=[[1.0], [2.0]]), r"descriptors of shape \(1, d\)"),
         (lambda: left_right().index("x/lft"), r"got 'x/lft'; nearest: \['x/left'"),
@@ -140,7 +140,7 @@ def test_goal_sets_travel_to_other_processes():
         (lambda: goal_index(["a"], "b"), "nearest"),
     ],
 )
-def test_bad_definitions_are_refused(make, message):
+def test_bad_definitions(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
@@ -164,12 +164,12 @@ def test_a_goal_is_a_name_or_an_index(goal):
         (GoalSet(["a", "b"], lambda s: s > 0), [1.0, 2.0, 3.0], r"bool of shape \(2,\), got bool of shape \(3,\)"),
     ],
 )
-def test_bad_signals_are_refused(goals, signal, message):
+def test_bad_signals(goals, signal, message):
     with pytest.raises(ValueError, match=message):
         goals.achieved(signal)
 
 
-def test_infinities_are_no_nan():
+def test_infinite_signals_achieve_nothing():
     with np.errstate(invalid="ignore"):
         assert not PointGoals([[0.0, 0.0]], 0.1).achieved([np.inf, -np.inf]).any()
 
@@ -185,8 +185,8 @@ def test_only_points_can_be_reached():
 
 @pytest.mark.parametrize("size", [2, 3, 7, 8, 15, 64])
 @pytest.mark.parametrize("count", [1, 5])
-def test_points_of_any_size_are_judged_alike_alone_and_in_batches(size: int, count: int) -> None:
-    # NumPy adds eight and more numbers in an order that depends on their layout: on the edge, the last bit decides.
+def test_single_points_and_batches_are_bitwise_equal(size: int, count: int) -> None:
+    # NumPy sums eight or more numbers in an order that depends on the layout; the last bit matters on the boundary.
     generator = np.random.default_rng(size)
     points = generator.normal(size=(count, size))
     signals = generator.normal(size=(40, size))

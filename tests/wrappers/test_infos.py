@@ -12,7 +12,7 @@ def positions(infos, num_envs):
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
-def test_terminal_rows_of_gymnasium_vectors(mode):
+def test_terminal_masks_of_gymnasium_vector_environments(mode):
     venv = SyncVectorEnv([lambda: make_line(horizon=2), lambda: make_line(horizon=3)], autoreset_mode=mode)
     _, infos = venv.reset()
     assert positions(infos, 2) == [0, 0]
@@ -23,17 +23,17 @@ def test_terminal_rows_of_gymnasium_vectors(mode):
     assert seen == [[1, 1], [2, 2], [1, 3] if mode == AutoresetMode.SAME_STEP else [0, 3]]
 
 
-def test_all_environments_end_at_once():
+def test_all_episodes_end_in_one_step():
     venv = SyncVectorEnv([lambda: make_line(horizon=1)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
     venv.reset()
     infos = venv.step(np.array([1, 1]))[4]
     assert positions(infos, 2) == [1, 1]
-    assert infos["goals_achieved"].argmax(axis=-1).tolist() == [0, 0], "the reset's own masks stay where they were"
+    assert infos["goals_achieved"].argmax(axis=-1).tolist() == [0, 0], "top-level masks are of the reset"
     del infos["goals_achieved"]
     assert positions(infos, 2) == [1, 1]
 
 
-def test_a_list_of_infos_and_its_fast_form():
+def test_lists_of_infos():
     masks = np.eye(3, dtype=bool)
     rows = [{"goals_achieved": mask} for mask in masks]
     np.testing.assert_array_equal(achieved_from_infos(rows, 3), masks)
@@ -62,6 +62,6 @@ def test_bad_infos(infos, message):
         achieved_from_infos(infos, 2)
 
 
-def test_masks_batch_as_bool_in_gymnasium():
+def test_gymnasium_batches_masks_as_bool():
     venv = gym.vector.SyncVectorEnv([make_line] * 2)
     assert venv.reset()[1]["goals_achieved"].dtype == np.bool_

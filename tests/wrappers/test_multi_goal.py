@@ -8,7 +8,7 @@ from leo_wrappers import GoalConditionedWrapper, MultiGoalWrapper, PointGoals, P
 from tests.line_env import LineEnv, LineGoalEnv, line_goals, make_line
 
 
-def test_masks_belong_to_the_state_just_reached():
+def test_masks_are_of_the_state_after_the_step():
     env = make_line(length=3, trap=2)
     _, info = env.reset(seed=0)
     assert info["goals_achieved"].tolist() == [True, False, False]
@@ -16,10 +16,10 @@ def test_masks_belong_to_the_state_just_reached():
     assert not terminated and info["goals_achieved"].tolist() == [False, True, False]
     _, reward, terminated, _, info = env.step(1)
     assert terminated and reward == -1.0 and info["goals_achieved"].tolist() == [False, False, True]
-    assert info["steps"] == 2, "the environment's own info stays"
+    assert info["steps"] == 2, "the environment's info is kept"
 
 
-def test_masks_are_fresh_and_the_inner_info_is_not_touched():
+def test_every_mask_is_a_new_array():
     env = make_line()
     _, first = env.reset()
     _, _, _, _, second = env.step(1)
@@ -27,7 +27,7 @@ def test_masks_are_fresh_and_the_inner_info_is_not_touched():
     assert first["goals_achieved"].tolist() == [True, False, False, False, False]
 
 
-def test_goal_envs_give_their_achieved_goal():
+def test_the_signal_of_goal_envs_is_the_achieved_goal():
     env = MultiGoalWrapper(LineGoalEnv(), line_goals())
     env.reset()
     obs, _, _, _, info = env.step(1)
@@ -35,14 +35,14 @@ def test_goal_envs_give_their_achieved_goal():
     assert env.compute_reward(np.array([3.0]), np.array([3.0]), {}) == 0.0
 
 
-def test_a_signal_chooses_the_part_of_the_state():
+def test_signal_function():
     env = LineEnv()
     wrapped = MultiGoalWrapper(env, PredicateGoals({"late": lambda steps: steps >= 2}), signal=lambda obs, info: env.steps)
     wrapped.reset()
     assert [bool(wrapped.step(0)[4]["goals_achieved"][0]) for _ in range(3)] == [False, True, True]
 
 
-def test_other_attributes_stay_hidden_as_in_gymnasium():
+def test_other_attributes_are_not_forwarded():
     env = make_line()
     with pytest.raises(AttributeError, match="no attribute 'position'"):
         env.position  # noqa: B018
@@ -52,12 +52,12 @@ def test_other_attributes_stay_hidden_as_in_gymnasium():
 
 
 @pytest.mark.parametrize("make", [make_line, lambda: MultiGoalWrapper(LineGoalEnv(), line_goals())])
-def test_both_checkers_accept_wrapped_environments(make):
+def test_env_checkers(make):
     check_env(make(), skip_render_check=True)
     sb3_check_env(make())
 
 
-def test_errors_name_the_step():
+def test_errors_contain_the_step():
     class Breaking(LineEnv):
         def _obs(self):
             return np.array([np.nan if self.steps == 2 else self.position], dtype=np.float32)
@@ -91,7 +91,7 @@ def test_bad_input(make, error, message):
         make()
 
 
-def test_survives_gymnasium_vectorisation():
+def test_gymnasium_vector_environment():
     venv = gym.vector.SyncVectorEnv([make_line, make_line], autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
     _, infos = venv.reset()
     assert infos["goals_achieved"].dtype == np.bool_ and infos["goals_achieved"].shape == (2, 5)

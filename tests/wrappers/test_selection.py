@@ -20,11 +20,11 @@ def frequencies(selector: GoalSelector, achieved: np.ndarray = NOTHING) -> np.nd
     return np.bincount(selector.select(achieved), minlength=4) / len(achieved)
 
 
-def test_uniform_draws_every_goal_alike():
+def test_uniform_draws_all_goals_equally_often():
     np.testing.assert_allclose(frequencies(UniformGoals(seed=0).bind(NAMES)), 0.25, atol=0.02)
 
 
-def test_seen_draws_only_what_was_seen_and_all_when_nothing_was():
+def test_seen_draws_only_seen_goals_or_all_if_there_are_none():
     selector = SeenGoals(seed=0).bind(NAMES)
     np.testing.assert_allclose(frequencies(selector), 0.25, atol=0.02)
     selector.observe(np.array([[False, True, False, False], [False, False, False, True]]))
@@ -41,8 +41,8 @@ def test_least_achieved_prefers_few_successes_among_the_seen():
     np.testing.assert_allclose(frequencies(selector), weights / weights.sum(), atol=0.02)
 
 
-def test_goals_that_are_already_true_are_skipped_exactly():
-    """Redrawing must leave the other goals' proportions as they were, also for rows with one goal left or none."""
+def test_achieved_goals_are_skipped():
+    """Redrawing must not change the proportions of the other goals, also for rows with one or no remaining goal."""
     selector = UniformGoals(seed=0).bind(NAMES)
     achieved = np.zeros((9000, 4), dtype=bool)
     achieved[:, 0] = True
@@ -55,7 +55,7 @@ def test_goals_that_are_already_true_are_skipped_exactly():
     np.testing.assert_allclose(frequencies(allowed, achieved), 0.25, atol=0.02)
 
 
-def test_skipping_stays_within_the_seen_goals_where_it_can():
+def test_skipping_keeps_to_seen_goals():
     selector = SeenGoals(seed=0).bind(NAMES)
     selector.observe(np.array([True, True, False, False]))
     achieved = np.array([[True, False, False, False]] * 50)
@@ -69,7 +69,7 @@ def test_fixed_and_round_robin():
     assert selector.select(NOTHING[:2]).tolist() == [1, 2]
 
 
-def test_a_function_chooses_with_the_statistics_at_hand():
+def test_a_function_can_use_the_statistics():
     selector = make_goal_selector(lambda selector, count: np.full(count, selector.attempts.argmin()), NAMES)
     selector.record([0, 1], [False, False])
     assert selector.select(NOTHING[:2]).tolist() == [2, 2]
@@ -84,7 +84,7 @@ def test_a_function_chooses_with_the_statistics_at_hand():
         (lambda selector, count: [-1] * count, "ids from 0 to 3"),
     ],
 )
-def test_a_function_that_chooses_wrongly(function, message):
+def test_a_function_with_invalid_results(function, message):
     with pytest.raises(ValueError, match=message):
         CallableGoals(function).bind(NAMES).select(NOTHING[:2])
 
@@ -101,7 +101,7 @@ def test_a_function_that_chooses_wrongly(function, message):
         (lambda selector, count: np.zeros(count, dtype=int), CallableGoals),
     ],
 )
-def test_make_selector_understands(spec, kind):
+def test_make_goal_selector(spec, kind):
     assert type(make_goal_selector(spec, NAMES)) is kind
 
 
@@ -114,13 +114,13 @@ def test_make_selector_understands(spec, kind):
         (UniformGoals().bind(("x",)), ValueError, "this selector was made for"),
     ],
 )
-def test_make_selector_refuses(spec, error, message):
+def test_make_goal_selector_raises(spec, error, message):
     with pytest.raises(error, match=message):
         make_goal_selector(spec, NAMES)
 
 
 @pytest.mark.parametrize("make", [UniformGoals, SeenGoals, LeastAchievedGoals, RoundRobinGoals, lambda: FixedGoal(1)])
-def test_a_restored_selector_goes_on_exactly(make):
+def test_a_restored_selector_continues_identically(make):
     original = make().bind(NAMES)
     original.seed(3)
     original.observe(np.array([True, False, True, True]))
@@ -132,7 +132,7 @@ def test_a_restored_selector_goes_on_exactly(make):
     assert copy.seen.tolist() == original.seen.tolist() and copy.successes.tolist() == [0, 0, 1, 0]
 
 
-def test_its_own_generator_leaves_numpy_alone():
+def test_the_global_generator_of_numpy_is_not_used():
     np.random.seed(0)
     before = np.random.get_state()[1].copy()
     first = UniformGoals(seed=5).bind(NAMES).select(NOTHING[:50])

@@ -1,4 +1,4 @@
-"""Environments that report, at every step, which of all goals were achieved."""
+"""Multi-goal Gymnasium environments: every step reports which goals of a finite set were achieved."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Imported when asked for: the pytest plugin lives in this package, so every pytest run in every project imports it, and must
-# not wait for NumPy and Gymnasium.
-_HOMES = {
+# Imported lazily: this package contains a pytest plugin, so every pytest run of every project imports it and must not have to
+# load NumPy and Gymnasium.
+_EXPORTS = {
     "checks": ("ContractChecker", "ContractError", "check_multigoal_env", "check_multigoal_vec_env"),
     "goal_conditioned": ("GoalConditionedWrapper",),
     "goal_set": ("GoalSet", "goal_families", "goal_index"),
@@ -50,7 +50,7 @@ _HOMES = {
         "make_goal_selector",
     ),
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)
 

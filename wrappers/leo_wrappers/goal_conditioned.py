@@ -1,7 +1,7 @@
-"""One commanded goal: the view of a multi-goal environment that goal-conditioned agents train and act in."""
+"""Wrapper that turns a multi-goal environment into a goal-conditioned one."""
 
 from collections.abc import Callable
-from typing import Any, SupportsFloat
+from typing import Any, SupportsFloat, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -9,33 +9,38 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet, check_goal_names, goal_index
-from leo_wrappers.goal_tracker import GoalTracker, OnSuccess, check_on_success
+from leo_wrappers.goal_tracker import GoalTracker, OnSuccess
 from leo_wrappers.infos import read_mask
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.multi_goal import goal_env_method
 from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
+from leo_wrappers.validation import check_choice
 
 _ONLY_ROW = np.zeros(1, dtype=np.int64)
 
 
 class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """
-    Commands one goal of a multi-goal environment and rewards only that one.
+    Wrapper that commands one goal of a multi-goal environment and rewards only this goal.
 
-    The observation becomes a flat dictionary with ``goal_id``: always the goal that the *next* step is judged by. The reward
-    is ``float(mask[goal])``, ``info["goal_id"]`` the goal that the step was judged by, and ``info["is_success"]`` whether the
-    goal commanded at the episode's start was achieved by any step so far (being true at the reset does not count).
+    The observation becomes a flat dictionary with ``goal_id``, the goal of the *next* step. The reward is
+    ``float(mask[goal])``, ``info["goal_id"]`` the goal that this reward is for, and ``info["is_success"]`` whether any step so
+    far achieved the goal commanded at the start of the episode (a goal already achieved at reset does not count).
 
-    Goal environments keep their three keys. Where the goals are points, ``desired_goal`` shows the commanded one and
-    ``compute_reward`` is 1.0 within reach of any desired point and 0.0 elsewhere, in line with the reward. (With ``"switch"``
-    the observation of a successful step shows the next goal already; for hindsight relabelling use the other two.)
+    Goal environments keep their three keys. If the goals are points, ``desired_goal`` is the commanded one and
+    ``compute_reward`` is 1.0 within the tolerance of any desired point and 0.0 elsewhere, consistent with the reward. (With
+    ``"switch"`` the observation of a successful step already has the next goal; use another mode for hindsight relabeling.)
+
+    The defaults differ from those of :class:`~leo_wrappers.sb3.VecGoalSampler`: this wrapper is for evaluation, deployment and
+    algorithms that learn one goal at a time, where every goal counts equally (``"uniform"``) and an episode is one attempt
+    (``"terminate"``). The sampler is for training all goals, which needs no episode to end.
 
     :param env: a multi-goal environment
-    :param goal: command always this goal, by name or index
-    :param goal_selector: else choose a goal at each reset: a strategy's name, a function, or a
+    :param goal: name or index of the goal to command at every reset
+    :param goal_selector: chooses the goal of each episode if ``goal`` is None: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.selection.GoalSelector`
-    :param on_success: ``"terminate"`` ends the episode, ``"continue"`` goes on with the same goal, ``"switch"`` with a new one
-    :param seed: seeds the selector until the first ``reset(seed=...)``
+    :param on_success: ``"terminate"`` ends the episode, ``"continue"`` keeps the goal, ``"switch"`` commands a new one
+    :param seed: seed of the selector until the first ``reset(seed=...)``
 
     Example::
 
@@ -65,78 +70,79 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
                 "expected a multi-goal environment, got one without goal_names; wrap it with MultiGoalWrapper first"
             )
         self.goal_names = check_goal_names(env.get_wrapper_attr("goal_names"))
-        self.on_success = check_on_success(on_success)
+        check_choice("on_success", on_success, get_args(OnSuccess))
+        self.on_success = on_success
         points = env.get_wrapper_attr("goal_points") if env.has_wrapper_attr("goal_points") else None
         self._view = GoalView(env.observation_space, len(self.goal_names), points)
         self.observation_space = self._view.space
         self._fixed_goal = None if goal is None else goal_index(self.goal_names, goal)
-        self._pursuit = GoalTracker(make_goal_selector(goal_selector, self.goal_names, seed), num_envs=1)
+        self._tracker = GoalTracker(make_goal_selector(goal_selector, self.goal_names, seed), num_envs=1)
         self._mask: BoolArray = np.zeros(len(self.goal_names), dtype=bool)
 
     @property
     def goal_selector(self) -> GoalSelector:
-        """Chooses the goals; its statistics are public."""
-        return self._pursuit.goal_selector
+        """The selector that chooses the goals, with its statistics."""
+        return self._tracker.goal_selector
 
     @property
     def goal_id(self) -> int:
-        """The goal that the next step is judged by."""
-        return int(self._pursuit.goals[0])
+        """The currently commanded goal, which the next step is rewarded for."""
+        return int(self._tracker.goals[0])
 
     @property
     def fixed_goal(self) -> int | None:
-        """The goal commanded at every reset, as :meth:`set_goal` takes it; None where the selector chooses."""
+        """The goal commanded at every reset, see :meth:`set_goal`; None if the selector chooses."""
         return self._fixed_goal
 
     def set_goal(self, goal: Goal | None) -> None:
         """
-        Commands a goal from the next step on, and at every reset to come.
+        Command a goal from the next step on, and at every later reset.
 
-        :param goal: a name or an index; None hands the choice back to the selector at the next reset
+        :param goal: name or index of the goal; None lets the selector choose again from the next reset on
         """
         self._fixed_goal = None if goal is None else goal_index(self.goal_names, goal)
         if self._fixed_goal is not None:
-            self._pursuit.start(_ONLY_ROW, self._mask[None], self._fixed_goal)
-            self._announce()
+            self._tracker.start(_ONLY_ROW, self._mask[None], self._fixed_goal)
+            self._notify_env()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """
-        Starts an episode with a newly commanded goal.
+        Start an episode and command its goal.
 
-        :param seed: seeds the environment and the selector
+        :param seed: seed of the environment and of the selector
         :param options: ``{"goal": name_or_index}`` commands a goal for this episode; other keys go to the environment
         """
         options = dict(options or {})
-        wanted = options.pop("goal", None)
-        # Judged before the environment moves, so that a wrong goal leaves everything as it was.
-        goal = self._fixed_goal if wanted is None else goal_index(self.goal_names, wanted)
+        requested = options.pop("goal", None)
+        # Validated before the environment is reset, so that an invalid goal changes nothing.
+        goal = self._fixed_goal if requested is None else goal_index(self.goal_names, requested)
         if seed is not None:
             self.goal_selector.seed(seed)
         obs, info = self.env.reset(seed=seed, options=options or None)
         self._mask = read_mask(info, "at reset")
-        self._pursuit.start(_ONLY_ROW, self._mask[None], goal)
-        self._announce()
+        self._tracker.start(_ONLY_ROW, self._mask[None], goal)
+        self._notify_env()
         return self._view.add(obs, self.goal_id), {**info, GOAL_KEY: self.goal_id, "is_success": False}
 
     def step(self, action: Any) -> tuple[dict[str, Any], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment and judges the step by the commanded goal."""
+        """Step the environment and reward the commanded goal."""
         obs, _, terminated, truncated, info = self.env.step(action)
         self._mask = read_mask(info, "at a step")
-        judgement = self._pursuit.judge(self._mask[None], np.array([terminated or truncated]))
-        achieved = bool(judgement.achieved[0])
+        outcome = self._tracker.update(self._mask[None], np.array([terminated or truncated]))
+        achieved = bool(outcome.achieved[0])
         if achieved and self.on_success == "switch":
-            self._pursuit.command(_ONLY_ROW, self._mask[None])
-            self._announce()
-        info = {**info, GOAL_KEY: int(judgement.goals[0]), "is_success": bool(judgement.is_success[0])}
+            self._tracker.set_goals(_ONLY_ROW, self._mask[None])
+            self._notify_env()
+        info = {**info, GOAL_KEY: int(outcome.goals[0]), "is_success": bool(outcome.is_success[0])}
         if achieved and self.on_success == "terminate" and not terminated:
             terminated = info[ENDED_BY_GOAL_KEY] = True
         return self._view.add(obs, self.goal_id), float(achieved), bool(terminated), bool(truncated), info
 
     def __getattr__(self, name: str) -> Any:
-        if name == "compute_reward" and self._view.shows_point:
-            goal_env_method(self, name)  # an AttributeError where the environment is no GoalEnv
+        if name == "compute_reward" and self._view.has_desired_goal:
+            goal_env_method(self, name)  # raises AttributeError if the environment is not a GoalEnv
             return self._compute_reward
         return goal_env_method(self, name)
 
@@ -145,7 +151,7 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         reached = goals.reaches(achieved_goal, desired_goal)
         return float(reached) if reached.ndim == 0 else reached.astype(np.float32)
 
-    def _announce(self) -> None:
+    def _notify_env(self) -> None:
         if self.env.has_wrapper_attr("set_commanded_goal"):
             set_commanded_goal: Callable[[int], None] = self.env.get_wrapper_attr("set_commanded_goal")
             set_commanded_goal(self.goal_id)
@@ -153,18 +159,20 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
 
 class GoalView:
     """
-    Adds the commanded goal to observation spaces and observations, single or batched.
+    Add the commanded goal to an observation space and to its observations, single or batched.
 
     :param space: the observation space without a goal
-    :param num_goals: G
-    :param goal_points: the goals' places ``[G, d]``, if they have any: ``desired_goal`` then shows the commanded one
+    :param num_goals: number of goals, G
+    :param goal_points: the points of the goals ``[G, d]``, written to ``desired_goal`` if the space has it; None if the goals
+        are not points
     """
 
     def __init__(self, space: gym.Space[Any], num_goals: int, goal_points: npt.NDArray[Any] | None) -> None:
         if isinstance(space, spaces.Dict):
             if GOAL_KEY in space.spaces:
                 raise ValueError(
-                    f"expected an observation space without {GOAL_KEY!r}, got one that has it already; command goals only once"
+                    f"expected an observation space without {GOAL_KEY!r}, got one that has it already; wrap the environment "
+                    "only once"
                 )
             nested = [key for key, inner in space.spaces.items() if isinstance(inner, spaces.Dict | spaces.Tuple)]
             if nested:
@@ -181,18 +189,20 @@ class GoalView:
             self._points = goal_points.astype(desired.dtype)
 
     @property
-    def shows_point(self) -> bool:
-        """Whether ``desired_goal`` shows the commanded goal."""
+    def has_desired_goal(self) -> bool:
+        """Whether ``desired_goal`` is the point of the commanded goal."""
         return self._points is not None
 
     def add(self, obs: Any, goal_id: int | GoalIds) -> dict[str, Any]:
         """
-        :param obs: an observation, or a batch of them
-        :param goal_id: the commanded goal of each
-        :return: a new dictionary with the goal in it
+        Add the commanded goal to observations.
+
+        :param obs: one observation, or a batch of N
+        :param goal_id: the commanded goal, or ``[N]`` of them
+        :return: a new dictionary with ``goal_id`` and, for point goals, the commanded ``desired_goal``
         """
         result = dict(obs) if self._is_dict else {"observation": obs}
         result[GOAL_KEY] = np.array(goal_id, dtype=np.int64)[()]
         if self._points is not None:
-            result["desired_goal"] = np.take(self._points, goal_id, axis=0)  # a copy, also for one goal
+            result["desired_goal"] = np.take(self._points, goal_id, axis=0)  # copies, even a single goal
         return result

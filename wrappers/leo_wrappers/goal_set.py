@@ -1,6 +1,7 @@
-"""A goal set: names, a vectorised test "which goals does this signal achieve?", and a descriptor per goal."""
+"""Goal sets: names, a vectorized success test and a descriptor per goal."""
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from math import isnan
@@ -13,15 +14,15 @@ BoolArray = npt.NDArray[np.bool_]
 _ARRAY_LIKE = (np.ndarray, np.generic, list, tuple, int, float)
 
 Goal = str | int
-"""A goal as users name it: its name or its index."""
+"""A goal given by its name or by its index."""
 
 
 def check_goal_names(names: Iterable[str]) -> tuple[str, ...]:
     """
-    The names as a tuple, refused unless they are unique, non-empty strings and there is at least one.
+    Validate goal names: at least one, non-empty strings, unique.
 
     :param names: the goal names, in order
-    :return: the same names
+    :return: the names as a tuple
     """
     if isinstance(names, str):
         raise TypeError(f"expected a sequence of goal names, got the single string {names!r}; write [{names!r}]")
@@ -31,20 +32,19 @@ def check_goal_names(names: Iterable[str]) -> tuple[str, ...]:
     wrong = [name for name in result if not isinstance(name, str) or not name]
     if wrong:
         raise ValueError(f"expected goal names to be non-empty strings, got {wrong[:5]!r}; name every goal")
-    if len(set(result)) != len(result):
-        seen: set[str] = set()
-        duplicates = sorted({name for name in result if name in seen or seen.add(name)})  # type: ignore[func-returns-value]
+    duplicates = sorted(name for name, count in Counter(result).items() if count > 1)
+    if duplicates:
         raise ValueError(f"expected unique goal names, got duplicates of {duplicates[:5]!r}; rename or drop them")
     return result
 
 
 def goal_index(goal_names: Sequence[str], goal: Goal) -> int:
     """
-    The id of a goal given by name or index, with an error that suggests what was meant.
+    Return the index of a goal given by name or index; the error for an unknown name lists the nearest ones.
 
-    :param goal_names: the names, in order
+    :param goal_names: the names of all goals, in order
     :param goal: a name, or an index from 0
-    :return: the index
+    :return: the index of the goal
 
     Example::
 
@@ -66,10 +66,10 @@ def goal_index(goal_names: Sequence[str], goal: Goal) -> int:
 
 def goal_families(goal_names: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]:
     """
-    Goal ids by family, the part of the name before the first "/"; a name without one is a family of its own.
+    Group goal ids by family, the part of the name before the first "/" (or the whole name if there is none).
 
-    :param goal_names: the names, in order
-    :return: the families in order of first appearance
+    :param goal_names: the names of all goals, in order
+    :return: the goal ids of each family, in order of first appearance
 
     Example::
 
@@ -84,15 +84,15 @@ def goal_families(goal_names: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]
 
 class GoalSet:
     """
-    A finite, named, ordered set of goals over some signal (an observation, an ``achieved_goal``, a state).
+    Finite, ordered set of named goals, tested on some signal (an observation, an ``achieved_goal``, a state).
 
-    The builders :class:`PointGoals`, :class:`GridGoals` and :class:`PredicateGoals` cover most needs; this class takes any
-    vectorised test. Sets over the same signal join with ``|`` and shrink with :meth:`subset`.
+    :class:`PointGoals`, :class:`GridGoals` and :class:`PredicateGoals` cover most needs; this class takes any vectorized test.
+    Use ``|`` to join sets over the same signal and :meth:`subset` to select goals.
 
-    :param names: unique names; ``"family/detail"`` forms families
+    :param names: unique names; ``"family/detail"`` defines families
     :param test: maps a signal with any leading batch shape to ``bool[..., G]``; a subclass overrides ``_test`` instead
-    :param descriptors: a vector per goal for networks that take the goal as input; one-hot when None
-    :param signal_shape: the shape of one signal; checked on every call when given
+    :param descriptors: one vector per goal, for networks that take the goal as input; one-hot if None
+    :param signal_shape: the shape of one signal; checked on every call if given
 
     Example::
 
@@ -119,19 +119,19 @@ class GoalSet:
             raise TypeError("expected a test, got None; pass a function from a signal to bool[..., G]")
         self._user_test = test
         if descriptors is not None:
-            # Shadows the lazily made one-hot descriptors.
+            # Overrides the cached property, whose default is one-hot.
             self.__dict__["descriptors"] = self._checked_descriptors(descriptors)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def __repr__(self) -> str:
-        shown = ", ".join(self.names[:3]) + (", ..." if len(self) > 3 else "")
-        return f"{type(self).__name__}({len(self)} goals: {shown})"
+        names = ", ".join(self.names[:3]) + (", ..." if len(self) > 3 else "")
+        return f"{type(self).__name__}({len(self)} goals: {names})"
 
     @property
     def are_points(self) -> bool:
-        """Whether :meth:`reaches` can compare a signal with an arbitrary point of the same space."""
+        """Whether goals are points of the signal's space, so that :meth:`reaches` accepts any point of it."""
         return False
 
     @property
@@ -151,11 +151,11 @@ class GoalSet:
 
     def achieved(self, signal: Any, out: BoolArray | None = None) -> BoolArray:
         """
-        Which goals each signal achieves.
+        Test which goals each signal achieves.
 
-        :param signal: one signal or a batch of them, with any leading shape
-        :param out: a bool array ``[..., G]`` to write to; a fresh one when None
-        :return: bool ``[..., G]``
+        :param signal: one signal or a batch, with any leading shape
+        :param out: bool array ``[..., G]`` to write to; a new one if None
+        :return: the masks, bool ``[..., G]``
         """
         signal = self._checked_signal(signal)
         if out is None:
@@ -165,7 +165,7 @@ class GoalSet:
 
     def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
         """
-        Whether each signal reaches the point beside it, which need not be one of the goals.
+        Test whether each signal reaches a point, which need not be one of the goals.
 
         :param signal: signals ``[..., d]``
         :param point: points of the same space, broadcast against the signals
@@ -175,10 +175,10 @@ class GoalSet:
 
     def index(self, goal: Goal) -> int:
         """
-        The id of a goal given by name or index; a ValueError names the nearest.
+        Return the index of a goal given by name or index, see :func:`goal_index`.
 
         :param goal: a name or an index
-        :return: the index
+        :return: the index of the goal
         """
         if isinstance(goal, str) and goal in self._ids:
             return self._ids[goal]
@@ -186,7 +186,7 @@ class GoalSet:
 
     def subset(self, goals: Iterable[Goal]) -> "GoalSet":
         """
-        The set of only these goals, in the order given.
+        Return the set of the given goals, in the given order.
 
         :param goals: names or indices
         :return: a new goal set over the same signal
@@ -213,7 +213,7 @@ class GoalSet:
                 f"expected the goals' test to return bool of shape {expected}, got {result.dtype} of shape {result.shape}; "
                 "write it for any leading batch shape, with the goals on the last axis"
             )
-        # The user's function may return the same array each time, or a view of the signal: the mask must be a fresh one.
+        # The user's function may return the same array each time, or a view of the signal; every mask must be a new array.
         return result.copy()
 
     def _batch_shape(self, signal: npt.NDArray[Any]) -> tuple[int, ...]:
@@ -221,7 +221,7 @@ class GoalSet:
         return signal.shape[: signal.ndim - len(self.signal_shape)]
 
     def _checked_signal(self, signal: Any) -> Any:
-        """Dictionaries and other structures pass as they are; arrays must fit ``signal_shape`` and be free of NaN."""
+        """Check the shape of an array signal and that it has no NaN; other structures are returned unchecked."""
         if self.signal_shape is None and not isinstance(signal, _ARRAY_LIKE):
             return signal
         array = np.asarray(signal)
@@ -229,27 +229,25 @@ class GoalSet:
         if shape is not None and (array.ndim < len(shape) or array.shape[array.ndim - len(shape) :] != shape):
             raise ValueError(
                 f"expected a signal of shape (..., {', '.join(map(str, shape))}), got {array.shape}; "
-                "pass `signal` to choose the part of the state that the goals are about"
+                "pass `signal` to select the part of the state that the goals are defined on"
             )
         if array.dtype.kind == "f" and isnan(_quick_sum(array)) and np.isnan(array).any():
             where = np.argwhere(np.isnan(array))[0].tolist()
-            raise ValueError(
-                f"expected a signal without NaN, got NaN at index {where}; the environment's state is broken there"
-            )
+            raise ValueError(f"expected a signal without NaN, got NaN at index {where}; check the state of the environment")
         return array
 
     def _checked_descriptors(self, descriptors: npt.ArrayLike) -> npt.NDArray[np.float32]:
         array = np.array(descriptors, dtype=np.float32)
         if array.ndim != 2 or array.shape[0] != len(self) or not np.isfinite(array).all():
             raise ValueError(
-                f"expected finite descriptors of shape ({len(self)}, d), one row a goal, got {array.shape}; "
-                "leave them out for one-hot vectors"
+                f"expected finite descriptors of shape ({len(self)}, d), one row per goal, got {array.shape}; "
+                "omit them for one-hot vectors"
             )
         return array
 
 
 def _quick_sum(array: npt.NDArray[np.floating]) -> float:
-    """NaN when an entry is, or when infinities of both signs meet; for one signal much cheaper than ``isnan(array).any()``."""
+    """Return a sum that is NaN if any entry is (or for inf - inf); much cheaper than ``isnan(array).any()`` for one signal."""
     if array.ndim == 1 and len(array) <= 32:
         return sum(array.tolist())
     return float(np.add.reduce(array, axis=None))
@@ -257,10 +255,10 @@ def _quick_sum(array: npt.NDArray[np.floating]) -> float:
 
 class SubsetGoals(GoalSet):
     """
-    Some goals of another set, in a new order; made by :meth:`GoalSet.subset`.
+    Selected goals of another set, in a given order; see :meth:`GoalSet.subset`.
 
     :param parent: the whole set
-    :param goal_ids: which of its goals to keep
+    :param goal_ids: indices of the goals to keep
     """
 
     def __init__(self, parent: GoalSet, goal_ids: Sequence[int]) -> None:
@@ -271,16 +269,16 @@ class SubsetGoals(GoalSet):
 
     @property
     def are_points(self) -> bool:
-        """As the parent."""
+        """Whether the goals of the whole set are points."""
         return self._parent.are_points
 
     def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
-        """As the parent."""
+        """Test whether each signal reaches a point, as the whole set does."""
         return self._parent.reaches(signal, point)
 
     @cached_property
     def descriptors(self) -> npt.NDArray[np.float32]:
-        """The parent's descriptors of these goals."""
+        """The descriptors of the selected goals in the whole set, float32 ``[G, d]``."""
         return self._parent.descriptors[self._goal_ids]
 
     def _test(self, signal: Any) -> BoolArray:
@@ -289,30 +287,30 @@ class SubsetGoals(GoalSet):
 
 class UnionGoals(GoalSet):
     """
-    Several goal sets over the same signal as one; made by ``a | b``.
+    Union of goal sets over the same signal; see ``a | b``.
 
-    A descriptor tells first which part the goal comes from, then that part's own descriptor in that part's own columns, so
-    that goals of different parts never look alike.
+    A descriptor starts with a one-hot vector of the part that the goal comes from, followed by one block of columns per part
+    with the descriptor of this part, so goals of different parts never have equal descriptors.
 
-    :param parts: the sets to join; their names must not clash
+    :param parts: the sets to join; their names must be unique across all parts
     """
 
     def __init__(self, parts: Sequence[GoalSet]) -> None:
-        # a | b | c is one union of three parts, not a union inside a union.
+        # Flatten, so that a | b | c is one union of three parts.
         self._parts: list[GoalSet] = [
             inner for part in parts for inner in (part._parts if isinstance(part, UnionGoals) else [part])
         ]
         shapes = {part.signal_shape for part in self._parts if part.signal_shape is not None}
         if len(shapes) > 1:
             raise ValueError(
-                f"expected goal sets over the same signal, got signals of shapes {sorted(shapes)}; join what matches"
+                f"expected goal sets over the same signal, got signals of shapes {sorted(shapes)}; join sets of one shape only"
             )
         names = [name for part in self._parts for name in part.names]
         super().__init__(names, signal_shape=next(iter(shapes), None))
 
     @cached_property
     def descriptors(self) -> npt.NDArray[np.float32]:
-        """Part indicator, then one block of columns per part."""
+        """One-hot vector of the part, then one block of columns per part, float32 ``[G, d]``."""
         widths = [part.descriptors.shape[1] for part in self._parts]
         result = np.zeros((len(self), len(widths) + sum(widths)), dtype=np.float32)
         row, column = 0, len(widths)

@@ -1,4 +1,4 @@
-"""The contract for any Gymnasium environment."""
+"""Wrapper that turns any Gymnasium environment into a multi-goal one."""
 
 from collections.abc import Callable
 from typing import Any, SupportsFloat
@@ -9,21 +9,21 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from leo_wrappers.goal_set import BoolArray, GoalSet
-from leo_wrappers.keys import MASK_KEY
+from leo_wrappers.keys import GOAL_KEY, MASK_KEY
 
 GOAL_ENV_METHODS = ("compute_reward", "compute_terminated", "compute_truncated")
 
 
 class MultiGoalWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """
-    Reports which of a set of goals every reset and step achieved, as ``info["goals_achieved"]``.
+    Wrapper that reports which goals of a set every reset and step achieved, as ``info["goals_achieved"]``.
 
-    The mask is a fresh bool array ``[G]`` for the state that the returned observation describes: after the step, before any
-    reset. Observation, reward and ends stay what they were. Wrapping an environment that already reports goals replaces them.
+    The mask is a new bool array ``[G]`` for the state of the returned observation: after the step, before any reset.
+    Observation, reward, terminated and truncated are unchanged. If the environment already reports goals, they are replaced.
 
     :param env: any Gymnasium environment
     :param goals: the goals to test at every step
-    :param signal: ``(observation, info) -> signal``, the part of the state that the goals are about; when None, the
+    :param signal: ``(observation, info) -> signal``, the part of the state that the goals are defined on; if None, the
         ``achieved_goal`` of goal environments, else the whole observation
 
     Example::
@@ -54,17 +54,17 @@ class MultiGoalWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruc
 
     @property
     def goal_points(self) -> npt.NDArray[np.float32] | None:
-        """The goals' places ``[G, d]``, where they are points of the signal's space; unlike ``goal_set``, always picklable."""
+        """The points of the goals ``[G, d]``, None if they are not points; unlike ``goal_set``, always picklable."""
         return self.goal_set.descriptors if self.goal_set.are_points else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Resets the environment; the info tells which goals the first state achieves."""
+        """Reset the environment and test the goals on the first state."""
         obs, info = self.env.reset(seed=seed, options=options)
         self._step_number = 0
         return obs, {**info, MASK_KEY: self._achieved(obs, info)}
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Steps the environment; the info tells which goals the new state achieves."""
+        """Step the environment and test the goals on the new state."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._step_number += 1
         return obs, reward, terminated, truncated, {**info, MASK_KEY: self._achieved(obs, info)}
@@ -80,18 +80,18 @@ class MultiGoalWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruc
         try:
             return self.goal_set.achieved(signal)
         except ValueError as error:
-            raise ValueError(f"{error} (at step {self._step_number} of the episode; step 0 is the reset)") from error
+            raise ValueError(f"{error} (at step {self._step_number} of the episode, where 0 is the reset)") from error
 
 
 def goal_env_method(wrapper: gym.Wrapper[Any, Any, Any, Any], name: str) -> Any:
     """
-    Passes on the three methods that make an environment a GoalEnv, where the wrapped one has them, and nothing else.
+    Forward the three methods of a GoalEnv to the wrapped environment; to be called by ``__getattr__`` of a wrapper.
 
-    Gymnasium's wrappers hide attributes, but Stable-Baselines3 asks a wrapper for these when the innermost env has them.
+    Gymnasium's wrappers do not forward attributes, but Stable-Baselines3 calls these on the outermost wrapper.
 
-    :param wrapper: the wrapper that was asked
-    :param name: the attribute that it lacks
-    :return: the method of the environment below
+    :param wrapper: the wrapper
+    :param name: name of the missing attribute
+    :return: the method of the wrapped environment; any other name raises an AttributeError
     """
     if name in GOAL_ENV_METHODS:
         return wrapper.env.get_wrapper_attr(name)
@@ -99,11 +99,11 @@ def goal_env_method(wrapper: gym.Wrapper[Any, Any, Any, Any], name: str) -> Any:
 
 
 def _default_signal_key(space: gym.Space[Any], goals: GoalSet, signal: Callable[..., Any] | None) -> str | None:
-    """The observation's key to read the signal from; refuses early what every step would refuse."""
-    if isinstance(space, spaces.Dict) and "goal_id" in space.spaces:
+    """Return the observation key of the signal (None: the whole observation), and check the signal's shape."""
+    if isinstance(space, spaces.Dict) and GOAL_KEY in space.spaces:
         raise ValueError(
-            "expected an environment without a commanded goal, got one whose observation has 'goal_id'; "
-            "put MultiGoalWrapper inside GoalConditionedWrapper"
+            f"expected an environment without a commanded goal, got one whose observation has {GOAL_KEY!r}; "
+            "apply MultiGoalWrapper before GoalConditionedWrapper"
         )
     if signal is not None:
         return None
@@ -113,6 +113,6 @@ def _default_signal_key(space: gym.Space[Any], goals: GoalSet, signal: Callable[
     if shape is not None and source.shape is not None and source.shape[max(0, len(source.shape) - len(shape)) :] != shape:
         raise ValueError(
             f"expected a signal of shape {shape}, got {key or 'observations'} of shape {source.shape}; "
-            "pass signal=lambda obs, info: ... to choose the part of the state that the goals are about"
+            "pass signal=lambda obs, info: ... to select the part of the state that the goals are defined on"
         )
     return key

@@ -1,29 +1,32 @@
-"""Goals that are places: points with a tolerance, and the cells of a box."""
+"""Goals in a space of points: points with a tolerance, and the cells of a grid."""
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import product
 from math import inf, isnan, nextafter, sqrt
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet
+from leo_wrappers.validation import check_choice
 
-# Batches are tested in blocks of about this many differences, which stay in the cache.
+Metric = Literal["l2", "linf"]
+
+# Batches are tested in blocks of about this many differences, which fit into the cache.
 _BLOCK = 32_768
 
 
 class PointGoals(GoalSet):
     """
-    A goal is achieved within ``tolerance`` of its point, the boundary included.
+    Goals that are points: a goal is achieved if the distance to its point is at most ``tolerance``.
 
-    :param points: ``[G, d]``
-    :param tolerance: the largest distance that counts as reached, above 0
+    :param points: the points, ``[G, d]``
+    :param tolerance: the largest distance at which a goal is achieved, above 0
     :param metric: ``"l2"`` (Euclidean) or ``"linf"`` (the largest coordinate difference)
-    :param names: one name a point; ``"family/x,y,..."`` when None
-    :param family: the family in the names made from the points
+    :param names: one name per point; ``"family/x,y,..."`` if None
+    :param family: the family of the default names
 
     Example::
 
@@ -39,40 +42,41 @@ class PointGoals(GoalSet):
         points: npt.ArrayLike,
         tolerance: float,
         *,
-        metric: Literal["l2", "linf"] = "l2",
+        metric: Metric = "l2",
         names: Iterable[str] | None = None,
         family: str = "point",
     ) -> None:
         self.points = np.array(points, dtype=np.float64)
         if self.points.ndim != 2 or 0 in self.points.shape or not np.isfinite(self.points).all():
-            raise ValueError(f"expected finite points of shape (G, d), got shape {self.points.shape}; give one row a goal")
+            raise ValueError(f"expected finite points of shape (G, d), got shape {self.points.shape}; pass one row per goal")
         if not tolerance > 0:
-            raise ValueError(f"expected a tolerance above 0, got {tolerance}; a smaller one can never be met")
-        if metric not in ("l2", "linf"):
-            raise ValueError(f"expected metric 'l2' or 'linf', got {metric!r}")
+            raise ValueError(f"expected a tolerance above 0, got {tolerance}; pass the largest distance of a success")
+        check_choice("metric", metric, get_args(Metric))
         self.tolerance = float(tolerance)
         self.metric = metric
         if names is None:
             names = [f"{family}/" + ",".join(f"{x:g}" for x in point) for point in self.points + 0.0]  # no "-0"
         names = tuple(names)
         if len(names) != len(self.points):
-            raise ValueError(f"expected one name a point, got {len(names)} names for {len(self.points)} points")
+            raise ValueError(
+                f"expected one name per point, got {len(names)} names for {len(self.points)} points; omit names for defaults"
+            )
         super().__init__(names, descriptors=self.points, signal_shape=self.points.shape[1:])
         self._largest_size = self.tolerance if metric == "linf" else _largest_square(self.tolerance)
-        # Coordinates first: the long axis of goals is then the contiguous one.
+        # [d, G]: the long axis of goals is the contiguous one.
         self._coordinates = np.ascontiguousarray(self.points.T)
 
     def achieved(self, signal: Any, out: BoolArray | None = None) -> BoolArray:
-        """Which points each signal has reached; as in :class:`GoalSet`, with a short cut for the one signal of a step."""
+        """Test which points each signal reaches, see :class:`GoalSet`; with a fast path for the single signal of a step."""
         if out is None and type(signal) is np.ndarray and signal.shape == self.signal_shape:
             sizes = self._size(self._coordinates - signal.astype(np.float64, copy=False)[:, None])
-            if not isnan(sizes[0]):  # one NaN in the signal would make every size NaN: for the error, the long way
+            if not isnan(sizes[0]):  # a NaN in the signal makes all sizes NaN; the slow path raises the error
                 return sizes <= self._largest_size
         return super().achieved(signal, out)
 
     def subset(self, goals: Iterable[Goal]) -> "PointGoals":
         """
-        The set of only these points, in the order given.
+        Return the set of the given points, in the given order.
 
         :param goals: names or indices
         :return: a new set, which tests only these points
@@ -83,11 +87,11 @@ class PointGoals(GoalSet):
 
     @property
     def are_points(self) -> bool:
-        """True: any point of the space can be compared."""
+        """True: :meth:`reaches` accepts any point of the space."""
         return True
 
     def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
-        """Whether each signal is within the tolerance of the point beside it."""
+        """Test whether the distance of each signal to the point is at most the tolerance."""
         difference = np.asarray(signal, dtype=np.float64) - np.asarray(point, dtype=np.float64)
         return np.asarray(self._size(np.moveaxis(difference, -1, 0)) <= self._largest_size)
 
@@ -103,23 +107,23 @@ class PointGoals(GoalSet):
         return mask.reshape(*signal.shape[:-1], len(self))
 
     def _size(self, differences: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The length, or its square, of difference vectors that lie along the first axis; overwrites them."""
+        """Return the length (l2: its square) of difference vectors along the first axis, in place."""
         if self.metric == "linf":
             return np.maximum.reduce(np.abs(differences, out=differences))
         squares = np.multiply(differences, differences, out=differences)
         if len(squares) < 8:
             return np.add.reduce(squares)
-        # NumPy adds eight and more numbers in an order that depends on how they lie in memory: one by one, the last bit is the
-        # same for one signal and for many.
+        # NumPy sums eight or more numbers in an order that depends on the memory layout; adding one by one gives bitwise equal
+        # results for single signals and batches.
         return reduce(np.add, squares)
 
 
 def _largest_square(length: float) -> float:
     """
-    The largest number whose root is at most ``length``.
+    Return the largest number whose square root is at most ``length``.
 
-    Comparing squares with it is comparing lengths, rounding included: robotics environments compare the norm itself, and the
-    mask must agree with them on the boundary too. ``length * length`` may be a rounding error off.
+    Comparing squared lengths with it equals comparing lengths, including rounding: robotics environments compare the norm, and
+    the mask must equal their test on the boundary too. ``length * length`` may differ by a rounding error.
     """
     square = length * length
     while sqrt(square) > length:
@@ -131,16 +135,16 @@ def _largest_square(length: float) -> float:
 
 class GridGoals(GoalSet):
     """
-    A box cut into cells: every point of the box lies in exactly one cell, a point outside achieves nothing.
+    Goals that are the cells of a grid over a box: a point in the box achieves exactly one goal, a point outside none.
 
-    A cell contains its lower faces; the last cell of each axis its upper face too. Index arithmetic finds the cell, so the
-    cost per point does not grow with the number of cells, apart from writing the mask.
+    A cell includes its lower faces, and the last cell along each axis its upper face. The cell is computed from the
+    coordinates, so the cost per point does not grow with the number of cells, except for writing the mask.
 
-    :param low: the box's lower corner, ``[d]``
-    :param high: its upper corner
-    :param shape: the number of cells along each axis
-    :param names: one name a cell in row-major order; ``"family/i,j,..."`` when None
-    :param family: the family in the names made from the indices
+    :param low: lower corner of the box, ``[d]``
+    :param high: upper corner of the box, ``[d]``
+    :param shape: number of cells along each axis
+    :param names: one name per cell in row-major order; ``"family/i,j,..."`` if None
+    :param family: the family of the default names
 
     Example::
 
@@ -166,22 +170,27 @@ class GridGoals(GoalSet):
         box_shape = (len(self.shape),)
         if self.low.shape != box_shape or self.high.shape != box_shape or not self.shape:
             raise ValueError(
-                f"expected low, high and shape of one length, got {self.low.shape}, {self.high.shape} and {len(self.shape)}"
+                f"expected low, high and shape of one length, got {self.low.shape}, {self.high.shape} and {len(self.shape)}; "
+                "pass one entry per axis"
             )
         if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low < self.high).all()):
-            raise ValueError(f"expected finite low < high on every axis, got {self.low.tolist()} and {self.high.tolist()}")
+            raise ValueError(
+                f"expected finite low < high on every axis, got {self.low.tolist()} and {self.high.tolist()}; swap or fix them"
+            )
         if min(self.shape) < 1:
-            raise ValueError(f"expected at least one cell along each axis, got shape {self.shape}")
+            raise ValueError(f"expected at least one cell along each axis, got shape {self.shape}; pass positive integers")
         if names is None:
             names = (f"{family}/" + ",".join(map(str, cell)) for cell in product(*map(range, self.shape)))
         names = tuple(names)
         if len(names) != np.prod(self.shape):
-            raise ValueError(f"expected one name a cell, got {len(names)} names for {np.prod(self.shape)} cells")
+            raise ValueError(
+                f"expected one name per cell, got {len(names)} names for {np.prod(self.shape)} cells; omit names for defaults"
+            )
         axes = [
             low + (np.arange(n) + 0.5) * (high - low) / n for low, high, n in zip(self.low, self.high, self.shape, strict=True)
         ]
-        self.centres = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self.shape))
-        super().__init__(names, descriptors=self.centres, signal_shape=box_shape)
+        self.centers = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self.shape))
+        super().__init__(names, descriptors=self.centers, signal_shape=box_shape)
         self._cells_per_unit = np.array(self.shape) / (self.high - self.low)
         self._strides = np.array([int(np.prod(self.shape[axis + 1 :])) for axis in range(len(self.shape))], dtype=np.int64)
         columns = (self.low, self.high, self._cells_per_unit, self._strides, self.shape)
@@ -189,33 +198,33 @@ class GridGoals(GoalSet):
 
     def cell_of(self, signal: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """
-        The goal id of the cell that each point lies in, -1 outside the box.
+        Return the goal id of the cell of each point.
 
         :param signal: points ``[..., d]``
-        :return: ids ``[...]``
+        :return: goal ids ``[...]``, -1 outside the box
         """
         return self._cell_of(self._checked_signal(signal))
 
     @property
     def are_points(self) -> bool:
-        """True: any point of the space can be compared."""
+        """True: :meth:`reaches` accepts any point of the space."""
         return True
 
     def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
-        """Whether each signal lies in the same cell as the point beside it."""
+        """Test whether each signal lies in the same cell as the point."""
         cell = self.cell_of(signal)
         return np.asarray((cell >= 0) & (cell == self.cell_of(point)))
 
     def _cell_of(self, signal: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         signal = signal.astype(np.float64, copy=False)
         inside = np.logical_and(signal >= self.low, signal <= self.high).all(axis=-1)
-        # Clipped before the cast: far outside points would overflow it, and the upper face belongs to the last cell.
+        # Clip before the cast: points far outside would overflow, and the upper face belongs to the last cell.
         position = np.clip((signal - self.low) * self._cells_per_unit, 0, np.array(self.shape) - 1)
         cells = position.astype(np.int64) @ self._strides
         return np.where(inside, cells, -1)
 
     def _cell_of_one(self, point: list[float]) -> int:
-        """The same arithmetic in plain numbers, many times faster for a single point."""
+        """Compute ``_cell_of`` for a single point with Python numbers, which is many times faster."""
         cell = 0
         for x, (low, high, cells_per_unit, stride, count) in zip(point, self._axes, strict=True):
             if not low <= x <= high:
@@ -225,11 +234,11 @@ class GridGoals(GoalSet):
 
     def _test(self, signal: npt.NDArray[Any]) -> BoolArray:
         if signal.ndim == 1:
-            one = np.zeros(len(self), dtype=bool)
+            single = np.zeros(len(self), dtype=bool)
             cell = self._cell_of_one(signal.tolist())
             if cell >= 0:
-                one[cell] = True
-            return one
+                single[cell] = True
+            return single
         cells = self._cell_of(signal)
         mask = np.zeros((*cells.shape, len(self)), dtype=bool)
         inside = np.flatnonzero(cells.reshape(-1) >= 0)

@@ -1,4 +1,4 @@
-"""Goals given as functions: a name and a test each."""
+"""Goals defined by functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from leo_wrappers.goal_set import BoolArray, GoalSet
 
 class PredicateGoals(GoalSet):
     """
-    One function a goal: ``name -> (signal -> bool)``.
+    Goals defined by one function per goal.
 
-    The functions get the signal with its leading batch shape and return bools of that shape: write ``s[..., 0] > 1``, not
-    ``s[0] > 1``. They may take any signal, also a dictionary of arrays.
+    A function maps the signal with its leading batch shape to bools of this shape: write ``s[..., 0] > 1``, not ``s[0] > 1``.
+    The signal may be a dictionary of arrays.
 
-    :param predicates: the functions by name
-    :param descriptors: a vector per goal; one-hot when None
-    :param signal_shape: the shape of one signal; checked on every call when given
+    :param predicates: the function ``signal -> bool`` of each goal, by name
+    :param descriptors: one vector per goal; one-hot if None
+    :param signal_shape: the shape of one signal; checked on every call if given
 
     Example::
 

@@ -1,4 +1,4 @@
-"""Which goal to command next: selectors, with the statistics they choose by."""
+"""Goal selectors: strategies that choose the next goal to command, and their statistics."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -10,19 +10,19 @@ from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
 
 GoalIds = npt.NDArray[np.int64]
 
-# A draw that lands on a goal already achieved is drawn again; after this many rounds the few rows left are solved exactly.
+# Draws of already achieved goals are rejected at most this many times; then the remaining rows are drawn exactly.
 _REDRAWS = 8
 
 
 class GoalSelector:
     """
-    Chooses the goals to command, and counts how they went. This one draws uniformly from all goals.
+    Choose the goals to command and keep statistics of each goal. The base class draws uniformly from all goals.
 
-    The counters are public: ``seen`` (which goals any state has achieved), ``attempts`` and ``successes`` per goal. Randomness
-    comes from an own generator, ``rng``, so that choosing goals never shifts any other random number.
+    The statistics are public: ``seen`` (whether any state has achieved a goal), ``attempts`` and ``successes``, all ``[G]``.
+    Goals are drawn from the selector's own generator ``rng``, so that no other random number depends on them.
 
-    :param skip_achieved: do not command a goal that the current state achieves, unless no other is left
-    :param seed: seeds the generator
+    :param skip_achieved: do not command a goal that the current state achieves, unless there is no other one
+    :param seed: seed of the generator
 
     Example::
 
@@ -43,15 +43,15 @@ class GoalSelector:
 
     def bind(self, goal_names: Sequence[str]) -> Self:
         """
-        Sets the goals to choose from. Statistics survive being bound to the same goals again.
+        Set the goals to choose from; binding to the same goals again keeps the statistics.
 
-        :param goal_names: the names, in order
-        :return: self
+        :param goal_names: the names of all goals, in order
+        :return: the selector itself
         """
         names = check_goal_names(goal_names)
         if self.goal_names and self.goal_names != names:
             raise ValueError(
-                f"expected the {len(self.goal_names)} goals that this selector was made for, got {len(names)} other ones; "
+                f"expected the {len(self.goal_names)} goals that this selector was made for, got {len(names)} others; "
                 "use a new selector for another environment"
             )
         if not self.goal_names:
@@ -63,22 +63,22 @@ class GoalSelector:
 
     @property
     def num_goals(self) -> int:
-        """The number of goals, G."""
+        """Number of goals, G."""
         return len(self.goal_names)
 
     def seed(self, seed: int | None) -> None:
         """
-        Starts the generator afresh.
+        Create a new generator.
 
-        :param seed: the new seed
+        :param seed: its seed
         """
         self.rng = np.random.default_rng(seed)
 
     def observe(self, achieved: BoolArray) -> None:
         """
-        Takes note of which goals some states achieved.
+        Add the goals achieved by some states to ``seen``.
 
-        :param achieved: masks ``[..., G]``
+        :param achieved: the masks of the states, ``[..., G]``
         """
         self.seen |= achieved.reshape(-1, self.num_goals).any(axis=0)
 
@@ -87,10 +87,10 @@ class GoalSelector:
 
     def record(self, goal_ids: npt.ArrayLike, success: npt.ArrayLike) -> None:
         """
-        Counts finished attempts.
+        Add completed attempts to the statistics.
 
-        :param goal_ids: the goals that were commanded
-        :param success: whether each was achieved
+        :param goal_ids: the commanded goal of each attempt
+        :param success: whether each attempt achieved it
         """
         goal_ids = np.atleast_1d(np.asarray(goal_ids, dtype=np.int64))
         np.add.at(self.attempts, goal_ids, 1)
@@ -98,29 +98,29 @@ class GoalSelector:
 
     def select(self, achieved: BoolArray) -> GoalIds:
         """
-        A goal for each of some states.
+        Choose a goal for each of n states.
 
-        :param achieved: the states' masks ``[n, G]``
+        :param achieved: the masks of the states, ``[n, G]``
         :return: goal ids ``[n]``
         """
         chosen = self._draw(len(achieved))
         if not self.skip_achieved:
             return chosen
         for _ in range(_REDRAWS):
-            again = np.flatnonzero(achieved[np.arange(len(achieved)), chosen])
-            if len(again) == 0:
+            rejected = np.flatnonzero(achieved[np.arange(len(achieved)), chosen])
+            if len(rejected) == 0:
                 return chosen
-            chosen[again] = self._draw(len(again))
+            chosen[rejected] = self._draw(len(rejected))
         weights = self._weights()
         for row in np.flatnonzero(achieved[np.arange(len(achieved)), chosen]):
-            left = np.where(achieved[row], 0.0, weights)
-            if left.any():
-                chosen[row] = self.rng.choice(self.num_goals, p=left / left.sum())
+            remaining = np.where(achieved[row], 0.0, weights)
+            if remaining.any():
+                chosen[row] = self.rng.choice(self.num_goals, p=remaining / remaining.sum())
         return chosen
 
     def state_dict(self) -> dict[str, Any]:
         """
-        Everything that the next choice depends on.
+        Return everything that the next choice depends on.
 
         :return: a dictionary for :meth:`load_state_dict`
         """
@@ -134,31 +134,31 @@ class GoalSelector:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
-        Goes on from a saved state.
+        Restore a saved state.
 
-        :param state: from :meth:`state_dict`, of a selector for the same goals
+        :param state: result of :meth:`state_dict` of a selector for the same goals
         """
         self.bind(state["goal_names"])
         self.rng.bit_generator.state = state["rng"]
         self.seen, self.attempts, self.successes = (state[key].copy() for key in ("seen", "attempts", "successes"))
 
     def _weights(self) -> npt.NDArray[np.float64]:
-        """How much each goal is wanted, not normalised; what subclasses override."""
+        """Unnormalized probability of each goal, ``[G]``; to be overridden by subclasses."""
         return np.ones(self.num_goals)
 
     def _draw(self, count: int) -> GoalIds:
         cumulative = np.cumsum(self._weights())
         drawn = np.searchsorted(cumulative, self.rng.random(count) * cumulative[-1], side="right")
-        # Rounding may put a draw on the very end, past the last goal with any weight.
+        # Rounding may give a draw equal to the total, past the last goal with positive weight.
         return np.minimum(drawn, np.searchsorted(cumulative, cumulative[-1]))
 
 
 class UniformGoals(GoalSelector):
-    """Every goal alike, whether it was ever achieved or not."""
+    """Uniform over all goals, whether any state has achieved them or not."""
 
 
 class SeenGoals(GoalSelector):
-    """Uniform over the goals that some state has achieved; over all goals as long as there is none."""
+    """Uniform over the goals that any state has achieved so far; over all goals until there is one."""
 
     def _weights(self) -> npt.NDArray[np.float64]:
         return (self.seen if self.seen.any() else ~self.seen).astype(np.float64)
@@ -166,9 +166,9 @@ class SeenGoals(GoalSelector):
 
 class LeastAchievedGoals(SeenGoals):
     """
-    Seen goals, each with weight 1 / (1 + its successes).
+    Seen goals with probability proportional to 1 / (1 + successes).
 
-    Goals never seen stay out: in most environments some of them cannot be reached, and would take all attempts.
+    Goals never seen are excluded: in most environments some cannot be achieved, and would receive nearly all attempts.
     """
 
     def _weights(self) -> npt.NDArray[np.float64]:
@@ -179,7 +179,7 @@ class FixedGoal(GoalSelector):
     """
     Always the same goal.
 
-    :param goal: its name or index
+    :param goal: name or index of the goal
     """
 
     def __init__(self, goal: Goal) -> None:
@@ -187,7 +187,7 @@ class FixedGoal(GoalSelector):
         self.goal = goal
 
     def bind(self, goal_names: Sequence[str]) -> Self:
-        """Sets the goals to choose from; refuses names that lack the goal."""
+        """Set the goals to choose from; raises if the fixed goal is not one of them."""
         goal_index(goal_names, self.goal)
         return super().bind(goal_names)
 
@@ -197,9 +197,9 @@ class FixedGoal(GoalSelector):
 
 class RoundRobinGoals(GoalSelector):
     """
-    One goal after the other, in order, over and over: what an evaluation wants.
+    Cycle through all goals in order, e.g. for evaluation.
 
-    :param start: the id of the first goal
+    :param start: index of the first goal
     """
 
     def __init__(self, *, start: int = 0) -> None:
@@ -207,11 +207,11 @@ class RoundRobinGoals(GoalSelector):
         self.next_goal = start
 
     def state_dict(self) -> dict[str, Any]:
-        """The statistics and the goal to come."""
+        """Return the statistics and the next goal."""
         return {**super().state_dict(), "next_goal": self.next_goal}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on with the goal that was to come."""
+        """Restore the statistics and the next goal."""
         super().load_state_dict(state)
         self.next_goal = state["next_goal"]
 
@@ -223,11 +223,11 @@ class RoundRobinGoals(GoalSelector):
 
 class CallableGoals(GoalSelector):
     """
-    Chooses by a function of the user's.
+    Choose goals with a user-defined function.
 
-    :param function: ``(selector, count) -> goal ids``; it can read ``selector.seen``, ``attempts`` and ``successes``, and
-        should draw from ``selector.rng``
-    :param seed: seeds the generator
+    :param function: ``(selector, count) -> goal ids [count]``; it can read ``selector.seen``, ``attempts`` and ``successes``,
+        and should draw from ``selector.rng``
+    :param seed: seed of the generator
     """
 
     def __init__(self, function: Callable[[GoalSelector, int], npt.ArrayLike], *, seed: int | None = None) -> None:
@@ -243,7 +243,8 @@ class CallableGoals(GoalSelector):
             )
         if count and not (0 <= drawn.min() and drawn.max() < self.num_goals):
             raise ValueError(
-                f"expected goal ids from 0 to {self.num_goals - 1} from the goal selector, got {drawn.tolist()[:5]}"
+                f"expected goal ids from 0 to {self.num_goals - 1} from the goal selector, got {drawn.tolist()[:5]}; "
+                "see selector.goal_names"
             )
         return drawn.astype(np.int64)
 
@@ -260,11 +261,11 @@ GoalSelectorLike = str | int | GoalSelector | Callable[[GoalSelector, int], npt.
 
 def make_goal_selector(spec: GoalSelectorLike, goal_names: Sequence[str], seed: int | None = None) -> GoalSelector:
     """
-    The selector that a user means.
+    Create a goal selector from its specification.
 
-    :param spec: a strategy's name, a goal (by name or index) to always command, a function, or a selector
+    :param spec: the name of a strategy, a goal (name or index) to always command, a function, or a selector
     :param goal_names: the goals to choose from
-    :param seed: seeds the generator when given
+    :param seed: seed of the generator; not reseeded if None
     :return: a selector bound to the goals
 
     Example::

@@ -1,4 +1,4 @@
-"""Environments written as pure JAX functions, stepped in batches, as Gymnasium environments."""
+"""Environments written as pure JAX functions, as single and vectorized Gymnasium environments."""
 
 try:
     import jax  # noqa: F401

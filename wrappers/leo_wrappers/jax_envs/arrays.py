@@ -1,4 +1,4 @@
-"""Arrays between JAX, NumPy and PyTorch."""
+"""Conversion of arrays between JAX, NumPy and PyTorch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def to_numpy(tree: "Tree") -> Any:
     """
-    Copies arrays to the host: fresh ones that may be written to, as Gymnasium's users expect.
+    Copy JAX arrays to NumPy arrays that may be written to.
 
-    :param tree: JAX arrays
+    :param tree: JAX arrays in any nesting
     :return: NumPy arrays in the same nesting
     """
     return jax.tree.map(np.array, on_host(tree))
@@ -23,23 +23,23 @@ def to_numpy(tree: "Tree") -> Any:
 
 def on_host(tree: "Tree") -> Any:
     """
-    Brings arrays to the host, to be read only.
+    Transfer JAX arrays to read-only NumPy arrays.
 
-    :param tree: JAX arrays
-    :return: NumPy arrays in the same nesting, without a copy where JAX lies on the host itself
+    :param tree: JAX arrays in any nesting
+    :return: NumPy arrays in the same nesting, not copied if JAX runs on the CPU
     """
     if jax.default_backend() != "cpu":
-        return jax.device_get(tree)  # asks for all of them at once, where each has a way to go
+        return jax.device_get(tree)  # transfers all arrays concurrently
     return jax.tree.map(np.asarray, tree)
 
 
 def to_torch(tree: "Tree") -> Any:
     """
-    Shows arrays to PyTorch without a copy, on the device they lie on.
+    Convert JAX arrays to PyTorch tensors on the same device, without a copy.
 
-    JAX takes its arrays for immutable: clone a tensor before writing to it in place.
+    JAX assumes that its arrays never change: clone a tensor before writing to it in place.
 
-    :param tree: JAX arrays
+    :param tree: JAX arrays in any nesting
     :return: tensors in the same nesting
 
     Example::
@@ -57,23 +57,23 @@ def to_torch(tree: "Tree") -> Any:
 
 def row_of(tree: Any, row: int) -> Any:
     """
-    One environment's part of a batch.
+    Select one environment of a batch.
 
-    :param tree: arrays with the batch as their first axis
-    :param row: the environment
-    :return: the same nesting without that axis
+    :param tree: arrays ``[N, ...]`` in any nesting
+    :param row: index of the environment
+    :return: its arrays in the same nesting, without the batch axis
     """
     return jax.tree.map(lambda array: array[row], tree)
 
 
 def to_actions(space: spaces.Space[Any], actions: Any) -> npt.NDArray[Any]:
     """
-    A batch of actions for JAX, always of one type: another one would compile everything anew.
+    Convert a batch of actions to the dtype that JAX uses for the action space; any other dtype would trigger a recompilation.
 
-    :param space: the space of one environment's actions
-    :param actions: one action for each environment
-    :return: the actions in JAX's own width, still on the host: compiled functions take them over faster than JAX converts
+    :param space: the action space of a single environment
+    :param actions: one action per environment
+    :return: NumPy array ``[N, ...]``, which compiled functions transfer faster than an explicit conversion to JAX
     """
     if space.dtype is None:
-        raise ValueError(f"expected an action space of arrays (Box, Discrete, ...), got {space}")
+        raise ValueError(f"expected an action space of arrays (Box, Discrete, ...), got {space}; flatten it first")
     return np.asarray(actions, dtype=jax.dtypes.canonicalize_dtype(space.dtype))

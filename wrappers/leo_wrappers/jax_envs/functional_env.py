@@ -1,4 +1,4 @@
-"""What an environment of pure JAX functions has to offer."""
+"""Interface of environments written as pure JAX functions."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -7,17 +7,17 @@ import jax
 from gymnasium import spaces
 
 Tree = Any
-"""Arrays, or any nesting of dicts, tuples and dataclasses of arrays that JAX knows."""
+"""A JAX pytree: an array, or any nesting of dicts, tuples and registered dataclasses of arrays."""
 
 
 class FunctionalEnv(ABC):
     """
-    One environment as two pure functions, which the batched environments vectorise and compile.
+    Environment of two pure functions, which are vectorized and compiled by the batched environments.
 
-    Make it a frozen dataclass of its settings, so that equal environments share what was compiled for one of them.
-    :class:`~leo_wrappers.jax_envs.BatchedEnv` resets what has ended; ``step`` must not.
+    Implement it as a frozen dataclass of its settings, so that equal environments share compiled functions.
+    :class:`~leo_wrappers.jax_envs.BatchedEnv` resets finished environments; ``step`` must not.
 
-    Example: a counter that can be told to reach any of its numbers.
+    Example: a counter whose goals are its values.
 
         >>> import dataclasses
         >>> import jax.numpy as jnp
@@ -29,13 +29,13 @@ class FunctionalEnv(ABC):
         ...     action_space = spaces.Discrete(2)
         ...
         ...     def reset(self, key):
-        ...         return self._shown(jnp.int32(0))
+        ...         return self._outputs(jnp.int32(0))
         ...
         ...     def step(self, key, state, action):
-        ...         obs, state, achieved = self._shown(jnp.minimum(state + action, 2))
+        ...         obs, state, achieved = self._outputs(jnp.minimum(state + action, 2))
         ...         return obs, state, jnp.float32(0), jnp.bool_(False), jnp.bool_(False), achieved
         ...
-        ...     def _shown(self, state):
+        ...     def _outputs(self, state):
         ...         return state[None], state, jnp.arange(3) == state
         >>> JaxEnv = __import__("leo_wrappers.jax_envs", fromlist=["JaxEnv"]).JaxEnv
         >>> env = JaxEnv(Counter())
@@ -48,21 +48,21 @@ class FunctionalEnv(ABC):
     goal_names: tuple[str, ...]
     """Unique names of the goals, in order."""
 
-    # A subclass may also have a ``goal_set``, whose descriptors networks can take the goals by.
+    # A subclass may also define ``goal_set``, whose descriptors are available to networks that take the goal as input.
 
     observation_space: spaces.Space[Any]
-    """The space of one environment's observations."""
+    """The observation space of a single environment."""
 
     action_space: spaces.Space[Any]
-    """The space of one environment's actions."""
+    """The action space of a single environment."""
 
     @abstractmethod
     def reset(self, key: jax.Array) -> tuple[Tree, Tree, jax.Array]:
         """
-        Begin an episode.
+        Return the initial state of an episode.
 
-        :param key: a random key, of this episode's start alone
-        :return: the observation, the state, and which goals the state achieves, bool ``[G]``
+        :param key: random key, used for this reset only
+        :return: the observation, the state, and the mask of achieved goals, bool ``[G]``
         """
 
     @abstractmethod
@@ -70,10 +70,10 @@ class FunctionalEnv(ABC):
         self, key: jax.Array, state: Tree, action: jax.Array
     ) -> tuple[Tree, Tree, jax.Array, jax.Array, jax.Array, jax.Array]:
         """
-        Take one step.
+        Compute one step.
 
-        :param key: a random key, of this step alone
-        :param state: the state before
+        :param key: random key, used for this step only
+        :param state: the current state
         :param action: the action
-        :return: observation, state, reward, terminated, truncated, and which goals the new state achieves, bool ``[G]``
+        :return: observation, next state, reward, terminated, truncated, and the mask of the next state, bool ``[G]``
         """

@@ -1,4 +1,4 @@
-"""Environments with gymnax's interface as functional environments."""
+"""Functional environment of an environment with gymnax's interface."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
 @dataclass(frozen=True, eq=False)
 class GymnaxEnv(FunctionalEnv):
     """
-    A gymnax-style environment and its goals.
+    Functional environment of a gymnax-style environment and its goals.
 
-    Only its ``reset_env`` and ``step_env`` are used; they reset nothing by themselves. Where a step returns a single ``done``,
-    say which ends are only the time limit's: agents learn a wrong value from a time-out that passes for an end.
+    Only ``reset_env`` and ``step_env`` are used, which do not auto-reset. If ``step_env`` returns a single ``done``, pass
+    ``is_truncated``: otherwise time-outs count as terminal states, and agents learn wrong values for them.
 
     :param env: an environment with ``reset_env(key, params)`` and ``step_env(key, state, action, params)``
     :param params: its parameters
     :param goal_names: unique names of the goals
-    :param achieves: ``(observation, state) -> bool[G]``, which goals are achieved there
-    :param observation_space: the space of the observations
-    :param action_space: the space of the actions
-    :param is_time_over: ``(state, params) -> bool``, whether the time limit has ended the episode; for environments whose step
-        returns a single ``done``. One that returns ``terminated, truncated`` needs none.
+    :param achieves: ``(observation, state) -> bool[G]``, the mask of achieved goals
+    :param observation_space: the observation space
+    :param action_space: the action space
+    :param is_truncated: ``(state, params) -> bool``, whether the time limit is reached; only for environments whose step
+        returns a single ``done`` instead of ``terminated, truncated``
     """
 
     env: Any
@@ -36,14 +36,15 @@ class GymnaxEnv(FunctionalEnv):
     achieves: Callable[[Tree, Tree], jax.Array]
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
-    is_time_over: Callable[[Tree, Any], jax.Array] | None = None
+    is_truncated: Callable[[Tree, Any], jax.Array] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "goal_names", check_goal_names(self.goal_names))
         missing = [name for name in ("reset_env", "step_env") if not hasattr(self.env, name)]
         if missing:
             raise TypeError(
-                f"expected an environment with reset_env and step_env, got {type(self.env).__name__} without {missing}"
+                f"expected an environment with reset_env and step_env, got {type(self.env).__name__} without {missing}; "
+                "pass a gymnax-style environment, not its wrapper"
             )
 
     def reset(self, key: jax.Array) -> tuple[Tree, Tree, jax.Array]:
@@ -53,12 +54,11 @@ class GymnaxEnv(FunctionalEnv):
     def step(
         self, key: jax.Array, state: Tree, action: jax.Array
     ) -> tuple[Tree, Tree, jax.Array, jax.Array, jax.Array, jax.Array]:
-        obs, state, reward, *ends, _ = self.env.step_env(key, state, action, self.params)
-        if len(ends) == 2:
-            terminated, truncated = (jnp.asarray(end, dtype=bool) for end in ends)
+        obs, state, reward, *dones, _ = self.env.step_env(key, state, action, self.params)
+        if len(dones) == 2:
+            terminated, truncated = (jnp.asarray(done, dtype=bool) for done in dones)
         else:
-            done = jnp.asarray(ends[0], dtype=bool)
-            over = self.is_time_over
-            truncated = jnp.zeros_like(done) if over is None else done & over(state, self.params)
+            done = jnp.asarray(dones[0], dtype=bool)
+            truncated = jnp.zeros_like(done) if self.is_truncated is None else done & self.is_truncated(state, self.params)
             terminated = done & ~truncated
         return obs, state, jnp.asarray(reward, dtype=jnp.float32), terminated, truncated, self.achieves(obs, state)

@@ -1,4 +1,4 @@
-"""The contract in Stable-Baselines3's vector environments."""
+"""Multi-goal environments as vectorized environments of Stable-Baselines3."""
 
 try:
     import stable_baselines3  # noqa: F401
@@ -18,7 +18,7 @@ __all__ = ["ArrayStep", "GymVecEnv", "JaxVecEnv", "VecGoalSampler", "step_arrays
 
 
 def __getattr__(name: str) -> Any:
-    # Only who asks for it waits for JAX, and needs it.
+    # Imported lazily, because it needs JAX.
     if name != "JaxVecEnv":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from leo_wrappers.sb3.jax_vec_env import JaxVecEnv

@@ -1,71 +1,94 @@
-"""A step of a Stable-Baselines3 vector environment as arrays, without a dictionary for each environment."""
+"""Steps of a vectorized environment as arrays, without creating an info dictionary for each environment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.infos import achieved_from_infos
+from leo_wrappers.infos import InfoList, achieved_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY
 
 
 class LazyInfos(Sequence[dict[str, Any]]):
     """
-    The infos of a step, each made when somebody looks at it.
+    Infos of a step, created on first access.
 
-    :param length: number of environments
-    :param make: the info of one of them
+    :param length: number of environments, N
+    :param make_infos: creates the infos of a slice of the environments
     """
 
-    def __init__(self, length: int, make: Callable[[int], dict[str, Any]]) -> None:
+    def __init__(self, length: int, make_infos: Callable[[slice], list[dict[str, Any]]]) -> None:
         self._length = length
-        self._make = make
-        self._made: dict[int, dict[str, Any]] = {}
+        self._make_infos = make_infos
+        self._single: dict[int, dict[str, Any]] = {}
+        self._all: list[dict[str, Any]] | None = None
 
     def __len__(self) -> int:
         return self._length
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self[:])
 
     @overload
     def __getitem__(self, row: int) -> dict[str, Any]: ...
     @overload
     def __getitem__(self, row: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, row: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if self._all is not None:
+            return self._all[row]
         if isinstance(row, slice):
-            return [self[number] for number in range(*row.indices(self._length))]
+            numbers = range(self._length)[row]
+            if len(numbers) < self._length:
+                return [self[number] for number in numbers]
+            # Creating all infos together is several times faster than one by one.
+            self._all = self._make_infos(slice(0, self._length))
+            for number, info in self._single.items():
+                self._all[number] = info
+            return self._all[row]
         row = range(self._length)[row]
-        if row not in self._made:
-            self._made[row] = self._make(row)
-        return self._made[row]
+        if row not in self._single:
+            self._single[row] = self._make_infos(slice(row, row + 1))[0]
+        return self._single[row]
 
 
 class ArrayStep(NamedTuple):
-    """What a step of N environments brought; nothing but ``obs`` is of a later reset."""
+    """Result of a step of N environments; only ``obs`` may belong to the next episode, all else is of the transition."""
 
     obs: VecEnvObs
-    """What each environment shows now: where an episode ended, the next one's beginning."""
+    """Current observations: of the next episode where one ended."""
     rewards: npt.NDArray[np.float32]
     dones: BoolArray
-    """Whether an episode is over, as Stable-Baselines3 is told."""
+    """Whether the episode ended, as in ``VecEnv.step``."""
     terminated: BoolArray
-    """Whether it ended physically: neither by a time limit nor by reaching the commanded goal."""
+    """Whether it ended in a terminal state: neither truncated nor because the commanded goal was achieved."""
     goals_achieved: BoolArray
-    """The masks ``[N, G]``."""
+    """The masks, ``[N, G]``."""
     final_obs: VecEnvObs | None
-    """The last observations of the rows with ``dones``, in order; None where there are none."""
+    """Terminal observations of the rows with ``dones``, in order; None if there are none."""
     infos: Sequence[dict[str, Any]]
+
+    def to_step_return(self) -> VecEnvStepReturn:
+        """
+        Convert to the result of ``VecEnv.step``.
+
+        :return: observations, rewards, dones and a list of infos
+        """
+        # Without goals, the infos have no masks that an InfoList could hold.
+        infos = InfoList(self.infos, self.goals_achieved) if self.goals_achieved.shape[1] else list(self.infos)
+        return self.obs, self.rewards, self.dones, infos  # type: ignore[return-value]
 
 
 def step_arrays(venv: VecEnv, actions: npt.NDArray[Any]) -> ArrayStep:
     """
-    Takes a step: by arrays alone where the environment's own class can, else out of the infos.
+    Step environments and return arrays, without creating infos if the class of the environments supports it.
 
     :param venv: multi-goal environments
-    :param actions: one each
-    :return: the step
+    :param actions: one action per environment
+    :return: the result of the step
 
     Example::
 
@@ -76,23 +99,25 @@ def step_arrays(venv: VecEnv, actions: npt.NDArray[Any]) -> ArrayStep:
         >>> step_arrays(venv, np.zeros(4, dtype=np.int64)).goals_achieved.shape
         (4, 180)
     """
-    # Asked of the class: a wrapper's instance would pass the question on, and be left out of the step.
+    # Looked up in the class: a VecEnvWrapper forwards missing attributes, and its own part of the step would be skipped.
     own = getattr(type(venv), "step_arrays", None)
     if own is not None:
         return own(venv, actions)  # type: ignore[no-any-return]
     obs, rewards, dones, infos = venv.step(actions)
-    ended = np.flatnonzero(dones)
+    done_rows = np.flatnonzero(dones).tolist()
     terminated = np.zeros(venv.num_envs, dtype=bool)
-    for row in ended.tolist():
+    for row in done_rows:
         terminated[row] = not any(infos[row].get(key, False) for key in ("TimeLimit.truncated", ENDED_BY_GOAL_KEY))
-    final_obs = stack_observations([infos[row]["terminal_observation"] for row in ended])
+    final_obs = stack_observations([infos[row]["terminal_observation"] for row in done_rows])
     return ArrayStep(obs, rewards, dones, terminated, achieved_from_infos(infos, venv.num_envs), final_obs, infos)
 
 
 def stack_observations(observations: Sequence[Any]) -> VecEnvObs | None:
     """
+    Stack single observations to a batch.
+
     :param observations: arrays, or dictionaries of them
-    :return: the same as a batch; None for none
+    :return: the batch; None if there are no observations
     """
     if not len(observations):
         return None
@@ -101,10 +126,12 @@ def stack_observations(observations: Sequence[Any]) -> VecEnvObs | None:
     return np.stack(observations)
 
 
-def rows_of(obs: VecEnvObs, rows: npt.NDArray[Any]) -> Any:
+def rows_of(obs: Any, rows: npt.NDArray[Any] | int) -> Any:
     """
+    Copy rows of a batch of observations.
+
     :param obs: a batch of observations
-    :param rows: some of its rows
-    :return: copies of these
+    :param rows: indices or mask of the rows, or a single index
+    :return: the batch of these rows, or a single observation
     """
-    return {key: value[rows] for key, value in obs.items()} if isinstance(obs, dict) else obs[rows]  # type: ignore[call-overload]
+    return {key: value[rows].copy() for key, value in obs.items()} if isinstance(obs, dict) else obs[rows].copy()

@@ -1,41 +1,47 @@
-"""Commanded goals for training: one sampler in the main process for all environments."""
+"""Commanded goals for training: one goal selector in the main process for all environments."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, get_args
 
 import cloudpickle
 import numpy as np
 import numpy.typing as npt
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from leo_wrappers.goal_conditioned import GoalView
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
-from leo_wrappers.goal_tracker import GoalTracker, Judgement, OnSuccess, check_on_success
-from leo_wrappers.infos import InfoList, achieved_from_infos, read_mask
+from leo_wrappers.goal_tracker import GoalTracker, OnSuccess, StepOutcome
+from leo_wrappers.infos import read_mask
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, rows_of, step_arrays
 from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
+from leo_wrappers.validation import check_choice
 
 
 class VecGoalSampler(VecEnvWrapper):
     """
-    Commands goals in a vector of multi-goal environments, with one shared record of which goals were ever achieved.
+    Wrapper that commands goals in vectorized multi-goal environments, with one goal selector for all of them.
 
-    As in :class:`~leo_wrappers.GoalConditionedWrapper`, ``goal_id`` in the observation is the goal that the next step is
-    judged by, the reward is ``float(mask[goal])``, and ``info["is_success"]`` speaks of the goal commanded at the episode's
-    start. When a goal is replaced, ``info["terminal_observation"]`` holds the observation with the old one.
+    As in :class:`~leo_wrappers.GoalConditionedWrapper`, ``goal_id`` in the observation is the goal of the next step, the
+    reward is ``float(mask[goal])``, and ``info["is_success"]`` is about the goal commanded at the start of the episode. When a
+    goal is replaced, ``info["terminal_observation"]`` is the observation with the old goal.
 
-    Put a ``VecNormalize`` above it, never below, and name the keys to normalise: ``norm_obs_keys=["observation"]``.
+    The defaults differ from those of :class:`~leo_wrappers.GoalConditionedWrapper`: the sampler is for training all goals,
+    where the commanded goal only decides how to explore. ``"seen"`` spends no step on goals that may be impossible, and with
+    ``"switch"`` a success does not end the episode. The wrapper is for evaluation, deployment and algorithms that learn one
+    goal at a time.
+
+    A ``VecNormalize`` must wrap the sampler, not be wrapped by it, and needs ``norm_obs_keys=["observation"]``.
 
     :param venv: multi-goal environments; any ``VecEnv``
-    :param goal_selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
-    :param on_success: ``"switch"`` commands a new goal in place, without a reset; ``"terminate"`` also reports ``done``,
-        for algorithms whose values belong to one goal (DQN, PPO), while the environment itself runs on; ``"continue"``
-        keeps the goal
-    :param seed: seeds the selector; ``seed()`` does so too
+    :param goal_selector: the name of a strategy, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+    :param on_success: ``"switch"`` commands a new goal without a reset; ``"terminate"`` also reports ``done``, for algorithms
+        that learn the commanded goal only (DQN, PPO), but does not reset the environment; ``"continue"`` keeps the goal
+    :param seed: seed of the selector, which ``seed()`` sets too
 
     Example::
 
@@ -50,62 +56,70 @@ class VecGoalSampler(VecEnvWrapper):
     def __init__(
         self, venv: VecEnv, goal_selector: GoalSelectorLike = "seen", on_success: OnSuccess = "switch", seed: int | None = None
     ) -> None:
-        _refuse_normalisation_below(venv)
+        if unwrap_vec_normalize(venv) is not None:
+            raise ValueError(
+                "expected no VecNormalize below VecGoalSampler, got one: replay buffers would store observations without "
+                "goal_id; wrap the other way round, VecNormalize(VecGoalSampler(venv), norm_obs_keys=[...])"
+            )
         self.goal_names = _common_goal_names(venv)
-        self.on_success = check_on_success(on_success)
+        check_choice("on_success", on_success, get_args(OnSuccess))
+        self.on_success = on_success
         points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
         self._view = GoalView(venv.observation_space, len(self.goal_names), points)
         super().__init__(venv, observation_space=self._view.space)
-        self._pursuit = GoalTracker(make_goal_selector(goal_selector, self.goal_names, seed), self.num_envs)
+        self._tracker = GoalTracker(make_goal_selector(goal_selector, self.goal_names, seed), self.num_envs)
         self._masks: BoolArray = np.zeros((self.num_envs, len(self.goal_names)), dtype=bool)
-        # Only an environment that is looked at needs to know its goal: telling it costs a message to each process.
-        self._announces = self.render_mode is not None and venv.has_attr("set_commanded_goal")
+        self._actions: npt.NDArray[Any] = np.empty(0)
+        # Environments need their goal only for rendering, and sending it costs a message to each process.
+        self._notifies_envs = self.render_mode is not None and venv.has_attr("set_commanded_goal")
 
     @property
     def goal_selector(self) -> GoalSelector:
-        """Chooses the goals; its statistics are public."""
-        return self._pursuit.goal_selector
+        """The selector that chooses the goals, with its statistics."""
+        return self._tracker.goal_selector
 
     @property
     def goals(self) -> GoalIds:
-        """The goals that the next steps are judged by, ``[N]``."""
-        return self._pursuit.goals.copy()
+        """The currently commanded goals, which the next step is rewarded for, ``[N]``."""
+        return self._tracker.goals.copy()
 
     @property
     def seen(self) -> BoolArray:
-        """Which goals any state of any environment has achieved so far, ``[G]``."""
+        """Whether any state of any environment has achieved a goal so far, bool ``[G]``."""
         return self.goal_selector.seen.copy()
 
     def set_goal_selector(self, goal_selector: GoalSelectorLike) -> None:
         """
-        Chooses goals in another way from the next choice on.
+        Replace the goal selector. Current goals are kept until they are replaced.
 
-        :param goal_selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+        :param goal_selector: the name of a strategy, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
-        self._pursuit.goal_selector = make_goal_selector(goal_selector, self.goal_names)
+        self._tracker.goal_selector = make_goal_selector(goal_selector, self.goal_names)
 
     @contextmanager
     def commanding(self, goal_selector: GoalSelectorLike) -> Iterator[None]:
         """
-        Commands goals in another way for a while, each for its whole episode, as evaluations want. Then selector, statistics
-        and ``on_success`` are what they were. Reset at the beginning, and before training goes on.
+        Context manager that uses another goal selector and keeps goals for whole episodes, for evaluation.
 
-        :param goal_selector: a strategy's name, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
+        On exit, the selector with its statistics and ``on_success`` are restored. Reset the environments after entering, and
+        again before training continues.
+
+        :param goal_selector: the name of a strategy, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
-        before = self._pursuit, self.on_success
-        self._pursuit = GoalTracker(make_goal_selector(goal_selector, self.goal_names), self.num_envs)
+        before = self._tracker, self.on_success
+        self._tracker = GoalTracker(make_goal_selector(goal_selector, self.goal_names), self.num_envs)
         self.on_success = "continue"
         try:
             yield
         finally:
-            self._pursuit, self.on_success = before
+            self._tracker, self.on_success = before
 
     def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
         """
-        Seeds the selector and the environments.
+        Seed the selector and the environments.
 
         :param seed: the seed
-        :return: the environments' seeds
+        :return: the seed of each environment
         """
         if seed is not None:
             self.goal_selector.seed(seed)
@@ -113,85 +127,74 @@ class VecGoalSampler(VecEnvWrapper):
 
     def set_goal(self, goal: Goal, indices: VecEnvIndices = None) -> None:
         """
-        Commands a goal from the next step on, until the selector replaces it.
+        Command a goal from the next step on, until the selector replaces it.
 
         :param goal: a name or an index
-        :param indices: in which environments; in all of them when None
+        :param indices: the environments; all if None
         """
         rows = np.array(list(self._get_indices(indices)), dtype=np.int64)
-        self._pursuit.start(rows, self._masks[rows], goal_index(self.goal_names, goal))
-        self._announce(rows)
+        self._tracker.start(rows, self._masks[rows], goal_index(self.goal_names, goal))
+        self._notify_envs(rows)
 
     def reset(self) -> VecEnvObs:
         """
-        Resets all environments and commands a goal in each.
+        Reset all environments and command a goal in each.
 
-        :return: the observations, with ``goal_id``
+        :return: the observations with ``goal_id``
         """
         obs = self.venv.reset()
         self.reset_infos = list(self.venv.unwrapped.reset_infos)
         self._masks = self._reset_masks(range(self.num_envs))
-        everywhere = np.arange(self.num_envs)
-        self._pursuit.start(everywhere, self._masks)
-        self._announce(everywhere)
-        return self._view.add(obs, self._pursuit.goals)
+        rows = np.arange(self.num_envs)
+        self._tracker.start(rows, self._masks)
+        self._notify_envs(rows)
+        return self._view.add(obs, self._tracker.goals)
+
+    def step_async(self, actions: npt.NDArray[Any]) -> None:
+        """
+        Store the actions of the next step.
+
+        :param actions: one action per environment
+        """
+        self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
         """
-        Waits for the step, judges it, and replaces the goals of finished episodes and, as asked, of successful ones.
+        Take the step of :meth:`step_arrays` and create the infos of all environments.
 
         :return: observations, rewards, dones and infos
         """
-        obs, _, ended, infos = self.venv.step_wait()
-        achieved = self._masks = achieved_from_infos(infos, self.num_envs)
-        judgement = self._pursuit.judge(achieved, ended)
-        succeeded = self._succeeded(judgement, ended)
-        infos = [
-            self._judged_info(info, obs, judgement, row, bool(ended[row]), bool(succeeded[row]))
-            for row, info in enumerate(infos)
-        ]
-        dones = ended | succeeded if self.on_success == "terminate" else ended
-        self._replace_goals(ended, succeeded)
-        rewards = judgement.achieved.astype(np.float32)
-        return self._view.add(obs, self._pursuit.goals), rewards, dones, InfoList(infos, achieved)  # type: ignore[return-value]
+        return self.step_arrays(self._actions).to_step_return()
 
     def step_arrays(self, actions: npt.NDArray[Any]) -> ArrayStep:
         """
-        The same step without making infos that nobody looks at.
+        Step the environments, reward the commanded goals, and replace the goals of finished episodes and, depending on
+        ``on_success``, of successful ones. Infos are created on access, see :func:`~leo_wrappers.sb3.step_arrays`.
 
-        :param actions: one for each environment
-        :return: the step
+        :param actions: one action per environment
+        :return: the result of the step
         """
         step = step_arrays(self.venv, actions)
         self._masks = step.goals_achieved
-        judgement = self._pursuit.judge(step.goals_achieved, step.dones)
-        succeeded = self._succeeded(judgement, step.dones)
+        outcome = self._tracker.update(step.goals_achieved, step.dones)
+        # Episodes that continue, but not with the goal just achieved.
+        succeeded = np.zeros_like(step.dones) if self.on_success == "continue" else outcome.achieved & ~step.dones
         dones = step.dones | succeeded if self.on_success == "terminate" else step.dones
-        final_obs = None
-        if dones.any():
-            final_obs = rows_of(step.obs, np.flatnonzero(dones))
-            if step.final_obs is not None:
-                _write_rows(final_obs, step.dones[dones], step.final_obs)
-            final_obs = self._view.add(final_obs, judgement.goals[dones])
+        final_obs = self._final_obs(step, dones, outcome.goals) if dones.any() else None
         self._replace_goals(step.dones, succeeded)
-
-        def info(row: int) -> dict[str, Any]:
-            ends = bool(step.dones[row]), bool(succeeded[row])
-            return self._judged_info(step.infos[row], step.obs, judgement, row, *ends)
-
         return ArrayStep(
-            obs=self._view.add(step.obs, self._pursuit.goals),
-            rewards=judgement.achieved.astype(np.float32),
+            obs=self._view.add(step.obs, self._tracker.goals),
+            rewards=outcome.achieved.astype(np.float32),
             dones=dones,
             terminated=step.terminated,
             goals_achieved=step.goals_achieved,
             final_obs=final_obs,
-            infos=LazyInfos(self.num_envs, info),
+            infos=LazyInfos(self.num_envs, partial(self._make_infos, step, outcome, succeeded)),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """
-        Saves the selector with its statistics, not the environments.
+        Save the selector with its statistics, and ``on_success``; not the environments.
 
         :param path: the file to write
         """
@@ -201,9 +204,9 @@ class VecGoalSampler(VecEnvWrapper):
     @classmethod
     def load(cls, path: str | os.PathLike[str], venv: VecEnv) -> "VecGoalSampler":
         """
-        A sampler that goes on with saved statistics.
+        Create a sampler with a saved selector.
 
-        :param path: a file that :meth:`save` wrote; as with any pickle, load only what you trust
+        :param path: a file written by :meth:`save`; as with any pickle, load only files that you trust
         :param venv: environments with the same goals
         :return: the sampler
         """
@@ -211,55 +214,58 @@ class VecGoalSampler(VecEnvWrapper):
             saved = cloudpickle.load(file)
         return cls(venv, goal_selector=saved["goal_selector"], on_success=saved["on_success"])
 
-    def _succeeded(self, judgement: Judgement, ended: BoolArray) -> BoolArray:
-        """Where the goal is replaced for having been achieved, the episode going on."""
-        return np.zeros_like(ended) if self.on_success == "continue" else judgement.achieved & ~ended
+    def _final_obs(self, step: ArrayStep, dones: BoolArray, goals: GoalIds) -> VecEnvObs:
+        final_obs = rows_of(step.obs, dones)
+        if step.final_obs is not None:
+            _write_rows(final_obs, step.dones[dones], step.final_obs)
+        return self._view.add(final_obs, goals[dones])
 
-    def _judged_info(
-        self, info: dict[str, Any], obs: VecEnvObs, judgement: Judgement, row: int, ended: bool, succeeded: bool
-    ) -> dict[str, Any]:
-        goal = int(judgement.goals[row])
-        judged = {**info, GOAL_KEY: goal, "is_success": bool(judgement.is_success[row])}
+    def _make_infos(self, step: ArrayStep, outcome: StepOutcome, succeeded: BoolArray, rows: slice) -> list[dict[str, Any]]:
+        goals, is_success = outcome.goals[rows].tolist(), outcome.is_success[rows].tolist()
+        infos = [
+            {**info, GOAL_KEY: goal, "is_success": success}
+            for info, goal, success in zip(step.infos[rows], goals, is_success, strict=True)
+        ]
         terminates = self.on_success == "terminate"
-        if ended:
-            judged["terminal_observation"] = self._view.add(judged["terminal_observation"], goal)
-            if terminates and judgement.achieved[row] and judged.get("TimeLimit.truncated", False):
-                # Reaching the goal on the very step of a time-out is an end: the commanded goal has nothing left to bootstrap.
-                judged.update({"TimeLimit.truncated": False, ENDED_BY_GOAL_KEY: True})
-        if succeeded:
-            inner = {key: value[row].copy() for key, value in obs.items()} if isinstance(obs, dict) else obs[row].copy()  # type: ignore[union-attr]
-            judged["terminal_observation"] = self._view.add(inner, goal)
+        for number in np.flatnonzero(step.dones[rows]).tolist():
+            info = infos[number]
+            info["terminal_observation"] = self._view.add(info["terminal_observation"], goals[number])
+            if terminates and outcome.achieved[rows][number] and info.get("TimeLimit.truncated", False):
+                # Achieving the goal on the step of a time-out terminates: the commanded goal must not bootstrap.
+                info.update({"TimeLimit.truncated": False, ENDED_BY_GOAL_KEY: True})
+        for number in np.flatnonzero(succeeded[rows]).tolist():
+            infos[number]["terminal_observation"] = self._view.add(rows_of(step.obs, rows.start + number), goals[number])
             if terminates:
-                judged[ENDED_BY_GOAL_KEY] = True
-        return judged
+                infos[number][ENDED_BY_GOAL_KEY] = True
+        return infos
 
-    def _replace_goals(self, ended: BoolArray, succeeded: BoolArray) -> None:
-        finished, reached = np.flatnonzero(ended), np.flatnonzero(succeeded)
-        if len(finished):
-            self._masks = self._masks.copy()  # the infos keep the terminal masks
-            self._masks[finished] = self._reset_masks(finished)
-            for row in finished:
+    def _replace_goals(self, dones: BoolArray, succeeded: BoolArray) -> None:
+        done_rows, success_rows = np.flatnonzero(dones), np.flatnonzero(succeeded)
+        if len(done_rows):
+            self._masks = self._masks.copy()  # the step keeps the terminal masks
+            self._masks[done_rows] = self._reset_masks(done_rows)
+            for row in done_rows:
                 self.reset_infos[row] = self.venv.unwrapped.reset_infos[row]
-            self._pursuit.start(finished, self._masks[finished])
-        if len(reached):
-            renew = self._pursuit.start if self.on_success == "terminate" else self._pursuit.command
-            renew(reached, self._masks[reached])
-        if len(finished) or len(reached):
-            self._announce(np.concatenate([finished, reached]))
+            self._tracker.start(done_rows, self._masks[done_rows])
+        if len(success_rows):
+            start = self._tracker.start if self.on_success == "terminate" else self._tracker.set_goals
+            start(success_rows, self._masks[success_rows])
+        if len(done_rows) or len(success_rows):
+            self._notify_envs(np.concatenate([done_rows, success_rows]))
 
     def _reset_masks(self, rows: Any) -> BoolArray:
-        # The innermost VecEnv: wrappers own a reset_infos of their own, which nobody fills.
+        # Only the innermost VecEnv fills its reset_infos.
         infos = self.venv.unwrapped.reset_infos
         return np.stack([read_mask(infos[row], f"at the reset of environment {row}") for row in rows])
 
-    def _announce(self, rows: npt.NDArray[np.integer]) -> None:
-        if self._announces:
+    def _notify_envs(self, rows: npt.NDArray[np.integer]) -> None:
+        if self._notifies_envs:
             for row in rows.tolist():
-                self.venv.env_method("set_commanded_goal", int(self._pursuit.goals[row]), indices=row)
+                self.venv.env_method("set_commanded_goal", int(self._tracker.goals[row]), indices=row)
 
 
 def _write_rows(obs: Any, rows: BoolArray, values: Any) -> None:
-    """Into some rows of a batch of observations."""
+    """Overwrite rows of a batch of observations."""
     if isinstance(obs, dict):
         for key, value in values.items():
             obs[key][rows] = value
@@ -267,28 +273,17 @@ def _write_rows(obs: Any, rows: BoolArray, values: Any) -> None:
         obs[rows] = values
 
 
-def _refuse_normalisation_below(venv: VecEnv) -> None:
-    inner = venv
-    while isinstance(inner, VecEnvWrapper):
-        if isinstance(inner, VecNormalize):
-            raise ValueError(
-                "expected no VecNormalize below VecGoalSampler, got one: replay buffers would store observations without "
-                "goal_id; wrap the other way round, VecNormalize(VecGoalSampler(venv), norm_obs_keys=[...])"
-            )
-        inner = inner.venv
-
-
 def _common_goal_names(venv: VecEnv) -> tuple[str, ...]:
     try:
         all_names = venv.get_attr("goal_names")
     except AttributeError:
         raise ValueError(
-            "expected environments with goal_names, got some without; wrap each with MultiGoalWrapper before vectorising"
+            "expected environments with goal_names, got some without; wrap each with MultiGoalWrapper before vectorizing"
         ) from None
     names = check_goal_names(all_names[0])
     for number, other in enumerate(all_names):
         if tuple(other) != names:
             raise ValueError(
-                f"expected every environment to have the same goals in one order, environment {number} differs from 0"
+                f"expected the same goals in the same order everywhere, environment {number} differs from 0; use one goal set"
             )
     return names

@@ -1,4 +1,4 @@
-"""A Gymnasium vector environment as a Stable-Baselines3 one."""
+"""Gymnasium vector environments as Stable-Baselines3 vectorized environments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,16 +11,18 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.infos import InfoList, achieved_from_infos
+from leo_wrappers.infos import achieved_from_infos
 from leo_wrappers.keys import MASK_KEY
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, stack_observations
+
+_MASK_AND_FINAL_KEYS = {MASK_KEY, f"_{MASK_KEY}", "final_info", "_final_info", "final_obs", "_final_obs"}
 
 
 class GymVecEnv(VecEnv):
     """
-    Lets Stable-Baselines3 train on a natively batched Gymnasium environment, multi-goal or not.
+    Vectorized environment of Stable-Baselines3 around a Gymnasium vector environment, multi-goal or not.
 
-    :param vector_env: a vector environment that resets finished environments within the same step, as Stable-Baselines3 does
+    :param vector_env: a vector environment with autoreset mode SAME_STEP, which Stable-Baselines3 expects
 
     Example::
 
@@ -39,18 +41,18 @@ class GymVecEnv(VecEnv):
                 f"expected a vector environment with autoreset_mode SAME_STEP, got {mode}; make it with "
                 "autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
             )
-        # Before super().__init__, which already asks for the render mode.
+        # Set before super().__init__, which reads the render mode.
         self.vector_env = vector_env
         super().__init__(vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space)
         self._actions: npt.NDArray[Any] | None = None
 
     def reset(self) -> VecEnvObs:
         """
-        Resets every environment.
+        Reset all environments.
 
         :return: the observations
         """
-        # Gymnasium's annotation forgets that a list of seeds is allowed.
+        # Any: Gymnasium's annotation does not allow None in a list of seeds.
         seeds: Any = None if all(seed is None for seed in self._seeds) else self._seeds
         obs, infos = self.vector_env.reset(seed=seeds, options=self._common_options())
         self.reset_infos = [_row(infos, row) for row in range(self.num_envs)]
@@ -60,72 +62,82 @@ class GymVecEnv(VecEnv):
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """
-        :param actions: one a environment
+        Store the actions of the next step.
+
+        :param actions: one action per environment
         """
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
         """
-        Steps every environment; infos of finished ones are those of the transition, not of the reset that followed.
+        Step the environments. Infos of finished episodes are those of the last transition, not of the following reset.
 
         :return: observations, rewards, dones and infos
         """
-        obs, rewards, terminated, truncated, infos = self.vector_env.step(self._actions)
-        dones = terminated | truncated
-        rows = self._info_rows(infos)
-        for row, cut in enumerate((truncated & ~terminated).tolist()):
-            rows[row]["TimeLimit.truncated"] = cut
-        for row in np.flatnonzero(dones).tolist():
-            self.reset_infos[row] = rows[row]
-            rows[row] = _final_info(infos, row, rows[row].pop("TimeLimit.truncated"))
-        if MASK_KEY in infos:
-            masks: BoolArray = achieved_from_infos(infos, self.num_envs)
-            rows = InfoList(rows, masks)
-        return obs, rewards.astype(np.float32), dones, rows  # type: ignore[return-value]
+        result = self.vector_env.step(self._actions)
+        infos = result[-1]
+        masks = achieved_from_infos(infos, self.num_envs) if MASK_KEY in infos else np.empty((self.num_envs, 0), dtype=bool)
+        return self._array_step(*result, masks).to_step_return()
 
     def step_arrays(self, actions: npt.NDArray[Any]) -> ArrayStep:
         """
-        Steps every environment without making infos that nobody looks at.
+        Step the environments without creating all infos, see :func:`~leo_wrappers.sb3.step_arrays`.
 
-        :param actions: one a environment
-        :return: the step
+        :param actions: one action per environment
+        :return: the result of the step
         """
-        obs, rewards, terminated, truncated, infos = self.vector_env.step(actions)
-        dones, cut = terminated | truncated, truncated & ~terminated
-        ended = np.flatnonzero(dones).tolist()
-        for row in ended:
+        result = self.vector_env.step(actions)
+        return self._array_step(*result, achieved_from_infos(result[-1], self.num_envs))
+
+    def _array_step(
+        self, obs: Any, rewards: Any, terminated: BoolArray, truncated: BoolArray, infos: dict[str, Any], masks: BoolArray
+    ) -> ArrayStep:
+        dones, time_limit = terminated | truncated, truncated & ~terminated
+        final_obs = {row: infos["final_obs"][row] for row in np.flatnonzero(dones).tolist()}
+        for row in final_obs:
             self.reset_infos[row] = _row(infos, row)
 
-        def info(row: int) -> dict[str, Any]:
-            if dones[row]:
-                return _final_info(infos, row, bool(cut[row]))
-            return {**_row(infos, row), "TimeLimit.truncated": False}
+        def make_infos(rows: slice) -> list[dict[str, Any]]:
+            numbers = range(rows.start, rows.stop)
+            # Most environments report nothing but masks, and have no other entries to look for in each row.
+            if MASK_KEY in infos and infos.keys() <= _MASK_AND_FINAL_KEYS:
+                result = [{MASK_KEY: mask, "TimeLimit.truncated": False} for mask in infos[MASK_KEY][rows]]
+            else:
+                result = [{**_row(infos, row), "TimeLimit.truncated": False} for row in numbers]
+            for row in filter(numbers.__contains__, final_obs):
+                final = {"TimeLimit.truncated": bool(time_limit[row]), "terminal_observation": final_obs[row]}
+                result[row - rows.start] = {**_row(infos["final_info"], row), **final}
+            return result
 
         return ArrayStep(
             obs=obs,
             rewards=rewards.astype(np.float32),
             dones=dones,
             terminated=terminated,
-            goals_achieved=achieved_from_infos(infos, self.num_envs),
-            final_obs=stack_observations([infos["final_obs"][row] for row in ended]),
-            infos=LazyInfos(self.num_envs, info),
+            goals_achieved=masks,
+            final_obs=stack_observations(list(final_obs.values())),
+            infos=LazyInfos(self.num_envs, make_infos),
         )
 
     def close(self) -> None:
-        """Closes the environments."""
+        """Close the environments."""
         self.vector_env.close()
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
         """
-        :return: a picture of each environment
+        Render all environments.
+
+        :return: one frame per environment, None if they do not render
         """
         frames: Any = self.vector_env.render()
         return [None] * self.num_envs if frames is None else list(frames)
 
     def has_attr(self, attr_name: str) -> bool:
         """
-        :param attr_name: an attribute
-        :return: whether the environments have it
+        Check whether the environments have an attribute.
+
+        :param attr_name: name of the attribute
+        :return: True if they have it
         """
         try:
             self.get_attr(attr_name, 0)
@@ -135,9 +147,11 @@ class GymVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """
-        :param attr_name: an attribute of the vector environment as a whole, or of each environment in it
-        :param indices: of which environments; of all when None
-        :return: its values
+        Return an attribute of each environment, or of the vector environment if it is natively batched.
+
+        :param attr_name: name of the attribute
+        :param indices: the environments; all if None
+        :return: one value per environment
         """
         rows = list(self._get_indices(indices))
         environments = self._environments()
@@ -147,25 +161,25 @@ class GymVecEnv(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """
-        Sets an attribute of the vector environment, for all environments alike.
+        Set an attribute of the vector environment, which all environments share.
 
-        :param attr_name: its name
-        :param value: its value
-        :param indices: None; a batched environment has no parts to tell apart
+        :param attr_name: name of the attribute
+        :param value: its new value
+        :param indices: must be None
         """
         if indices is not None:
-            raise ValueError("expected indices=None, got some: a batched environment has its attributes in common")
+            raise ValueError("expected indices=None, got some; attributes can only be set for all environments together")
         setattr(self.vector_env.unwrapped, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
         """
-        Calls a method of the environments inside, where there are any.
+        Call a method of each environment; not available for natively batched environments.
 
-        :param method_name: its name
+        :param method_name: name of the method
         :param args: positional arguments
-        :param indices: in which environments; in all when None
+        :param indices: the environments; all if None
         :param kwargs: keyword arguments
-        :return: what each call returned
+        :return: one result per environment
         """
         environments = self._environments()
         if environments is None:
@@ -178,39 +192,26 @@ class GymVecEnv(VecEnv):
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """
+        Check whether environments are wrapped with a given wrapper, which this class does not support.
+
         :param wrapper_class: a wrapper of single environments
-        :param indices: of which environments; of all when None
-        :return: False each, since a batched environment has no single ones inside
+        :param indices: the environments; all if None
+        :return: False for each environment
         """
         return [False for _ in self._get_indices(indices)]
 
     def _environments(self) -> list[gym.Env[Any, Any]] | None:
-        """The environments of a SyncVectorEnv; None where the batch is one thing."""
+        """Return the environments of a SyncVectorEnv; None for natively batched ones."""
         return getattr(self.vector_env.unwrapped, "envs", None)
 
     def _common_options(self) -> dict[str, Any] | None:
         if any(options != self._options[0] for options in self._options):
-            raise ValueError("expected the same reset options for every environment of a batch, got different ones")
+            raise ValueError("expected the same reset options for all environments, got different ones; pass one dictionary")
         return self._options[0] or None
-
-    def _info_rows(self, infos: Mapping[str, Any]) -> list[dict[str, Any]]:
-        if set(infos) <= {MASK_KEY, f"_{MASK_KEY}", "final_info", "_final_info", "final_obs", "_final_obs"}:
-            # The common case, and the fast one.
-            return [{MASK_KEY: mask} for mask in infos[MASK_KEY]] if MASK_KEY in infos else [{} for _ in range(self.num_envs)]
-        return [_row(infos, row) for row in range(self.num_envs)]
-
-
-def _final_info(infos: Mapping[str, Any], row: int, cut: bool) -> dict[str, Any]:
-    """The info of a finished environment: that of the transition, not of the reset that followed."""
-    return {
-        **_row(infos["final_info"], row),
-        "TimeLimit.truncated": cut,
-        "terminal_observation": infos["final_obs"][row],
-    }
 
 
 def _row(infos: Mapping[str, Any], row: int) -> dict[str, Any]:
-    """One environment's info out of a dictionary of arrays, whose ``_key`` masks tell who has the key."""
+    """Return the info of one environment from a dictionary of arrays; ``_key`` marks the environments with ``key``."""
     result = {}
     for key, values in infos.items():
         if key.startswith("_") or key in ("final_info", "final_obs"):

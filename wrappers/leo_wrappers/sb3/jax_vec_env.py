@@ -1,4 +1,4 @@
-"""Functional environments as a Stable-Baselines3 vector environment."""
+"""Functional JAX environments as Stable-Baselines3 vectorized environments."""
 
 from gymnasium.vector import AutoresetMode
 
@@ -8,10 +8,10 @@ from leo_wrappers.sb3.gym_vec_env import GymVecEnv
 
 class JaxVecEnv(GymVecEnv):
     """
-    N functional environments at once for Stable-Baselines3, all in this process: ``SubprocVecEnv`` has no place here.
+    N parallel functional environments for Stable-Baselines3, all in this process; replaces ``SubprocVecEnv``.
 
     :param env: the functional environment
-    :param num_envs: N
+    :param num_envs: number of environments, N
 
     Example::
 
@@ -28,5 +28,5 @@ class JaxVecEnv(GymVecEnv):
         super().__init__(JaxVectorEnv(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
 
     def warmup(self) -> None:
-        """Compile now what the first reset and the first steps would compile; it draws no random number."""
+        """Compile now instead of at the first reset and step; draws no random numbers."""
         self.vector_env.warmup()
