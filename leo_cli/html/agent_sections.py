@@ -143,7 +143,7 @@ def _value_maps(result: RunResults, env: gym.Env[Any, Any], positions: GoalPosit
     report = result.report
     agent = load_agent(result.run, result.seeds[0])
     observation, info = env.reset(seed=0)
-    values = goal_values(agent, env, observation)
+    values = goal_values(agent, observation)
     if values is None:
         return
     cross = _start_position(observation, info["goals_achieved"][report.goal_ids], positions)
@@ -156,7 +156,7 @@ def _value_maps(result: RunResults, env: gym.Env[Any, Any], positions: GoalPosit
         return
     for goal in goals:
         name, goal_id = report.goal_names[goal], int(report.goal_ids[goal])
-        values = state_values(agent, env, states.observations, goal_id)
+        values = state_values(agent, states.observations, goal_id)
         if values is None:
             return
         description = f"Expected steps to {name}"

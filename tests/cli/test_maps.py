@@ -111,23 +111,23 @@ class TestValues:
     def test_agent_with_values_of_all_goals(self, maze):
         agent = LEOTD3("MultiInputPolicy", maze, **SMALL)
         observation, _ = maze.reset(seed=0)
-        values = goal_values(agent, maze, observation)
+        values = goal_values(agent, observation)
         assert values is not None and values.tolist() == agent.values(observation)[0].tolist()
         batch = {key: np.stack([value] * 2) for key, value in observation.items()}
-        of_one_goal = state_values(agent, maze, batch, 3)
+        of_one_goal = state_values(agent, batch, 3)
         assert of_one_goal is not None and np.allclose(of_one_goal, values[3], rtol=1e-5, atol=0)
 
     def test_agent_with_values_of_the_commanded_goal(self, maze):
         """The values equal those of its networks with each goal commanded separately."""
         agent = goal_conditioned_actor_critic(TD3, maze, **SMALL)
         observation, _ = maze.reset(seed=0)
-        values, expected = goal_values(agent, maze, observation), []
+        values, expected = goal_values(agent, observation), []
         for goal, point in enumerate(maze.get_wrapper_attr("goal_points")):
             tensors, _ = agent.policy.obs_to_tensor({**observation, "desired_goal": point, "goal_id": np.array(goal)})
             with th.no_grad():
                 expected.append(min(float(q) for q in agent.critic(tensors, agent.actor(tensors))))
         assert values is not None and np.allclose(values, expected, rtol=1e-4, atol=0) and len(set(expected)) > 1
-        assert goal_values(goal_conditioned_actor_critic(SAC, maze, **SMALL), maze, observation) is None
+        assert goal_values(goal_conditioned_actor_critic(SAC, maze, **SMALL), observation) is None
 
     def test_probe_states_of_a_maze_are_visited_states(self, maze):
         agent = LEOTD3("MultiInputPolicy", maze, **SMALL)
@@ -135,7 +135,7 @@ class TestValues:
         assert states is not None and states.positions is not None and 7 < len(states.positions) <= 900
         assert np.array_equal(states.positions, states.observations["achieved_goal"].astype(float))
         assert (np.abs(states.positions) <= 1.5).all() and len(np.unique(states.positions, axis=0)) > 7
-        values = state_values(agent, maze, states.observations, 0)
+        values = state_values(agent, states.observations, 0)
         assert values is not None and values.shape == (len(states.positions),)
 
     def test_probe_states_of_a_grid_world_are_all_cells(self):
@@ -143,7 +143,7 @@ class TestValues:
         agent = LEODQN("MultiGoalPolicy", env, **SMALL)
         states = probe_states(agent, env)
         assert states is not None and states.positions is None
-        values = state_values(agent, env, states.observations, 2)
+        values = state_values(agent, states.observations, 2)
         assert values is not None and np.array_equal(values, agent.q_values(states.observations)[:, 2].max(axis=1))
 
     def test_report_of_a_maze(self, tmp_path, monkeypatch):

@@ -71,7 +71,7 @@ def test_every_algorithm_trains_by_name(name, tmp_path, leo):
     assert code == 0, error
     page = (tmp_path / "run" / "report.html").read_text()
     # Value maps need goals in the plane, which MountainCarContinuous has not, and Q-values, which PPO has not.
-    has_value_map = discrete and not name.endswith("ppo")
+    has_value_map = discrete
     assert ("every goal, from the start" in page) == has_value_map
 
 
