@@ -23,7 +23,7 @@ from leo_wrappers import achieved_from_infos, check_multigoal_env, check_multigo
 from leo_wrappers.jax_envs import BatchedEnv, BatchState, GymnaxEnv, JaxEnv, JaxVectorEnv, Transition, to_torch
 from leo_wrappers.jax_envs import batched_env as core
 from leo_wrappers.sb3 import JaxVecEnv
-from tests.envs.vector_equivalence import assert_same, walk
+from tests.envs.vector_equivalence import assert_same, compare_rollouts
 from tests.wanderer_env import Wanderer
 
 ENV = Wanderer()
@@ -56,13 +56,13 @@ class TestEqualTrajectories:
     def test_each_row_is_the_single_environment_with_its_seed(self, mode: AutoresetMode) -> None:
         ours = JaxVectorEnv(ENV, NUM_ENVS, autoreset_mode=mode)
         theirs = SyncVectorEnv([lambda: JaxEnv(ENV)] * NUM_ENVS, autoreset_mode=mode)
-        assert walk(ours, theirs, steps=60, seed=3) > 20
+        assert compare_rollouts(ours, theirs, steps=60, seed=3) > 20
 
     def test_a_masked_reset_is_the_one_of_single_environments(self) -> None:
         ours = JaxVectorEnv(ENV, NUM_ENVS, autoreset_mode=AutoresetMode.DISABLED)
         theirs = SyncVectorEnv([lambda: JaxEnv(ENV)] * NUM_ENVS, autoreset_mode=AutoresetMode.DISABLED)
         resets = {2: np.array([True, False, False, True, False]), 7: np.array([False, True, False, False, False])}
-        walk(ours, theirs, steps=20, seed=5, resets=resets)
+        compare_rollouts(ours, theirs, steps=20, seed=5, resets=resets)
 
     @pytest.mark.parametrize("seeds", [[7, None, None, 2, None], [1, 2, 3, 4, 5]])
     def test_some_rows_can_be_reseeded(self, seeds: list[int | None]) -> None:
