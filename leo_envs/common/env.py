@@ -3,7 +3,6 @@
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
@@ -13,7 +12,7 @@ from leo_envs.common.window import Window, warn_no_render_mode
 from leo_wrappers.validation import check_action, check_choice, check_time_limit
 
 
-class FiniteMDPEnv(FiniteMDPMixin, gym.Env[FloatArray, np.int64]):
+class FiniteMDPEnv(FiniteMDPMixin, gym.Env[FloatArray, Any]):
     """
     Gymnasium environment on a finite MDP. The reward is always 0.0 and no state is terminal: a goal-conditioned wrapper
     computes the reward of the commanded goal from ``info["goals_achieved"]``.

@@ -139,28 +139,14 @@ class PointGoalEnv(gym.Env[Any, Any]):
     def compute_terminated(
         self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: Any
     ) -> npt.NDArray[np.bool_] | bool:
-        """
-        Return False: achieving a goal does not terminate the episode.
-
-        :param achieved_goal: achieved points ``[..., d]``
-        :param desired_goal: desired points ``[..., d]``
-        :param info: unused
-        :return: False for a single pair, else bool ``[...]``
-        """
+        """Return False: achieving a goal does not terminate the episode; arguments as in :meth:`compute_reward`."""
         shape = np.broadcast_shapes(np.shape(achieved_goal), np.shape(desired_goal))[:-1]
         return np.zeros(shape, dtype=np.bool_) if shape else False
 
     def compute_truncated(
         self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: Any
     ) -> npt.NDArray[np.bool_] | bool:
-        """
-        Return False: only the time limit truncates the episode.
-
-        :param achieved_goal: achieved points ``[..., d]``
-        :param desired_goal: desired points ``[..., d]``
-        :param info: unused
-        :return: False for a single pair, else bool ``[...]``
-        """
+        """Return False: only the time limit truncates the episode; arguments as in :meth:`compute_reward`."""
         return self.compute_terminated(achieved_goal, desired_goal, info)
 
     def set_goal(self, point: npt.ArrayLike) -> None:

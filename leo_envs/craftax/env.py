@@ -75,9 +75,9 @@ class CraftaxEnv(JaxEnv):
         :param action: the action, an integer
         :return: observation, Craftax's own reward, terminated, truncated, and info with ``goals_achieved``
         """
-        *result, info = super().step(action)
+        obs, reward, terminated, truncated, info = super().step(action)
         self._update_rendering(info)
-        return (*result, info)  # type: ignore[return-value]
+        return obs, reward, terminated, truncated, info
 
     def set_commanded_goal(self, goal_id: int | None) -> None:
         """

@@ -97,7 +97,7 @@ class MountainCarContinuousEnv(FiniteMDPEnv):
     ) -> None:
         mdp = MountainCar("continuous", shape, moments, goals, start)
         super().__init__(mdp, time_limit=time_limit, render_mode=render_mode)
-        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)  # type: ignore[assignment]
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
     def step(self, action: npt.ArrayLike) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """

@@ -43,12 +43,7 @@ class Case(NamedTuple):
 
 
 def cases(variant: str, goal: str) -> Iterator[Case]:
-    """
-    Yield at least one state that achieves a goal and one that misses it.
-
-    :param variant: ``"classic"`` or ``"full"``
-    :param goal: name of the goal
-    """
+    """Yield at least one state that achieves a goal and one that misses it."""
     family, detail = goal.split("/")
     if family.endswith("_map"):
         yield from _map_cases(variant, goal, family, *detail.rsplit("_", 1))
@@ -153,9 +148,5 @@ def _mob_cases(
 
 
 def subject_of(goal: str) -> str:
-    """
-    Return a goal's name without its direction or number.
-
-    :param goal: name of the goal
-    """
+    """Return a goal's name without its direction or number."""
     return re.sub(r"_(left|right|up|down|\d+(-\d+)?)$", "", goal)

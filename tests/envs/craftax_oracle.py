@@ -26,11 +26,7 @@ def full_mobs() -> list[str]:
 
 
 def channel_names(variant: str) -> dict[str, list[str]]:
-    """
-    Return the names of the symbolic map's channels by family, in order.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return the names of the symbolic map's channels by family, in order."""
     if variant == "classic":
         from craftax.craftax_classic.constants import BlockType
 
@@ -45,11 +41,7 @@ def channel_names(variant: str) -> dict[str, list[str]]:
 
 
 def view_of(variant: str) -> tuple[int, int]:
-    """
-    Return height and width of the player's view.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return height and width of the player's view."""
     return (7, 9) if variant == "classic" else (9, 11)
 
 

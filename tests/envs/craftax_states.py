@@ -22,11 +22,7 @@ _BATCH = 50
 
 @functools.cache
 def craftax_env(variant: str) -> Any:
-    """
-    Return the original environment.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return the original environment."""
     if variant == "classic":
         from craftax.craftax_classic.envs.craftax_symbolic_env import CraftaxClassicSymbolicEnvNoAutoReset
 
@@ -37,11 +33,7 @@ def craftax_env(variant: str) -> Any:
 
 
 def mob_fields(variant: str) -> tuple[str, ...]:
-    """
-    Return the fields of the state that contain mobs, in the order of their channels.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return the fields of the state that contain mobs, in the order of their channels."""
     if variant == "classic":
         return ("zombies", "cows", "skeletons", "arrows")
     return ("melee_mobs", "passive_mobs", "ranged_mobs", "mob_projectiles", "player_projectiles")
@@ -49,11 +41,7 @@ def mob_fields(variant: str) -> tuple[str, ...]:
 
 @functools.cache
 def initial_states(variant: str) -> Any:
-    """
-    Return a batch of initial states.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return a batch of initial states."""
     env = craftax_env(variant)
     reset = jax.jit(jax.vmap(lambda key: env.reset_env(key, env.default_params)[1]))
     return reset(jax.random.split(jax.random.key(0), _BATCH))
@@ -61,11 +49,7 @@ def initial_states(variant: str) -> Any:
 
 @functools.cache
 def observe_function(variant: str) -> Callable[[Any], Any]:
-    """
-    Return a compiled function from a batch of states to masks, compact and symbolic observations.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return a compiled function from a batch of states to masks, compact and symbolic observations."""
     achieved = classic_goals_achieved if variant == "classic" else full_goals_achieved
     compact, symbolic = make_observation(variant, "compact").encode, make_observation(variant, "symbolic").encode
     return jax.jit(jax.vmap(lambda state: (achieved(state), compact(state), symbolic(state))))
@@ -97,11 +81,7 @@ def _maps(states: Any) -> list[str]:
 
 
 def concatenate(parts: list[SimpleNamespace]) -> SimpleNamespace:
-    """
-    Concatenate the results of several calls of :func:`observe`.
-
-    :param parts: the results
-    """
+    """Concatenate the results of several calls of :func:`observe`."""
     fields = zip(*(vars(part).values() for part in parts), strict=True)
     joined = [jax.tree.map(lambda *leaves: np.concatenate(leaves), *values) for values in fields]
     return SimpleNamespace(**dict(zip(vars(parts[0]), joined, strict=True)))
@@ -109,11 +89,7 @@ def concatenate(parts: list[SimpleNamespace]) -> SimpleNamespace:
 
 @functools.cache
 def played(variant: str) -> SimpleNamespace:
-    """
-    Return masks and observations of 1,000 states of random play, in Craftax started on all floors.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return masks and observations of 1,000 states of random play, in Craftax started on all floors."""
     env = craftax_env(variant)
     step = jax.jit(jax.vmap(lambda key, state, action: env.step_env(key, state, action, env.default_params)[1]))
     states = initial_states(variant)
@@ -167,11 +143,7 @@ def put(states: Any, row: Any, field: str, value: Any, where: tuple[Any, ...] = 
 
 @functools.cache
 def edited(variant: str) -> SimpleNamespace:
-    """
-    Return masks and observations of 1,000 states with random values in all fields that goals or observations depend on.
-
-    :param variant: ``"classic"`` or ``"full"``
-    """
+    """Return masks and observations of 1,000 states with random values in all fields that goals or observations depend on."""
     rng = np.random.default_rng(3)
     states = blank_states(variant, 1000)
     for field, values in (_random_classic if variant == "classic" else _random_full)(rng, states):

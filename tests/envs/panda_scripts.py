@@ -10,12 +10,7 @@ EPISODE = 50
 
 
 class PandaScript:
-    """
-    Scripted policy for one episode.
-
-    :param env: the environment, after ``reset``
-    :param observation: the observation of ``reset``
-    """
+    """Scripted policy for one episode."""
 
     def __init__(self, env: PandaEnv, observation: dict[str, np.ndarray]) -> None:
         self.env = env
