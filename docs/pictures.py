@@ -43,7 +43,7 @@ def random_walk(env: gym.Env, steps: int, seed: int) -> tuple[np.ndarray, np.nda
 def plot_masks(path: Path) -> None:
     """A walk that misses its goal, and what its steps achieved all the same."""
     env = gym.make("leo/GridWorld-v0", map="maze", size=9, start=[0, 0])
-    world = env.unwrapped.world
+    world = env.unwrapped.mdp
     cells, masks = random_walk(env, steps=40, seed=5)
     visited = list(dict.fromkeys(cells.tolist()))
     commanded = world.num_goals - 1
@@ -75,7 +75,7 @@ def plot_masks(path: Path) -> None:
 def plot_values(model: LEODQN, path: Path) -> None:
     """One network, several of its heads: the value of every cell for each of three goals, and the way there."""
     env = gym.make("leo/GridWorld-v0").unwrapped
-    world = env.world
+    world = env.mdp
     cells = world.grid.cells
     values = model.q_values(env.all_observations())
     figure = Figure(figsize=(11.5, 4.1), layout="constrained")

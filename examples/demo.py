@@ -51,7 +51,7 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
     """The steps that the agent expects to a goal from everywhere, and how far that is from the truth."""
     env = gym.make("leo/GridWorld-v0").unwrapped
     goal_id = env.goal_set.index(goal)
-    cells, shape = env.world.grid.cells, env.world.grid.shape
+    cells, shape = env.mdp.grid.cells, env.mdp.grid.shape
     q = model.q_values(env.all_observations())[:, goal_id]
     exact = env.optimal_q(model.gamma)[:, goal_id].max(axis=-1)
     known = env.reachable(start=tuple(cells[goal_id]))
@@ -67,7 +67,7 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
         axes.set(title=f"{goal}: {title}", xlabel="column", ylabel="row")
         axes.set_facecolor("#3e4454")
         if top == 1.0:
-            moves = cells[env.world.next_states(np.arange(len(cells)), q.argmax(axis=-1))] - cells
+            moves = cells[env.mdp.next_states(np.arange(len(cells)), q.argmax(axis=-1))] - cells
             axes.quiver(*cells[known].T[::-1], *moves[known].T[::-1], color="white", angles="xy", scale=28, width=0.004)
     figure.savefig(path, dpi=110)
 

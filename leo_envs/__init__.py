@@ -8,19 +8,19 @@ register(
     vector_entry_point="leo_envs.gridworld:GridWorldVectorEnv",
     max_episode_steps=200,
 )
-# No max_episode_steps here: the environment truncates itself after as many steps as it has bits.
+# No max_episode_steps: the default time limit depends on n_bits.
 register(
     id="leo/BitFlip-v0",
     entry_point="leo_envs.bitflip:BitFlipEnv",
     vector_entry_point="leo_envs.bitflip:BitFlipVectorEnv",
 )
-# Nor here: they tell a time-out from a death themselves, and the vector environments have no TimeLimit around them.
-for _id, _game in (("leo/CraftaxClassic-v0", "classic"), ("leo/Craftax-v0", "full")):
+# No max_episode_steps: Craftax has its own time limit, which must not be reported as a termination.
+for _id, _variant in (("leo/CraftaxClassic-v0", "classic"), ("leo/Craftax-v0", "full")):
     register(
         id=_id,
         entry_point="leo_envs.craftax:CraftaxEnv",
         vector_entry_point="leo_envs.craftax:CraftaxVectorEnv",
-        kwargs={"game": _game},
+        kwargs={"variant": _variant},
     )
 for task, name in (("reach", "Reach"), ("push", "Push"), ("slide", "Slide"), ("pick_and_place", "PickAndPlace")):
     register(f"leo/Fetch{name}-v0", "leo_envs.robotics:FetchEnv", max_episode_steps=50, kwargs={"task": task})

@@ -3,25 +3,24 @@
 from collections.abc import Sequence
 
 from leo_envs.bitflip.mdp import BitFlip
-from leo_envs.common.env import WorldEnv
+from leo_envs.common.env import FiniteMDPEnv
 
 
-class BitFlipEnv(WorldEnv):
+class BitFlipEnv(FiniteMDPEnv):
     """
-    n bits of which one is flipped at each step: the sparse task that made hindsight relabelling known, with every goal at
-    once.
+    Bit flipping, the sparse-reward task of the HER paper, with the mask of all goals.
 
     - **Actions**: ``Discrete(n_bits)``: the bit to flip.
     - **Observation**: the bits as float32, ``(n_bits,)``.
     - **Goals**, by ``goals``: "pattern/0110" for each of the ``2 ** n_bits`` patterns (bit 0 first), or "bit/3=1" for each
-      value of each bit. To achieve its own pattern *again* the agent must flip a bit and flip it back.
-    - **Reward**: 0.0 always; a goal-conditioned wrapper makes the reward from the mask.
-    - **Ends**: nothing terminates. The environment truncates itself after ``n_bits`` steps, the longest way there is, unless
-      ``time_limit`` says otherwise; Gymnasium's ``max_episode_steps`` can only shorten that.
+      value of each bit. To achieve its current pattern *again*, the agent must flip a bit and flip it back.
+    - **Reward**: always 0.0; a goal-conditioned wrapper computes the reward from the mask.
+    - **Termination**: never. The environment truncates after ``time_limit`` steps, by default ``n_bits``, the largest distance
+      between two patterns. Gymnasium's ``max_episode_steps`` can only shorten episodes.
 
-    :param n_bits: the number of bits: 12 at most with goals "pattern", 20 with "bit"
+    :param n_bits: number of bits, at most 12 with ``goals="pattern"`` and 20 with ``goals="bit"``
     :param goals: "pattern" or "bit"
-    :param start: the pattern episodes begin with, as text or bits, or "random"
+    :param start: start pattern, as text or bits, or "random"
     :param time_limit: truncate after this many steps; ``n_bits`` when None
     :param render_mode: "rgb_array", "human", "ansi" or None
 
@@ -34,7 +33,7 @@ class BitFlipEnv(WorldEnv):
         >>> observation, reward, terminated, truncated, info = env.step(1)
         >>> observation, env.unwrapped.goal_names, info["goals_achieved"].tolist()
         (array([0., 1.], dtype=float32), ('pattern/00', 'pattern/01', 'pattern/10', 'pattern/11'), [False, True, False, False])
-        >>> env.unwrapped.distances()[0]  # "00" again takes two steps
+        >>> env.unwrapped.distances()[0]  # achieving "00" again takes two steps
         array([2, 1, 1, 2], dtype=int32)
     """
 
@@ -47,5 +46,5 @@ class BitFlipEnv(WorldEnv):
         time_limit: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        world = BitFlip(n_bits, goals, start)
-        super().__init__(world, time_limit=world.n_bits if time_limit is None else time_limit, render_mode=render_mode)
+        mdp = BitFlip(n_bits, goals, start)
+        super().__init__(mdp, time_limit=mdp.n_bits if time_limit is None else time_limit, render_mode=render_mode)

@@ -1,4 +1,4 @@
-"""Pictures of bits."""
+"""Rendering of bits."""
 
 from collections.abc import Callable
 
@@ -16,11 +16,11 @@ TILE = 48
 
 class BitPainter:
     """
-    Draws a row of tiles, bright where the bit is one, and beneath it the commanded goal's bits. The tile of a bit that is
-    as the goal wants it has a green rim.
+    Renderer of a row of bits, bright where the bit is 1, with the bits of the commanded goal below. Bits that match the goal
+    have a green border.
 
-    :param n_bits: the number of bits
-    :param wanted_bits: from a goal's id to what it asks of each bit, "-" where it does not care
+    :param n_bits: number of bits
+    :param goal_bits: function from a goal id to the goal's bits as text, "-" for a bit of any value
 
     Example::
 
@@ -32,22 +32,22 @@ class BitPainter:
         (96, 144, 3)
     """
 
-    def __init__(self, n_bits: int, wanted_bits: Callable[[int], str]) -> None:
+    def __init__(self, n_bits: int, goal_bits: Callable[[int], str]) -> None:
         self.n_bits = n_bits
-        self.wanted_bits = wanted_bits
+        self.goal_bits = goal_bits
 
     def frame(self, state: int, commanded_goal: int | None) -> Frame:
         """
-        The state as a picture.
+        Render a state as an image.
 
-        :param state: the pattern's number
-        :param commanded_goal: the goal to draw beneath
-        :return: RGB ``[2 tiles, n_bits tiles, 3]``
+        :param state: the state
+        :param commanded_goal: the goal to draw below the bits, or None
+        :return: RGB ``[2 * TILE, n_bits * TILE, 3]``
         """
         frame = np.empty((2 * TILE, self.n_bits * TILE, 3), dtype=np.uint8)
         frame[...] = PAPER
-        wanted = "-" * self.n_bits if commanded_goal is None else self.wanted_bits(commanded_goal)
-        for bit, (value, target) in enumerate(zip(f"{state:0{self.n_bits}b}", wanted, strict=True)):
+        targets = "-" * self.n_bits if commanded_goal is None else self.goal_bits(commanded_goal)
+        for bit, (value, target) in enumerate(zip(f"{state:0{self.n_bits}b}", targets, strict=True)):
             column = frame[:, bit * TILE : (bit + 1) * TILE]
             if value == target:
                 blend(column[:TILE], rounded_square(TILE, 0.46 * TILE, 0.2 * TILE), MATCH)
@@ -59,11 +59,11 @@ class BitPainter:
 
     def text(self, state: int, commanded_goal: int | None) -> str:
         """
-        The state as lines.
+        Render a state as text.
 
-        :param state: the pattern's number
-        :param commanded_goal: the goal to write beneath
-        :return: the bits and, beneath them, the goal's
+        :param state: the state
+        :param commanded_goal: the goal, or None
+        :return: one line with the bits and one with the bits of the goal
         """
         bits = f"bits {state:0{self.n_bits}b}"
-        return bits if commanded_goal is None else f"{bits}\ngoal {self.wanted_bits(commanded_goal)}"
+        return bits if commanded_goal is None else f"{bits}\ngoal {self.goal_bits(commanded_goal)}"

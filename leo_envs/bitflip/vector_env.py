@@ -1,24 +1,24 @@
-"""Bit flipping as a native Gymnasium vector environment."""
+"""Bit flipping as a natively vectorized Gymnasium environment."""
 
 from collections.abc import Sequence
 
 from gymnasium.vector import AutoresetMode
 
 from leo_envs.bitflip.mdp import BitFlip
-from leo_envs.common.vector_env import WorldVectorEnv
+from leo_envs.common.vector_env import FiniteMDPVectorEnv
 
 
-class BitFlipVectorEnv(WorldVectorEnv):
+class BitFlipVectorEnv(FiniteMDPVectorEnv):
     """
-    Many bit patterns flipped at once; row i equals a :class:`BitFlipEnv` seeded with ``seed + i``.
+    N parallel bit-flipping environments; environment i equals a :class:`BitFlipEnv` seeded with ``seed + i``.
 
-    :param num_envs: the number of environments
+    :param num_envs: number of environments, N
     :param n_bits: as in :class:`BitFlipEnv`
     :param goals: as in :class:`BitFlipEnv`
     :param start: as in :class:`BitFlipEnv`
     :param time_limit: truncate after this many steps; ``n_bits`` when None
-    :param max_episode_steps: the same as Gymnasium passes it (None and -1 mean none); the shorter of the two counts
-    :param autoreset_mode: when a finished environment begins anew: an ``AutoresetMode`` or its value
+    :param max_episode_steps: time limit passed by ``gym.make_vec`` (None and -1 mean no limit); the shorter limit applies
+    :param autoreset_mode: an ``AutoresetMode`` or its value
     :param render_mode: "rgb_array", "ansi" or None
 
     Example::
@@ -44,11 +44,11 @@ class BitFlipVectorEnv(WorldVectorEnv):
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
-        world = BitFlip(n_bits, goals, start)
+        mdp = BitFlip(n_bits, goals, start)
         super().__init__(
-            world,
+            mdp,
             num_envs,
-            time_limit=world.n_bits if time_limit is None else time_limit,
+            time_limit=mdp.n_bits if time_limit is None else time_limit,
             max_episode_steps=max_episode_steps,
             autoreset_mode=autoreset_mode,
             render_mode=render_mode,

@@ -1,7 +1,7 @@
-"""What the small, exactly solvable environments share: a world as arrays, its environments, and its exact values."""
+"""Base classes shared by the environment families: finite MDPs and environments on them, goals that are points."""
 
-from leo_envs.common.env import WorldEnv
-from leo_envs.common.mdp import World
-from leo_envs.common.vector_env import WorldVectorEnv
+from leo_envs.common.env import FiniteMDPEnv
+from leo_envs.common.mdp import FiniteMDP
+from leo_envs.common.vector_env import FiniteMDPVectorEnv
 
-__all__ = ["World", "WorldEnv", "WorldVectorEnv"]
+__all__ = ["FiniteMDP", "FiniteMDPEnv", "FiniteMDPVectorEnv"]

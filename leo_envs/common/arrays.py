@@ -1,4 +1,4 @@
-"""Small array helpers."""
+"""Array helpers."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,11 +6,11 @@ import numpy.typing as npt
 
 def one_hot(numbers: npt.ArrayLike, width: int, dtype: npt.DTypeLike) -> npt.NDArray:
     """
-    Zeros with a single one, at each number.
+    One-hot encode integers.
 
-    :param numbers: integers of any shape
-    :param width: how many numbers there are
-    :param dtype: of the result
+    :param numbers: integers from 0 to ``width - 1``, of any shape
+    :param width: number of classes
+    :param dtype: dtype of the result
     :return: ``[..., width]``
 
     Example::
@@ -21,6 +21,6 @@ def one_hot(numbers: npt.ArrayLike, width: int, dtype: npt.DTypeLike) -> npt.NDA
     """
     indices = np.asarray(numbers)
     result = np.zeros((*indices.shape, width), dtype=dtype)
-    # Flat positions, one multiply-free add a row: an index pair a row takes three times as long.
+    # Flat indices: indexing with (row, column) pairs takes three times as long.
     result.reshape(-1)[np.arange(0, result.size, width) + indices.reshape(-1)] = 1
     return result

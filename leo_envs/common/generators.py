@@ -1,4 +1,4 @@
-"""One random generator for each row of a vector environment."""
+"""One random generator per environment of a vector environment."""
 
 import numpy as np
 from gymnasium.utils import seeding
@@ -6,10 +6,10 @@ from gymnasium.utils import seeding
 
 class RowGenerators:
     """
-    The generators of a vector environment's rows. A row nobody seeded gets a generator only when it first draws, as a single
-    environment does, so that a thousand rows with fixed starts cost nothing.
+    The random generators of a vector environment, one per row. The generator of an unseeded row is created at its first use,
+    so that a thousand rows with fixed start states cost nothing.
 
-    :param num_rows: the number of rows
+    :param num_rows: number of rows
 
     Example::
 
@@ -20,31 +20,31 @@ class RowGenerators:
     """
 
     def __init__(self, num_rows: int) -> None:
-        self._made: list[tuple[np.random.Generator, int] | None] = [None] * num_rows
+        self._created: list[tuple[np.random.Generator, int] | None] = [None] * num_rows
 
     def reseed(self, row: int, seed: int | None) -> None:
         """
-        Give a row a new generator.
+        Create a new generator for a row.
 
         :param row: the row
-        :param seed: its seed; entropy from the system when None
+        :param seed: the seed; entropy from the system when None
         """
-        self._made[row] = seeding.np_random(seed)
+        self._created[row] = seeding.np_random(seed)
 
     def seed_of(self, row: int) -> int:
         """
-        The seed of a row's generator.
+        Return the seed of a row's generator.
 
         :param row: the row
-        :return: the seed
+        :return: the seed, as Gymnasium's ``np_random_seed`` reports it
         """
-        return self._pair(row)[1]
+        return self._get(row)[1]
 
     def __getitem__(self, row: int) -> np.random.Generator:
-        return self._pair(row)[0]
+        return self._get(row)[0]
 
-    def _pair(self, row: int) -> tuple[np.random.Generator, int]:
-        pair = self._made[row]
+    def _get(self, row: int) -> tuple[np.random.Generator, int]:
+        pair = self._created[row]
         if pair is None:
-            pair = self._made[row] = seeding.np_random(None)
+            pair = self._created[row] = seeding.np_random(None)
         return pair

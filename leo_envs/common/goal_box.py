@@ -1,4 +1,4 @@
-"""The box of space that the goals of a robot lie in, and grids of named points in it."""
+"""The box that contains a robot's goals, and grids of named points in it."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,21 +12,22 @@ from leo_wrappers import PointGoals
 Points = npt.NDArray[np.float64]
 Resolution = int | Sequence[int]
 
-# Corners of the box that the user computed in another way may lie this much outside.
+# Tolerates rounding errors of points on the surface of the box.
 _SLACK = 1e-6
 _AXES = "xyz"
 
 
 class GoalBox:
     """
-    Where goals may lie. Goals are named by their distance from an origin in centimetres, so that the same grid has the same
-    names whatever the last digits of a simulation: "gripper/x+15,y-7.5,z+0".
+    Box of possible goals. Goals are named by their offset from an origin in centimeters, which does not depend on the last
+    digits of a simulation's coordinates: "gripper/x+15,y-7.5,z+0".
 
-    :param low: the lower corner ``[d]``
-    :param high: the upper corner; an axis on which both agree has one place only
-    :param origin: what the names count from
-    :param family: the family of the goals' names
-    :param ground: the family of goals at the lowest height, whose names leave the height out; None for no such distinction
+    :param low: lower corner ``[d]``
+    :param high: upper corner ``[d]``; equal to ``low`` on an axis without extent
+    :param origin: origin of the names ``[d]``
+    :param family: family of the goals
+    :param ground: family of goals on the ground (offset 0 on the last axis), whose names omit the height; None for no
+        separate family
 
     Example::
 
@@ -46,12 +47,12 @@ class GoalBox:
 
     def goals(self, resolution: Resolution, tolerance: float, points: npt.ArrayLike | None = None) -> PointGoals:
         """
-        The goals of a grid, or of the points that the user gives instead.
+        Create goals at the points of a grid, or at given points.
 
-        :param resolution: how many points along each axis, or one number for all; an axis without extent has one
-        :param tolerance: the largest distance that counts as reached
-        :param points: these points ``[G, d]`` instead of a grid
-        :return: the goals
+        :param resolution: number of points along each axis, or one number for all axes; 1 on an axis without extent
+        :param tolerance: largest distance at which a goal counts as achieved
+        :param points: points ``[G, d]`` to use instead of a grid
+        :return: the goals, named by position
         """
         chosen = self._grid(resolution) if points is None else self._checked(points)
         return point_goals(chosen, tolerance, self._names(chosen))
@@ -69,29 +70,30 @@ class GoalBox:
         if outside.any():
             corners = f"{self.low.round(3).tolist()} to {self.high.round(3).tolist()}"
             raise ValueError(
-                f"expected goals within the workspace, {corners}, got {result[np.argmax(outside)].tolist()}; move it inside"
+                f"expected goals within the workspace, {corners}, got {result[np.argmax(outside)].tolist()}; "
+                "choose a point inside"
             )
         return result
 
     def _names(self, points: Points) -> list[str]:
-        # Two decimals are a tenth of a millimetre; adding zero turns -0 into 0.
+        # Two decimals are 0.1 mm; adding zero turns -0 into 0.
         offsets = np.round((points - self.origin) * 100.0, 2) + 0.0
         names = []
         for offset in offsets:
             on_ground = self.ground is not None and offset[-1] == 0
-            shown = offset[:-1] if on_ground else offset
-            where = ",".join(f"{axis}{value:+g}" for axis, value in zip(_AXES, shown, strict=False))
-            names.append(f"{self.ground if on_ground else self.family}/{where}")
+            named = offset[:-1] if on_ground else offset
+            detail = ",".join(f"{axis}{value:+g}" for axis, value in zip(_AXES, named, strict=False))
+            names.append(f"{self.ground if on_ground else self.family}/{detail}")
         return names
 
 
 def point_goals(points: npt.ArrayLike, tolerance: float, names: Sequence[str]) -> PointGoals:
     """
-    Goals at points as observations can show them: rounded to float32, so that ``desired_goal`` is the goal to the last bit.
+    Create goals at points rounded to float32, the dtype of observations, so that ``desired_goal`` equals the goal's point.
 
     :param points: ``[G, d]``
-    :param tolerance: the largest distance that counts as reached
-    :param names: one a point
+    :param tolerance: largest distance at which a goal counts as achieved
+    :param names: one name per point
     :return: the goals
     """
     return PointGoals(np.asarray(points, dtype=np.float32), check_tolerance(tolerance), names=names)
@@ -99,11 +101,11 @@ def point_goals(points: npt.ArrayLike, tolerance: float, names: Sequence[str]) -
 
 def spread(low: float, high: float, count: int) -> Points:
     """
-    Evenly spread numbers, both ends included; the middle where there is only one.
+    Return evenly spaced numbers, both ends included, or the center if ``count`` is 1.
 
-    :param low: the first
-    :param high: the last
-    :param count: how many
+    :param low: smallest number
+    :param high: largest number
+    :param count: number of numbers
     :return: ``[count]``
     """
     return np.linspace(low, high, count) if count > 1 else np.array([(low + high) / 2])
@@ -111,11 +113,11 @@ def spread(low: float, high: float, count: int) -> Points:
 
 def check_resolution(resolution: Any, axes: int) -> tuple[int, ...]:
     """
-    A number of points along each axis, refused unless all are positive integers.
+    Validate the resolution of a grid: one or more positive integers.
 
-    :param resolution: one number for all axes, or one each
-    :param axes: how many axes there are
-    :return: one number an axis
+    :param resolution: one number for all axes, or one per axis
+    :param axes: number of axes
+    :return: one number per axis
     """
     try:
         counts = (resolution,) * axes if isinstance(resolution, int | np.integer) else tuple(resolution)
@@ -131,27 +133,27 @@ def check_resolution(resolution: Any, axes: int) -> tuple[int, ...]:
 
 def check_points(points: npt.ArrayLike, axes: int) -> Points:
     """
-    Points of the right dimension, refused unless they are finite and there is at least one.
+    Validate points: at least one, finite and of the right dimension.
 
-    :param points: what the user passed
-    :param axes: how many coordinates a point has
+    :param points: the points that the user passed
+    :param axes: number of coordinates of a point
     :return: float64 ``[G, axes]``
     """
     result = np.array(points, dtype=np.float64)
     if result.ndim != 2 or result.shape[1] != axes or len(result) == 0 or not np.isfinite(result).all():
-        raise ValueError(f"expected finite points of shape (G, {axes}), got shape {result.shape}; give one row a goal")
+        raise ValueError(f"expected finite points of shape (G, {axes}), got shape {result.shape}; pass one row per goal")
     return result
 
 
 def check_tolerance(tolerance: Any) -> float:
     """
-    A tolerance, refused unless it is a finite number above 0.
+    Validate a tolerance: a finite number above 0.
 
-    :param tolerance: what the user passed
+    :param tolerance: the tolerance that the user passed
     :return: the tolerance
     """
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float | np.number) or not 0 < tolerance < np.inf:
         raise ValueError(
-            f"expected a tolerance above 0, got {tolerance!r}; pass the largest distance that counts as reached, e.g. 0.05"
+            f"expected a tolerance above 0, got {tolerance!r}; pass the largest distance that counts as achieved, e.g. 0.05"
         )
     return float(tolerance)

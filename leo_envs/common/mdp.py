@@ -1,4 +1,4 @@
-"""A world: finite, deterministic dynamics with goals, written for any batch of states at once."""
+"""Finite, deterministic MDPs with goals, vectorized over states."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,30 +18,29 @@ Frame = npt.NDArray[np.uint8]
 
 
 class Painter(Protocol):
-    """Draws one state of a world."""
+    """Renderer of the states of an MDP."""
 
     def frame(self, state: int, commanded_goal: int | None) -> Frame:
-        """The state as an RGB picture ``[height, width, 3]``."""
+        """Return the state as an RGB array ``[height, width, 3]``."""
         ...
 
     def text(self, state: int, commanded_goal: int | None) -> str:
-        """The state as lines of characters."""
+        """Return the state as text."""
         ...
 
 
-class World(ABC):
+class FiniteMDP(ABC):
     """
-    The rules of a finite, deterministic environment: what each action does, what is seen, which goals each state achieves.
+    Finite, deterministic MDP with goals: transitions, observations, and the goals that each state achieves.
 
-    States, actions and goals are numbers from 0. Every method takes a state number or an array of them with any shape, so
-    that one world serves a single environment, a vector environment and the exact solver alike, and the three cannot
-    disagree. A world holds no state of its own.
+    States, actions and goals are integers from 0. Methods accept a state or an array of states of any shape, so that the
+    single environment, the vector environment and the exact solver share one implementation. An MDP is stateless.
 
-    :param num_states: the number of states
-    :param num_actions: the number of actions, the same in every state
-    :param goal_names: the names of the goals, in order
-    :param starts: the states an episode may begin in, each equally likely
-    :param observation_space: the space of one observation
+    :param num_states: number of states, S
+    :param num_actions: number of actions, A, available in every state
+    :param goal_names: names of the G goals, in order
+    :param starts: possible start states, each equally likely
+    :param observation_space: space of a single observation
     """
 
     def __init__(
@@ -60,65 +59,70 @@ class World(ABC):
 
     @abstractmethod
     def next_states(self, states: npt.ArrayLike, actions: npt.ArrayLike) -> IntArray:
-        """The state after each action; the arguments broadcast."""
+        """Return the state after each action; the arguments broadcast."""
 
     @abstractmethod
     def observe(self, states: npt.ArrayLike) -> FloatArray:
-        """What is seen in each state, freshly allocated: ``[..., *observation_space.shape]``."""
+        """Return the observation of each state as a new array ``[..., *observation_space.shape]``."""
 
     @abstractmethod
     def states_of(self, observations: npt.ArrayLike) -> IntArray:
-        """The states that look like these observations, the inverse of :meth:`observe`."""
+        """Return the states of these observations, the inverse of :meth:`observe`."""
 
     @abstractmethod
     def achieved(self, states: npt.ArrayLike) -> BoolArray:
-        """Which goals each state achieves, freshly allocated: bool ``[..., G]``."""
+        """Return the goals that each state achieves as a new array, bool ``[..., G]``."""
 
     @abstractmethod
-    def state_at(self, place: Any) -> int:
-        """The state that a user calls by this name (a cell, a bit pattern); a ValueError if there is none."""
+    def state_at(self, start: Any) -> int:
+        """Return the state that ``start`` describes (a cell, a bit pattern); raise ValueError if there is none."""
 
     @abstractmethod
     def goal_descriptors(self) -> FloatArray:
-        """A vector per goal, ``[G, d]``."""
+        """Return one descriptor per goal, ``[G, d]``."""
 
     @cached_property
     @abstractmethod
     def painter(self) -> Painter:
-        """Draws states of this world."""
+        """Renderer of the states."""
 
     @property
     def num_goals(self) -> int:
-        """The number of goals, G."""
+        """Number of goals, G."""
         return len(self.goal_names)
 
     @cached_property
     def goal_set(self) -> GoalSet:
-        """The goals as a set over state numbers, with descriptors and families."""
+        """The goals with their descriptors; the signal is the state number."""
         return GoalSet(self.goal_names, self.achieved, descriptors=self.goal_descriptors(), signal_shape=())
 
     def states_achieving(self, goals: IntArray) -> tuple[IntArray, IntArray]:
         """
-        All pairs of a state and a goal it achieves.
+        Return all pairs of a state and a goal that it achieves.
 
-        Worlds whose goals are single states answer without ever forming the ``[S, G]`` table.
+        Overridden where each goal is a single state, which avoids the ``[S, G]`` table.
 
         :param goals: goal ids
-        :return: the states, and beside each the position in ``goals`` of a goal it achieves
+        :return: states ``[P]`` and the index into ``goals`` of the achieved goal ``[P]``
         """
         states, columns = np.nonzero(self.achieved(np.arange(self.num_states))[:, goals])
         return states, columns
 
-    def draw_start(self, generator: np.random.Generator) -> int:
+    def sample_start(self, generator: np.random.Generator) -> int:
         """
-        A start state. This is the one place where randomness enters, so all kinds of environments draw alike.
+        Sample a start state. All randomness is here, so single and vector environments draw the same start states.
 
-        :param generator: the generator of the episode's environment
-        :return: the state
+        :param generator: random generator of the environment
+        :return: a state
         """
         return int(self.starts[generator.integers(len(self.starts))])
 
     @cached_property
     def successors(self) -> IntArray:
-        """The state after every action in every state, ``[S, A]``."""
+        """The next state of every state and action, ``[S, A]``."""
         return self.next_states(np.arange(self.num_states)[:, None], np.arange(self.num_actions))
+
+    def _check_observations(self, observations: npt.NDArray[Any]) -> None:
+        size = self.observation_space.shape[0]
+        if observations.shape[-1:] != (size,):
+            raise ValueError(f"expected observations of shape (..., {size}), got {observations.shape}; pass complete ones")

@@ -1,4 +1,4 @@
-"""A robot's environment whose goals are points: the GoalEnv interface of Gymnasium-Robotics and the mask of all goals."""
+"""Base class of robotics environments with point goals: Gymnasium-Robotics' GoalEnv interface plus the mask of all goals."""
 
 from abc import abstractmethod
 from typing import Any
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+from leo_envs.common.window import warn_no_render_mode
 from leo_wrappers import GoalSet
 from leo_wrappers.validation import check_choice
 
@@ -20,19 +21,19 @@ REWARD_TYPES = ("sparse", "dense")
 
 class PointGoalEnv(gym.Env[Any, Any]):
     """
-    What every robot's environment does in the same way; subclasses bring the simulation.
+    Base class of robotics environments with point goals; subclasses implement the simulation.
 
-    - **Observation**, float32: ``observation``, ``achieved_goal`` (where the robot or the object is) and ``desired_goal``.
-    - **Goals**: named points with a tolerance; ``info["goals_achieved"]`` tells which of them ``achieved_goal`` has reached.
-      ``desired_goal`` need not be one of them: it is drawn from the whole goal space at each reset.
-    - **Reward**, of ``desired_goal``: "sparse", 0.0 where it is reached and -1.0 elsewhere, or "dense", by the distance.
-      Mask, reward and ``info["is_success"]`` agree to the last bit. A goal-conditioned wrapper makes 0/1 rewards.
-    - **Ends**: nothing terminates; Gymnasium's ``max_episode_steps`` truncates.
+    - **Observation**, float32: ``observation``, ``achieved_goal`` (position of the robot or object) and ``desired_goal``.
+    - **Goals**: named points with a tolerance; ``info["goals_achieved"]`` is the mask of the goals that ``achieved_goal``
+      achieves. ``desired_goal`` is sampled from the whole goal space at each reset and need not be one of them.
+    - **Reward** for ``desired_goal``: "sparse" (0.0 if it is achieved, else -1.0) or "dense" (minus the distance, except in
+      mazes). Mask, reward and ``info["is_success"]`` always agree. A goal-conditioned wrapper replaces it by a 0/1 reward.
+    - **Termination**: never; Gymnasium's ``max_episode_steps`` truncates.
 
-    :param goals: the goals, points of the space of ``achieved_goal``
-    :param observation_size: the length of ``observation``
+    :param goals: the goals, points in the space of ``achieved_goal``
+    :param observation_size: length of ``observation``
     :param action_space: the action space
-    :param fps: steps a second
+    :param fps: steps per second of simulated time
     :param reward_type: "sparse" or "dense"
     :param render_mode: "rgb_array", "human" or None
     """
@@ -67,33 +68,31 @@ class PointGoalEnv(gym.Env[Any, Any]):
 
     @property
     def goal_points(self) -> Array:
-        """The goals' points, float32 ``[G, d]``."""
+        """The points of the goals, float32 ``[G, d]``."""
         return self.goal_set.descriptors
 
     @property
     def desired_goal(self) -> Array:
-        """The point that the reward is about."""
-        if self._desired is None:
-            raise ResetNeeded("expected an episode under way, got a fresh environment; call reset() first")
-        return self._desired.copy()
+        """The point that the reward refers to, float32 ``[d]``."""
+        return self._check_was_reset().copy()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """
-        Begin an episode.
+        Start a new episode.
 
-        :param seed: seeds everything random from here on
-        :param options: ``{"desired_goal": point}`` asks for this point instead of a random one
-        :return: the observation and the info with ``goals_achieved``
+        :param seed: seed of the random generators
+        :param options: ``{"desired_goal": point}`` sets the desired goal instead of sampling it
+        :return: observation and info with ``goals_achieved``
         """
         options = dict(options or {})
-        wanted = options.pop("desired_goal", None)
-        # Judged before anything changes.
-        point = None if wanted is None else self._checked_goal(wanted)
+        desired = options.pop("desired_goal", None)
+        # Validated before anything changes.
+        point = None if desired is None else self._checked_goal(desired)
         super().reset(seed=seed)
-        drawn = self._begin(seed, options)
+        sampled = self._reset_simulation(seed, options)
         if point is None and self.commanded_goal is not None:
             point = self.goal_points[self.commanded_goal]
-        self._aim(np.asarray(drawn if point is None else point, dtype=np.float32))
+        self._set_desired_goal(np.asarray(sampled if point is None else point, dtype=np.float32))
         observation = self._observation()
         if self.render_mode == "human":
             self.render()
@@ -103,13 +102,11 @@ class PointGoalEnv(gym.Env[Any, Any]):
         """
         Take one step.
 
-        :param action: an element of the action space; what lies outside its bounds is clipped
-        :return: observation, reward, terminated False, truncated False, and the info with ``goals_achieved`` and
-            ``is_success``
+        :param action: the action, clipped to the bounds of the action space
+        :return: observation, reward, terminated False, truncated False, and info with ``goals_achieved`` and ``is_success``
         """
-        if self._desired is None:
-            raise ResetNeeded("expected an episode under way, got a fresh environment; call reset() before step()")
-        self._advance(self._checked_action(action))
+        self._check_was_reset()
+        self._step_simulation(self._checked_action(action))
         observation = self._observation()
         achieved, desired = observation["achieved_goal"], observation["desired_goal"]
         info: dict[str, Any] = {
@@ -117,7 +114,7 @@ class PointGoalEnv(gym.Env[Any, Any]):
             "is_success": bool(self.goal_set.reaches(achieved, desired)),
         }
         reward = float(self.compute_reward(achieved, desired, info))
-        # The step that reaches a goal still shows that goal: a new one is seen from the next observation on.
+        # Last, so that a new desired goal appears in the next observation, not in the one that achieved the old goal.
         self._after_step(achieved)
         if self.render_mode == "human":
             self.render()
@@ -125,12 +122,12 @@ class PointGoalEnv(gym.Env[Any, Any]):
 
     def compute_reward(self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: Any) -> Array | float:
         """
-        The reward of having reached one point while another was asked for.
+        Compute the reward, as in Gymnasium-Robotics' GoalEnv.
 
-        :param achieved_goal: a point, or any batch of them
-        :param desired_goal: the points asked for, beside them
-        :param info: not looked at
-        :return: a number for one point, an array of the batch's shape for several
+        :param achieved_goal: achieved points ``[..., d]``
+        :param desired_goal: desired points ``[..., d]``
+        :param info: unused
+        :return: a float for a single pair, else float32 ``[...]``
         """
         if self.reward_type == "sparse":
             reward = self.goal_set.reaches(achieved_goal, desired_goal).astype(np.float32) - np.float32(1.0)
@@ -142,58 +139,45 @@ class PointGoalEnv(gym.Env[Any, Any]):
     def compute_terminated(
         self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: Any
     ) -> npt.NDArray[np.bool_] | bool:
-        """
-        False: reaching a goal ends nothing.
-
-        :param achieved_goal: a point, or any batch of them
-        :param desired_goal: the points asked for, beside them
-        :param info: not looked at
-        """
+        """Return False: achieving a goal does not terminate the episode; arguments as in :meth:`compute_reward`."""
         shape = np.broadcast_shapes(np.shape(achieved_goal), np.shape(desired_goal))[:-1]
         return np.zeros(shape, dtype=np.bool_) if shape else False
 
     def compute_truncated(
         self, achieved_goal: npt.ArrayLike, desired_goal: npt.ArrayLike, info: Any
     ) -> npt.NDArray[np.bool_] | bool:
-        """
-        False: only a time limit truncates.
-
-        :param achieved_goal: a point, or any batch of them
-        :param desired_goal: the points asked for, beside them
-        :param info: not looked at
-        """
+        """Return False: only the time limit truncates the episode; arguments as in :meth:`compute_reward`."""
         return self.compute_terminated(achieved_goal, desired_goal, info)
 
     def set_goal(self, point: npt.ArrayLike) -> None:
         """
-        Ask for another point from the next observation on, and move the target that the pictures show.
+        Set the desired goal from the next observation on.
 
-        :param point: any point of the goal space
+        :param point: any point of the goal space, ``[d]``
         """
-        if self._desired is None:
-            raise ResetNeeded("expected an episode under way, got a fresh environment; call reset() before set_goal()")
-        self._aim(self._checked_goal(point))
+        self._check_was_reset()
+        self._set_desired_goal(self._checked_goal(point))
 
     def set_commanded_goal(self, goal_id: int | str | None) -> None:
         """
-        Ask for one of the goals from the next observation on, at this and every later reset.
+        Make one of the goals the desired goal, from the next observation on and in all later episodes.
 
-        :param goal_id: the goal, by index or name; None leaves the choice to later resets
+        :param goal_id: the goal, by id or name; None to sample the desired goal again from the next reset on
         """
         self.commanded_goal = None if goal_id is None else self.goal_set.index(goal_id)
         if self.commanded_goal is not None and self._desired is not None:
-            self._aim(self.goal_points[self.commanded_goal])
+            self._set_desired_goal(self.goal_points[self.commanded_goal])
 
     def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
         """
-        Draw the current state, with a target at the desired goal.
+        Render the current state, with a marker at the desired goal.
 
-        :return: an RGB array in mode "rgb_array"; None in mode "human", which shows a window
+        :return: RGB array in mode "rgb_array"; None in mode "human", which shows a window
         """
         if self.render_mode is None:
-            gym.logger.warn('render() draws nothing without a render mode; make the environment with render_mode="rgb_array".')
+            warn_no_render_mode()
             return None
-        # Marks that follow the robot have moved since the goal was set.
+        # Some markers follow the robot, which has moved since the goal was set.
         self._show_target(self.desired_goal.astype(np.float64))
         frame = self._renderer.render(self.render_mode)
         return frame if self.render_mode == "rgb_array" else None
@@ -208,29 +192,34 @@ class PointGoalEnv(gym.Env[Any, Any]):
         """Gymnasium's MuJoCo renderer of the simulation."""
 
     @abstractmethod
-    def _begin(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
-        """Starts the simulation anew and draws a goal for it."""
+    def _reset_simulation(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
+        """Reset the simulation and return a sampled goal."""
 
     @abstractmethod
-    def _advance(self, action: Array) -> None:
-        """Runs the simulation for one step."""
+    def _step_simulation(self, action: Array) -> None:
+        """Run the simulation for one step."""
 
     @abstractmethod
     def _state(self) -> tuple[npt.ArrayLike, npt.ArrayLike]:
-        """What is observed of the simulation, and the point that it has achieved."""
+        """Return ``observation`` and ``achieved_goal`` of the simulation."""
 
     @abstractmethod
     def _show_target(self, point: npt.NDArray[np.float64]) -> None:
-        """Puts the visible target at a point, without a trace in the simulation's state."""
+        """Move the marker of the desired goal without changing the simulation's dynamics."""
 
     def _dense_reward(self, distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The reward at these distances from the goal."""
+        """Return the dense reward at these distances from the goal."""
         return -distance
 
     def _after_step(self, achieved: Array) -> None:
-        """Where targets move on when reached, this moves them."""
+        """Hook at the end of each step, for desired goals that change once achieved."""
 
-    def _aim(self, point: Array) -> None:
+    def _check_was_reset(self) -> Array:
+        if self._desired is None:
+            raise ResetNeeded("expected a running episode, got an environment before its first reset; call reset() first")
+        return self._desired
+
+    def _set_desired_goal(self, point: Array) -> None:
         self._desired = point.copy()
         self._show_target(point.astype(np.float64))
 
@@ -246,8 +235,8 @@ class PointGoalEnv(gym.Env[Any, Any]):
         array = np.array(point, dtype=np.float32)
         if array.shape != self.goal_points.shape[1:] or not np.isfinite(array).all():
             raise ValueError(
-                f"expected a goal of {self.goal_points.shape[1]} finite coordinates, got {point!r}; pass a point as in "
-                "goal_points"
+                f"expected a goal of {self.goal_points.shape[1]} finite coordinates, got {point!r}; "
+                "pass a point like those in goal_points"
             )
         return array
 

@@ -1,4 +1,4 @@
-"""The libraries of the robotics extra: imported when an environment is made, refused where they are known not to work."""
+"""Lazy import of the libraries of the ``robotics`` extra, with a check of MuJoCo's version."""
 
 import importlib
 import re
@@ -7,17 +7,17 @@ from types import ModuleType
 from gymnasium.error import DependencyNotInstalled
 
 MUJOCO_VERSIONS = ">=3.3.0,!=3.9.0,<3.12"
-"""What the extra asks for: from 3.12 on, the Fetch, hand and kitchen environments of Gymnasium-Robotics fail."""
-
-_OLDEST, _EXCLUDED, _TOO_NEW = (3, 3, 0), (3, 9, 0), (3, 12, 0)
+"""Supported versions: the Fetch, Hand and Kitchen environments of Gymnasium-Robotics fail with MuJoCo 3.12 or later."""
 
 
 def import_robotics(module: str) -> ModuleType:
     """
-    A module of MuJoCo or of Gymnasium-Robotics.
+    Import a module of MuJoCo or Gymnasium-Robotics.
 
-    :param module: its full name
-    :return: the module; a DependencyNotInstalled says what to install where it is missing or MuJoCo's version does not work
+    Raises DependencyNotInstalled, with the command to install it, if it is missing or MuJoCo's version is unsupported.
+
+    :param module: full name of the module
+    :return: the module
     """
     try:
         check_mujoco_version(importlib.import_module("mujoco").__version__)
@@ -31,13 +31,18 @@ def import_robotics(module: str) -> ModuleType:
 
 def check_mujoco_version(version: str) -> None:
     """
-    Refuse a version of MuJoCo with which these environments do not work.
+    Raise DependencyNotInstalled unless MuJoCo's version is one of :data:`MUJOCO_VERSIONS`.
 
-    :param version: as in ``mujoco.__version__``
+    :param version: ``mujoco.__version__``
     """
-    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
-    if not _OLDEST <= numbers < _TOO_NEW or numbers == _EXCLUDED:
+    oldest, excluded, too_new = (_version_numbers(bound) for bound in MUJOCO_VERSIONS.split(","))
+    numbers = _version_numbers(version)
+    if not oldest <= numbers < too_new or numbers == excluded:
         raise DependencyNotInstalled(
-            f"expected mujoco{MUJOCO_VERSIONS}, got {version}, with which Gymnasium-Robotics does not work; "
-            'run `pip install "leo-rl[robotics]"`, which chooses one that does'
+            f"expected mujoco{MUJOCO_VERSIONS}, got {version}, which Gymnasium-Robotics does not support; "
+            'run `pip install "leo-rl[robotics]"` to install a supported version'
         )
+
+
+def _version_numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

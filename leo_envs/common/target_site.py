@@ -1,4 +1,4 @@
-"""The mark that shows a goal in MuJoCo's pictures."""
+"""Moving the site that marks a goal in MuJoCo's renderings."""
 
 from typing import Any
 
@@ -6,19 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 
-def move_site(model: Any, data: Any, name: str, place: npt.NDArray[np.float64]) -> None:
+def move_site(model: Any, data: Any, name: str, position: npt.NDArray[np.float64]) -> None:
     """
-    Puts a site at a place of the world, at once and until it is moved again.
+    Move a site to a global position.
 
-    Sites touch nothing, so the simulation goes on as it would have: unlike after a forward pass, which other ways of moving
-    a site need, and which leaves its traces in the solver.
+    Writes the position into both model and data, which leaves the dynamics unchanged. The usual forward pass would not: it
+    changes the warm start of the constraint solver.
 
     :param model: the MuJoCo model
-    :param data: the simulation's state
-    :param name: the site, on a body that does not move
-    :param place: where to, in two coordinates (the height stays) or three
+    :param data: the MuJoCo data
+    :param name: name of a site on a fixed body
+    :param position: x and y (the height is kept), or x, y and z
     """
     site = data.site(name)
-    site.xpos[: len(place)] = place
+    site.xpos[: len(position)] = position
     body = model.site_bodyid[site.id]
     model.site_pos[site.id] = data.xmat[body].reshape(3, 3).T @ (site.xpos - data.xpos[body])

@@ -1,4 +1,4 @@
-"""A Gymnasium vector environment over a world: all environments step at once by table look-ups."""
+"""Gymnasium vector environment on a finite MDP: one array operation steps all environments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from leo_envs.common.generators import RowGenerators
-from leo_envs.common.mdp import BoolArray, FloatArray, IntArray, World
-from leo_envs.common.mdp_env import FiniteMDPView
+from leo_envs.common.mdp import BoolArray, FiniteMDP, FloatArray, IntArray
+from leo_envs.common.mdp_mixin import FiniteMDPMixin
+from leo_wrappers import GoalSet
 from leo_wrappers.infos import final_infos, reset_needed
 from leo_wrappers.validation import (
     check_actions,
@@ -26,18 +27,18 @@ from leo_wrappers.validation import (
 Step = tuple[FloatArray, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
 
 
-class WorldVectorEnv(FiniteMDPView, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
+class FiniteMDPVectorEnv(FiniteMDPMixin, VectorEnv[FloatArray, IntArray, npt.NDArray[Any]]):
     """
-    Many episodes at once in one world: what SyncVectorEnv of the single environment returns, at a small fraction of the cost.
+    N parallel environments on one finite MDP. Equivalent to SyncVectorEnv of :class:`FiniteMDPEnv`, but much faster.
 
-    Row i draws from a generator of its own, seeded with ``seed + i``, and takes exactly the trajectory of the single
-    environment with that seed. Every array handed out is a fresh one.
+    Environment i has its own random generator, seeded with ``seed + i``, and follows the trajectory of the single environment
+    with that seed. All returned arrays are new.
 
-    :param world: the rules
-    :param num_envs: the number of environments
-    :param time_limit: truncate after this many steps; None for no limit
-    :param max_episode_steps: the same as Gymnasium passes it (None and -1 mean none); the shorter of the two counts
-    :param autoreset_mode: when a finished environment begins anew: an ``AutoresetMode`` or its value
+    :param mdp: dynamics, observations and goals
+    :param num_envs: number of environments, N
+    :param time_limit: truncate after this many steps; no limit when None
+    :param max_episode_steps: time limit passed by ``gym.make_vec`` (None and -1 mean no limit); the shorter limit applies
+    :param autoreset_mode: an ``AutoresetMode`` or its value
     :param render_mode: "rgb_array", "ansi" or None
     """
 
@@ -49,7 +50,7 @@ class WorldVectorEnv(FiniteMDPView, VectorEnv[FloatArray, IntArray, npt.NDArray[
 
     def __init__(
         self,
-        world: World,
+        mdp: FiniteMDP,
         num_envs: int = 1,
         *,
         time_limit: int | None = None,
@@ -57,57 +58,53 @@ class WorldVectorEnv(FiniteMDPView, VectorEnv[FloatArray, IntArray, npt.NDArray[
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(world)
+        super().__init__(mdp)
         check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         check_choice("autoreset_mode", autoreset_mode, (*AutoresetMode, *(mode.value for mode in AutoresetMode)))
         self.num_envs = check_num_envs(num_envs)
         self.render_mode = render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space = world.observation_space
-        self.single_action_space = spaces.Discrete(world.num_actions)
+        self.single_observation_space = mdp.observation_space
+        self.single_action_space = spaces.Discrete(mdp.num_actions)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
-        limits = (
-            check_time_limit(time_limit),
-            check_time_limit(None if max_episode_steps == -1 else max_episode_steps, "max_episode_steps"),
-        )
-        self.time_limit = min((limit for limit in limits if limit is not None), default=None)
+        self.time_limit = shorter_time_limit(time_limit, max_episode_steps)
         self._limit = np.iinfo(np.intp).max if self.time_limit is None else self.time_limit
         self._generators = RowGenerators(self.num_envs)
         self._states: IntArray = np.full(self.num_envs, -1, dtype=np.intp)
         self._elapsed: IntArray = np.zeros(self.num_envs, dtype=np.intp)
-        # Rows that ended at the last step and wait for their reset.
-        self._ended: BoolArray = np.zeros(self.num_envs, dtype=np.bool_)
-        self._any_ended = False
-        self._begun = False
-        self._commanded_goals: IntArray | None = None
+        # Environments that were truncated in the last step and not reset yet.
+        self._done: BoolArray = np.zeros(self.num_envs, dtype=np.bool_)
+        self._any_done = False
+        self._was_reset = False
+        self._commanded_goals: list[int | None] = [None] * self.num_envs
 
     @property
     def state(self) -> IntArray:
-        """The number of each environment's current state."""
-        self._check_begun()
+        """The current states as numbers, ``[N]``."""
+        self._check_was_reset()
         return self._states.copy()
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
-        """Each environment's random generator."""
+        """The random generators, one per environment."""
         return tuple(self._generators[row] for row in range(self.num_envs))
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """Each environment's seed."""
+        """The seeds, one per environment."""
         return tuple(self._generators.seed_of(row) for row in range(self.num_envs))
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
         """
-        Begin an episode in every environment, or in those of a mask.
+        Start a new episode in all environments, or in those of a mask.
 
-        :param seed: row i is seeded with ``seed + i``, or with item i of a list
-        :param options: ``{"start": place}`` begins there; ``{"reset_mask": bool[N]}`` resets only these environments
+        :param seed: environment i is seeded with ``seed + i``, or with item i of a sequence
+        :param options: ``{"start": start}`` sets the start state; ``{"reset_mask": bool[N]}`` resets only these environments
         :return: observations and infos with ``goals_achieved``
         """
         seeds = row_seeds(seed, self.num_envs)
@@ -117,97 +114,121 @@ class WorldVectorEnv(FiniteMDPView, VectorEnv[FloatArray, IntArray, npt.NDArray[
         for row in rows.tolist():
             if seeds[row] is not None:
                 self._generators.reseed(row, seeds[row])
-        if not self._begun and len(rows) < self.num_envs:
+        if not self._was_reset and len(rows) < self.num_envs:
             raise ResetNeeded("expected a first reset of all environments, got a reset_mask; call reset() without it first")
         start = options.get("start")
-        self._restart(self._states, rows, None if start is None else self.world.state_at(start))
-        self._begun = True
-        self._ended[rows] = False
-        self._any_ended = bool(self._ended.any())
-        return self.world.observe(self._states), self._infos(self._states, mask)
+        self._restart(self._states, rows, None if start is None else self.mdp.state_at(start))
+        self._was_reset = True
+        self._done[rows] = False
+        self._any_done = bool(self._done.any())
+        return self.mdp.observe(self._states), self._infos(self._states, mask)
 
     def step(self, actions: npt.ArrayLike) -> Step:  # type: ignore[override]
         """
         Take one step in every environment.
 
-        :param actions: one action for each environment
-        :return: observations, rewards 0.0, terminations False, truncations at the time limit, and infos with
-            ``goals_achieved``
+        :param actions: one action per environment, integers ``[N]``
+        :return: observations, rewards 0.0, terminations False, truncations, and infos with ``goals_achieved``
         """
-        self._check_begun()
-        waiting = self._waiting_rows()
-        if waiting is not None:
-            # Their actions are ignored, whatever they are.
+        self._check_was_reset()
+        resetting = self._rows_to_reset()
+        if resetting is not None:
+            # These environments ignore their actions, which need not be valid.
             actions = np.array(actions)
             if actions.shape == (self.num_envs,):
-                actions[waiting] = 0
-        states = self.world.next_states(self._states, check_actions(actions, self.num_envs, self.world.num_actions))
+                actions[resetting] = 0
+        states = self.mdp.next_states(self._states, check_actions(actions, self.num_envs, self.mdp.num_actions))
         self._elapsed += 1
-        if waiting is not None:
-            self._restart(states, waiting)
+        if resetting is not None:
+            self._restart(states, resetting)
         truncated: BoolArray = self._elapsed >= self._limit
-        self._ended, self._any_ended = truncated, bool(truncated.any())
+        self._done, self._any_done = truncated, bool(truncated.any())
         final: dict[str, Any] = {}
-        if self._any_ended and self.autoreset_mode is AutoresetMode.SAME_STEP:
+        if self._any_done and self.autoreset_mode is AutoresetMode.SAME_STEP:
             rows = np.flatnonzero(truncated)
-            final = final_infos(truncated, self.world.observe(states[rows]), self.world.achieved(states[rows]))
+            final = final_infos(truncated, self.mdp.observe(states[rows]), self.mdp.achieved(states[rows]))
             self._restart(states, rows)
         self._states = states
         infos = self._infos(states) | final
-        zeros, running = np.zeros(self.num_envs, dtype=np.float64), np.zeros(self.num_envs, dtype=np.bool_)
-        return self.world.observe(states), zeros, running, truncated.copy(), infos
+        rewards, terminated = np.zeros(self.num_envs, dtype=np.float64), np.zeros(self.num_envs, dtype=np.bool_)
+        return self.mdp.observe(states), rewards, terminated, truncated.copy(), infos
 
     def set_commanded_goals(self, goal_ids: npt.ArrayLike | None) -> None:
         """
-        Draw these goals in the pictures to come; it changes nothing else.
+        Set the goals that :meth:`render` draws; nothing else depends on them.
 
-        :param goal_ids: one goal for each environment, or None for none
+        :param goal_ids: one goal per environment, ``[N]``, or None to draw none
         """
-        if goal_ids is None:
-            self._commanded_goals = None
-            return
-        goals = np.asarray(goal_ids)
-        if goals.shape != (self.num_envs,):
-            raise ValueError(f"expected {self.num_envs} goal ids, got shape {goals.shape}; pass one for each environment")
-        self._commanded_goals = np.array([self.goal_set.index(goal) for goal in goals.tolist()], dtype=np.intp)
+        self._commanded_goals = check_commanded_goals(goal_ids, self.goal_set, self.num_envs)
 
     def render(self) -> tuple[Any, ...] | None:
         """
-        Draw the current state of every environment.
+        Render the current state of every environment.
 
-        :return: one picture (or text, in mode "ansi") for each environment, None without a render mode
+        :return: one RGB array (text in mode "ansi") per environment; None without a render mode
         """
-        self._check_begun()
+        self._check_was_reset()
         if self.render_mode is None:
             return None
-        draw = self.world.painter.text if self.render_mode == "ansi" else self.world.painter.frame
-        goals = [None] * self.num_envs if self._commanded_goals is None else self._commanded_goals.tolist()
-        return tuple(draw(state, goal) for state, goal in zip(self._states.tolist(), goals, strict=True))
+        draw = self.mdp.painter.text if self.render_mode == "ansi" else self.mdp.painter.frame
+        return tuple(draw(state, goal) for state, goal in zip(self._states.tolist(), self._commanded_goals, strict=True))
 
-    def _check_begun(self) -> None:
-        if not self._begun:
-            raise ResetNeeded("expected episodes under way, got a fresh vector environment; call reset() first")
+    def _check_was_reset(self) -> None:
+        if not self._was_reset:
+            raise ResetNeeded("expected running episodes, got a vector environment before its first reset; call reset() first")
 
-    def _waiting_rows(self) -> IntArray | None:
-        """The rows that begin anew with this step instead of stepping."""
-        if not self._any_ended or self.autoreset_mode is AutoresetMode.SAME_STEP:
+    def _rows_to_reset(self) -> IntArray | None:
+        """Return the environments that this step resets, in mode NEXT_STEP."""
+        if not self._any_done or self.autoreset_mode is AutoresetMode.SAME_STEP:
             return None
         if self.autoreset_mode is AutoresetMode.DISABLED:
-            raise reset_needed(self._ended)
-        return np.flatnonzero(self._ended)
+            raise reset_needed(self._done)
+        return np.flatnonzero(self._done)
 
     def _restart(self, states: IntArray, rows: IntArray, start: int | None = None) -> None:
         self._elapsed[rows] = 0
         if start is not None:
             states[rows] = start
-        elif len(self.world.starts) == 1:
-            states[rows] = self.world.starts[0]
+        elif len(self.mdp.starts) == 1:
+            states[rows] = self.mdp.starts[0]
         else:
-            states[rows] = [self.world.draw_start(self._generators[row]) for row in rows]
+            states[rows] = [self.mdp.sample_start(self._generators[row]) for row in rows]
 
     def _infos(self, states: IntArray, rows: BoolArray | None = None) -> dict[str, Any]:
-        achieved = self.world.achieved(states)
+        achieved = self.mdp.achieved(states)
         if rows is None:
             return {"goals_achieved": achieved, "_goals_achieved": np.ones(self.num_envs, dtype=np.bool_)}
         achieved[~rows] = False
         return {"goals_achieved": achieved, "_goals_achieved": rows.copy()}
+
+
+def shorter_time_limit(time_limit: int | None, max_episode_steps: int | None) -> int | None:
+    """
+    Validate two time limits and return the shorter one.
+
+    :param time_limit: number of steps; no limit when None
+    :param max_episode_steps: time limit passed by ``gym.make_vec``; no limit when None or -1
+    :return: number of steps, or None for no limit
+    """
+    limits = (
+        check_time_limit(time_limit),
+        check_time_limit(None if max_episode_steps == -1 else max_episode_steps, "max_episode_steps"),
+    )
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def check_commanded_goals(goal_ids: npt.ArrayLike | None, goal_set: GoalSet, num_envs: int) -> list[int | None]:
+    """
+    Validate the commanded goals of a vector environment.
+
+    :param goal_ids: one goal per environment, by id or name, or None
+    :param goal_set: the goals
+    :param num_envs: number of environments, N
+    :return: N goal ids, or N times None
+    """
+    if goal_ids is None:
+        return [None] * num_envs
+    goals = np.asarray(goal_ids)
+    if goals.shape != (num_envs,):
+        raise ValueError(f"expected {num_envs} goal ids, got shape {goals.shape}; pass one for each environment")
+    return [goal_set.index(goal) for goal in goals.tolist()]

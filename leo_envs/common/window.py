@@ -1,19 +1,25 @@
-"""A window that shows pictures, for the render mode "human"."""
+"""The pygame window of render mode "human", and the warning of environments made without a render mode."""
 
 from typing import Any
 
 import numpy as np
+from gymnasium import logger
 from gymnasium.error import DependencyNotInstalled
 
 from leo_envs.common.mdp import Frame
 
 
+def warn_no_render_mode() -> None:
+    """Warn that ``render`` does nothing, as Gymnasium's environments do."""
+    logger.warn('render() returns None without a render mode; make the environment with render_mode="rgb_array".')
+
+
 class Window:
     """
-    Opens at the first picture and shows each for one tick of the clock. pygame is imported only then.
+    Window that opens with the first frame; pygame is imported only then.
 
-    :param title: the window's title
-    :param fps: pictures per second
+    :param title: title of the window
+    :param fps: frames per second
     """
 
     def __init__(self, title: str, fps: int) -> None:
@@ -23,12 +29,12 @@ class Window:
         self._clock: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An open window stays where it is: a copy or a pickle of the environment opens its own.
+        # An open window cannot be pickled: a copy of the environment opens its own.
         return type(self), (self.title, self.fps)
 
     def show(self, frame: Frame) -> None:
         """
-        Show a picture.
+        Show a frame and wait until the next one is due.
 
         :param frame: RGB ``[height, width, 3]``
         """
@@ -43,14 +49,14 @@ class Window:
             pygame.display.set_caption(self.title)
             self._surface = pygame.display.set_mode((frame.shape[1], frame.shape[0]))
             self._clock = pygame.time.Clock()
-        # pygame counts columns first.
+        # pygame's first axis is x.
         pygame.surfarray.blit_array(self._surface, np.swapaxes(frame, 0, 1))
         pygame.event.pump()
         pygame.display.flip()
         self._clock.tick(self.fps)
 
     def close(self) -> None:
-        """Close the window, if it is open."""
+        """Close the window, if one is open."""
         if self._surface is not None:
             import pygame
 

@@ -1,4 +1,4 @@
-"""Craftax and Craftax-Classic with a goal for everything that can be next to the player, be carried or be learned."""
+"""Craftax and Craftax-Classic with goals for neighboring cells, the inventory and the player's attributes."""
 
 from gymnasium.error import DependencyNotInstalled
 

@@ -1,4 +1,4 @@
-"""Craftax and Craftax-Classic as functional environments: the game's own rules, our goals, masks and ends."""
+"""Craftax and Craftax-Classic as functional environments: the original dynamics with goals, masks and truncation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,109 +13,109 @@ from craftax.craftax.envs.craftax_symbolic_env import CraftaxSymbolicEnvNoAutoRe
 from craftax.craftax_classic.envs.craftax_symbolic_env import CraftaxClassicSymbolicEnvNoAutoReset
 from gymnasium import spaces
 
-from leo_envs.craftax.goals import Game, classic_goals_achieved, full_goals_achieved, goal_set
+from leo_envs.craftax.goal_names import VARIANTS, Variant
+from leo_envs.craftax.goals import GOALS_ACHIEVED, goal_set
 from leo_envs.craftax.observations import Observation, make_observation
 from leo_wrappers.goal_set import Goal, GoalSet
 from leo_wrappers.jax_envs import FunctionalEnv
 from leo_wrappers.jax_envs.functional_env import Tree
-from leo_wrappers.validation import check_time_limit
+from leo_wrappers.validation import check_choice, check_time_limit
 
 TIME_LIMIT = 10_000
 _NO_LIMIT = np.iinfo(np.int32).max
-_MAKERS = {"classic": CraftaxClassicSymbolicEnvNoAutoReset, "full": CraftaxSymbolicEnvNoAutoReset}
-_ACHIEVED = {"classic": classic_goals_achieved, "full": full_goals_achieved}
+_ORIGINALS = {"classic": CraftaxClassicSymbolicEnvNoAutoReset, "full": CraftaxSymbolicEnvNoAutoReset}
 
 
 @dataclass(frozen=True)
-class CraftaxGame(FunctionalEnv):
+class CraftaxBase(FunctionalEnv):
     """
-    What the two games have in common. The reward is the game's own; a goal-conditioned view replaces it.
+    Base class of Craftax and Craftax-Classic. The reward is Craftax's own; a goal-conditioned wrapper replaces it.
 
-    An episode is terminated by death and, in full Craftax, by beating the boss; the time limit truncates it.
+    An episode terminates when the player dies and, in Craftax, when the boss is defeated; the time limit truncates it.
 
     :param observation: ``"compact"``, ``"symbolic"`` or ``"pixels"``, see :mod:`leo_envs.craftax.observations`
-    :param goals: only these goals, by name or index; all of them when None
-    :param time_limit: truncate after this many steps; None for no limit
+    :param goals: names or ids of some goals; all goals when None
+    :param time_limit: truncate after this many steps; no limit when None
     """
 
     observation: str = "compact"
     goals: tuple[Goal, ...] | None = None
     time_limit: int | None = TIME_LIMIT
 
-    game: ClassVar[Game]
+    variant: ClassVar[Variant]
 
     def __post_init__(self) -> None:
         check_time_limit(self.time_limit)
-        make_observation(self.game, self.observation)
+        make_observation(self.variant, self.observation)
         if self.goals is not None:
-            # A tuple, so that the settings can be compared and hashed, whatever sequence was given.
+            # A tuple, so that environments can be compared and hashed.
             object.__setattr__(self, "goals", tuple(self.goals))
-            self.goal_set  # noqa: B018  (refuses unknown goals now, not at the first step)
+            self.goal_set  # noqa: B018  (validates the goals)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What is derived from the settings is derived again.
+        # Cached properties are not pickled.
         return type(self), (self.observation, self.goals, self.time_limit)
 
     @cached_property
     def goal_set(self) -> GoalSet:
-        """The goals, tests on the game's states, and descriptors."""
-        every_goal = goal_set(self.game)
-        return every_goal if self.goals is None else every_goal.subset(self.goals)
+        """The goals with their descriptors; the signal is Craftax's ``EnvState``."""
+        all_goals = goal_set(self.variant)
+        return all_goals if self.goals is None else all_goals.subset(self.goals)
 
     @property
     def goal_names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The goals' names, in order."""
+        """Names of the goals, in order."""
         return self.goal_set.names
 
     @property
     def observation_space(self) -> spaces.Space[Any]:  # type: ignore[override]
-        """The space of the chosen kind of observation."""
+        """Space of the chosen observation."""
         return self._observation.space
 
     @property
     def action_space(self) -> spaces.Discrete:  # type: ignore[override]
-        """The game's actions."""
-        return spaces.Discrete(self._rules.num_actions)
+        """Craftax's actions."""
+        return spaces.Discrete(self._original.num_actions)
 
     def reset(self, key: jax.Array) -> tuple[Tree, Tree, jax.Array]:
-        _, state = self._rules.reset_env(key, self._params)
+        _, state = self._original.reset_env(key, self._params)
         state = jax.tree.map(jnp.asarray, state)
         return self._observation.encode(state), state, self._achieved(state)
 
     def step(
         self, key: jax.Array, state: Tree, action: jax.Array
     ) -> tuple[Tree, Tree, jax.Array, jax.Array, jax.Array, jax.Array]:
-        # The game's observation is not used, so the compiler leaves it out.
-        _, state, reward, terminated, _ = self._rules.step_env(key, state, action, self._params)
-        over = jnp.zeros_like(terminated) if self.time_limit is None else state.timestep >= self.time_limit
+        # XLA eliminates the computation of the unused original observation.
+        _, state, reward, terminated, _ = self._original.step_env(key, state, action, self._params)
+        timed_out = jnp.zeros_like(terminated) if self.time_limit is None else state.timestep >= self.time_limit
         obs, achieved = self._observation.encode(state), self._achieved(state)
-        return obs, state, jnp.asarray(reward, dtype=jnp.float32), terminated, over & ~terminated, achieved
+        return obs, state, jnp.asarray(reward, dtype=jnp.float32), terminated, timed_out & ~terminated, achieved
 
     @cached_property
     def _observation(self) -> Observation:
-        return make_observation(self.game, self.observation)
+        return make_observation(self.variant, self.observation)
 
     @cached_property
-    def _rules(self) -> Any:
-        return _MAKERS[self.game]()
+    def _original(self) -> Any:
+        return _ORIGINALS[self.variant]()
 
     @cached_property
     def _params(self) -> Any:
-        # The game takes its time limit for an end like any other; here it is told apart.
-        return self._rules.default_params.replace(max_timesteps=_NO_LIMIT)
+        # Craftax's own time limit is disabled because it would be reported as a termination.
+        return self._original.default_params.replace(max_timesteps=_NO_LIMIT)
 
     @cached_property
     def _goal_ids(self) -> npt.NDArray[np.int64] | None:
-        every_goal = goal_set(self.game)
-        return None if self.goals is None else np.array([every_goal.index(goal) for goal in self.goals])
+        all_goals = goal_set(self.variant)
+        return None if self.goals is None else np.array([all_goals.index(goal) for goal in self.goals])
 
     def _achieved(self, state: Tree) -> jax.Array:
-        achieved = _ACHIEVED[self.game](state)
+        achieved = GOALS_ACHIEVED[self.variant](state)
         return achieved if self._goal_ids is None else achieved[self._goal_ids]
 
 
 @dataclass(frozen=True)
-class CraftaxClassic(CraftaxGame):
+class CraftaxClassic(CraftaxBase):
     """
     Craftax-Classic: one floor, 17 actions, 136 goals.
 
@@ -127,11 +127,11 @@ class CraftaxClassic(CraftaxGame):
         (Discrete(17), 136)
     """
 
-    game: ClassVar[Game] = "classic"
+    variant: ClassVar[Variant] = "classic"
 
 
 @dataclass(frozen=True)
-class Craftax(CraftaxGame):
+class Craftax(CraftaxBase):
     """
     Craftax: nine floors, 43 actions, 512 goals.
 
@@ -141,22 +141,21 @@ class Craftax(CraftaxGame):
         ('dungeon_level/dlvl_1', 'tools/bow')
     """
 
-    game: ClassVar[Game] = "full"
+    variant: ClassVar[Variant] = "full"
 
 
-def make_game(
-    game: str, observation: str = "compact", goals: Sequence[Goal] | None = None, time_limit: int | None = TIME_LIMIT
-) -> CraftaxGame:
+def make_craftax(
+    variant: str, observation: str = "compact", goals: Sequence[Goal] | None = None, time_limit: int | None = TIME_LIMIT
+) -> CraftaxBase:
     """
-    A game by its name.
+    Create one of the two variants.
 
-    :param game: ``"classic"`` or ``"full"``
-    :param observation: as in :class:`CraftaxGame`
-    :param goals: as in :class:`CraftaxGame`
-    :param time_limit: as in :class:`CraftaxGame`
+    :param variant: ``"classic"`` or ``"full"``
+    :param observation: as in :class:`CraftaxBase`
+    :param goals: as in :class:`CraftaxBase`
+    :param time_limit: as in :class:`CraftaxBase`
     :return: the functional environment
     """
-    games = {kind.game: kind for kind in (CraftaxClassic, Craftax)}
-    if game not in games:
-        raise ValueError(f"expected game to be one of {list(games)}, got {game!r}; choose one of these")
-    return games[game](observation, None if goals is None else tuple(goals), time_limit)
+    check_choice("variant", variant, VARIANTS)
+    cls = CraftaxClassic if variant == "classic" else Craftax
+    return cls(observation, None if goals is None else tuple(goals), time_limit)

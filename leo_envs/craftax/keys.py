@@ -1,4 +1,4 @@
-"""The keyboard of both games."""
+"""Key bindings and action names of Craftax and Craftax-Classic."""
 
 from typing import Any
 
@@ -54,31 +54,28 @@ _FULL_ONLY = {
 }
 
 
-def key_names(game: str) -> dict[str, str]:
+def keys_to_action(variant: str) -> dict[tuple[str, ...], int]:
     """
-    :param game: ``"classic"`` or ``"full"``
-    :return: the name of the action that each key takes
+    Return the key bindings for ``gymnasium.utils.play``.
+
+    :param variant: ``"classic"`` or ``"full"``
+    :return: mapping of keys to actions
     """
-    return _BOTH if game == "classic" else _BOTH | _FULL_ONLY
+    actions = _actions(variant)
+    keys = _BOTH if variant == "classic" else _BOTH | _FULL_ONLY
+    return {(key,): actions[name].value for key, name in keys.items()}
 
 
-def keys_to_action(game: str) -> dict[tuple[str, ...], int]:
+def action_names(variant: str) -> tuple[str, ...]:
     """
-    :param game: ``"classic"`` or ``"full"``
-    :return: the number of the action that each key takes, as ``gymnasium.utils.play`` wants it
-    """
-    actions = _actions(game)
-    return {(key,): actions[name].value for key, name in key_names(game).items()}
+    Return the names of the actions.
 
-
-def action_names(game: str) -> tuple[str, ...]:
+    :param variant: ``"classic"`` or ``"full"``
+    :return: one name per action, in order
     """
-    :param game: ``"classic"`` or ``"full"``
-    :return: what each action is called
-    """
-    by_number = sorted(_actions(game), key=lambda action: int(action.value))
+    by_number = sorted(_actions(variant), key=lambda action: int(action.value))
     return tuple(action.name.lower().replace("_", " ") for action in by_number)
 
 
-def _actions(game: str) -> Any:
-    return ClassicAction if game == "classic" else FullAction
+def _actions(variant: str) -> Any:
+    return ClassicAction if variant == "classic" else FullAction

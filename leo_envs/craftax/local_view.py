@@ -1,4 +1,4 @@
-"""What Craftax's symbolic observation shows in given cells, looked up cell by cell instead of drawn as a whole."""
+"""Contents of given cells of Craftax's symbolic observation, looked up without computing the whole observation."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,49 +13,51 @@ from craftax.craftax_classic.constants import OBS_DIM as CLASSIC_VIEW
 from craftax.craftax_classic.constants import BlockType as ClassicBlock
 from jax import Array
 
-Numbers = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 LIGHT_THRESHOLD = 0.05
-"""Full Craftax shows a cell only if its light is above this."""
+"""Craftax hides cells whose light level is not above this."""
 
 
 class Cells(NamedTuple):
     """
-    Cells of the view, by their rows and columns in it; the two arrays broadcast together.
+    Cells of the player's view; the two arrays broadcast together.
 
-    :param rows: rows, from the view's upper edge
-    :param columns: columns, from its left edge
+    :param rows: rows, from the top of the view
+    :param columns: columns, from the left of the view
     """
 
-    rows: Numbers
-    columns: Numbers
+    rows: Indices
+    columns: Indices
 
     @classmethod
     def whole(cls, view: tuple[int, int]) -> "Cells":
         """
-        :param view: the view's height and width
-        :return: every cell
+        Return all cells of a view.
+
+        :param view: height and width of the view
         """
         return cls(np.arange(view[0])[:, None], np.arange(view[1])[None, :])
 
     @classmethod
     def around_player(cls, view: tuple[int, int], offsets: Sequence[tuple[int, int]]) -> "Cells":
         """
-        :param view: the view's height and width
-        :param offsets: (row, column) offsets from the player, who stands in the centre
-        :return: those cells, in that order
+        Return cells at given offsets from the player, who is in the center of the view.
+
+        :param view: height and width of the view
+        :param offsets: (row, column) offsets
         """
         return cls(*(np.array([size // 2 + offset[axis] for offset in offsets]) for axis, size in enumerate(view)))
 
 
 class FullCells(NamedTuple):
     """
-    What full Craftax shows in some cells.
+    Contents of some cells of Craftax.
 
-    :param lit: whether anything is shown at all
-    :param blocks: block ids as they are, dark or not
-    :param items: item ids as they are, dark or not
-    :param mobs: a byte for each of the five classes of mobs, one bit a type, on a new last axis; nothing where it is dark
+    :param lit: whether the cell is visible
+    :param blocks: block ids, also of dark cells
+    :param items: item ids, also of dark cells
+    :param mobs: one byte per class of mobs, one bit per type, ``[..., 5]``; zeros in dark cells
     """
 
     lit: Array
@@ -66,9 +68,11 @@ class FullCells(NamedTuple):
 
 def classic_blocks(state: Any, cells: Cells) -> Array:
     """
-    :param state: one ``EnvState`` of Craftax-Classic
-    :param cells: cells of its view
-    :return: the block ids there
+    Return the block ids of cells of Craftax-Classic.
+
+    :param state: a single ``EnvState``
+    :param cells: cells of the view
+    :return: integers of the shape of ``cells``
     """
     (at,), inside = _on_map((state.map,), (), state.player_position, cells, CLASSIC_VIEW)
     return jnp.where(inside, at, ClassicBlock.OUT_OF_BOUNDS.value)
@@ -76,9 +80,11 @@ def classic_blocks(state: Any, cells: Cells) -> Array:
 
 def classic_mobs(state: Any, cells: Cells) -> Array:
     """
-    :param state: one ``EnvState`` of Craftax-Classic
-    :param cells: cells of its view
-    :return: a byte per cell on a new last axis, one bit a mob: zombie, cow, skeleton, arrow
+    Return the mobs in cells of Craftax-Classic.
+
+    :param state: a single ``EnvState``
+    :param cells: cells of the view
+    :return: uint8 ``[..., 1]``, one bit each for zombie, cow, skeleton and arrow
     """
     plane = jnp.uint8(0)
     for channel, mobs in enumerate((state.zombies, state.cows, state.skeletons, state.arrows)):
@@ -89,14 +95,16 @@ def classic_mobs(state: Any, cells: Cells) -> Array:
 
 def full_cells(state: Any, cells: Cells) -> FullCells:
     """
-    :param state: one ``EnvState`` of full Craftax
-    :param cells: cells of its view
-    :return: what is in them
+    Return the contents of cells of Craftax.
+
+    :param state: a single ``EnvState``
+    :param cells: cells of the view
+    :return: light, blocks, items and mobs of the shape of ``cells``
     """
     level, player = state.player_level, state.player_position
     maps = (state.map, state.item_map, state.light_map)
     (blocks, items, light), inside = _on_map(maps, (level,), player, cells, FULL_VIEW)
-    # Beyond the map there is no light: the symbolic observation shows nothing there, not even that it is out of bounds.
+    # Cells outside the map are dark in the symbolic observation: they do not even show OUT_OF_BOUNDS.
     lit = inside & (light > LIGHT_THRESHOLD)
     classes = (state.melee_mobs, state.passive_mobs, state.ranged_mobs, state.mob_projectiles, state.player_projectiles)
     planes = [
@@ -118,7 +126,7 @@ def _type_bits(type_ids: Array) -> Array:
 def _on_map(
     maps: Sequence[Array], floor: tuple[Array, ...], player: Array, cells: Cells, view: tuple[int, int]
 ) -> tuple[list[Array], Array]:
-    """Each map's values in the cells, and which of the cells are on the map; the values elsewhere mean nothing."""
+    """Return each map's values in the cells and whether the cells are on the map; values outside the map are arbitrary."""
     height, width = maps[0].shape[-2:]
     rows = player[0] - view[0] // 2 + cells.rows
     columns = player[1] - view[1] // 2 + cells.columns
@@ -129,18 +137,18 @@ def _on_map(
 
 def _mob_plane(positions: Array, alive: Array, bits: Array, player: Array, cells: Cells, view: tuple[int, int]) -> Array:
     """
-    Which bits are set in each cell, uint8.
+    Return the bits set by the mobs in each cell, uint8.
 
-    Craftax writes its mobs one after the other, the dead as zeros, and a position beyond the upper or left edge wraps round to
-    the other side: a later mob of the same type can blot out an earlier one. The mask and the compact observation are to say
-    what the symbolic observation says, so this does the same.
+    Craftax writes mobs in sequence, dead ones as zeros, and positions beyond the top or left edge wrap around to the opposite
+    side, so a later mob of the same type can erase an earlier one. This function reproduces it, so that the mask and the
+    compact observation match the symbolic observation.
     """
     size = jnp.array(view)
     local = positions - player + size // 2
-    shown = alive & ((local >= 0) & (local < size)).all(axis=-1)
+    visible = alive & ((local >= 0) & (local < size)).all(axis=-1)
     wrapped = jnp.where(local < 0, local + size, local)
     plane = jnp.zeros(jnp.broadcast_shapes(cells.rows.shape, cells.columns.shape), dtype=jnp.uint8)
     for mob in range(len(positions)):
         here = (cells.rows == wrapped[mob, 0]) & (cells.columns == wrapped[mob, 1])
-        plane = jnp.where(here, (plane & ~bits[mob]) | (bits[mob] * shown[mob]), plane)
+        plane = jnp.where(here, (plane & ~bits[mob]) | (bits[mob] * visible[mob]), plane)
     return plane

@@ -1,33 +1,33 @@
-"""Many games of Craftax as a Gymnasium vector environment."""
+"""Craftax as a Gymnasium vector environment."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
 from leo_envs.common.mdp import Frame
-from leo_envs.craftax.functional import TIME_LIMIT, make_game
+from leo_envs.common.vector_env import check_commanded_goals, shorter_time_limit
+from leo_envs.craftax.functional import TIME_LIMIT, make_craftax
 from leo_envs.craftax.rendering import Painter
 from leo_wrappers.goal_set import Goal
 from leo_wrappers.jax_envs import JaxVectorEnv
 from leo_wrappers.jax_envs.arrays import row_of
-from leo_wrappers.validation import check_choice, check_time_limit
+from leo_wrappers.validation import check_choice
 
 
 class CraftaxVectorEnv(JaxVectorEnv):
     """
-    Many games at once; row i equals a :class:`CraftaxEnv` seeded with ``seed + i``.
+    N parallel Craftax environments; environment i equals a :class:`CraftaxEnv` seeded with ``seed + i``.
 
-    :param num_envs: the number of games
-    :param game: ``"full"`` or ``"classic"``
+    :param num_envs: number of environments, N
+    :param variant: ``"full"`` or ``"classic"``
     :param observation: as in :class:`CraftaxEnv`
     :param goals: as in :class:`CraftaxEnv`
-    :param time_limit: truncate after this many steps; None for no limit
-    :param max_episode_steps: the same as Gymnasium passes it (None and -1 mean none); the shorter of the two counts
-    :param autoreset_mode: when a finished game begins anew: an ``AutoresetMode`` or its value
+    :param time_limit: truncate after this many steps; no limit when None
+    :param max_episode_steps: time limit passed by ``gym.make_vec`` (None and -1 mean no limit); the shorter limit applies
+    :param autoreset_mode: an ``AutoresetMode`` or its value
     :param render_mode: "rgb_array" or None
 
     Example::
@@ -49,7 +49,7 @@ class CraftaxVectorEnv(JaxVectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        game: str = "full",
+        variant: str = "full",
         *,
         observation: str = "compact",
         goals: Sequence[Goal] | None = None,
@@ -59,32 +59,25 @@ class CraftaxVectorEnv(JaxVectorEnv):
         render_mode: str | None = None,
     ) -> None:
         check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
-        limits = (time_limit, check_time_limit(None if max_episode_steps == -1 else max_episode_steps, "max_episode_steps"))
-        limit = min((limit for limit in limits if limit is not None), default=None)
-        super().__init__(make_game(game, observation, goals, limit), num_envs, autoreset_mode=autoreset_mode)
+        functional_env = make_craftax(variant, observation, goals, shorter_time_limit(time_limit, max_episode_steps))
+        super().__init__(functional_env, num_envs, autoreset_mode=autoreset_mode)
         self.render_mode = render_mode
-        self._painter = Painter(game, self.goal_names)
+        self._painter = Painter(variant, self.goal_names)
         self._commanded_goals: list[int | None] = [None] * self.num_envs
 
     def set_commanded_goals(self, goal_ids: npt.ArrayLike | None) -> None:
         """
-        Write these goals below the pictures to come; it changes nothing else.
+        Set the goals that :meth:`render` writes below the frames; nothing else depends on them.
 
-        :param goal_ids: one goal for each game, or None for none
+        :param goal_ids: one goal per environment, ``[N]``, or None for no captions
         """
-        if goal_ids is None:
-            self._commanded_goals = [None] * self.num_envs
-            return
-        goals = np.asarray(goal_ids)
-        if goals.shape != (self.num_envs,):
-            raise ValueError(f"expected {self.num_envs} goal ids, got shape {goals.shape}; pass one for each environment")
-        self._commanded_goals = [self.goal_set.index(goal) for goal in goals.tolist()]
+        self._commanded_goals = check_commanded_goals(goal_ids, self.goal_set, self.num_envs)
 
     def render(self) -> tuple[Frame, ...] | None:
         """
-        Draw the current state of every game.
+        Render the current state of every environment.
 
-        :return: one picture for each, None without a render mode
+        :return: one RGB array per environment; None without a render mode
         """
         if self.render_mode is None:
             return None

@@ -1,4 +1,4 @@
-"""Grid worlds: four moves, one goal for every free cell, exact values to compare with."""
+"""Grid worlds: four moves, one goal per free cell, exact Q-values."""
 
 from leo_envs.gridworld.env import GridWorldEnv
 from leo_envs.gridworld.generators import maze_map, random_map

@@ -1,33 +1,33 @@
-"""The grid world as a Gymnasium environment."""
+"""Grid world as a Gymnasium environment."""
 
 from collections.abc import Sequence
 
-from leo_envs.common.env import WorldEnv
-from leo_envs.gridworld.mdp import make_world
-from leo_envs.gridworld.view import GridView
+from leo_envs.common.env import FiniteMDPEnv
+from leo_envs.gridworld.mdp import make_grid_world
+from leo_envs.gridworld.mixin import GridWorldMixin
 
 
-class GridWorldEnv(GridView, WorldEnv):
+class GridWorldEnv(GridWorldMixin, FiniteMDPEnv):
     """
-    A walk on a map where every free cell is a goal: ``info["goals_achieved"]`` is True at the agent's own cell.
+    Grid world in which every free cell is a goal: ``info["goals_achieved"]`` is True for the agent's own cell.
 
-    - **Actions**: ``Discrete(4)``: up, right, down, left. A move into a wall or over the edge stays in place.
-    - **Observation**, float32 in [0, 1], by ``observation``: "row_column" (two one-hot vectors in one, length rows + columns),
-      "coordinates" (row and column, each divided by the last one's number), "one_hot" (one number per free cell).
-    - **Goals**: "cell/ROW,COL" for each free cell in row-major order; state numbers and goal ids are the same numbers.
-    - **Reward**: 0.0 always; a goal-conditioned wrapper makes the reward from the mask.
-    - **Ends**: nothing terminates. ``gym.make`` truncates after 200 steps (``max_episode_steps``), the bare class after
-      ``time_limit``.
+    - **Actions**: ``Discrete(4)``: up, right, down, left. A move into a wall or off the map leaves the agent in its cell.
+    - **Observation**, float32 in [0, 1], by ``observation``: "row_column" (one-hot row and one-hot column, concatenated),
+      "coordinates" (row and column, scaled to [0, 1]), "one_hot" (one entry per free cell).
+    - **Goals**: "cell/ROW,COL" for each free cell in row-major order; state numbers equal goal ids.
+    - **Reward**: always 0.0; a goal-conditioned wrapper computes the reward from the mask.
+    - **Termination**: never. ``gym.make`` truncates after 200 steps (``max_episode_steps``); an instance of the class itself
+      truncates after ``time_limit`` steps.
 
-    The native vector version is :class:`GridWorldVectorEnv`, made by ``gym.make_vec``.
+    ``gym.make_vec`` creates the natively vectorized :class:`GridWorldVectorEnv`.
 
     :param map: "paper" (the 16 x 16 map of the LEO paper), "random", "maze", or a map as text or rows: ``#`` wall, ``.`` free,
-        ``S`` start (several are drawn from uniformly)
-    :param size: rows and columns, or one number for both, of a random map or maze; 16 when None, 128 at most
-    :param map_seed: the seed of a random map or maze; 0 when None
-    :param start: the cell where episodes begin, or "random" for any free cell; the map's ``S`` or else the centre when None
+        ``S`` start (one of several is sampled uniformly)
+    :param size: rows and columns, or one number for both, of a random map or maze; 16 when None, at most 128
+    :param map_seed: seed of a random map or maze; 0 when None
+    :param start: start cell, or "random" for any free cell; the map's ``S``, or else its center, when None
     :param observation: "row_column", "coordinates" or "one_hot"
-    :param time_limit: truncate after this many steps; None leaves it to ``gym.make``
+    :param time_limit: truncate after this many steps; no limit when None
     :param render_mode: "rgb_array", "human", "ansi" or None
 
     Example::
@@ -41,7 +41,7 @@ class GridWorldEnv(GridView, WorldEnv):
         (('cell/0,0', 'cell/0,1'), array([False,  True]))
         >>> print(env.render())
         .A#
-        >>> env.unwrapped.optimal_q(gamma=0.5)[:, 1]  # to reach cell 0,1 from each cell, by action
+        >>> env.unwrapped.optimal_q(gamma=0.5)[:, 1]  # Q-values of goal cell/0,1: one row per cell, one column per action
         array([[0.5, 1. , 0.5, 0.5],
                [1. , 1. , 1. , 0.5]])
     """
@@ -57,17 +57,18 @@ class GridWorldEnv(GridView, WorldEnv):
         time_limit: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(make_world(map, size, map_seed, start, observation), time_limit=time_limit, render_mode=render_mode)
+        mdp = make_grid_world(map, size, map_seed, start, observation)
+        super().__init__(mdp, time_limit=time_limit, render_mode=render_mode)
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """What each action is called."""
+        """Names of the actions."""
         return ("up", "right", "down", "left")
 
     def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
         """
-        The keyboard, as ``gymnasium.utils.play`` wants to know it.
+        Return the key bindings for ``gymnasium.utils.play``.
 
-        :return: which action each key takes
+        :return: mapping of keys to actions
         """
         return {(key,): action for action, key in enumerate("wdsa")}

@@ -1,4 +1,4 @@
-"""Maps made from a seed: scattered walls, and mazes."""
+"""Random maps and mazes."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from leo_envs.gridworld.maps import FREE, START, WALL, check_size
 
 def random_map(size: int | Sequence[int], seed: int = 0, wall_density: float = 0.3) -> str:
     """
-    A map where each cell is a wall with the same probability. The start is the centre, which is always free; other free
-    cells may be out of its reach, as on the paper's map.
+    Generate a map on which each cell is a wall with the same probability. The start is the center, which is always free;
+    some free cells may be unreachable from it, as on the paper's map.
 
-    :param size: rows and columns, or one number for both, up to 128
-    :param seed: the same seed gives the same map
-    :param wall_density: the probability of a wall
-    :return: the map's text
+    :param size: rows and columns, or one number for both, at most 128
+    :param seed: random seed
+    :param wall_density: probability of a wall
+    :return: the map as text
 
     Example::
 
@@ -36,12 +36,12 @@ def random_map(size: int | Sequence[int], seed: int = 0, wall_density: float = 0
 
 def maze_map(size: int | Sequence[int], seed: int = 0) -> str:
     """
-    A maze with exactly one way between any two free cells. Its rooms are the cells with even row and column; the start is
-    the room nearest the centre.
+    Generate a maze with exactly one path between any two free cells. Its rooms are the cells with even row and column; the
+    start is the room closest to the center.
 
-    :param size: rows and columns, or one number for both, up to 128; odd ones leave no double wall at the edge
-    :param seed: the same seed gives the same maze
-    :return: the map's text
+    :param size: rows and columns, or one number for both, at most 128; odd sizes avoid a double wall at the edge
+    :param seed: random seed
+    :return: the map as text
 
     Example::
 
@@ -59,10 +59,10 @@ def maze_map(size: int | Sequence[int], seed: int = 0) -> str:
     start = (rows // 2 // 2 * 2, columns // 2 // 2 * 2)
     walls[start] = False
     generator = np.random.default_rng(seed)
-    # A random walk that opens a way to a closed room wherever there is one, and otherwise backs out the way it came.
-    trail = [start]
-    while trail:
-        row, column = trail[-1]
+    # Randomized depth-first search with backtracking.
+    path = [start]
+    while path:
+        row, column = path[-1]
         closed = [
             (step_row, step_column)
             for step_row, step_column in ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -71,12 +71,12 @@ def maze_map(size: int | Sequence[int], seed: int = 0) -> str:
             and walls[row + 2 * step_row, column + 2 * step_column]
         ]
         if not closed:
-            trail.pop()
+            path.pop()
             continue
         step_row, step_column = closed[generator.integers(len(closed))]
         walls[row + step_row, column + step_column] = False
         walls[row + 2 * step_row, column + 2 * step_column] = False
-        trail.append((row + 2 * step_row, column + 2 * step_column))
+        path.append((row + 2 * step_row, column + 2 * step_column))
     return _text(walls, start)
 
 

@@ -1,4 +1,4 @@
-"""Maps: where the walls are and where episodes begin, written as text."""
+"""Maps of walls and start cells, parsed from text."""
 
 import operator
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_SIZE = 128
-"""The most rows or columns of a map: 16,384 cells."""
+"""Largest number of rows or columns of a map: 16,384 cells."""
 
 WALL, FREE, START = "#", ".", "S"
 
@@ -17,10 +17,10 @@ Cell = tuple[int, int]
 
 class GridMap:
     """
-    A map read from text: ``#`` a wall, ``.`` a free cell, ``S`` a free cell where episodes begin. The edge of the map is a
-    wall too.
+    Map parsed from text: ``#`` is a wall, ``.`` a free cell, ``S`` a free cell where episodes start. The map's edge acts as
+    a wall.
 
-    :param text: the map, as one string with a row a line or as a sequence of rows
+    :param text: the map, as one string with one line per row or as a sequence of rows
 
     Example::
 
@@ -39,10 +39,10 @@ class GridMap:
         self.cells: npt.NDArray[np.intp] = np.argwhere(~self.walls)
         if not len(self.cells):
             raise ValueError(
-                f"expected a map with at least one free cell, got {len(rows)} rows of walls; write '.' where it is free"
+                f"expected a map with at least one free cell, got {len(rows)} rows of walls; write '.' for free cells"
             )
         self.starts: list[Cell] = [(int(row), int(column)) for row, column in np.argwhere(letters == START)]
-        # The number of each free cell in row-major order, -1 on walls.
+        # Index of each free cell in row-major order, -1 on walls.
         self.numbers: npt.NDArray[np.intp] = np.full(self.shape, -1, dtype=np.intp)
         self.numbers[~self.walls] = np.arange(len(self.cells))
 
@@ -53,16 +53,16 @@ class GridMap:
         return "\n".join("".join(row) for row in letters)
 
     @property
-    def centre(self) -> Cell:
-        """The cell in the middle; the lower right one of the middle four where the size is even."""
+    def center(self) -> Cell:
+        """The center cell, rounded down and to the right if the size is even."""
         return self.shape[0] // 2, self.shape[1] // 2
 
     def number_of(self, cell: Sequence[int]) -> int:
         """
-        The number of a free cell in row-major order.
+        Return the index of a free cell in row-major order; raise ValueError for a wall or a cell outside the map.
 
         :param cell: row and column
-        :return: its number; a ValueError for a wall or a cell outside
+        :return: index into ``cells``
         """
         try:
             row, column = (operator.index(axis) for axis in cell)
@@ -80,13 +80,13 @@ class GridMap:
 
 def paper_map() -> GridMap:
     """
-    The 16 x 16 map of the LEO paper's grid world; its episodes begin at the centre cell.
+    Return the 16 x 16 map of the LEO paper, on which episodes start in the center.
 
-    :return: the map
+    :return: the map, without an ``S``
 
     Example::
 
-        >>> paper_map().shape, len(paper_map().cells), paper_map().centre
+        >>> paper_map().shape, len(paper_map().cells), paper_map().center
         ((16, 16), 180, (8, 8))
     """
     return GridMap(files("leo_envs.gridworld").joinpath("data/paper16.txt").read_text(encoding="ascii"))
@@ -94,9 +94,9 @@ def paper_map() -> GridMap:
 
 def check_size(size: int | Sequence[int]) -> Cell:
     """
-    A size as rows and columns, refused unless both are from 1 to :data:`MAX_SIZE`.
+    Validate the size of a map: from 1 to :data:`MAX_SIZE` rows and columns.
 
-    :param size: one number for a square, or rows and columns
+    :param size: one number for a square map, or rows and columns
     :return: rows and columns
     """
     pair = tuple(size) if isinstance(size, Sequence) else (size, size)
@@ -116,12 +116,12 @@ def _check_rows(rows: Sequence[str]) -> None:
         if len(row) != len(rows[0]):
             raise ValueError(
                 f"expected rows of equal length, got {len(rows[0])} cells in row 0 and {len(row)} in row {number}; "
-                "pad the short ones with '#'"
+                "pad shorter rows with '#'"
             )
         unknown = sorted(set(row) - {WALL, FREE, START})
         if unknown:
             raise ValueError(f"expected only '#', '.' and 'S' on the map, got {unknown} in row {number}; replace them")
     if max(len(rows), len(rows[0])) > MAX_SIZE:
         raise ValueError(
-            f"expected a map of at most {MAX_SIZE} x {MAX_SIZE} cells, got {len(rows)} x {len(rows[0])}; cut it down"
+            f"expected a map of at most {MAX_SIZE} x {MAX_SIZE} cells, got {len(rows)} x {len(rows[0])}; use a smaller map"
         )

@@ -1,4 +1,4 @@
-"""The rules of a grid world."""
+"""Grid world as a finite MDP."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_envs.common.arrays import one_hot
-from leo_envs.common.mdp import BoolArray, FloatArray, IntArray, World
+from leo_envs.common.mdp import BoolArray, FiniteMDP, FloatArray, IntArray
 from leo_envs.gridworld.generators import maze_map, random_map
 from leo_envs.gridworld.maps import START, Cell, GridMap, paper_map
 from leo_envs.gridworld.observations import OBSERVATIONS
@@ -16,22 +16,22 @@ from leo_envs.gridworld.rendering import GridPainter
 from leo_wrappers.validation import check_choice
 
 MOVES: IntArray = np.array([(-1, 0), (0, 1), (1, 0), (0, -1)], dtype=np.intp)
-"""Up, right, down, left, as steps in row and column."""
+"""Change of row and column for up, right, down and left."""
 
 
-class GridWorld(World):
+class GridWorld(FiniteMDP):
     """
-    Four moves on a map. A move into a wall or over the edge stays in place. The states are the free cells in row-major
-    order, and standing on cell g achieves goal g.
+    Grid world with four moves. A move into a wall or off the map leaves the agent in its cell. States are the free cells in
+    row-major order; state g achieves goal g.
 
     :param grid: the map
-    :param start: where episodes begin: a cell, or "random" for any free cell; the map's ``S`` or else its centre when None
+    :param start: start cell, or "random" for any free cell; the map's ``S``, or else its center, when None
     :param observation: "row_column", "coordinates" or "one_hot"
 
     Example::
 
-        >>> world = GridWorld(GridMap("S.."))
-        >>> world.next_states([0, 0, 1], [1, 3, 1])
+        >>> mdp = GridWorld(GridMap("S.."))
+        >>> mdp.next_states([0, 0, 1], [1, 3, 1])
         array([1, 0, 2])
     """
 
@@ -53,48 +53,47 @@ class GridWorld(World):
         self._next = np.where(stays, np.arange(self.num_states)[:, None], numbers).reshape(-1)
 
     def next_states(self, states: npt.ArrayLike, actions: npt.ArrayLike) -> IntArray:
-        """The cell each move leads to."""
+        """Return the cell after each move."""
         return self._next.take(np.asarray(states, dtype=np.intp) * len(MOVES) + np.asarray(actions, dtype=np.intp))
 
     def observe(self, states: npt.ArrayLike) -> FloatArray:
-        """The cells as vectors."""
+        """Return the observations of the cells."""
         return self._observation.encode(states)
 
     def states_of(self, observations: npt.ArrayLike) -> IntArray:
-        """The cells that look like this."""
+        """Return the cells of these observations."""
         array = np.asarray(observations, dtype=np.float32)
-        if array.shape[-1:] != self.observation_space.shape:
-            raise ValueError(
-                f"expected observations of shape (..., {self.observation_space.shape[0]}), got {array.shape}; pass them whole"
-            )
+        self._check_observations(array)
         states = self._observation.decode(array)
         if np.any(states < 0):
-            raise ValueError("expected observations of free cells, got that of a wall; pass what this environment returned")
+            raise ValueError(
+                "expected observations of free cells, got that of a wall; pass observations that this environment returned"
+            )
         return states
 
     def achieved(self, states: npt.ArrayLike) -> BoolArray:
-        """True at the number of the cell."""
+        """Return True for the goal of the agent's own cell."""
         return one_hot(states, self.num_goals, np.bool_)
 
     def states_achieving(self, goals: IntArray) -> tuple[IntArray, IntArray]:
-        """Each goal is achieved on its own cell alone."""
+        """Return each goal's own cell, the only state that achieves it."""
         return goals, np.arange(len(goals))
 
-    def state_at(self, place: Any) -> int:
-        """The number of a cell given as (row, column)."""
-        return self.grid.number_of(place)
+    def state_at(self, start: Any) -> int:
+        """Return the state of a cell given as (row, column)."""
+        return self.grid.number_of(start)
 
     def goal_descriptors(self) -> FloatArray:
-        """Row and column, each from 0 to 1."""
+        """Return row and column of each goal's cell, scaled to [0, 1]."""
         return OBSERVATIONS["coordinates"](self.grid).encode(np.arange(self.num_states))
 
     @cached_property
     def painter(self) -> GridPainter:
-        """Draws the map, the agent and the goal."""
+        """Renderer of the map, the agent and the goal."""
         return GridPainter(self.grid)
 
 
-def make_world(
+def make_grid_world(
     map: str | Sequence[str],
     size: int | Sequence[int] | None,
     map_seed: int | None,
@@ -102,14 +101,14 @@ def make_world(
     observation: str,
 ) -> GridWorld:
     """
-    The world of an environment's arguments, see :class:`leo_envs.gridworld.GridWorldEnv`.
+    Create a grid world from the arguments of :class:`leo_envs.gridworld.GridWorldEnv`.
 
-    :param map: "paper", "random", "maze", or a map's text
-    :param size: of a random map or maze
-    :param map_seed: of a random map or maze
-    :param start: a cell, "random" or None
-    :param observation: the form of observation
-    :return: the world
+    :param map: "paper", "random", "maze", or a map as text
+    :param size: size of a random map or maze
+    :param map_seed: seed of a random map or maze
+    :param start: start cell, "random" or None
+    :param observation: kind of observation
+    :return: the grid world
     """
     generate = {"random": random_map, "maze": maze_map}.get(map) if isinstance(map, str) else None
     if generate is not None:
@@ -119,7 +118,7 @@ def make_world(
     if size is not None or map_seed is not None:
         raise ValueError(
             f"expected size and map_seed only with map='random' or map='maze', got size={size!r} and map_seed={map_seed!r}; "
-            "drop them"
+            "remove them"
         )
     if isinstance(map, str) and map.isalpha() and map != "paper" and set(map) != {START}:
         raise ValueError(f"expected map to be 'paper', 'random', 'maze' or a map's text, got {map!r}; choose one of these")
@@ -134,10 +133,10 @@ def _starts(grid: GridMap, start: Sequence[int] | str | None) -> list[int]:
         return [grid.number_of(start)]
     if grid.starts:
         return [grid.number_of(cell) for cell in grid.starts]
-    centre: Cell = grid.centre
-    if grid.walls[centre]:
+    center: Cell = grid.center
+    if grid.walls[center]:
         raise ValueError(
-            f"expected a start, got a map without 'S' whose centre {centre} is a wall; "
-            "write an 'S' or pass start=(row, column)"
+            f"expected a start, got a map without 'S' whose center {center} is a wall; "
+            "add an 'S' to the map or pass start=(row, column)"
         )
-    return [grid.number_of(centre)]
+    return [grid.number_of(center)]

@@ -1,4 +1,4 @@
-"""What the agent sees of the cell it stands on, in three forms that can each be read back."""
+"""The three invertible observations of the agent's cell."""
 
 from abc import ABC, abstractmethod
 
@@ -13,10 +13,10 @@ from leo_envs.gridworld.maps import GridMap
 
 class Observation(ABC):
     """
-    A form of observation: from a free cell's number to a float32 vector in [0, 1] and back.
+    Invertible encoding of free cells as float32 vectors in [0, 1].
 
     :param grid: the map
-    :param width: the length of the vector
+    :param width: length of the vectors
     """
 
     def __init__(self, grid: GridMap, width: int) -> None:
@@ -25,19 +25,19 @@ class Observation(ABC):
 
     @abstractmethod
     def encode(self, states: npt.ArrayLike) -> FloatArray:
-        """The vectors of these cells, ``[..., width]``."""
+        """Return the observations of these states, ``[..., width]``."""
 
     @abstractmethod
     def decode(self, observations: FloatArray) -> IntArray:
-        """The numbers of the cells that look like this."""
+        """Return the states of these observations, -1 for walls."""
 
 
 class TableObservation(Observation):
     """
-    Observations short enough to hold those of all cells in a table.
+    Encoding by a precomputed table of all cells.
 
     :param grid: the map
-    :param table: one row a free cell
+    :param table: one row per free cell, ``[S, width]``
     """
 
     def __init__(self, grid: GridMap, table: FloatArray) -> None:
@@ -45,13 +45,13 @@ class TableObservation(Observation):
         self._table = table
 
     def encode(self, states: npt.ArrayLike) -> FloatArray:
-        """Rows of the table, copied."""
+        """Return copies of the table's rows."""
         return self._table.take(np.asarray(states, dtype=np.intp), axis=0)
 
 
 class RowColumn(TableObservation):
     """
-    The row and the column, each one-hot.
+    One-hot row and one-hot column, concatenated.
 
     :param grid: the map
 
@@ -70,7 +70,7 @@ class RowColumn(TableObservation):
         super().__init__(grid, table)
 
     def decode(self, observations: FloatArray) -> IntArray:
-        """The cell where both are one."""
+        """Return the cell of the largest row entry and the largest column entry."""
         rows = self.grid.shape[0]
         row = observations[..., :rows].argmax(axis=-1)
         column = observations[..., rows:].argmax(axis=-1)
@@ -79,7 +79,7 @@ class RowColumn(TableObservation):
 
 class Coordinates(TableObservation):
     """
-    The row and the column, each from 0 at the first to 1 at the last.
+    Row and column, each scaled to [0, 1].
 
     :param grid: the map
 
@@ -95,7 +95,7 @@ class Coordinates(TableObservation):
         super().__init__(grid, (grid.cells / self._last).astype(np.float32))
 
     def decode(self, observations: FloatArray) -> IntArray:
-        """The nearest cell."""
+        """Return the nearest cell."""
         cells = np.rint(np.clip(observations, 0.0, 1.0) * self._last).astype(np.intp)
         return self.grid.numbers[
             np.minimum(cells[..., 0], self.grid.shape[0] - 1), np.minimum(cells[..., 1], self.grid.shape[1] - 1)
@@ -104,7 +104,7 @@ class Coordinates(TableObservation):
 
 class OneHot(Observation):
     """
-    One number per free cell: the table of a map of 16,384 cells would take a gigabyte, so vectors are made when asked for.
+    One entry per free cell. Computed on demand: the table of a map of 16,384 cells would take a gigabyte.
 
     :param grid: the map
 
@@ -118,11 +118,11 @@ class OneHot(Observation):
         super().__init__(grid, len(grid.cells))
 
     def encode(self, states: npt.ArrayLike) -> FloatArray:
-        """Zeros with a one at the cell's number."""
+        """Return one-hot vectors."""
         return one_hot(states, len(self.grid.cells), np.float32)
 
     def decode(self, observations: FloatArray) -> IntArray:
-        """The cell of the one."""
+        """Return the cell of the largest entry."""
         return observations.argmax(axis=-1)
 
 

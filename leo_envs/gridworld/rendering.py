@@ -1,4 +1,4 @@
-"""Pictures of a grid world."""
+"""Rendering of grid worlds."""
 
 from functools import cached_property
 
@@ -20,7 +20,7 @@ PALE_GOAL: Color = (183, 219, 199)
 
 class GridPainter:
     """
-    Draws the agent (a blue disc), the walls and the commanded goal (a green square).
+    Renderer of the walls, the agent (blue disc) and the commanded goal (green square).
 
     :param grid: the map
 
@@ -35,17 +35,17 @@ class GridPainter:
 
     def __init__(self, grid: GridMap) -> None:
         self.grid = grid
-        # About 512 pixels along the longer edge, whatever the map; small maps are not blown up.
+        # About 512 pixels along the longer edge, less for small maps.
         self.tile = int(np.clip(512 // max(grid.shape), 4, 48))
-        # On large maps the agent and the goal outgrow their cells, or nobody would find them.
+        # On large maps the agent and the goal are drawn larger than their cells to be visible.
         self.marker = max(self.tile, 16)
 
     def frame(self, state: int, commanded_goal: int | None) -> Frame:
         """
-        The state as a picture.
+        Render a state as an image.
 
-        :param state: the number of the agent's cell
-        :param commanded_goal: the goal to mark
+        :param state: the state
+        :param commanded_goal: the goal to draw, or None
         :return: RGB ``[height, width, 3]``
         """
         frame = self._background.copy()
@@ -59,11 +59,11 @@ class GridPainter:
 
     def text(self, state: int, commanded_goal: int | None) -> str:
         """
-        The state as lines: ``A`` the agent, ``G`` the commanded goal, ``*`` the agent on it, ``#`` walls.
+        Render a state as text: ``A`` is the agent, ``G`` the commanded goal, ``*`` the agent on the goal, ``#`` a wall.
 
-        :param state: the number of the agent's cell
-        :param commanded_goal: the goal to mark
-        :return: one line a row
+        :param state: the state
+        :param commanded_goal: the goal to draw, or None
+        :return: one line per row of the map
         """
         letters = np.where(self.grid.walls, "#", ".")
         if commanded_goal is not None:
@@ -73,7 +73,7 @@ class GridPainter:
 
     @cached_property
     def _background(self) -> Frame:
-        """Floor, lines between the cells, walls and start marks: the same in every picture."""
+        """The parts that do not change: floor, grid lines, walls and start cells."""
         size = self.tile
         cells = np.where(self.grid.walls[..., None], np.array(WALLS), np.array(FLOOR)).astype(np.uint8)
         frame = cells.repeat(size, axis=0).repeat(size, axis=1)
@@ -87,7 +87,7 @@ class GridPainter:
         return frame
 
     def _stamp(self, frame: Frame, number: int, shape: Coverage, color: Color) -> None:
-        """Paint a shape centred on a cell, as far as it lies on the picture."""
+        """Draw a shape centered on a cell, clipped to the frame."""
         row, column = self.grid.cells[number] * self.tile + (self.tile - len(shape)) // 2
         top, left = max(-row, 0), max(-column, 0)
         area = frame[row + top : row + len(shape), column + left : column + len(shape)]

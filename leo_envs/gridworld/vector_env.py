@@ -1,27 +1,27 @@
-"""The grid world as a native Gymnasium vector environment."""
+"""Grid world as a natively vectorized Gymnasium environment."""
 
 from collections.abc import Sequence
 
 from gymnasium.vector import AutoresetMode
 
-from leo_envs.common.vector_env import WorldVectorEnv
-from leo_envs.gridworld.mdp import make_world
-from leo_envs.gridworld.view import GridView
+from leo_envs.common.vector_env import FiniteMDPVectorEnv
+from leo_envs.gridworld.mdp import make_grid_world
+from leo_envs.gridworld.mixin import GridWorldMixin
 
 
-class GridWorldVectorEnv(GridView, WorldVectorEnv):
+class GridWorldVectorEnv(GridWorldMixin, FiniteMDPVectorEnv):
     """
-    Many grid worlds on the same map, stepped at once; row i equals a :class:`GridWorldEnv` seeded with ``seed + i``.
+    N parallel grid worlds on one map; environment i equals a :class:`GridWorldEnv` seeded with ``seed + i``.
 
-    :param num_envs: the number of environments
+    :param num_envs: number of environments, N
     :param map: as in :class:`GridWorldEnv`
     :param size: as in :class:`GridWorldEnv`
     :param map_seed: as in :class:`GridWorldEnv`
     :param start: as in :class:`GridWorldEnv`
     :param observation: as in :class:`GridWorldEnv`
-    :param time_limit: truncate after this many steps; None for no limit
-    :param max_episode_steps: the same as Gymnasium passes it (None and -1 mean none); the shorter of the two counts
-    :param autoreset_mode: when a finished environment begins anew: an ``AutoresetMode`` or its value
+    :param time_limit: truncate after this many steps; no limit when None
+    :param max_episode_steps: time limit passed by ``gym.make_vec`` (None and -1 mean no limit); the shorter limit applies
+    :param autoreset_mode: an ``AutoresetMode`` or its value
     :param render_mode: "rgb_array", "ansi" or None
 
     Example::
@@ -51,7 +51,7 @@ class GridWorldVectorEnv(GridView, WorldVectorEnv):
         render_mode: str | None = None,
     ) -> None:
         super().__init__(
-            make_world(map, size, map_seed, start, observation),
+            make_grid_world(map, size, map_seed, start, observation),
             num_envs,
             time_limit=time_limit,
             max_episode_steps=max_episode_steps,

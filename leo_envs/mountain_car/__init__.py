@@ -1,4 +1,4 @@
-"""The mountain car on a grid, with exact values; needs no MuJoCo."""
+"""Mountain car on a grid of positions and velocities, with exact Q-values."""
 
 from leo_envs.mountain_car.env import MountainCarContinuousEnv, MountainCarEnv
 from leo_envs.mountain_car.mdp import MountainCar

@@ -1,4 +1,4 @@
-"""The mountain car as Gymnasium environments."""
+"""Mountain car, with discrete and continuous actions, as Gymnasium environments."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,30 +7,30 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from leo_envs.common.env import WorldEnv
+from leo_envs.common.env import FiniteMDPEnv
 from leo_envs.common.mdp import FloatArray
 from leo_envs.mountain_car.mdp import MountainCar
 
 
-class MountainCarEnv(WorldEnv):
+class MountainCarEnv(FiniteMDPEnv):
     """
-    Gymnasium's mountain car on a fine grid of positions and velocities, which makes its values exactly computable: what
-    ``optimal_q`` returns is true to the last bit of this environment, and close to true of the original.
+    Gymnasium's ``MountainCar-v0`` discretized on a fine grid of positions and velocities. ``optimal_q`` returns the exact
+    Q-values of the discretized environment, which approximate those of the original.
 
-    - **Actions**: ``Discrete(3)``: push left, roll, push right; each lasts ``moments`` of the original's steps.
-    - **Observation**: position and velocity, float32, each from -1 to 1.
-    - **Goals**, by ``goals``: "position/-0.5..-0.4" for each tenth of the valley (the last one is the flag), or
-      "state/-0.5..-0.4,+0.01..+0.02" with the velocity too. An interval contains its lower end.
-    - **Reward**: 0.0 always; a goal-conditioned wrapper makes the reward from the mask.
-    - **Ends**: nothing terminates, not even at the flag. ``gym.make`` truncates after 100 steps.
+    - **Actions**: ``Discrete(3)``: push left, no push, push right; each is repeated for ``moments`` steps of the original.
+    - **Observation**: position and velocity, float32, each scaled to [-1, 1].
+    - **Goals**, by ``goals``: "position/-0.5..-0.4" for each position interval of width 0.1 (the last one is the flag), or
+      "state/-0.5..-0.4,+0.01..+0.02" for each interval of position and velocity. Intervals include their lower end.
+    - **Reward**: always 0.0; a goal-conditioned wrapper computes the reward from the mask.
+    - **Termination**: never, not even at the flag. ``gym.make`` truncates after 100 steps.
 
-    The native vector version is :class:`MountainCarVectorEnv`, made by ``gym.make_vec``.
+    ``gym.make_vec`` creates the natively vectorized :class:`MountainCarVectorEnv`.
 
-    :param shape: how many positions and velocities the grid has
-    :param moments: how many steps of the original one step lasts
+    :param shape: number of positions and number of velocities of the grid
+    :param moments: number of steps of the original per step (frame skip)
     :param goals: "position" or "state"
-    :param start: where episodes begin: a position at rest, or a position and a velocity; at random from -0.6 to -0.4 when None
-    :param time_limit: truncate after this many steps; None leaves it to ``gym.make``
+    :param start: start position (at rest), or start position and velocity; random position from -0.6 to -0.4 when None
+    :param time_limit: truncate after this many steps; no limit when None
     :param render_mode: "rgb_array", "human", "ansi" or None
 
     Example::
@@ -41,8 +41,8 @@ class MountainCarEnv(WorldEnv):
         >>> observation, info = env.reset(seed=0)
         >>> env.unwrapped.goal_names[info["goals_achieved"].argmax()]
         'position/-0.5..-0.4'
-        >>> flag = env.unwrapped.distances(["position/+0.5..+0.6"])
-        >>> int(flag[env.unwrapped.state, 0])  # swinging back and forth, five moments a step
+        >>> distances = env.unwrapped.distances(["position/+0.5..+0.6"])
+        >>> int(distances[env.unwrapped.state, 0])  # smallest number of steps to the flag
         21
     """
 
@@ -56,14 +56,15 @@ class MountainCarEnv(WorldEnv):
         time_limit: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        world = MountainCar("discrete", shape, moments, goals, start)
-        super().__init__(world, time_limit=time_limit, render_mode=render_mode)
+        mdp = MountainCar("discrete", shape, moments, goals, start)
+        super().__init__(mdp, time_limit=time_limit, render_mode=render_mode)
 
 
-class MountainCarContinuousEnv(WorldEnv):
+class MountainCarContinuousEnv(FiniteMDPEnv):
     """
-    The same with the stronger engine of Gymnasium's ``MountainCarContinuous-v0`` and its continuous action, a force from -1
-    to 1, of which the nearest of five counts: -1, -0.5, 0, 0.5 and 1. Its exact values are those of these five.
+    :class:`MountainCarEnv` with the stronger engine and the continuous action of Gymnasium's ``MountainCarContinuous-v0``. The
+    action, a force from -1 to 1, is rounded to the nearest of -1, -0.5, 0, 0.5 and 1; the exact Q-values have these five
+    actions.
 
     :param shape: as in :class:`MountainCarEnv`
     :param moments: as in :class:`MountainCarEnv`
@@ -82,7 +83,7 @@ class MountainCarContinuousEnv(WorldEnv):
         (array([-0.2  ,  0.086], dtype=float32), 4)
     """
 
-    world: MountainCar
+    mdp: MountainCar
 
     def __init__(
         self,
@@ -94,25 +95,27 @@ class MountainCarContinuousEnv(WorldEnv):
         time_limit: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        world = MountainCar("continuous", shape, moments, goals, start)
-        super().__init__(world, time_limit=time_limit, render_mode=render_mode)
-        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)  # type: ignore[assignment]
+        mdp = MountainCar("continuous", shape, moments, goals, start)
+        super().__init__(mdp, time_limit=time_limit, render_mode=render_mode)
+        self.action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
     def step(self, action: npt.ArrayLike) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """
         Take one step.
 
-        :param action: the force, one number from -1 to 1; what lies outside is clipped
+        :param action: the force, ``[1]``, clipped to [-1, 1]
+        :return: observation, reward 0.0, terminated False, truncated, and info with ``goals_achieved``
         """
         return super().step(self.force_number(action))
 
     def force_number(self, action: npt.ArrayLike) -> int:
         """
-        Which of the world's actions a force means: the column of :meth:`optimal_q`.
+        Return the index of the discrete force nearest to a force: the column of :meth:`optimal_q`.
 
-        :param action: the force
+        :param action: the force, ``[1]``
+        :return: index into the engine's ``forces``
         """
         array = np.asarray(action, dtype=np.float64)
         if array.shape != (1,) or not np.isfinite(array).all():
             raise ValueError(f"expected a force in an array of shape (1,), got {action!r}; pass e.g. [0.5]")
-        return int(np.abs(np.array(self.world.engine.forces) - np.clip(array[0], -1.0, 1.0)).argmin())
+        return int(np.abs(np.array(self.mdp.engine.forces) - np.clip(array[0], -1.0, 1.0)).argmin())

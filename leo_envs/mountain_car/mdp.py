@@ -1,4 +1,4 @@
-"""The rules of the mountain car on a grid of positions and velocities."""
+"""Mountain car on a grid of positions and velocities as a finite MDP."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,57 +9,56 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from leo_envs.common.mdp import BoolArray, FloatArray, IntArray, World
+from leo_envs.common.mdp import BoolArray, FiniteMDP, FloatArray, IntArray
 from leo_envs.mountain_car.rendering import HillPainter
 from leo_wrappers.validation import check_choice
 
 POSITIONS, VELOCITIES = (-1.2, 0.6), (-0.07, 0.07)
-"""The ends of the valley, and the largest velocities."""
+"""Ranges of the position and of the velocity."""
 STARTS = (-0.6, -0.4)
-"""Episodes begin between these positions, at rest."""
+"""Range of the start position; the start velocity is 0."""
 GRAVITY = 0.0025
 POSITION_GOALS, VELOCITY_GOALS = 18, 14
-"""How many intervals of equal length goals are made of: 0.1 in position, 0.01 in velocity."""
+"""Number of goal intervals, of width 0.1 in position and 0.01 in velocity."""
 
 Array = npt.NDArray[np.float64]
 
 
 class Engine(NamedTuple):
-    """What the car is driven by."""
+    """Engine of the car."""
 
     power: float
-    """What a force of 1 adds to the velocity in a moment."""
+    """Change of the velocity by a force of 1 in one step of the original."""
     forces: tuple[float, ...]
-    """The force of each action."""
+    """Force of each action."""
 
 
 ENGINES = {
     "discrete": Engine(0.001, (-1.0, 0.0, 1.0)),
     "continuous": Engine(0.0015, (-1.0, -0.5, 0.0, 0.5, 1.0)),
 }
-"""Those of Gymnasium's ``MountainCar-v0`` and ``MountainCarContinuous-v0``; of the latter's forces, five."""
+"""Engines of Gymnasium's ``MountainCar-v0`` and ``MountainCarContinuous-v0``; five forces of the latter's continuum."""
 
 
-class MountainCar(World):
+class MountainCar(FiniteMDP):
     """
-    A car in a valley, too weak to drive straight up. A step is ``moments`` moments of Gymnasium's mountain car from a point
-    of the grid, and then the grid's nearest point. A state's number is its position's, times the velocities, plus its
-    velocity's.
+    Mountain car on a grid. A transition takes ``moments`` steps of Gymnasium's mountain car from a grid point and rounds the
+    result to the nearest grid point. State numbers are ``position_index * num_velocities + velocity_index``.
 
-    :param engine: one of :data:`ENGINES`
-    :param shape: how many positions and velocities the grid has; an odd number of velocities, so that 0 is one of them
-    :param moments: how many moments of the original a step lasts
-    :param goals: "position", the car in each tenth of the valley, or "state", its velocity in an interval too
-    :param start: where episodes begin: a position, or a position and a velocity; at rest in the middle, at random, when None
+    :param engine: key of :data:`ENGINES`
+    :param shape: number of positions and number of velocities of the grid; the latter is odd, so that it contains 0
+    :param moments: number of steps of the original per step (frame skip)
+    :param goals: "position" for intervals of the position, "state" for intervals of position and velocity
+    :param start: start position (at rest), or start position and velocity; random position from -0.6 to -0.4 when None
 
     Example::
 
-        >>> world = MountainCar()
-        >>> state = world.state_at(-0.5)
-        >>> world.position_and_velocity(world.next_states(state, [0, 2])).round(3)
+        >>> mdp = MountainCar()
+        >>> state = mdp.state_at(-0.5)
+        >>> mdp.position_and_velocity(mdp.next_states(state, [0, 2])).round(3)
         array([[-0.52 , -0.006],
                [-0.49 ,  0.004]])
-        >>> world.goal_names[:2]
+        >>> mdp.goal_names[:2]
         ('position/-1.2..-1.1', 'position/-1.1..-1.0')
     """
 
@@ -78,8 +77,7 @@ class MountainCar(World):
         self.goals = goals
         self._positions = np.linspace(*POSITIONS, self.shape[0])
         self._velocities = np.linspace(*VELOCITIES, self.shape[1])
-        # Where each position and velocity lies among the goals' intervals; an end belongs to the interval above it, the last
-        # one to the last.
+        # Index of the goal interval of each position and velocity. Intervals include their lower end, the last also its upper.
         self._position_goal = _interval_of(self._positions, POSITIONS, POSITION_GOALS)
         self._velocity_goal = _interval_of(self._velocities, VELOCITIES, VELOCITY_GOALS)
         super().__init__(
@@ -92,59 +90,58 @@ class MountainCar(World):
         self._next = self._all_next_states()
 
     def next_states(self, states: npt.ArrayLike, actions: npt.ArrayLike) -> IntArray:
-        """The grid's point nearest to where the car is after the step."""
+        """Return the grid point nearest to the car after the step."""
         return self._next[np.asarray(states, dtype=np.intp), np.asarray(actions, dtype=np.intp)]
 
     def observe(self, states: npt.ArrayLike) -> FloatArray:
-        """Position and velocity, each from -1 to 1."""
+        """Return position and velocity, each scaled to [-1, 1]."""
         low, high = np.array([POSITIONS, VELOCITIES]).T
         return ((self.position_and_velocity(states) - low) / (high - low) * 2.0 - 1.0).astype(np.float32)
 
     def states_of(self, observations: npt.ArrayLike) -> IntArray:
-        """The nearest points of the grid."""
+        """Return the nearest grid points."""
         array = np.asarray(observations, dtype=np.float64)
-        if array.shape[-1:] != (2,):
-            raise ValueError(f"expected observations of shape (..., 2), got {array.shape}; pass them whole")
+        self._check_observations(array)
         low, high = np.array([POSITIONS, VELOCITIES]).T
         values = (array + 1.0) / 2.0 * (high - low) + low
         return self._nearest(values[..., 0], values[..., 1])
 
     def achieved(self, states: npt.ArrayLike) -> BoolArray:
-        """True for the interval that the car is in."""
+        """Return True for the interval that contains the car's state."""
         position, velocity = np.divmod(np.asarray(states, dtype=np.intp), self.shape[1])
         goal = self._position_goal[position]
         if self.goals == "state":
             goal = goal * VELOCITY_GOALS + self._velocity_goal[velocity]
         return np.asarray(goal[..., None] == np.arange(self.num_goals))
 
-    def state_at(self, place: Any) -> int:
-        """The point nearest to a position at rest, or to a position and a velocity."""
-        array = np.atleast_1d(np.asarray(place, dtype=np.float64))
+    def state_at(self, start: Any) -> int:
+        """Return the state nearest to a position (at rest), or to a position and a velocity."""
+        array = np.atleast_1d(np.asarray(start, dtype=np.float64))
         values = np.array([array[0], 0.0]) if array.shape == (1,) else array
         low, high = np.array([POSITIONS, VELOCITIES]).T
         if values.shape != (2,) or not ((values >= low) & (values <= high)).all():
             raise ValueError(
-                f"expected a position from {POSITIONS[0]} to {POSITIONS[1]}, or it and a velocity from {VELOCITIES[0]} to "
-                f"{VELOCITIES[1]}, got {place!r}; write e.g. -0.5 or (-0.5, 0.0)"
+                f"expected a position from {POSITIONS[0]} to {POSITIONS[1]}, optionally with a velocity from {VELOCITIES[0]} "
+                f"to {VELOCITIES[1]}, got {start!r}; pass e.g. -0.5 or (-0.5, 0.0)"
             )
         return int(self._nearest(values[0], values[1]))
 
     def goal_descriptors(self) -> FloatArray:
-        """The middle of each interval, from -1 to 1: position, and velocity where goals have one."""
+        """Return the center of each goal's interval, scaled to [-1, 1]."""
         axes = [(np.arange(count) + 0.5) / count * 2.0 - 1.0 for count in self._goal_counts]
         return np.array(list(product(*axes)), dtype=np.float32)
 
     @cached_property
     def painter(self) -> HillPainter:
-        """Draws the valley, the car and the goal."""
+        """Renderer of the valley, the car and the goal."""
         return HillPainter(self.position_and_velocity, self.goal_names, POSITIONS, self._position_interval)
 
     def position_and_velocity(self, states: npt.ArrayLike) -> Array:
         """
-        The car's position and velocity in the units of Gymnasium.
+        Return position and velocity in Gymnasium's units.
 
-        :param states: state numbers
-        :return: ``[..., 2]``
+        :param states: states ``[...]``
+        :return: float64 ``[..., 2]``
         """
         position, velocity = np.divmod(np.asarray(states, dtype=np.intp), self.shape[1])
         return np.stack([self._positions[position], self._velocities[velocity]], axis=-1)
@@ -161,8 +158,8 @@ class MountainCar(World):
     def _starts(self, start: Any) -> list[int]:
         if start is not None:
             return [self.state_at(start)]
-        middle = (self._positions >= STARTS[0] - 1e-9) & (self._positions <= STARTS[1] + 1e-9)
-        return [self.state_at(position) for position in self._positions[middle]]
+        in_range = (self._positions >= STARTS[0] - 1e-9) & (self._positions <= STARTS[1] + 1e-9)
+        return [self.state_at(position) for position in self._positions[in_range]]
 
     def _all_next_states(self) -> IntArray:
         values = self.position_and_velocity(np.arange(self.num_states))
@@ -184,7 +181,7 @@ class MountainCar(World):
 
 
 def _interval_of(values: Array, ends: tuple[float, float], count: int) -> IntArray:
-    # A little more than the value: the grid's points lie on the intervals' ends but for rounding.
+    # The small constant keeps grid points on a lower end in the interval despite rounding errors.
     scaled = (values - ends[0]) / (ends[1] - ends[0]) * count + 1e-9
     return np.clip(np.floor(scaled), 0, count - 1).astype(np.intp)
 

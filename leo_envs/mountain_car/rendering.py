@@ -1,4 +1,4 @@
-"""Pictures of the mountain car."""
+"""Rendering of the mountain car."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,12 +19,12 @@ WIDTH, HEIGHT, CAR_SIZE = 540, 300, 26
 
 class HillPainter:
     """
-    Draws the valley, the car on it as a blue disc, and the commanded goal's positions as a green stretch of road.
+    Renderer of the valley, the car (blue disc) and the positions of the commanded goal (green section of the road).
 
-    :param position_and_velocity: of a state
-    :param goal_names: the goals' names
-    :param ends: the valley's ends
-    :param interval: the positions of a goal
+    :param position_and_velocity: function from a state to its position and velocity
+    :param goal_names: names of the goals
+    :param ends: left and right end of the valley
+    :param interval: function from a goal id to its smallest and largest position
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class HillPainter:
 
     def frame(self, state: int, commanded_goal: int | None) -> Frame:
         """
-        The state as a picture.
+        Render a state as an image.
 
-        :param state: the state's number
-        :param commanded_goal: the goal to mark
+        :param state: the state
+        :param commanded_goal: the goal to draw, or None
         :return: RGB ``[height, width, 3]``
         """
         columns = np.linspace(*self._ends, WIDTH)
@@ -56,7 +56,7 @@ class HillPainter:
         position = float(self._position_and_velocity(state)[0])
         x = (position - self._ends[0]) / (self._ends[1] - self._ends[0]) * (WIDTH - 1)
         top, left = round(float(_road(np.array(position))) - CAR_SIZE), round(x - CAR_SIZE / 2)
-        # At the ends half of the car is outside the picture.
+        # At the ends of the valley, half of the car is outside the frame.
         padded = np.pad(frame, ((CAR_SIZE, CAR_SIZE), (CAR_SIZE, CAR_SIZE), (0, 0)), mode="edge")
         tile = padded[top + CAR_SIZE : top + 2 * CAR_SIZE, left + CAR_SIZE : left + 2 * CAR_SIZE]
         blend(tile, disc(CAR_SIZE, 0.48 * CAR_SIZE), RIM)
@@ -65,10 +65,11 @@ class HillPainter:
 
     def text(self, state: int, commanded_goal: int | None) -> str:
         """
-        The state as a line of text, and the goal as another.
+        Render a state as text.
 
-        :param state: the state's number
-        :param commanded_goal: the goal to write beneath
+        :param state: the state
+        :param commanded_goal: the goal, or None
+        :return: one line with the state and one with the name of the goal
         """
         position, velocity = self._position_and_velocity(state)
         line = f"position {position:+.3f} velocity {velocity:+.4f}"
@@ -76,5 +77,5 @@ class HillPainter:
 
 
 def _road(positions: Any) -> Any:
-    """How far from the picture's top the road is."""
+    """Return the distance of the road from the top of the frame, in pixels."""
     return HEIGHT - 40.0 - (np.sin(3.0 * positions) + 1.0) / 2.0 * (HEIGHT - 100.0)

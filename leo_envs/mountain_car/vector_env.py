@@ -1,26 +1,26 @@
-"""The mountain car as a native Gymnasium vector environment."""
+"""Mountain car as a natively vectorized Gymnasium environment."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from gymnasium.vector import AutoresetMode
 
-from leo_envs.common.vector_env import WorldVectorEnv
+from leo_envs.common.vector_env import FiniteMDPVectorEnv
 from leo_envs.mountain_car.mdp import MountainCar
 
 
-class MountainCarVectorEnv(WorldVectorEnv):
+class MountainCarVectorEnv(FiniteMDPVectorEnv):
     """
-    Many mountain cars stepped at once; row i equals a :class:`MountainCarEnv` seeded with ``seed + i``.
+    N parallel mountain cars; environment i equals a :class:`MountainCarEnv` seeded with ``seed + i``.
 
-    :param num_envs: the number of environments
+    :param num_envs: number of environments, N
     :param shape: as in :class:`MountainCarEnv`
     :param moments: as in :class:`MountainCarEnv`
     :param goals: as in :class:`MountainCarEnv`
     :param start: as in :class:`MountainCarEnv`
-    :param time_limit: truncate after this many steps; None for no limit
-    :param max_episode_steps: the same as Gymnasium passes it (None and -1 mean none); the shorter of the two counts
-    :param autoreset_mode: when a finished environment begins anew: an ``AutoresetMode`` or its value
+    :param time_limit: truncate after this many steps; no limit when None
+    :param max_episode_steps: time limit passed by ``gym.make_vec`` (None and -1 mean no limit); the shorter limit applies
+    :param autoreset_mode: an ``AutoresetMode`` or its value
     :param render_mode: "rgb_array", "ansi" or None
 
     Example::

@@ -1,4 +1,4 @@
-"""A Franka Panda arm on MuJoCo with a grid of goals; imports MuJoCo only when an environment is made."""
+"""Franka Panda arm with finite goal sets; MuJoCo is imported when an environment is created."""
 
 from leo_envs.panda.env import PandaEnv
 from leo_envs.panda.tasks import PANDA_TASKS, PandaTask

@@ -1,4 +1,4 @@
-"""Moves the grip: inverse kinematics by damped least squares, and torques that bring the joints there together."""
+"""Control of the grip position: inverse kinematics by damped least squares, and computed-torque control of the joints."""
 
 from typing import Any
 
@@ -11,27 +11,27 @@ from leo_envs.panda.scene import ARM_JOINTS, GRIP
 Array = npt.NDArray[np.float64]
 
 POSTURE = (0.0, 0.2, 0.0, -2.2, 0.0, 0.7, 0.0)
-"""Joint angles, in radians, of a good posture: the seventh joint leaves a choice, which falls on what is nearest to this."""
+"""Nominal joint angles, in radians. With seven joints, inverse kinematics is redundant: it prefers angles near these."""
 
 _POSTURE = np.array(POSTURE)
 _DAMPING_SQUARED = 1e-4 * np.eye(6)
 _POSTURE_GAIN = 0.1
-_MOST_ITERATIONS = 6
-_CLOSE_ENOUGH = 2e-4
-# A single iteration turns no joint further, in radians: the linear model behind it holds only nearby.
-_LARGEST_TURN = 0.2
+_MAX_ITERATIONS = 6
+_ERROR_TOLERANCE = 2e-4
+# Largest change of a joint angle per iteration, in radians: the linearization is only valid locally.
+_MAX_CHANGE = 0.2
 
 _FREQUENCY = 60.0
-"""Of the springs that the joints follow, in radians a second: a step of 0.04 s covers two thirds of the way."""
-# Torques stay for this many of the simulation's steps: computing them takes as long as simulating one.
-_HELD = 2
+"""Natural frequency of the joints' spring-damper dynamics, in rad/s: they cover two thirds of a displacement in 0.04 s."""
+# Simulation steps per computation of the torques, which takes as long as a simulation step.
+_TORQUE_INTERVAL = 2
 
 
 class GripKinematics:
     """
-    Joint angles that bring the grip to a place, with the gripper upright.
+    Inverse kinematics of the grip with an upright gripper.
 
-    It works on a copy of the simulation's state: asking changes nothing, and the answer depends on the arguments alone.
+    Uses its own MuJoCo data: the simulation does not change, and solutions depend only on the arguments.
 
     :param model: the MuJoCo model
     """
@@ -44,52 +44,53 @@ class GripKinematics:
         self._qpos, self._dofs = arm_slices(model)
         self._low, self._high = model.jnt_range[[model.joint(name).id for name in ARM_JOINTS]].T
         self._jacobian = np.zeros((6, model.nv))
-        self._missing = np.zeros(6)
+        self._error = np.zeros(6)
 
-    def solve(self, qpos: Array, place: Array) -> Array:
+    def solve(self, qpos: Array, position: Array) -> Array:
         """
-        The angles of the seven joints.
+        Compute joint angles for a position of the grip.
 
-        :param qpos: the state to begin from, of the whole model
-        :param place: where the grip shall be ``[3]``
-        :return: ``[7]``, within the joints' limits
+        :param qpos: initial positions of the whole model
+        :param position: target position of the grip ``[3]``
+        :return: angles of the arm's joints ``[7]``, within their limits
         """
         data, angles = self._scratch, qpos[self._qpos].copy()
         data.qpos[:] = qpos
-        for _ in range(_MOST_ITERATIONS):
+        for _ in range(_MAX_ITERATIONS):
             data.qpos[self._qpos] = angles
             self._mujoco.mj_kinematics(self._model, data)
             self._mujoco.mj_comPos(self._model, data)
-            error = self._error(place)
-            if np.abs(error).max() < _CLOSE_ENOUGH:
+            error = self._pose_error(position)
+            if np.abs(error).max() < _ERROR_TOLERANCE:
                 break
-            angles = np.clip(angles + self._turn(error, angles), self._low, self._high)
+            angles = np.clip(angles + self._angle_change(error, angles), self._low, self._high)
         return angles
 
-    def _error(self, place: Array) -> Array:
-        """What is missing in position, and in rotation as a vector: the gripper points down, the fingers open along y."""
+    def _pose_error(self, position: Array) -> Array:
+        """Return the position error and the rotation error (gripper pointing down, fingers opening along y), ``[6]``."""
         # Half the sum of the cross products of the grip's axes with (1, 0, 0), (0, -1, 0) and (0, 0, -1), written out.
         _, xy, xz, yx, _, yz, zx, zy, _ = self._scratch.site_xmat[self._grip].tolist()
-        self._missing[:3] = place - self._scratch.site_xpos[self._grip]
-        self._missing[3:] = 0.5 * (zy - yz), 0.5 * (zx + xz), -0.5 * (yx + xy)
-        return self._missing
+        self._error[:3] = position - self._scratch.site_xpos[self._grip]
+        self._error[3:] = 0.5 * (zy - yz), 0.5 * (zx + xz), -0.5 * (yx + xy)
+        return self._error
 
-    def _turn(self, error: Array, angles: Array) -> Array:
+    def _angle_change(self, error: Array, angles: Array) -> Array:
         self._mujoco.mj_jacSite(self._model, self._scratch, self._jacobian[:3], self._jacobian[3:], self._grip)
         jacobian = self._jacobian[:, self._dofs]
-        # One factorisation for both: what reduces the error, and what the wish for a good posture would add to it.
-        wish = _POSTURE_GAIN * (_POSTURE - angles)
-        step = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + _DAMPING_SQUARED, error - jacobian @ wish)
-        turn = step + wish
-        return np.asarray(turn * min(1.0, _LARGEST_TURN / max(np.abs(turn).max(), 1e-12)))
+        # The posture change is projected onto the null space of the task; both need the same factorization.
+        posture_change = _POSTURE_GAIN * (_POSTURE - angles)
+        task_change = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + _DAMPING_SQUARED, error - jacobian @ posture_change)
+        change = task_change + posture_change
+        return np.asarray(change * min(1.0, _MAX_CHANGE / max(np.abs(change).max(), 1e-12)))
 
 
 class ArmController:
     """
-    Torques that bring the seven joints to given angles, all in the same time, so that the grip moves along a straight line.
+    Computed-torque controller of the seven joints. All joints converge at the same rate, so that the grip moves along a
+    straight line.
 
-    Each joint follows its angle as a critically damped spring would, whatever the others do: their common inertia, weight and
-    velocity are computed and cancelled. Where the motors are too weak, all slow down together.
+    Each joint follows its target angle like an independent critically damped spring: inertia, gravity and Coriolis forces are
+    compensated. If the torques exceed the motors' limits, all are scaled down by the same factor.
 
     :param model: the MuJoCo model
     """
@@ -104,30 +105,30 @@ class ArmController:
 
     def move(self, data: Any, angles: Array, substeps: int) -> None:
         """
-        Runs the simulation while the joints go to their angles.
+        Run the simulation while the joints move to their target angles.
 
-        :param data: the simulation's state
-        :param angles: ``[7]``
-        :param substeps: how many of the simulation's steps to take, an even number
+        :param data: the MuJoCo data
+        :param angles: target angles ``[7]``
+        :param substeps: number of simulation steps, an even number
         """
-        positions, velocities, weights = data.qpos[self._qpos], data.qvel[self._dofs], data.qfrc_bias[self._dofs]
+        positions, velocities, bias = data.qpos[self._qpos], data.qvel[self._dofs], data.qfrc_bias[self._dofs]
         motors, acceleration, torque = data.ctrl[: len(angles)], self._acceleration[self._dofs], self._torque[self._dofs]
-        for _ in range(substeps // _HELD):
+        for _ in range(substeps // _TORQUE_INTERVAL):
             self._mujoco.mj_step1(self._model, data)
             acceleration[:] = _FREQUENCY**2 * (angles - positions) - 2.0 * _FREQUENCY * velocities
             self._mujoco.mj_mulM(self._model, data, self._torque, self._acceleration)
-            # What the arm's weight leaves of the motors' strength.
-            spare = np.maximum(self._limits - np.sign(torque) * weights, 1e-3 * self._limits)
-            motors[:] = torque / max(1.0, np.abs(torque / spare).max()) + weights
+            # Torque available after compensation of gravity and Coriolis forces.
+            available = np.maximum(self._limits - np.sign(torque) * bias, 1e-3 * self._limits)
+            motors[:] = torque / max(1.0, np.abs(torque / available).max()) + bias
             self._mujoco.mj_step2(self._model, data)
-            self._mujoco.mj_step(self._model, data, nstep=_HELD - 1)
-        # A step leaves the places of bodies as they were before its last instant.
+            self._mujoco.mj_step(self._model, data, nstep=_TORQUE_INTERVAL - 1)
+        # mj_step integrates joint positions last: body positions must be updated.
         self._mujoco.mj_forward(self._model, data)
 
 
 def arm_slices(model: Any) -> tuple[slice, slice]:
     """
-    Where the arm's seven joints are among the positions and among the velocities of a state.
+    Return the slices of ``qpos`` and ``qvel`` that contain the arm's seven joints.
 
     :param model: the MuJoCo model
     """

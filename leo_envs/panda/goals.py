@@ -1,4 +1,4 @@
-"""Where the goals of the Panda arm lie."""
+"""Goal space of the Panda tasks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,28 +9,28 @@ from leo_envs.panda.tasks import PandaTask
 
 def panda_goal_box(task: PandaTask) -> GoalBox:
     """
-    The box of a task's goals, named by centimetres from where the gripper starts; heights of objects from the table.
+    Return the box of a task's goals, named in centimeters from the gripper's start position, objects' heights from the table.
 
     :param task: the task
     :return: the box
     """
-    center, around = np.array(task.goal_center), np.array(task.goal_range)
+    center, half_extent = np.array(task.goal_center), np.array(task.goal_range)
     if not task.has_object:
-        return GoalBox(center - around, center + around, origin=task.start, family="gripper")
-    # An object's place is its middle, which is half its height above the table when it rests there.
+        return GoalBox(center - half_extent, center + half_extent, origin=task.start, family="gripper")
+    # The position of an object is its center, which is half its height above the table when it rests there.
     resting = np.array([0.0, 0.0, task.object_size[2]])
-    low = center - around * [1, 1, 0] + resting
+    low = center - half_extent * [1, 1, 0] + resting
     origin = np.array([task.start[0], task.start[1], resting[2]])
-    return GoalBox(low, center + around + resting, origin=origin, family="air", ground="table")
+    return GoalBox(low, center + half_extent + resting, origin=origin, family="air", ground="table")
 
 
-def draw_goal(task: PandaTask, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+def sample_goal(task: PandaTask, generator: np.random.Generator) -> npt.NDArray[np.float64]:
     """
-    A random point of the box; of what can be lifted, a part of them on the table.
+    Sample a desired goal uniformly from the box; goals of objects are in the air with probability ``air_share``.
 
     :param task: the task
-    :param generator: of the episode
-    :return: ``[3]``
+    :param generator: random generator of the environment
+    :return: the goal ``[3]``
     """
     box = panda_goal_box(task)
     point = generator.uniform(box.low, box.high)

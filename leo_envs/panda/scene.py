@@ -1,4 +1,4 @@
-"""The scene of the Panda arm: the robot that Gymnasium-Robotics ships, a table, an object, a target."""
+"""MuJoCo scene of the Panda tasks: the robot of Gymnasium-Robotics, a table, an object and a target."""
 
 import importlib.util
 from pathlib import Path
@@ -14,7 +14,7 @@ ARM_JOINTS = tuple(f"robot:panda0_joint{number}" for number in range(1, 8))
 FINGER_JOINTS = ("robot:panda0_finger_joint1", "robot:panda0_finger_joint2")
 GRIP, OBJECT, TARGET = "grip", "object", "target"
 FINGER_OPENING = 0.04
-"""How far each finger opens, in metres."""
+"""Largest displacement of each finger, in meters."""
 
 TIMESTEP = 0.002
 TABLE_HEIGHT = 0.4
@@ -22,9 +22,9 @@ TABLE_HEIGHT = 0.4
 _JOINT_DAMPING = 1.0
 _FINGER_STIFFNESS, _FINGER_DAMPING, _FINGER_ARMATURE = 1000.0, 60.0, 0.5
 
-# Between the fingertips, as seen from the last link; turned so that the fingers open along its y axis.
-_GRIP_PLACE = (0.0, 0.0, 0.2475)
-_GRIP_TURN = (0.92388, 0.0, 0.0, -0.382683)
+# Pose of the grip, the point between the fingertips, relative to the last link; the fingers open along its y axis.
+_GRIP_POSITION = (0.0, 0.0, 0.2475)
+_GRIP_QUATERNION = (0.92388, 0.0, 0.0, -0.382683)
 
 _SCENE = """
 <mujoco model="panda">
@@ -53,7 +53,7 @@ _SCENE = """
 
 def build_model(task: PandaTask) -> Any:
     """
-    Compiles the scene of a task.
+    Compile the scene of a task.
 
     :param task: the task
     :return: the MuJoCo model
@@ -74,7 +74,7 @@ def build_model(task: PandaTask) -> Any:
         )
     )
     for geom in spec.body("panda0_link0").find_all("geom"):
-        # The arm touches the table and the object, but need not be tested against itself: its posture keeps it apart.
+        # Disables self-collisions, which the posture prevents; the arm still collides with the table and the object.
         geom.conaffinity = 0
     _add_grip(spec)
     if task.has_object:
@@ -85,24 +85,26 @@ def build_model(task: PandaTask) -> Any:
 
 
 def _robot_folder() -> str:
-    # Found without importing the package: it takes a second, and only its files are needed.
+    # Without importing the package, which takes a second: only its files are needed.
     package = importlib.util.find_spec("gymnasium_robotics")
     if package is None or package.origin is None:
         raise DependencyNotInstalled(
-            "expected gymnasium-robotics, which brings the Panda arm's model, got no such package; "
+            "expected gymnasium-robotics, which contains the model of the Panda arm, got no such package; "
             'run `pip install "leo-rl[robotics]"`'
         )
     return (Path(package.origin).parent / "envs/assets/kitchen_franka/franka_assets").as_posix()
 
 
 def _add_grip(spec: Any) -> None:
-    spec.body("panda0_link7").add_site(name=GRIP, pos=_GRIP_PLACE, quat=_GRIP_TURN, size=[0.005, 0.005, 0.005], group=4)
+    spec.body("panda0_link7").add_site(
+        name=GRIP, pos=_GRIP_POSITION, quat=_GRIP_QUATERNION, size=[0.005, 0.005, 0.005], group=4
+    )
 
 
 def _tune_joints(mujoco: Any, model: Any) -> None:
-    # In the compiled model: the joints' damping has another form in newer MuJoCo's specifications.
+    # In the compiled model, because MjSpec's format of the damping differs between MuJoCo versions.
     arm, fingers = slice(0, len(ARM_JOINTS)), slice(len(ARM_JOINTS), None)
-    # The arm's position servos become motors, with the limits they have; the controller does the rest.
+    # The arm's position actuators become torque motors with the same limits, for the controller.
     model.actuator_gainprm[arm, 0] = 1.0
     model.actuator_biasprm[arm] = 0.0
     model.actuator_ctrlrange[arm] = model.actuator_forcerange[arm]
@@ -113,7 +115,7 @@ def _tune_joints(mujoco: Any, model: Any) -> None:
     for name in FINGER_JOINTS:
         model.dof_damping[model.joint(name).dofadr] = _FINGER_DAMPING
         model.dof_armature[model.joint(name).dofadr] = _FINGER_ARMATURE
-    # What the compiler derives from these.
+    # Updates the constants that the compiler derives from these parameters.
     mujoco.mj_setConst(model, mujoco.MjData(model))
 
 
@@ -127,8 +129,8 @@ def _add_object(mujoco: Any, spec: Any, task: PandaTask) -> None:
         type=mujoco.mjtGeom.mjGEOM_BOX if is_box else mujoco.mjtGeom.mjGEOM_CYLINDER,
         size=np.array(size),
         mass=task.object_mass,
-        # Its own numbers count against everything it touches: the friction, and contacts as stiff as the timestep allows, or
-        # the arm would press so light a thing into the table.
+        # Priority makes the object's parameters apply to all its contacts: its friction, and the stiffest contacts that the
+        # timestep allows. With softer ones, the arm would push such a light object into the table.
         priority=1,
         solref=[2 * TIMESTEP, 1.0],
         solimp=[0.95, 0.99, 0.001, 0.5, 2.0],

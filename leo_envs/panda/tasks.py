@@ -1,4 +1,4 @@
-"""The four tasks of the Panda arm, as numbers: every one of them is an argument of the environment."""
+"""Parameters of the four Panda tasks, all of which are arguments of the environment."""
 
 from dataclasses import dataclass, fields
 from itertools import product
@@ -8,6 +8,7 @@ import numpy as np
 
 from leo_envs.common.goal_box import Resolution, check_tolerance
 from leo_envs.panda.workspace import HIGH, LOW, is_reachable
+from leo_wrappers.validation import check_choice
 
 Vector = tuple[float, ...]
 
@@ -15,44 +16,44 @@ Vector = tuple[float, ...]
 @dataclass(frozen=True)
 class PandaTask:
     """
-    Everything that a task consists of. Lengths are in metres; the origin is the middle of the arm's foot on the table, x
-    points ahead, y to the left and z up.
+    Parameters of a task. Lengths are in meters; the origin is the center of the arm's base on the table, x points forward, y
+    left and z up.
     """
 
     start: Vector
-    """Where the grip, the point between the fingertips, is when an episode begins."""
+    """Start position of the grip, the point between the fingertips."""
     goal_center: Vector
-    """The middle of the box that goals lie in; for objects, the height of the table's surface (0) is where they rest."""
+    """Center of the goal box; for objects, height 0 is their resting position on the table."""
     goal_range: Vector
-    """How far the box reaches from there, to both sides in x and y; in z up, and for the gripper's place down too."""
+    """Half extent of the goal box along x and y; along z, extent above the center (for the gripper, also below it)."""
     resolution: Resolution
-    """The points of the goal grid along x, y and z, or one number for all three."""
+    """Number of points of the goal grid along x, y and z, or one number for all three."""
     has_object: bool = True
-    """Whether the goal is about an object, not about the gripper."""
+    """Whether goals are positions of an object instead of the gripper."""
     fingers_move: bool = False
-    """Whether the fingers obey the last number of the action; else they stay closed."""
+    """Whether the last entry of the action controls the fingers; otherwise they stay closed."""
     object_shape: str = "box"
     """"box" or "cylinder"."""
     object_size: Vector = (0.02, 0.02, 0.02)
-    """Half the object's extent along x, y and z; a cylinder's radius is the first."""
+    """Half extent of the object along x, y and z; the first is the radius of a cylinder."""
     object_mass: float = 0.1
-    """In kilograms."""
+    """Mass of the object, in kilograms."""
     friction: float = 1.0
-    """The sliding friction of the object on the table and between the fingers."""
+    """Sliding friction coefficient of the object."""
     object_center: Vector = (0.5, 0.0)
-    """The middle of the places where the object starts."""
+    """Center of the start positions of the object, in x and y."""
     object_range: Vector = (0.15, 0.15)
-    """How far these places reach from there, to both sides in x and y."""
+    """Half extent of the start positions of the object along x and y."""
     object_distance: float = 0.1
-    """How far from the gripper the object starts at least, seen from above."""
+    """Smallest horizontal distance between the start positions of object and gripper."""
     air_share: float = 0.0
-    """How often the goal that an episode asks for lies above the table, where goals do."""
+    """Probability that the desired goal of an object is above the table."""
     table: Vector = (-0.25, 0.9, 0.5)
-    """Where the table begins and ends in x, and half its width in y."""
+    """Smallest and largest x of the table, and half its width in y."""
     tolerance: float = 0.05
-    """The largest distance that counts as reached."""
+    """Largest distance at which a goal counts as achieved."""
     max_displacement: float = 0.05
-    """How far the grip is asked to move in a step by an action of 1, along each axis."""
+    """Displacement of the grip by an action of 1, along each axis."""
 
 
 PANDA_TASKS = {
@@ -68,7 +69,7 @@ PANDA_TASKS = {
         goal_center=(0.5, 0.0, 0.0),
         goal_range=(0.15, 0.15, 0.0),
         resolution=(7, 7, 1),
-        # Rougher, and the cube tips over where it is pushed above its middle, and jams.
+        # With more friction, the cube tips over when it is pushed above its center.
         friction=0.3,
     ),
     "slide": PandaTask(
@@ -98,7 +99,7 @@ PANDA_TASKS = {
 
 def check_task(task: PandaTask) -> None:
     """
-    Refuses numbers that make no scene: nothing to hold, a start out of reach, things beside the table.
+    Raise ValueError if a parameter is invalid: shapes and ranges, positions outside the arm's reach or off the table.
 
     :param task: the task
     """
@@ -107,26 +108,25 @@ def check_task(task: PandaTask) -> None:
     for name in ("object_mass", "friction", "max_displacement"):
         if not 0 < getattr(task, name) < np.inf:
             raise ValueError(f"expected {name} above 0, got {getattr(task, name)!r}; pass e.g. {name}=0.1")
-    if task.object_shape not in ("box", "cylinder"):
-        raise ValueError(f"expected object_shape to be 'box' or 'cylinder', got {task.object_shape!r}; choose one of these")
+    check_choice("object_shape", task.object_shape, ("box", "cylinder"))
     if min(task.object_size) <= 0 or (task.fingers_move and task.object_size[1] >= 0.035):
         raise ValueError(
-            f"expected object_size to be half extents above 0, and below 0.035 along y where the fingers must hold it, got "
-            f"{task.object_size}; pass e.g. (0.02, 0.02, 0.02)"
+            f"expected object_size to be half extents above 0, and below 0.035 along y for grasping, got {task.object_size}; "
+            "pass e.g. (0.02, 0.02, 0.02)"
         )
     if not is_reachable([task.start]):
         raise ValueError(
-            f"expected start within the arm's reach, {LOW.tolist()} to {HIGH.tolist()} but for the far corners, got "
+            f"expected start within the arm's reach, {LOW.tolist()} to {HIGH.tolist()} except the far corners, got "
             f"{task.start}; move it closer"
         )
     if task.has_object:
         _check_on_table(task, "object_range", task.object_center, task.object_range)
-        apart = np.abs(np.array(task.object_center) - task.start[:2]) + task.object_range
-        # Places are drawn until one is far enough: not only a last corner must be.
-        if task.object_distance > 0.95 * np.linalg.norm(apart):
+        farthest = np.abs(np.array(task.object_center) - task.start[:2]) + task.object_range
+        # The margin keeps rejection sampling of the start position short.
+        if task.object_distance > 0.95 * np.linalg.norm(farthest):
             raise ValueError(
                 f"expected object_distance within object_range, got {task.object_distance} and {task.object_range}; "
-                "the object has no place to start, lower the distance"
+                "the object would have no start position, lower the distance"
             )
     _check_goals(task)
 
@@ -146,30 +146,30 @@ def _check_shapes(task: PandaTask) -> None:
             raise ValueError(f"expected {name} of 0 or more along each axis, got {getattr(task, name)}; pass half extents")
 
 
-def _check_on_table(task: PandaTask, name: str, center: Vector, around: Vector) -> None:
+def _check_on_table(task: PandaTask, name: str, center: Vector, half_extent: Vector) -> None:
     near, far, side = task.table
-    if center[0] - around[0] < near or center[0] + around[0] > far or abs(center[1]) + around[1] > side:
+    if center[0] - half_extent[0] < near or center[0] + half_extent[0] > far or abs(center[1]) + half_extent[1] > side:
         raise ValueError(
-            f"expected {name} to stay on the table, x from {near} to {far} and y to {side}, got {center[:2]} and "
-            f"{around[:2]} to each side; move it inside or pass a larger table"
+            f"expected {name} to stay on the table, x from {near} to {far} and y from {-side} to {side}, got the center "
+            f"{center[:2]} and half extents {half_extent[:2]}; move it inside or pass a larger table"
         )
 
 
 def _check_goals(task: PandaTask) -> None:
-    center, around = np.array(task.goal_center), np.array(task.goal_range)
+    center, half_extent = np.array(task.goal_center), np.array(task.goal_range)
     if task.has_object and center[2] != 0:
         raise ValueError(
-            f"expected goal_center at height 0, the table's, got {task.goal_center}; goal_range reaches up from it"
+            f"expected goal_center at height 0, that of the table, got {task.goal_center}; use goal_range for goals in the air"
         )
     if task.has_object:
         _check_on_table(task, "goal_range", task.goal_center, task.goal_range)
-    # What slides may go further than the arm; what is held or is the gripper itself may not.
+    # Objects can slide beyond the arm's reach; a lifted object and the gripper cannot leave it.
     if not task.has_object or task.goal_range[2] > 0:
-        low = center - around * [1, 1, not task.has_object]
+        low = center - half_extent * [1, 1, not task.has_object]
         if task.has_object:
             low[2] += task.object_size[2]
-        if not is_reachable(list(product(*zip(low, center + around, strict=True)))):
+        if not is_reachable(list(product(*zip(low, center + half_extent, strict=True)))):
             raise ValueError(
-                f"expected goals within the arm's reach, {LOW.tolist()} to {HIGH.tolist()} but for the far corners, got "
-                f"{task.goal_center} and {task.goal_range} to each side; choose a smaller goal_range"
+                f"expected goals within the arm's reach, {LOW.tolist()} to {HIGH.tolist()} except the far corners, got the "
+                f"center {task.goal_center} and half extents {task.goal_range}; choose a smaller goal_range"
             )

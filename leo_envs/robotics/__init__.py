@@ -1,4 +1,4 @@
-"""The environments of Gymnasium-Robotics with a grid of goals each; imports MuJoCo only when one is made."""
+"""Environments of Gymnasium-Robotics with finite goal sets; MuJoCo is imported when an environment is created."""
 
 from leo_envs.robotics.fetch import FetchEnv
 from leo_envs.robotics.hand import HandReachEnv

@@ -1,4 +1,4 @@
-"""What the environments of Gymnasium-Robotics have in common here: one runs inside, and its goals become a named set."""
+"""Base class of multi-goal environments that run a Gymnasium-Robotics environment."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from leo_wrappers import GoalSet
 
 class RoboticsEnv(PointGoalEnv):
     """
-    An environment of Gymnasium-Robotics with the multi-goal contract: the same simulation, starts and random goals, step for
-    step and seed for seed.
+    Base class that adds the multi-goal contract to a Gymnasium-Robotics environment. With the same seed and actions, start
+    states, observations and sampled goals are those of the original.
 
-    :param simulation: the environment that runs inside, made without a render mode
+    :param simulation: the original environment, created without a render mode
     :param goals: the goals
-    :param fps: steps a second
+    :param fps: steps per second of simulated time
     :param reward_type: "sparse" or "dense"
     :param render_mode: "rgb_array", "human" or None
     """
 
     target_sites: tuple[str, ...] = ()
-    """The names of the simulation's sites that show the desired goal, three coordinates each or two on the floor."""
+    """Names of the sites that mark the desired goal; each takes two (on the floor) or three of its coordinates."""
 
     def __init__(self, simulation: Any, goals: GoalSet, *, fps: int, reward_type: str, render_mode: str | None) -> None:
         super().__init__(
@@ -44,24 +44,24 @@ class RoboticsEnv(PointGoalEnv):
 
     @property
     def data(self) -> Any:
-        """The state of the simulation."""
+        """The MuJoCo data."""
         return self.simulation.data
 
     @property
     def _renderer(self) -> Any:
         return self.simulation.mujoco_renderer
 
-    def _begin(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
+    def _reset_simulation(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
         self._raw, _ = self.simulation.reset(seed=seed, options=options or None)
         return np.asarray(self._raw["desired_goal"])
 
-    def _advance(self, action: Array) -> None:
+    def _step_simulation(self, action: Array) -> None:
         self._raw = self.simulation.step(action)[0]
 
     def _state(self) -> tuple[npt.ArrayLike, npt.ArrayLike]:
         return self._raw["observation"], self._raw["achieved_goal"]
 
     def _show_target(self, point: npt.NDArray[np.float64]) -> None:
-        places = point.reshape(len(self.target_sites), -1)
-        for name, place in zip(self.target_sites, places, strict=True):
-            move_site(self.model, self.data, name, place)
+        positions = point.reshape(len(self.target_sites), -1)
+        for name, position in zip(self.target_sites, positions, strict=True):
+            move_site(self.model, self.data, name, position)

@@ -1,4 +1,4 @@
-"""The four tasks of the Fetch arm."""
+"""The four Fetch tasks of Gymnasium-Robotics."""
 
 from typing import Any, NamedTuple
 
@@ -13,14 +13,14 @@ from leo_wrappers.validation import check_choice
 
 
 class FetchTask(NamedTuple):
-    """What tells the tasks apart."""
+    """Settings of a Fetch task."""
 
     module: str
-    """Where Gymnasium-Robotics keeps the environment."""
+    """Module of the original environment."""
     class_name: str
-    """What it calls it."""
+    """Class of the original environment."""
     resolution: tuple[int, int, int]
-    """The points of the default grid along x, y and z."""
+    """Number of points of the default goal grid along x, y and z."""
 
 
 FETCH_TASKS = {
@@ -31,25 +31,26 @@ FETCH_TASKS = {
 }
 
 TOP_HEIGHT = 0.45
-"""How far above the table Gymnasium-Robotics draws goals for an object in the air, in metres."""
+"""Largest height above the table, in meters, of the goals that Gymnasium-Robotics samples in the air."""
 
 
 class FetchEnv(RoboticsEnv, EzPickle):
     """
     Gymnasium-Robotics' Fetch arm (``FetchReach-v4``, ``FetchPush-v4``, ``FetchSlide-v4``, ``FetchPickAndPlace-v4``) with a
-    grid of goals over the space that it draws goals from.
+    grid of goals over the original's goal space.
 
-    - **Actions**: ``Box(-1, 1, (4,))``: the gripper's displacement in x, y and z, and its fingers (blocked but for picking).
-    - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`; ``achieved_goal`` is the gripper's place
-      ("reach") or the object's.
-    - **Goals**: "gripper/x+15,y-7.5,z+0" ("reach"), "table/x+15,y-10", and "air/x+15,y-10,z+30" ("pick_and_place"): in
-      centimetres from where the gripper starts; heights of objects from where they rest on the table.
-    - **Reward**: "sparse", or "dense": minus the distance.
+    - **Actions**: ``Box(-1, 1, (4,))``: displacement of the gripper in x, y and z, and its fingers (unused except in
+      "pick_and_place").
+    - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`; ``achieved_goal`` is the position of the
+      gripper ("reach") or of the object.
+    - **Goals**: "gripper/x+15,y-7.5,z+0" ("reach"), "table/x+15,y-10", and "air/x+15,y-10,z+30" ("pick_and_place"), in
+      centimeters from the gripper's start position; an object's height is relative to its resting position on the table.
+    - **Reward**: "sparse", or "dense" (minus the distance).
 
     :param task: "reach", "push", "slide" or "pick_and_place"
-    :param resolution: the points of the goal grid along each axis, one number or three; by the task when None
+    :param resolution: number of points of the goal grid along each axis, one number or three; default of the task when None
     :param points: goals at these points ``[G, 3]`` instead of a grid
-    :param tolerance: the largest distance, in metres, that counts as reached
+    :param tolerance: largest distance, in meters, at which a goal counts as achieved
     :param reward_type: "sparse" or "dense"
     :param render_mode: "rgb_array", "human" or None
 
@@ -61,7 +62,7 @@ class FetchEnv(RoboticsEnv, EzPickle):
         >>> observation, info = env.reset(seed=0)
         >>> sorted(observation), len(info["goals_achieved"]), env.unwrapped.goal_names[13]
         (['achieved_goal', 'desired_goal', 'observation'], 27, 'gripper/x+0,y+0,z+0')
-        >>> bool(info["goals_achieved"][13])  # the gripper starts in the middle
+        >>> bool(info["goals_achieved"][13])  # the gripper starts in the center of the grid
         True
     """
 
@@ -87,29 +88,29 @@ class FetchEnv(RoboticsEnv, EzPickle):
             render_mode=render_mode,
         )
         check_choice("task", task, tuple(FETCH_TASKS))
-        what = FETCH_TASKS[task]
-        simulation = getattr(import_robotics(what.module), what.class_name)()
-        goals = fetch_goal_box(simulation).goals(what.resolution if resolution is None else resolution, tolerance, points)
+        settings = FETCH_TASKS[task]
+        simulation = getattr(import_robotics(settings.module), settings.class_name)()
+        goals = fetch_goal_box(simulation).goals(settings.resolution if resolution is None else resolution, tolerance, points)
         super().__init__(simulation, goals, fps=25, reward_type=reward_type, render_mode=render_mode)
         self.task = task
-        # The handle that drags the arm is drawn as three long lines through every picture.
+        # Hides the mocap body, which is rendered as three long lines across the scene.
         self.model.geom_rgba[self.model.geom_bodyid == self.model.body("robot0:mocap").id, 3] = 0.0
 
 
 def fetch_goal_box(simulation: Any) -> GoalBox:
     """
-    Where a Fetch environment draws its goals.
+    Return the box from which a Fetch environment samples its goals.
 
-    :param simulation: the environment
+    :param simulation: the original environment
     :return: the box
     """
     gripper = simulation.initial_gripper_xpos
     if not simulation.has_object:
         reach = simulation.target_range
         return GoalBox(gripper - reach, gripper + reach, origin=gripper, family="gripper")
-    # Objects' goals lie on the table, whatever the gripper's height; some up in the air.
+    # Goals of objects start at the height of the table, not of the gripper.
     origin = np.array([gripper[0], gripper[1], simulation.height_offset])
-    middle = origin + simulation.target_offset * np.array([1.0, 1.0, 0.0])
-    around = np.array([simulation.target_range, simulation.target_range, 0.0])
+    center = origin + simulation.target_offset * np.array([1.0, 1.0, 0.0])
+    half_extent = np.array([simulation.target_range, simulation.target_range, 0.0])
     top = np.array([0.0, 0.0, TOP_HEIGHT if simulation.target_in_the_air else 0.0])
-    return GoalBox(middle - around, middle + around + top, origin=origin, family="air", ground="table")
+    return GoalBox(center - half_extent, center + half_extent + top, origin=origin, family="air", ground="table")

@@ -1,4 +1,4 @@
-"""The Shadow hand, whose fingertips shall meet."""
+"""Shadow hand whose fingers meet the thumb."""
 
 from itertools import product
 from typing import Any
@@ -17,30 +17,31 @@ FINGERS = ("first", "middle", "ring", "little")
 THUMB = 4
 
 MEETING_OFFSET = (0.0, -0.09, 0.05)
-"""Where finger and thumb meet, as seen from the palm, in metres."""
+"""Mean meeting point of finger and thumb relative to the palm, in meters."""
 MEETING_SPREAD = 0.005
-"""The standard deviation of the meeting points that Gymnasium-Robotics draws, in metres: the default grid's half width."""
+"""Standard deviation of Gymnasium-Robotics' meeting points and half the width of the grid, in meters."""
 APART = 0.005
-"""How far each fingertip stays from the meeting point."""
+"""Distance of each fingertip from the meeting point, in meters."""
 
-# The largest distance, in metres, at which fingertips can be from the palm: no goal of a hand lies further out.
+# Upper bound of the distance between a fingertip and the palm, in meters.
 _REACH = 0.3
 
 
 class HandReachEnv(RoboticsEnv, EzPickle):
     """
-    Gymnasium-Robotics' ``HandReach-v3`` with a goal for each finger and place where it can meet the thumb.
+    Gymnasium-Robotics' ``HandReach-v3`` with one goal per finger and meeting point with the thumb.
 
-    - **Actions**: ``Box(-1, 1, (20,))``: the joints' positions.
-    - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`; ``achieved_goal`` is the places of the five
-      fingertips, from the first finger to the thumb, in 15 numbers.
-    - **Goals**: "rest/hand", all fingers as at the start, and "first/x+5,y+0,z-5" (also "middle", "ring", "little"): the
-      finger meets the thumb there, in millimetres from the usual place. The other fingers stay as at the start.
-    - **Reward**: "sparse", or "dense": minus the distance in all 15 coordinates.
+    - **Actions**: ``Box(-1, 1, (20,))``: positions of the joints.
+    - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`; ``achieved_goal`` consists of the positions
+      of the five fingertips, from the first finger to the thumb, ``(15,)``.
+    - **Goals**: "rest/hand", all fingers at their start positions, and "first/x+5,y+0,z-5" (also "middle", "ring",
+      "little"): the finger meets the thumb at this offset, in millimeters, from the mean meeting point, and the other
+      fingers are at their start positions.
+    - **Reward**: "sparse", or "dense" (minus the distance in all 15 coordinates).
 
-    :param resolution: the meeting places along x, y and z, one number or three
-    :param points: goals at these points ``[G, 15]`` instead, named by their number
-    :param tolerance: the largest distance, in metres over all 15 coordinates, that counts as reached
+    :param resolution: number of meeting points along x, y and z, one number or three
+    :param points: goals at these points ``[G, 15]`` instead of a grid, named by their index
+    :param tolerance: largest distance, in meters in all 15 coordinates, at which a goal counts as achieved
     :param reward_type: "sparse" or "dense"
     :param render_mode: "rgb_array", "human" or None
 
@@ -88,12 +89,12 @@ class HandReachEnv(RoboticsEnv, EzPickle):
 
 def hand_goals(rest: npt.NDArray[Any], palm: npt.NDArray[Any], resolution: Resolution, tolerance: float) -> PointGoals:
     """
-    The goals of the hand.
+    Create the goals of the hand: at rest, and one per finger and meeting point.
 
-    :param rest: the fingertips at the start ``[15]``
-    :param palm: the palm's place ``[3]``
-    :param resolution: the meeting places along x, y and z
-    :param tolerance: the largest distance that counts as reached
+    :param rest: start positions of the fingertips ``[15]``
+    :param palm: position of the palm ``[3]``
+    :param resolution: number of meeting points along x, y and z
+    :param tolerance: largest distance at which a goal counts as achieved
     :return: the goals
     """
     axes = [spread(-MEETING_SPREAD, MEETING_SPREAD, count) for count in check_resolution(resolution, 3)]
@@ -105,8 +106,8 @@ def hand_goals(rest: npt.NDArray[Any], palm: npt.NDArray[Any], resolution: Resol
             away = tips[tip] - meeting
             tips[tip] = meeting + APART * away / np.linalg.norm(away)
         points.append(tips.reshape(-1))
-        millimetres = np.round(np.array(offset) * 1000.0, 2) + 0.0
-        names.append(f"{FINGERS[finger]}/" + ",".join(f"{axis}{x:+g}" for axis, x in zip("xyz", millimetres, strict=True)))
+        millimeters = np.round(np.array(offset) * 1000.0, 2) + 0.0
+        names.append(f"{FINGERS[finger]}/" + ",".join(f"{axis}{x:+g}" for axis, x in zip("xyz", millimeters, strict=True)))
     return point_goals(np.array(points), tolerance, names)
 
 
@@ -117,6 +118,6 @@ def _checked_points(palm: npt.NDArray[Any], points: npt.ArrayLike) -> npt.NDArra
         row = int(np.argmax(distances.max(axis=1)))
         raise ValueError(
             f"expected goals within the hand's workspace, fingertips at most {_REACH} m from the palm at "
-            f"{palm.round(3).tolist()}, got one {distances[row].max():.2f} m away in goal {row}; move it closer"
+            f"{palm.round(3).tolist()}, got a distance of {distances[row].max():.2f} m in goal {row}; move it closer"
         )
     return result

@@ -1,4 +1,4 @@
-"""A Franka arm in a kitchen with seven things to do."""
+"""Franka arm in a kitchen with seven tasks."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,12 +27,13 @@ KITCHEN_TASKS = (
 
 class TaskGoals(GoalSet):
     """
-    One goal for each of several tasks that can be complete or not, also several at once.
+    Goal set with one goal per task.
 
-    A signal has a number for each task, 1 where it is complete. A point asks for the tasks at its ones, and is reached where
-    all of these are complete; asking for none is never reached, so that doing nothing cannot be relabelled as a success.
+    The signal has one entry per task, 1 if the task is complete. A point has a 1 for each required task and is achieved if
+    all of them are complete. A point without required tasks is never achieved, so that relabeling cannot turn inaction into
+    success.
 
-    :param tasks: what the tasks are called
+    :param tasks: names of the tasks
     """
 
     def __init__(self, tasks: Iterable[str]) -> None:
@@ -41,13 +42,13 @@ class TaskGoals(GoalSet):
 
     @property
     def are_points(self) -> bool:
-        """True: tasks may be asked for in any combination."""
+        """True: any combination of tasks is a valid point."""
         return True
 
     def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
-        """Whether all tasks that each point asks for are complete in the signal beside it."""
-        complete, wanted = np.asarray(signal) > 0.5, np.asarray(point) > 0.5
-        return np.asarray((complete | ~wanted).all(axis=-1) & wanted.any(axis=-1))
+        """Return whether all required tasks of each point are complete in its signal."""
+        complete, required = np.asarray(signal) > 0.5, np.asarray(point) > 0.5
+        return np.asarray((complete | ~required).all(axis=-1) & required.any(axis=-1))
 
     def _test(self, signal: npt.NDArray[Any]) -> BoolArray:
         return np.asarray(signal > 0.5)
@@ -55,17 +56,17 @@ class TaskGoals(GoalSet):
 
 class FrankaKitchenEnv(RoboticsEnv, EzPickle):
     """
-    Gymnasium-Robotics' ``FrankaKitchen-v1`` with a goal for each task.
+    Gymnasium-Robotics' ``FrankaKitchen-v1`` with one goal per task.
 
-    - **Actions**: ``Box(-1, 1, (9,))``: the joints' velocities.
-    - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`; ``achieved_goal`` has a number for each task,
-      1 where the kitchen's state is within ``tolerance`` of complete, and ``desired_goal`` a 1 for each task asked for. Each
-      episode asks for one, drawn at random.
-    - **Goals**: "task/microwave", "task/kettle", ...: complete in this very state, whatever happened before.
-    - **Reward**: 0.0 where all tasks asked for are complete, -1.0 elsewhere. There is no dense one.
+    - **Actions**: ``Box(-1, 1, (9,))``: velocities of the joints.
+    - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`; ``achieved_goal`` has one entry per task, 1
+      if it is complete, and ``desired_goal`` a 1 for each required task. One random task is required per episode.
+    - **Goals**: "task/microwave", "task/kettle", ...: achieved if the task is complete in the current state, regardless of
+      earlier states.
+    - **Reward**: 0.0 if all required tasks are complete, else -1.0. There is no dense reward.
 
-    :param tasks: which tasks are goals, of :data:`KITCHEN_TASKS`; all seven when None
-    :param tolerance: a task is complete below this distance of its joints from where they shall be
+    :param tasks: tasks that are goals, a subset of :data:`KITCHEN_TASKS`; all seven when None
+    :param tolerance: a task is complete if its joints are closer than this to their target positions
     :param reward_type: "sparse"
     :param render_mode: "rgb_array", "human" or None
 
@@ -90,13 +91,13 @@ class FrankaKitchenEnv(RoboticsEnv, EzPickle):
         self.tasks = KITCHEN_TASKS if tasks is None else check_goal_names(tasks)
         EzPickle.__init__(self, tasks=self.tasks, tolerance=tolerance, reward_type=reward_type, render_mode=render_mode)
         if reward_type == "dense":
-            raise ValueError("expected reward_type 'sparse', got 'dense': the kitchen's tasks are complete or not; drop it")
+            raise ValueError("expected reward_type 'sparse', got 'dense', which kitchen tasks do not have; omit reward_type")
         unknown = [task for task in self.tasks if task not in KITCHEN_TASKS]
         if unknown:
-            raise ValueError(f"expected tasks among {list(KITCHEN_TASKS)}, got {unknown}; choose some of these")
+            raise ValueError(f"expected tasks among {list(KITCHEN_TASKS)}, got {unknown}; choose from these")
         self.tolerance = check_tolerance(tolerance)
         kitchen = import_robotics("gymnasium_robotics.envs.franka_kitchen.kitchen_env")
-        self._places = [(kitchen.OBS_ELEMENT_INDICES[task], kitchen.OBS_ELEMENT_GOALS[task]) for task in self.tasks]
+        self._task_joints = [(kitchen.OBS_ELEMENT_INDICES[task], kitchen.OBS_ELEMENT_GOALS[task]) for task in self.tasks]
         simulation = kitchen.KitchenEnv(terminate_on_tasks_completed=False, remove_task_when_completed=False)
         fps = round(1.0 / simulation.robot_env.dt)
         super().__init__(simulation, TaskGoals(self.tasks), fps=fps, reward_type=reward_type, render_mode=render_mode)
@@ -107,14 +108,14 @@ class FrankaKitchenEnv(RoboticsEnv, EzPickle):
     def _renderer(self) -> Any:
         return self.simulation.robot_env.mujoco_renderer
 
-    def _begin(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
-        super()._begin(seed, options)
+    def _reset_simulation(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
+        super()._reset_simulation(seed, options)
         return self.goal_points[self.np_random.integers(len(self.tasks))]
 
     def _state(self) -> tuple[npt.ArrayLike, npt.ArrayLike]:
         positions = self.data.qpos
-        distances = [np.linalg.norm(positions[indices] - place) for indices, place in self._places]
+        distances = [np.linalg.norm(positions[indices] - target) for indices, target in self._task_joints]
         return self._raw["observation"], np.array(distances) < self.tolerance
 
     def _show_target(self, point: npt.NDArray[np.float64]) -> None:
-        """The kitchen has no mark for what is asked for."""
+        """Do nothing: the kitchen has no markers."""

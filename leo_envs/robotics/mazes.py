@@ -1,4 +1,4 @@
-"""Point masses and ants in mazes."""
+"""The point and ant mazes of Gymnasium-Robotics."""
 
 import os
 from collections.abc import Sequence
@@ -28,35 +28,35 @@ MAZES = {
     "Large_Diverse_G": "LARGE_MAZE_DIVERSE_G",
     "Large_Diverse_GR": "LARGE_MAZE_DIVERSE_GR",
 }
-"""The maps, as in the ids, and what Gymnasium-Robotics calls them."""
+"""Names of the maps, as in the environment ids, and their names in Gymnasium-Robotics."""
 
 ROBOTS = ("point", "ant")
 WALL = 1
 FLOOR = (0.22, 0.24, 0.30, 1.0)
 ANT = (0.25, 0.75, 0.95, 1.0)
 
-# A target that must move on is drawn again at most this often: with a large tolerance no other place may be far enough.
-_MOST_DRAWS = 100
+# Maximum number of samples of a new target: with a large tolerance, all targets may be achieved already.
+_MAX_SAMPLES = 100
 
 
 class MazeEnv(RoboticsEnv, EzPickle):
     """
-    Gymnasium-Robotics' mazes (``PointMaze_*-v3``, ``AntMaze_*-v5``) with a goal on every free cell, or a finer grid.
+    Gymnasium-Robotics' mazes (``PointMaze_*-v3``, ``AntMaze_*-v5``) with one goal per free cell, or a finer grid of goals.
 
-    - **Actions**: "point": ``Box(-1, 1, (2,))``, the force in x and y; "ant": ``Box(-1, 1, (8,))``, the joints' torques.
+    - **Actions**: "point": ``Box(-1, 1, (2,))``, force in x and y; "ant": ``Box(-1, 1, (8,))``, torques of the joints.
     - **Observation**: see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`; ``achieved_goal`` is x and y.
-    - **Goals**: "cell/ROW,COLUMN" at the cells' centres; between them, with a finer grid, "cell/1.25,2.75".
-    - **Reward**: "sparse", or "dense": ``exp(-distance)``.
-    - **Starts**: ``reset(options={"reset_cell": (row, column), "goal_cell": (row, column)})`` chooses the cells.
+    - **Goals**: "cell/ROW,COLUMN" at the cell centers; "cell/1.25,2.75" between them with a finer grid.
+    - **Reward**: "sparse", or "dense" (``exp(-distance)``).
+    - **Reset options**: ``{"reset_cell": (row, column), "goal_cell": (row, column)}`` sets the cells of start and goal.
 
     :param robot: "point" or "ant"
-    :param maze: the name of a map, or its rows: 1 is a wall, 0 free, "r" a start, "g" a goal, "c" either
-    :param resolution: the goals in each cell along its rows and columns, one number or two
-    :param points: goals at these points ``[G, 2]`` in x and y instead, all on free cells
-    :param tolerance: the largest distance that counts as reached; a cell is 1 wide for the point and 4 for the ant
-    :param reset_target: when the desired goal is reached, ask for another one, which is seen from the next observation on;
-        a commanded goal stays
-    :param contact_forces: the ant observes the contact forces on its limbs too, 78 more numbers
+    :param maze: name of a map, or its rows: 1 is a wall, 0 a free cell, "r" a start, "g" a goal, "c" either
+    :param resolution: number of goals per cell along rows and columns, one number or two
+    :param points: goals at these points ``[G, 2]`` (x and y, on free cells) instead of a grid
+    :param tolerance: largest distance at which a goal counts as achieved; cells are 1 wide for the point, 4 for the ant
+    :param reset_target: sample a new desired goal, from the next observation on, when the desired goal is achieved; does not
+        apply to commanded goals
+    :param contact_forces: include the contact forces on the ant's limbs in the observation (78 entries)
     :param reward_type: "sparse" or "dense"
     :param render_mode: "rgb_array", "human" or None
 
@@ -105,7 +105,7 @@ class MazeEnv(RoboticsEnv, EzPickle):
         fps = round(1.0 / _body(simulation).dt)
         super().__init__(simulation, goals, fps=fps, reward_type=reward_type, render_mode=render_mode)
         self.reset_target = reset_target
-        _look_from_above(self._renderer, simulation.maze)
+        _set_top_view(self._renderer, simulation.maze)
         if robot == "ant":
             _paint_ant(simulation.model)
 
@@ -113,12 +113,12 @@ class MazeEnv(RoboticsEnv, EzPickle):
     def _renderer(self) -> Any:
         return _body(self.simulation).mujoco_renderer
 
-    def _begin(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
+    def _reset_simulation(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
         maze_map = self.simulation.maze.maze_map
         for key in ("goal_cell", "reset_cell"):
             if options.get(key) is not None:
                 options[key] = _checked_cell(maze_map, key, options[key])
-        return super()._begin(seed, options)
+        return super()._reset_simulation(seed, options)
 
     def _dense_reward(self, distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.exp(-distance)
@@ -126,24 +126,24 @@ class MazeEnv(RoboticsEnv, EzPickle):
     def _after_step(self, achieved: Array) -> None:
         if not self.reset_target or self.commanded_goal is not None:
             return
-        for _ in range(_MOST_DRAWS):
+        for _ in range(_MAX_SAMPLES):
             if not self.goal_set.reaches(achieved, self.desired_goal):
                 return
-            cell_centre = self.simulation.generate_target_goal()
-            self._aim(np.asarray(self.simulation.add_xy_position_noise(cell_centre), dtype=np.float32))
+            cell_center = self.simulation.generate_target_goal()
+            self._set_desired_goal(np.asarray(self.simulation.add_xy_position_noise(cell_center), dtype=np.float32))
 
 
 def maze_goals(
     maze: Any, resolution: Resolution = 1, tolerance: float = 0.45, points: npt.ArrayLike | None = None
 ) -> PointGoals:
     """
-    The goals of a maze.
+    Create goals on the free cells of a maze, or at given points.
 
-    :param maze: of a Gymnasium-Robotics environment
-    :param resolution: the goals in each cell along its rows and columns
-    :param tolerance: the largest distance that counts as reached
-    :param points: goals at these points instead
-    :return: the goals
+    :param maze: maze of a Gymnasium-Robotics environment
+    :param resolution: number of goals per cell along rows and columns
+    :param tolerance: largest distance at which a goal counts as achieved
+    :param points: points ``[G, 2]`` to use instead of a grid
+    :return: the goals, named by row and column
     """
     if points is not None:
         chosen = _checked_points(maze, points)
@@ -151,11 +151,11 @@ def maze_goals(
         steps = [(np.arange(count) + 0.5) / count - 0.5 for count in check_resolution(resolution, 2)]
         free = [(row, column) for row, column in product(range(maze.map_length), range(maze.map_width))]
         free = [(row, column) for row, column in free if maze.maze_map[row][column] != WALL]
-        places = [(row + down, column + right) for row, column in free for down, right in product(*steps)]
-        chosen = np.array([maze.cell_rowcol_to_xy(place) for place in places])
+        cells = [(row + down, column + right) for row, column in free for down, right in product(*steps)]
+        chosen = np.array([maze.cell_rowcol_to_xy(cell) for cell in cells])
     # Adding zero turns -0 into 0.
-    cells = np.round(_rows_and_columns(maze, chosen), 3) + 0.0
-    return point_goals(chosen, tolerance, [f"cell/{row:g},{column:g}" for row, column in cells])
+    names = [f"cell/{row:g},{column:g}" for row, column in np.round(_rows_and_columns(maze, chosen), 3) + 0.0]
+    return point_goals(chosen, tolerance, names)
 
 
 def _make_simulation(robot: str, maze_map: list[list[Any]], contact_forces: bool) -> Any:
@@ -165,25 +165,25 @@ def _make_simulation(robot: str, maze_map: list[list[Any]], contact_forces: bool
         simulation = import_robotics("gymnasium_robotics.envs.maze.ant_maze_v5").AntMazeEnv(
             maze_map=maze_map, include_cfrc_ext_in_observation=contact_forces
         )
-    # Read already, and nobody else would ever delete it.
+    # The file has been read, and Gymnasium-Robotics does not delete it.
     os.unlink(simulation.tmp_xml_file_path)
     return simulation
 
 
 def _body(simulation: Any) -> Any:
-    """The robot's own environment inside that of the maze."""
+    """Return the robot's environment inside the maze environment."""
     return simulation.point_env if hasattr(simulation, "point_env") else simulation.ant_env
 
 
-def _look_from_above(renderer: Any, maze: Any) -> None:
-    """Shows the whole maze, whatever its size: the cameras of Gymnasium-Robotics cut large ones off, or stand in a wall."""
+def _set_top_view(renderer: Any, maze: Any) -> None:
+    """Set a camera that shows the whole maze: those of Gymnasium-Robotics crop large mazes or are inside a wall."""
     width = max(maze.map_length, maze.map_width) * maze.maze_size_scaling
     renderer.camera_id = -1
     renderer.default_cam_config = {"distance": 1.35 * width, "azimuth": 90.0, "elevation": -75.0, "lookat": np.zeros(3)}
 
 
 def _paint_ant(model: Any) -> None:
-    """A blue ant on a plain floor: on its chequered one, a small ant in a large maze is not to be seen."""
+    """Color the ant blue and the floor plain: an ant is hardly visible on the original checkered floor."""
     floor = model.geom("floor").id
     model.geom_matid[floor] = -1
     model.geom_rgba[floor] = FLOOR
@@ -210,7 +210,7 @@ def _checked_cell(maze_map: list[list[Any]], key: str, cell: Any) -> npt.NDArray
     inside = array.shape == (2,) and array.dtype.kind in "iu"
     inside = inside and 0 <= array[0] < len(maze_map) and 0 <= array[1] < len(maze_map[0])
     if not inside or maze_map[array[0]][array[1]] == WALL:
-        raise ValueError(f"expected {key} to be the (row, column) of a free cell, got {cell!r}; choose one that is no wall")
+        raise ValueError(f"expected {key} to be the (row, column) of a free cell, got {cell!r}; choose a free cell")
     return array.astype(np.intp)
 
 
@@ -221,14 +221,14 @@ def _checked_points(maze: Any, points: npt.ArrayLike) -> Points:
         inside = 0 <= cell[0] < maze.map_length and 0 <= cell[1] < maze.map_width
         if not inside or maze.maze_map[cell[0]][cell[1]] == WALL:
             raise ValueError(
-                f"expected goals on free cells of the maze, got {point.tolist()}, which lies in a wall or outside; move it to "
-                "a free cell, whose centre maze.cell_rowcol_to_xy tells"
+                f"expected goals on free cells of the maze, got {point.tolist()}, which is in a wall or outside; move it to "
+                "a free cell (maze.cell_rowcol_to_xy returns the center of a cell)"
             )
     return result
 
 
 def _rows_and_columns(maze: Any, points: Points) -> Points:
-    """Rows and columns of points, whole numbers at the cells' centres."""
+    """Return rows and columns of points ``[n, 2]``, integers at cell centers."""
     scale = maze.maze_size_scaling
     rows = (maze.y_map_center - points[:, 1]) / scale - 0.5
     columns = (points[:, 0] + maze.x_map_center) / scale - 0.5

@@ -1,4 +1,4 @@
-"""For every goal of Craftax: states that just achieve it and states that just do not, each a few changes of a blank world."""
+"""States that achieve or narrowly miss each goal of Craftax, as changes of a blank state."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ import numpy as np
 from tests.envs.craftax_oracle import OFFSETS, channel_names
 from tests.envs.craftax_states import SMALL, mob_fields
 
-CENTRE = SMALL // 2
+CENTER = SMALL // 2
 
 
 class Change(NamedTuple):
     """
-    A field of the state to overwrite.
+    New value of a field of the state.
 
-    :param field: the field, with dots
+    :param field: path of the field, separated by dots
     :param value: the new value
-    :param where: the index inside the field
+    :param where: index into the field
     """
 
     field: str
@@ -30,10 +30,10 @@ class Case(NamedTuple):
     """
     A state and whether it achieves a goal.
 
-    :param goal: the goal
-    :param label: what the state is an example of
+    :param goal: name of the goal
+    :param label: description of the state, for error messages
     :param achieved: whether the goal is achieved
-    :param changes: what to change in a blank world
+    :param changes: changes of a blank state
     """
 
     goal: str
@@ -42,18 +42,14 @@ class Case(NamedTuple):
     changes: tuple[Change, ...]
 
 
-def cases(game: str, goal: str) -> Iterator[Case]:
-    """
-    :param game: ``"classic"`` or ``"full"``
-    :param goal: a goal's name
-    :return: at least one case that achieves it and one that misses it
-    """
+def cases(variant: str, goal: str) -> Iterator[Case]:
+    """Yield at least one state that achieves a goal and one that misses it."""
     family, detail = goal.split("/")
     if family.endswith("_map"):
-        yield from _map_cases(game, goal, family, *detail.rsplit("_", 1))
+        yield from _map_cases(variant, goal, family, *detail.rsplit("_", 1))
         return
-    low, high, field, where = _range(game, family, detail)
-    # Where no upper end is, any number will do: nine for one, and more than either game allows.
+    low, high, field, where = _range(variant, family, detail)
+    # Without an upper bound, also larger numbers, including one above the maximum of both variants.
     for value in {low, high} if high is not None else {low, 9, 254}:
         yield Case(goal, f"{value}", True, (Change(field, value, where),))
     for value in (low - 1, *([] if high is None else [high + 1])):
@@ -63,14 +59,14 @@ def cases(game: str, goal: str) -> Iterator[Case]:
         yield Case(goal, "another piece", False, (Change(field, low, ((where[0] + 1) % 4,)),))
 
 
-def _range(game: str, family: str, detail: str) -> tuple[int, int | None, str, tuple[int, ...]]:
-    """The smallest and the largest number that achieve the goal, and where it is in the state."""
+def _range(variant: str, family: str, detail: str) -> tuple[int, int | None, str, tuple[int, ...]]:
+    """Return the lower and upper bound of the goal's scalar, its field and its index in the field."""
     pieces = ["helmet", "chestplate", "pants", "boots"]
     first, _, second = detail.rpartition("_")
     if family == "inventory":
         low, _, high = second.partition("-")
         return int(low), int(high or low), f"inventory.{first}", ()
-    if game == "classic":
+    if variant == "classic":
         return 1, None, f"inventory.{detail}", ()
     if detail == "bow":
         return 1, None, "inventory.bow", ()
@@ -89,67 +85,68 @@ def _range(game: str, family: str, detail: str) -> tuple[int, int | None, str, t
     return int(second), int(second), field, ()
 
 
-def _map_cases(game: str, goal: str, family: str, subject: str, direction: str) -> Iterator[Case]:
-    place = _place_mob if family == "mob_map" else _place
-    index = channel_names(game)[family].index(subject)
+def _map_cases(variant: str, goal: str, family: str, subject: str, direction: str) -> Iterator[Case]:
+    put = _put_mob if family == "mob_map" else _put
+    index = channel_names(variant)[family].index(subject)
     row, column = OFFSETS[direction]
-    there = (CENTRE + row, CENTRE + column)
-    on_cell = place(game, family, index, there)
-    yield Case(goal, "there", True, on_cell)
-    diagonals = [(CENTRE + a, CENTRE + b) for a in (-1, 1) for b in (-1, 1)]
-    elsewhere = [*diagonals, (CENTRE, CENTRE), (CENTRE - row, CENTRE - column), (CENTRE + 2 * row, CENTRE + 2 * column)]
-    for label, cell in zip(["diagonal"] * 4 + ["under the player", "opposite", "two away"], elsewhere, strict=True):
-        yield Case(goal, label, False, place(game, family, index, cell))
+    neighbor = (CENTER + row, CENTER + column)
+    on_neighbor = put(variant, family, index, neighbor)
+    yield Case(goal, "neighbor", True, on_neighbor)
+    diagonals = [(CENTER + a, CENTER + b) for a in (-1, 1) for b in (-1, 1)]
+    elsewhere = [*diagonals, (CENTER, CENTER), (CENTER - row, CENTER - column), (CENTER + 2 * row, CENTER + 2 * column)]
+    for label, cell in zip(["diagonal"] * 4 + ["own cell", "opposite", "two away"], elsewhere, strict=True):
+        yield Case(goal, label, False, put(variant, family, index, cell))
     if family == "mob_map":
-        yield from _mob_misses(game, goal, index, there, on_cell)
-    if game == "full":
+        yield from _mob_cases(variant, goal, index, neighbor, on_neighbor)
+    if variant == "full":
         threshold = np.float32(0.05)
         bright = np.nextafter(threshold, np.float32(1))
-        yield Case(goal, "hardly lit", True, (*on_cell, Change("light_map", bright, (0, *there))))
-        yield Case(goal, "just dark", False, (*on_cell, Change("light_map", threshold, (0, *there))))
-        yield Case(goal, "another floor", False, (*on_cell, Change("player_level", 1)))
-        yield Case(goal, "there on that floor", True, (*place(game, family, index, there, floor=1), Change("player_level", 1)))
+        yield Case(goal, "light above threshold", True, (*on_neighbor, Change("light_map", bright, (0, *neighbor))))
+        yield Case(goal, "light at threshold", False, (*on_neighbor, Change("light_map", threshold, (0, *neighbor))))
+        yield Case(goal, "another floor", False, (*on_neighbor, Change("player_level", 1)))
+        on_floor = put(variant, family, index, neighbor, floor=1)
+        yield Case(goal, "neighbor on another floor", True, (*on_floor, Change("player_level", 1)))
 
 
-def _place(game: str, family: str, index: int, cell: tuple[int, int], floor: int = 0) -> tuple[Change, ...]:
+def _put(variant: str, family: str, index: int, cell: tuple[int, int], floor: int = 0) -> tuple[Change, ...]:
     field = {"block_map": "map", "item_map": "item_map"}[family]
-    return (Change(field, index, cell if game == "classic" else (floor, *cell)),)
+    return (Change(field, index, cell if variant == "classic" else (floor, *cell)),)
 
 
-def _place_mob(
-    game: str, family: str, channel: int, cell: tuple[int, int], floor: int = 0, slot: int = 0, alive: bool = True
+def _put_mob(
+    variant: str, family: str, channel: int, cell: tuple[int, int], floor: int = 0, slot: int = 0, alive: bool = True
 ) -> tuple[Change, ...]:
     assert family == "mob_map"
-    if game == "classic":
-        mobs, where = mob_fields(game)[channel], (slot,)
+    if variant == "classic":
+        mobs, where = mob_fields(variant)[channel], (slot,)
     else:
-        mobs, where = mob_fields(game)[channel // 8], (floor, slot)
+        mobs, where = mob_fields(variant)[channel // 8], (floor, slot)
     changes = (
         *(Change(f"{mobs}.position", cell[axis], (*where, axis)) for axis in range(2)),
         Change(f"{mobs}.mask", alive, where),
     )
-    return changes if game == "classic" else (*changes, Change(f"{mobs}.type_id", channel % 8, where))
+    return changes if variant == "classic" else (*changes, Change(f"{mobs}.type_id", channel % 8, where))
 
 
-def _mob_misses(game: str, goal: str, channel: int, there: tuple[int, int], on_cell: tuple[Change, ...]) -> Iterator[Case]:
-    yield Case(goal, "dead", False, _place_mob(game, "mob_map", channel, there, alive=False))
-    # The game's observation draws the second mob of a kind over the first, even if it is dead.
-    yield Case(goal, "blotted out", False, (*on_cell, *_place_mob(game, "mob_map", channel, there, slot=1, alive=False)))
-    yield Case(goal, "the second of two", True, (*_place_mob(game, "mob_map", channel, there, slot=1),))
-    # A place beyond the upper edge of the view is drawn, as nothing, on the other side.
-    height = 7 if game == "classic" else 9
-    above = (there[0] - height, there[1])
-    wraps = _place_mob(game, "mob_map", channel, above, slot=1)
-    yield Case(goal, "blotted out from afar", False, (*on_cell, *wraps))
-    if game == "full":
+def _mob_cases(
+    variant: str, goal: str, channel: int, neighbor: tuple[int, int], on_neighbor: tuple[Change, ...]
+) -> Iterator[Case]:
+    yield Case(goal, "dead", False, _put_mob(variant, "mob_map", channel, neighbor, alive=False))
+    # In the symbolic observation, the second mob of a type overwrites the first, even if it is dead.
+    second = _put_mob(variant, "mob_map", channel, neighbor, slot=1, alive=False)
+    yield Case(goal, "overwritten by dead mob", False, (*on_neighbor, *second))
+    yield Case(goal, "second mob", True, _put_mob(variant, "mob_map", channel, neighbor, slot=1))
+    # Positions above the view wrap around to the bottom, where they are written as zeros.
+    height = 7 if variant == "classic" else 9
+    above = (neighbor[0] - height, neighbor[1])
+    wraps = _put_mob(variant, "mob_map", channel, above, slot=1)
+    yield Case(goal, "overwritten by wrapped position", False, (*on_neighbor, *wraps))
+    if variant == "full":
         other = channel // 8 * 8 + (channel + 1) % 8
-        yield Case(goal, "another type", False, _place_mob(game, "mob_map", other, there))
-        yield Case(goal, "another class", False, _place_mob(game, "mob_map", (channel + 8) % 40, there))
+        yield Case(goal, "another type", False, _put_mob(variant, "mob_map", other, neighbor))
+        yield Case(goal, "another class", False, _put_mob(variant, "mob_map", (channel + 8) % 40, neighbor))
 
 
 def subject_of(goal: str) -> str:
-    """
-    :param goal: a goal's name
-    :return: the name without its direction or number
-    """
+    """Return a goal's name without its direction or number."""
     return re.sub(r"_(left|right|up|down|\d+(-\d+)?)$", "", goal)

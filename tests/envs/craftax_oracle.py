@@ -1,4 +1,4 @@
-"""The goals of Craftax, slowly: name by name, read from Craftax's own symbolic observation and from the state's numbers."""
+"""Oracle for the goals of Craftax: evaluates each goal by its name on the symbolic observation and the state."""
 
 import re
 from typing import Any
@@ -10,9 +10,7 @@ CLASSIC_MOBS = ["zombie", "cow", "skeleton", "arrow"]
 
 
 def full_mobs() -> list[str]:
-    """
-    :return: the names of full Craftax's 40 mob channels, as the goals call them; unused ones are empty
-    """
+    """Return the names of Craftax's 40 mob channels, empty for unused channels."""
     from craftax.craftax.constants import ProjectileType
 
     melee = ["zombie", "gnome_warrior", "orc_soldier", "lizard", "knight", "troll", "pigman", "frost_troll"]
@@ -22,17 +20,14 @@ def full_mobs() -> list[str]:
         *("knight_archer", "deep_thing", "fire_elemental", "ice_elemental"),
     ]
     projectiles = [projectile.name.lower() for projectile in ProjectileType]
-    # What the player shoots is an ARROW2 in the code of the game.
+    # The player's arrows are of type ARROW2.
     of_player = {"FIREBALL": "player_fireball", "ICEBALL": "player_iceball", "ARROW2": "player_arrow"}
     return melee + passive + ranged + projectiles + [of_player.get(projectile.name, "") for projectile in ProjectileType]
 
 
-def channel_names(game: str) -> dict[str, list[str]]:
-    """
-    :param game: ``"classic"`` or ``"full"``
-    :return: the map's channels by family, in order
-    """
-    if game == "classic":
+def channel_names(variant: str) -> dict[str, list[str]]:
+    """Return the names of the symbolic map's channels by family, in order."""
+    if variant == "classic":
         from craftax.craftax_classic.constants import BlockType
 
         return {"block_map": [block.name for block in BlockType], "mob_map": CLASSIC_MOBS}
@@ -45,44 +40,43 @@ def channel_names(game: str) -> dict[str, list[str]]:
     }
 
 
-def view_of(game: str) -> tuple[int, int]:
-    """
-    :param game: ``"classic"`` or ``"full"``
-    :return: height and width of what the player sees
-    """
-    return (7, 9) if game == "classic" else (9, 11)
+def view_of(variant: str) -> tuple[int, int]:
+    """Return height and width of the player's view."""
+    return (7, 9) if variant == "classic" else (9, 11)
 
 
-def slow_goals(game: str, names: tuple[str, ...], symbolic: np.ndarray, states: Any) -> np.ndarray:
+def oracle_masks(variant: str, names: tuple[str, ...], symbolic: np.ndarray, states: Any) -> np.ndarray:
     """
-    :param game: ``"classic"`` or ``"full"``
-    :param names: the goals
-    :param symbolic: Craftax's symbolic observations, a batch
-    :param states: the states they were made from
-    :return: which goals each achieves
+    Evaluate the goals on a batch of states.
+
+    :param variant: ``"classic"`` or ``"full"``
+    :param names: names of the goals
+    :param symbolic: symbolic observations ``[N, n]``
+    :param states: the states
+    :return: bool ``[N, G]``
     """
-    return np.stack([_achieved(game, name, symbolic, states) for name in names], axis=1)
+    return np.stack([_achieved(variant, name, symbolic, states) for name in names], axis=1)
 
 
-def _achieved(game: str, name: str, symbolic: np.ndarray, states: Any) -> np.ndarray:
+def _achieved(variant: str, name: str, symbolic: np.ndarray, states: Any) -> np.ndarray:
     family, detail = name.split("/")
     if family.endswith("_map"):
         subject, direction = detail.rsplit("_", 1)
-        return _sees(game, family, subject, direction, symbolic)
+        return _sees(variant, family, subject, direction, symbolic)
     if family == "inventory":
         item, low, high = re.fullmatch(r"(\w+)_(\d+)(?:-(\d+))?", detail).groups()
         count = getattr(states.inventory, item)
         return (count >= int(low)) & (count <= int(high or low))
-    if game == "classic":
+    if variant == "classic":
         assert family == "tools"
         return getattr(states.inventory, detail) >= 1
     return _full_number(family, detail, states)
 
 
-def _sees(game: str, family: str, subject: str, direction: str, symbolic: np.ndarray) -> np.ndarray:
-    families = channel_names(game)
-    height, width = view_of(game)
-    num_channels = sum(map(len, families.values())) + (game == "full")  # light is the last channel
+def _sees(variant: str, family: str, subject: str, direction: str, symbolic: np.ndarray) -> np.ndarray:
+    families = channel_names(variant)
+    height, width = view_of(variant)
+    num_channels = sum(map(len, families.values())) + (variant == "full")  # light is the last channel
     maps = symbolic[:, : height * width * num_channels].reshape(-1, height, width, num_channels)
     all_channels = [(of, name) for of, names in families.items() for name in names]
     row, column = OFFSETS[direction]
@@ -100,10 +94,10 @@ def _full_number(family: str, detail: str, states: Any) -> np.ndarray:
             return states.inventory.armour[:, pieces.index(second)] == {"iron": 1, "diamond": 2}[first]
         return getattr(states.inventory, second) == level
     if family == "enchant":
-        wanted = {"fire": 1, "ice": 2}[second]
+        level = {"fire": 1, "ice": 2}[second]
         if first in pieces:
-            return states.armour_enchantments[:, pieces.index(first)] == wanted
-        return {"sword": states.sword_enchantment, "bow": states.bow_enchantment}[first] == wanted
+            return states.armour_enchantments[:, pieces.index(first)] == level
+        return {"sword": states.sword_enchantment, "bow": states.bow_enchantment}[first] == level
     if family == "dungeon_level":
         return states.player_level == int(second)
     assert family == "intrinsics"

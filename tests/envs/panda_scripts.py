@@ -1,4 +1,4 @@
-"""Hand-written ways to solve the Panda's tasks, from what the observation shows alone."""
+"""Scripted policies that solve the Panda tasks from observations."""
 
 import numpy as np
 
@@ -10,11 +10,7 @@ EPISODE = 50
 
 
 class PandaScript:
-    """
-    Plays one episode: each move takes steps of the environment and keeps the last observation.
-
-    :param env: reset already
-    """
+    """Scripted policy for one episode."""
 
     def __init__(self, env: PandaEnv, observation: dict[str, np.ndarray]) -> None:
         self.env = env
@@ -26,7 +22,7 @@ class PandaScript:
         return self.observation["observation"][:3].astype(np.float64)
 
     @property
-    def thing(self) -> np.ndarray:
+    def object_position(self) -> np.ndarray:
         return self.observation["achieved_goal"].astype(np.float64)
 
     @property
@@ -34,61 +30,68 @@ class PandaScript:
         return self.observation["desired_goal"].astype(np.float64)
 
     @property
-    def left(self) -> float:
-        return float(np.linalg.norm(self.goal - self.thing))
+    def distance(self) -> float:
+        return float(np.linalg.norm(self.goal - self.object_position))
 
     def act(self, displacement: np.ndarray, fingers: float | None = None) -> None:
         action = np.clip(displacement / self.env.task.max_displacement, -1.0, 1.0)
         self.observation, *_ = self.env.step(action if fingers is None else [*action, fingers])
         self.steps += 1
 
-    def go(self, place: np.ndarray, fingers: float | None = None, near: float = 0.01, most: int = 15) -> None:
-        for _ in range(min(most, EPISODE - self.steps)):
-            if np.linalg.norm(place - self.grip) < near:
+    def move_to(
+        self, position: np.ndarray, fingers: float | None = None, tolerance: float = 0.01, max_steps: int = 15
+    ) -> None:
+        for _ in range(min(max_steps, EPISODE - self.steps)):
+            if np.linalg.norm(position - self.grip) < tolerance:
                 break
-            self.act(place - self.grip, fingers)
+            self.act(position - self.grip, fingers)
 
-    def go_behind(self, line: np.ndarray) -> None:
-        """Over the object's far side as seen along a line, then down."""
-        place = self.thing - BEHIND * line
-        self.go(np.array([self.grip[0], self.grip[1], ABOVE]))
-        self.go(np.array([place[0], place[1], ABOVE]))
-        self.go(np.array([place[0], place[1], LOW]), near=0.006)
+    def move_behind(self, direction: np.ndarray) -> None:
+        """Move above the far side of the object, opposite to a direction, then down."""
+        position = self.object_position - BEHIND * direction
+        self.move_to(np.array([self.grip[0], self.grip[1], ABOVE]))
+        self.move_to(np.array([position[0], position[1], ABOVE]))
+        self.move_to(np.array([position[0], position[1], LOW]), tolerance=0.006)
+
+    def direction_to_goal(self) -> np.ndarray:
+        """Return the horizontal direction from the object to the goal."""
+        offset = (self.goal - self.object_position) * [1, 1, 0]
+        return offset / np.linalg.norm(offset)
+
+    def lateral_offset(self, direction: np.ndarray) -> np.ndarray:
+        """Return the horizontal offset from the grip to the object, orthogonal to a direction."""
+        offset = (self.object_position - self.grip) * [1, 1, 0]
+        return offset - np.dot(offset, direction) * direction
 
     def push(self) -> None:
-        """Pushes the object to the goal, and goes behind it again where it has turned away."""
-        while self.steps < EPISODE and self.left > 0.02:
-            way = (self.goal - self.thing) * [1, 1, 0]
-            line = way / np.linalg.norm(way)
-            self.go_behind(line)
-            while self.steps < EPISODE and self.left > 0.02 and np.dot(self.goal - self.thing, line) > 0:
-                # Towards the goal, slower as it comes near, and sideways to stay behind the object's middle.
-                aside = (self.thing - self.grip) * [1, 1, 0]
-                aside -= np.dot(aside, line) * line
-                if np.linalg.norm(aside) > 0.02:
+        """Push the object to the goal; move behind it again whenever it drifts sideways."""
+        while self.steps < EPISODE and self.distance > 0.02:
+            direction = self.direction_to_goal()
+            self.move_behind(direction)
+            while self.steps < EPISODE and self.distance > 0.02 and np.dot(self.goal - self.object_position, direction) > 0:
+                # Toward the goal, slower close to it, and sideways to stay behind the object's center.
+                lateral = self.lateral_offset(direction)
+                if np.linalg.norm(lateral) > 0.02:
                     break
-                ahead = min(0.04, 0.5 * np.dot(self.goal - self.thing, line) + 0.005)
-                self.act(ahead * line + 1.5 * aside + [0, 0, LOW - self.grip[2]])
+                forward = min(0.04, 0.5 * np.dot(self.goal - self.object_position, direction) + 0.005)
+                self.act(forward * direction + 1.5 * lateral + [0, 0, LOW - self.grip[2]])
 
     def slide(self, speed: float) -> None:
-        """Strikes the object along its line to the goal, at a part of the largest speed, then waits."""
-        way = (self.goal - self.thing) * [1, 1, 0]
-        line = way / np.linalg.norm(way)
-        self.go_behind(line)
+        """Hit the object toward the goal, at a fraction of the maximum speed, then wait."""
+        line = self.direction_to_goal()
+        self.move_behind(line)
         start = self.grip
         while self.steps < EPISODE:
-            distance = np.dot(self.grip - start, line)
-            aside = (self.thing - self.grip) * [1, 1, 0]
-            aside -= np.dot(aside, line) * line
-            strike = speed * self.env.task.max_displacement * line + aside
-            self.act(strike if distance < 0.12 else np.zeros(3))
+            traveled = np.dot(self.grip - start, line)
+            hit = speed * self.env.task.max_displacement * line + self.lateral_offset(line)
+            self.act(hit if traveled < 0.12 else np.zeros(3))
 
     def pick(self) -> None:
-        """Takes the object between the fingers, carries it to the goal, and holds it there."""
-        over = np.array([*self.thing[:2], self.grip[2]])
-        self.go(over, fingers=1.0)
-        self.go(np.array([*over[:2], self.thing[2]]), fingers=1.0, near=0.006)
+        """Grasp the object, carry it to the goal, and hold it there."""
+        above = np.array([*self.object_position[:2], self.grip[2]])
+        self.move_to(above, fingers=1.0)
+        self.move_to(np.array([*above[:2], self.object_position[2]]), fingers=1.0, tolerance=0.006)
         for _ in range(6):
             self.act(np.zeros(3), fingers=-1.0)
         while self.steps < EPISODE:
-            self.act((self.goal - self.thing) * 0.7, fingers=-1.0)
+            self.act((self.goal - self.object_position) * 0.7, fingers=-1.0)

@@ -1,4 +1,4 @@
-"""What the tests of robots' environments share: environments made once, points near the goals' edges, rollouts."""
+"""Helpers of the robotics tests: shared environments, rollouts, points at the boundary of goals."""
 
 from functools import cache
 from typing import Any
@@ -13,12 +13,12 @@ import leo_envs  # noqa: F401
 
 @cache
 def shared_env(env_id: str, **arguments: Any) -> gym.Env:
-    """Making one costs up to a second: tests that leave it as they find it share it."""
+    """Return a cached environment, for tests that restore its state: creating one takes up to a second."""
     return gym.make(env_id, **arguments)
 
 
 def rollout(env: gym.Env, seed: int, steps: int) -> list[Any]:
-    """Everything that an episode of random actions returns, flattened to arrays and numbers."""
+    """Return everything that reset and step return in an episode of random actions, as a flat list."""
     generator = np.random.default_rng(seed)
     observation, info = env.reset(seed=seed)
     result = [*observation.values(), info["goals_achieved"]]
@@ -30,21 +30,20 @@ def rollout(env: gym.Env, seed: int, steps: int) -> list[Any]:
     return result
 
 
-def assert_equal(one: list[Any], two: list[Any]) -> None:
-    """Equal to the last bit."""
-    assert len(one) == len(two)
-    for mine, other in zip(one, two, strict=True):
-        np.testing.assert_array_equal(mine, other)
+def assert_equal(actual: list[Any], expected: list[Any]) -> None:
+    """Assert that two rollouts are exactly equal."""
+    for ours, theirs in zip(actual, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @st.composite
 def points_near_goals(draw: st.DrawFn, env: gym.Env) -> np.ndarray:
-    """A batch of float32 points as ``achieved_goal`` shows them: most of them as near to a goal's edge as float32 allows."""
+    """Draw a batch of float32 points, most of them as close to the boundary of a goal as float32 allows."""
     goals = env.unwrapped.goal_points.astype(np.float64)
     tolerance = env.unwrapped.goal_set.tolerance
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     chosen = goals[generator.integers(len(goals), size=16)]
-    # Half of the directions lie along an axis: the distance is then one subtraction, and the edge itself is hit.
+    # Half of the directions are parallel to an axis: the distance is then a single subtraction, exact at the boundary.
     directions = generator.normal(size=chosen.shape)
     axes = np.eye(goals.shape[1])[generator.integers(goals.shape[1], size=8)] * generator.choice([-1.0, 1.0], size=(8, 1))
     directions[:8] = axes
@@ -53,8 +52,8 @@ def points_near_goals(draw: st.DrawFn, env: gym.Env) -> np.ndarray:
     return (chosen + radii * directions).astype(np.float32)
 
 
-def needs_rendering() -> None:
-    """Skips a test where nothing can be drawn: no display and no EGL."""
+def skip_without_rendering() -> None:
+    """Skip the test if rendering is impossible, without display and EGL."""
     try:
         env = gym.make("leo/FetchReach-v0", render_mode="rgb_array")
         env.reset(seed=0)
@@ -65,7 +64,7 @@ def needs_rendering() -> None:
 
 
 def check_masks(env: gym.Env, achieved: np.ndarray) -> None:
-    """The mask, the batched reward and the reward row by row say the same of every goal."""
+    """Assert that the mask equals the rewards of all goals, computed in a batch and one by one."""
     inner = env.unwrapped
     points = inner.goal_points
     masks = inner.goal_set.achieved(achieved)
@@ -81,7 +80,7 @@ def check_masks(env: gym.Env, achieved: np.ndarray) -> None:
 
 
 def check_batches(env: gym.Env, achieved: np.ndarray) -> None:
-    """Rewards and ends of a batch with a different goal in each row are those of its rows."""
+    """Assert that reward, terminated and truncated of a batch with a different goal per row equal those of its rows."""
     inner = env.unwrapped
     desired = inner.goal_points[np.arange(len(achieved)) % len(inner.goal_points)]
     for method in (inner.compute_reward, inner.compute_terminated, inner.compute_truncated):

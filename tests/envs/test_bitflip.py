@@ -1,4 +1,4 @@
-"""Bit flipping: its rules, its closed-form values, and the same equivalences as every world."""
+"""Tests of bit flipping: dynamics, closed-form Q-values, vectorization, invalid input."""
 
 import pickle
 
@@ -12,7 +12,7 @@ from stable_baselines3.common.env_checker import check_env as check_sb3_env
 import leo_envs  # noqa: F401
 from leo_envs.bitflip import BitFlipEnv, BitFlipVectorEnv
 from leo_wrappers import GoalConditionedWrapper
-from tests.envs.vector_equivalence import assert_same, make_pair, walk
+from tests.envs.vector_equivalence import assert_same, compare_rollouts, make_pair
 
 GOALS = ["pattern", "bit"]
 
@@ -39,13 +39,13 @@ def test_flips_and_masks_by_hand(goals: str) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "limit"), [({}, 8), ({"n_bits": 3}, 3), ({"n_bits": 3, "time_limit": 5}, 5)])
-def test_it_ends_after_as_many_steps_as_bits(arguments: dict, limit: int) -> None:
+def test_time_limits(arguments: dict, limit: int) -> None:
     for env in (BitFlipEnv(**arguments), gym.make("leo/BitFlip-v0", **arguments)):
         env.reset()
         assert [env.step(0)[3] for _ in range(limit)] == [False] * (limit - 1) + [True]
 
 
-def test_gymnasium_can_shorten_episodes() -> None:
+def test_max_episode_steps_shortens_episodes() -> None:
     env = gym.make("leo/BitFlip-v0", max_episode_steps=2)
     env.reset()
     assert [env.step(0)[3] for _ in range(2)] == [False, True]
@@ -61,12 +61,12 @@ def test_pattern_values_are_hamming_distances(n_bits: int, gamma: float) -> None
     assert q.shape == (size, size, n_bits)
     for state in range(size):
         for goal in range(size):
-            apart = sum(a != b for a, b in zip(bits_of(state, n_bits), bits_of(goal, n_bits), strict=True))
-            # Its own pattern is two flips away.
-            assert distances[state, goal] == (apart or 2)
+            hamming = sum(a != b for a, b in zip(bits_of(state, n_bits), bits_of(goal, n_bits), strict=True))
+            # The current pattern is two flips away.
+            assert distances[state, goal] == (hamming or 2)
             for action in range(n_bits):
-                wrong = bits_of(state, n_bits)[action] != bits_of(goal, n_bits)[action]
-                remaining = apart - 1 if wrong else apart + 1
+                differs = bits_of(state, n_bits)[action] != bits_of(goal, n_bits)[action]
+                remaining = hamming - 1 if differs else hamming + 1
                 assert q[state, goal, action] == pytest.approx(gamma**remaining, rel=1e-14)
 
 
@@ -77,20 +77,20 @@ def test_bit_values(gamma: float) -> None:
     for state in range(16):
         for bit in range(4):
             for value in (0, 1):
-                right = bits_of(state, 4)[bit] == value
-                # Flipping another bit leaves a right one right; flipping it sets it wrong, to be flipped back.
-                expected = [(1.0 if right else gamma) if action != bit else (gamma if right else 1.0) for action in range(4)]
+                equal = bits_of(state, 4)[bit] == value
+                # Flipping another bit keeps the value of this one; flipping this one changes it.
+                expected = [1.0 if equal == (action != bit) else gamma for action in range(4)]
                 assert q[state, 2 * bit + value].tolist() == expected
 
 
-def test_the_only_bit_must_be_flipped_twice() -> None:
+def test_single_bit_must_be_flipped_twice() -> None:
     assert BitFlipEnv(1, goals="bit").distances().tolist() == [[2, 1], [1, 2]]
 
 
 @pytest.mark.parametrize("goals", GOALS)
-def test_bellman_equation_holds_to_the_last_bit(goals: str) -> None:
+def test_q_values_solve_bellman_equation_exactly(goals: str) -> None:
     env = BitFlipEnv(6, goals=goals)
-    q, after = env.optimal_q(0.97), env.world.successors
+    q, after = env.optimal_q(0.97), env.mdp.successors
     achieved = env.goal_set.achieved(after).transpose(0, 2, 1)
     assert np.array_equal(q, achieved + 0.97 * ~achieved * q.max(axis=-1)[after].transpose(0, 2, 1))
 
@@ -101,14 +101,14 @@ def test_goals(goals: str) -> None:
     assert list(env.goal_set.families) == [goals]
     descriptors = env.goal_set.descriptors
     assert len(np.unique(descriptors, axis=0)) == len(env.goal_names) == (8 if goals == "pattern" else 6)
-    # A goal is achieved where no bit contradicts its descriptor.
-    shown = env.all_observations()
+    # A goal is achieved if no bit contradicts its descriptor.
+    observations = env.all_observations()
     if goals == "pattern":
-        expected = (shown[:, None] == descriptors).all(axis=-1)
+        expected = (observations[:, None] == descriptors).all(axis=-1)
     else:
-        expected = ((2 * shown - 1)[:, None] * descriptors).sum(axis=-1) == 1
+        expected = ((2 * observations - 1)[:, None] * descriptors).sum(axis=-1) == 1
     assert np.array_equal(env.goal_set.achieved(np.arange(8)), expected)
-    assert np.array_equal(env.states_of(shown), np.arange(8))
+    assert np.array_equal(env.states_of(observations), np.arange(8))
     assert env.reachable().all()
 
 
@@ -122,9 +122,9 @@ def test_checkers(goals: str, start: str) -> None:
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 @pytest.mark.parametrize("arguments", [{}, {"n_bits": 3, "goals": "bit"}, {"n_bits": 2, "start": "01", "time_limit": 5}])
-def test_it_equals_sync_vector_env(mode: AutoresetMode, arguments: dict) -> None:
-    assert walk(*make_pair("leo/BitFlip-v0", mode, **arguments), steps=30, seed=2) >= 5 * 3
-    assert walk(*make_pair("leo/BitFlip-v0", mode, max_episode_steps=2, **arguments), steps=30, seed=2) >= 5 * 10
+def test_equals_sync_vector_env(mode: AutoresetMode, arguments: dict) -> None:
+    assert compare_rollouts(*make_pair("leo/BitFlip-v0", mode, **arguments), steps=30, seed=2) >= 5 * 3
+    assert compare_rollouts(*make_pair("leo/BitFlip-v0", mode, max_episode_steps=2, **arguments), steps=30, seed=2) >= 5 * 10
 
 
 def test_spec_round_trip_and_pickle() -> None:
@@ -141,20 +141,20 @@ def test_spec_round_trip_and_pickle() -> None:
         assert_same(envs.step([0, 1]), twin.step([0, 1]))
 
 
-def test_a_goal_conditioned_wrapper_pays_for_the_pattern() -> None:
+def test_reward_of_goal_conditioned_wrapper() -> None:
     env = GoalConditionedWrapper(BitFlipEnv(3, start="000"), goal="pattern/101")
     env.reset()
     assert [env.step(action)[1:3] for action in (0, 2)] == [(0.0, False), (1.0, True)]
 
 
-@pytest.mark.parametrize("place", ["0011", [0, 0, 1, 1], (0, 0, 1, 1), np.array([0.0, 0.0, 1.0, 1.0], dtype=np.float32)])
-def test_start_options(place: object) -> None:
+@pytest.mark.parametrize("start", ["0011", [0, 0, 1, 1], (0, 0, 1, 1), np.array([0.0, 0.0, 1.0, 1.0], dtype=np.float32)])
+def test_start_options(start: object) -> None:
     env = BitFlipEnv(4)
-    assert env.reset(options={"start": place})[0].tolist() == [0, 0, 1, 1]
+    assert env.reset(options={"start": start})[0].tolist() == [0, 0, 1, 1]
     assert env.state == 3
 
 
-def test_drawing() -> None:
+def test_text_rendering() -> None:
     env = BitFlipEnv(3, start="010", render_mode="ansi")
     env.reset()
     assert env.render() == "bits 010"
@@ -166,10 +166,10 @@ def test_drawing() -> None:
     assert bit.render() == "bits 010\ngoal -1-"
 
 
-def test_picture_shows_bits_and_goal() -> None:
+def test_frame_shows_bits_and_goal() -> None:
     env = BitFlipEnv(3, start="010", render_mode="rgb_array")
     env.reset()
-    plain = env.render()
+    without_goal = env.render()
     env.set_commanded_goal("pattern/110")
     frame = env.render()
     assert (frame.dtype, frame.shape) == (np.uint8, (96, 144, 3))
@@ -178,8 +178,8 @@ def test_picture_shows_bits_and_goal() -> None:
     assert bits == [off, on, off]
     assert goal == [on, on, off]
     assert on != off
-    # The rims tell which bits are as wanted: all but the first.
-    changed = (plain[:48] != frame[:48]).any(axis=-1)
+    # All bits but the first match the goal and have a border.
+    changed = (without_goal[:48] != frame[:48]).any(axis=-1)
     assert [bool(changed[:, 48 * bit : 48 * bit + 48].any()) for bit in range(3)] == [False, True, True]
 
 
@@ -196,12 +196,12 @@ def test_picture_shows_bits_and_goal() -> None:
         ({"start": 5}, "expected a pattern of 8 bits"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
+def test_invalid_arguments_raise(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BitFlipEnv(**arguments)
 
 
-def test_bad_actions_and_observations_are_refused() -> None:
+def test_invalid_actions_and_observations_raise() -> None:
     env, envs = BitFlipEnv(3), BitFlipVectorEnv(2, 3)
     env.reset()
     envs.reset()

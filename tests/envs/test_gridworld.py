@@ -1,4 +1,4 @@
-"""The single grid world: its moves, what it shows, and what it refuses."""
+"""Tests of the single grid world: moves, observations, rendering, invalid input."""
 
 import pickle
 import sys
@@ -55,7 +55,7 @@ def test_moves(moves: list[int], cell: tuple[int, int]) -> None:
     assert [env.goal_names[goal] for goal in np.flatnonzero(info["goals_achieved"])] == [f"cell/{cell[0]},{cell[1]}"]
 
 
-def test_the_reset_shows_the_start_as_achieved() -> None:
+def test_reset_mask_contains_start_cell() -> None:
     env = GridWorldEnv(ROOM)
     mask = env.reset()[1]["goals_achieved"]
     assert (mask.dtype, mask.shape) == (np.bool_, (7,))
@@ -84,19 +84,19 @@ def test_goals() -> None:
 def test_observations_by_hand(observation: str, expected: list[float]) -> None:
     env = GridWorldEnv(ROOM, observation=observation)
     env.reset()
-    shown = env.step(RIGHT)[0]
-    assert shown.dtype == np.float32
-    assert shown.tolist() == expected
-    assert env.observation_space.contains(shown)
+    obs = env.step(RIGHT)[0]
+    assert obs.dtype == np.float32
+    assert obs.tolist() == expected
+    assert env.observation_space.contains(obs)
 
 
 @pytest.mark.parametrize("observation", OBSERVATIONS)
 @pytest.mark.parametrize("arguments", [{}, {"map": "maze", "size": (7, 30)}, {"map": "S"}, {"map": "...S"}])
-def test_every_observation_reads_back_as_its_state(observation: str, arguments: dict) -> None:
+def test_states_of_inverts_every_observation(observation: str, arguments: dict) -> None:
     env = GridWorldEnv(**arguments, observation=observation)
-    shown = env.all_observations()
-    assert np.array_equal(env.states_of(shown), np.arange(len(env.goal_names)))
-    assert all(env.observation_space.contains(row) for row in shown)
+    observations = env.all_observations()
+    assert np.array_equal(env.states_of(observations), np.arange(len(env.goal_names)))
+    assert all(env.observation_space.contains(row) for row in observations)
     observation_at_reset, _ = env.reset()
     assert env.states_of(observation_at_reset) == env.state
 
@@ -105,7 +105,7 @@ def test_every_observation_reads_back_as_its_state(observation: str, arguments: 
 @pytest.mark.parametrize("start", [None, "random", (1, 0)])
 def test_checkers(observation: str, start: object) -> None:
     env = gym.make("leo/GridWorld-v0", observation=observation, start=start, render_mode="rgb_array")
-    # The render check would open a window.
+    # The render check opens a window.
     check_env(env.unwrapped, skip_render_check=True)
     check_sb3_env(env)
     check_sb3_env(GridWorldEnv(observation=observation, start=start, time_limit=5))
@@ -117,17 +117,17 @@ def test_time_limits(limit: int, own: bool) -> None:
     env = GridWorldEnv(time_limit=limit) if own else gym.make("leo/GridWorld-v0", max_episode_steps=limit)
     for _ in range(2):
         env.reset()
-        ends = [env.step(0)[2:4] for _ in range(limit)]
-        assert ends == [(False, False)] * (limit - 1) + [(False, True)]
+        flags = [env.step(0)[2:4] for _ in range(limit)]
+        assert flags == [(False, False)] * (limit - 1) + [(False, True)]
 
 
-def test_made_environments_end_after_200_steps() -> None:
+def test_default_time_limit() -> None:
     env = gym.make("leo/GridWorld-v0")
     env.reset()
     assert [env.step(0)[3] for _ in range(200)].index(True) == 199
 
 
-def test_start_by_option_lasts_one_episode() -> None:
+def test_start_option_applies_to_one_episode() -> None:
     env = GridWorldEnv(ROOM)
     env.reset(options={"start": (2, 2)})
     assert env.cell_of(env.state) == (2, 2)
@@ -135,14 +135,14 @@ def test_start_by_option_lasts_one_episode() -> None:
     assert env.cell_of(env.state) == (1, 1)
 
 
-def test_random_starts_cover_all_free_cells_and_marked_starts_their_own() -> None:
+def test_random_and_marked_starts() -> None:
     anywhere, marked = GridWorldEnv(ROOM, start="random"), GridWorldEnv("S..S#S")
     for env, expected in ((anywhere, set(range(7))), (marked, {0, 3, 4})):
         env.reset(seed=0)
         assert {env.states_of(env.reset()[0]).item() for _ in range(200)} == expected
 
 
-def test_fixed_starts_draw_nothing() -> None:
+def test_fixed_start_does_not_use_random_generator() -> None:
     env = GridWorldEnv(ROOM)
     env.reset(seed=3)
     before = env.np_random.bit_generator.state
@@ -150,7 +150,7 @@ def test_fixed_starts_draw_nothing() -> None:
     assert env.np_random.bit_generator.state == before
 
 
-def test_commanded_goal_changes_only_the_picture() -> None:
+def test_commanded_goal_only_changes_rendering() -> None:
     plain, commanded = (GridWorldEnv(ROOM, start="random", render_mode="rgb_array") for _ in range(2))
     commanded.set_commanded_goal(0)
     actions = [0, 1, 2, 3, 0, 2]
@@ -160,14 +160,14 @@ def test_commanded_goal_changes_only_the_picture() -> None:
     assert np.array_equal(plain.render(), commanded.render())
 
 
-def test_a_goal_conditioned_wrapper_pays_for_the_goal() -> None:
+def test_reward_of_goal_conditioned_wrapper() -> None:
     env = GoalConditionedWrapper(gym.make("leo/GridWorld-v0", map="S..."), goal="cell/0,2")
     observation, _ = env.reset(seed=0)
     assert observation["goal_id"] == 2 == env.unwrapped.commanded_goal
     assert [env.step(RIGHT)[1:3] for _ in range(2)] == [(0.0, False), (1.0, True)]
 
 
-def test_returned_arrays_are_fresh() -> None:
+def test_returned_arrays_are_new() -> None:
     env = GridWorldEnv(ROOM)
     observation, info = env.reset()
     observation[:] = 7.0
@@ -177,7 +177,7 @@ def test_returned_arrays_are_fresh() -> None:
     assert info_again["goals_achieved"].sum() == 1
 
 
-def test_pickled_environments_go_on_alike() -> None:
+def test_pickled_environment_continues_identically() -> None:
     env = GridWorldEnv(start="random", time_limit=9)
     env.reset(seed=4)
     env.step(1)
@@ -203,7 +203,7 @@ def test_spec_round_trip(arguments: dict) -> None:
     assert equal(trajectory(env, 5, actions), trajectory(again, 5, actions), exact=True)
 
 
-def test_made_by_module_name() -> None:
+def test_make_with_module_name() -> None:
     assert gym.make("leo_envs:leo/GridWorld-v0").spec.id == "leo/GridWorld-v0"
 
 
@@ -213,7 +213,7 @@ def test_made_by_module_name() -> None:
         ({"map": ROOM, "start": (0, 2)}, r"expected a free cell, got the wall at \(0, 2\)"),
         ({"map": ROOM, "start": (9, 9)}, r"expected a cell of the 3 x 3 map"),
         ({"map": ROOM, "start": "anywhere"}, "expected start to be one of"),
-        ({"map": "...\n.#.\n..."}, r"without 'S' whose centre \(1, 1\) is a wall"),
+        ({"map": "...\n.#.\n..."}, r"without 'S' whose center \(1, 1\) is a wall"),
         ({"map": "labyrinth"}, "expected map to be 'paper', 'random', 'maze' or a map's text, got 'labyrinth'"),
         ({"map": ROOM, "size": 5}, "expected size and map_seed only with"),
         ({"map_seed": 5}, "expected size and map_seed only with"),
@@ -225,13 +225,13 @@ def test_made_by_module_name() -> None:
         ({"time_limit": True}, "expected time_limit"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
+def test_invalid_arguments_raise(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GridWorldEnv(**arguments)
 
 
 @pytest.mark.parametrize("action", [4, -1, 1.0, None, "up", [1], np.array([1])])
-def test_bad_actions_are_refused(action: object) -> None:
+def test_invalid_actions_raise(action: object) -> None:
     env = GridWorldEnv(ROOM)
     env.reset()
     with pytest.raises(ValueError, match="action from 0 to 3, got"):
@@ -240,7 +240,7 @@ def test_bad_actions_are_refused(action: object) -> None:
 
 
 @pytest.mark.parametrize("action", [1, np.int64(1), np.uint8(1), np.array(1)])
-def test_all_kinds_of_integers_are_actions(action: object) -> None:
+def test_integer_types_of_actions(action: object) -> None:
     env = GridWorldEnv(ROOM)
     env.reset()
     env.step(action)
@@ -250,12 +250,12 @@ def test_all_kinds_of_integers_are_actions(action: object) -> None:
 @pytest.mark.parametrize(
     "act", [lambda e: e.step(0), lambda e: e.render(), lambda e: e.state], ids=["step", "render", "state"]
 )
-def test_reset_comes_first(act) -> None:
+def test_use_before_reset_raises(act) -> None:
     with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
         act(GridWorldEnv(ROOM, render_mode="ansi"))
 
 
-def test_bad_options_and_goals_are_refused() -> None:
+def test_invalid_options_and_goals_raise() -> None:
     env = GridWorldEnv(ROOM)
     with pytest.raises(ValueError, match=r"expected a free cell, got the wall at \(2, 0\)"):
         env.reset(options={"start": (2, 0)})
@@ -269,7 +269,7 @@ def test_bad_options_and_goals_are_refused() -> None:
         env.states_of([1, 0, 0, 0, 0, 1])
 
 
-def test_text() -> None:
+def test_text_rendering() -> None:
     env = GridWorldEnv(ROOM, render_mode="ansi")
     env.reset()
     assert env.render() == "..#\n.A.\n#.."
@@ -279,30 +279,30 @@ def test_text() -> None:
     assert env.render() == ".*#\n...\n#.."
 
 
-def test_picture_shows_agent_walls_and_goal_where_they_are() -> None:
+def test_frame_shows_agent_walls_and_goal() -> None:
     env = GridWorldEnv(ROOM, render_mode="rgb_array")
     env.reset()
     env.set_commanded_goal("cell/2,2")
     frame = env.render()
     assert (frame.dtype, frame.shape) == (np.uint8, (144, 144, 3))
-    centre = {(row, column): tuple(frame[48 * row + 24, 48 * column + 24].tolist()) for row in range(3) for column in range(3)}
-    free = {centre[cell] for cell in ((0, 0), (0, 1), (1, 0), (1, 2), (2, 1))}
+    colors = {(row, column): tuple(frame[48 * row + 24, 48 * column + 24].tolist()) for row in range(3) for column in range(3)}
+    free = {colors[cell] for cell in ((0, 0), (0, 1), (1, 0), (1, 2), (2, 1))}
     assert len(free) == 1
-    assert centre[0, 2] == centre[2, 0]
-    assert len({centre[0, 0], centre[0, 2], centre[1, 1], centre[2, 2]}) == 4
+    assert colors[0, 2] == colors[2, 0]
+    assert len({colors[0, 0], colors[0, 2], colors[1, 1], colors[2, 2]}) == 4
 
 
 @pytest.mark.parametrize("state", [(0, 0), (127, 127), (64, 64)])
-def test_the_agent_is_to_be_seen_on_the_largest_map(state: tuple[int, int]) -> None:
+def test_agent_is_visible_on_largest_map(state: tuple[int, int]) -> None:
     env = GridWorldEnv("\n".join(["." * 128] * 128), render_mode="rgb_array")
     env.reset(options={"start": state})
-    there = env.render()
+    frame = env.render()
     env.reset(options={"start": (32, 96)})
-    changed = (there != env.render()).any(axis=-1)
+    changed = (frame != env.render()).any(axis=-1)
     row, column = (4 * axis for axis in state)
     assert changed[row : row + 4, column : column + 4].all()
-    near = changed[max(row - 8, 0) : row + 12, max(column - 8, 0) : column + 12]
-    assert near.sum() > 2 * 16
+    neighborhood = changed[max(row - 8, 0) : row + 12, max(column - 8, 0) : column + 12]
+    assert neighborhood.sum() > 2 * 16
 
 
 def test_rendering_without_a_mode_warns() -> None:
@@ -318,7 +318,7 @@ def test_window_needs_pygame(monkeypatch: pytest.MonkeyPatch) -> None:
         GridWorldEnv(ROOM, render_mode="human").reset()
 
 
-def test_window_shows_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_shows_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pygame")
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     import pygame
@@ -328,14 +328,14 @@ def test_window_shows_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     env.step(RIGHT)
     twin = GridWorldEnv(ROOM, render_mode="rgb_array")
     twin.reset(options={"start": (1, 2)})
-    shown = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
-    assert np.array_equal(shown, twin.render())
+    frame = pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1)
+    assert np.array_equal(frame, twin.render())
     assert pickle.loads(pickle.dumps(env)).state == env.state
     env.close()
     env.close()
     assert not pygame.display.get_init()
 
 
-def test_grid_is_the_map() -> None:
+def test_grid_property() -> None:
     assert isinstance(GridWorldEnv(ROOM).grid, GridMap)
     assert str(GridWorldEnv(ROOM).grid) == ROOM.strip()

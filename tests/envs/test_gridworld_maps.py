@@ -1,4 +1,4 @@
-"""Maps: read from text, made from a seed, and refused when wrong."""
+"""Tests of maps: parsing, random generation, invalid maps."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,13 @@ from leo_envs.gridworld import GridMap, GridWorldEnv, maze_map, paper_map, rando
 SIZES = st.tuples(st.integers(1, 24), st.integers(1, 24))
 
 
-def neighbours(grid: GridMap) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Pairs of free cells side by side, each once, found the plain way."""
+def adjacent_cells(grid: GridMap) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return all pairs of adjacent free cells, each once."""
     free = {(int(row), int(column)) for row, column in grid.cells}
     return [(cell, other) for cell in free for other in ((cell[0] + 1, cell[1]), (cell[0], cell[1] + 1)) if other in free]
 
 
-def test_map_is_read_in_row_major_order() -> None:
+def test_cells_are_in_row_major_order() -> None:
     grid = GridMap(["S.#", "#.."])
     assert grid.shape == (2, 3)
     assert grid.cells.tolist() == [[0, 0], [0, 1], [1, 1], [1, 2]]
@@ -46,34 +46,34 @@ def test_text_round_trip(shape: tuple[int, int], data: st.DataObject) -> None:
 
 @given(size=SIZES, seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=50, deadline=None)
-def test_maze_is_a_spanning_tree_of_its_rooms(size: tuple[int, int], seed: int) -> None:
+def test_maze_is_spanning_tree(size: tuple[int, int], seed: int) -> None:
     env = GridWorldEnv(maze_map(size, seed))
     grid = env.grid
     assert grid.shape == size
     assert not grid.walls[::2, ::2].any()
-    # Connected, and one join fewer than cells: exactly one way between any two.
-    assert len(neighbours(grid)) == len(grid.cells) - 1
+    # A connected graph with one edge fewer than nodes is a tree.
+    assert len(adjacent_cells(grid)) == len(grid.cells) - 1
     assert (env.distances() > 0).all()
     assert (grid.starts[0][0] % 2, grid.starts[0][1] % 2) == (0, 0)
 
 
 @given(size=SIZES, seed=st.integers(0, 2**32 - 1), density=st.floats(0.0, 1.0))
 @settings(max_examples=50, deadline=None)
-def test_random_map_has_its_size_and_a_free_start(size: tuple[int, int], seed: int, density: float) -> None:
+def test_random_map_size_and_start(size: tuple[int, int], seed: int, density: float) -> None:
     grid = GridMap(random_map(size, seed, density))
     assert grid.shape == size
-    assert grid.starts == [grid.centre]
+    assert grid.starts == [grid.center]
 
 
 @pytest.mark.parametrize("density", [0.0, 0.25, 0.6, 1.0])
-def test_random_map_has_its_density(density: float) -> None:
+def test_random_map_density(density: float) -> None:
     walls = GridMap(random_map(128, 5, density)).walls
-    # Ten standard deviations of a share of 16,384 coins; nothing to spare at 0 and 1 but the start.
+    # Ten standard deviations of the mean; at densities 0 and 1, only the start may differ.
     assert abs(walls.mean() - density) <= 10 * np.sqrt(density * (1 - density) / walls.size) + 1 / walls.size
 
 
 @pytest.mark.parametrize("make", [random_map, maze_map])
-def test_seed_decides_the_map(make: type[random_map]) -> None:
+def test_map_depends_on_seed(make: type[random_map]) -> None:
     assert make(20, 3) == make(20, 3) == make((20, 20), 3)
     assert make(20, 3) != make(20, 4)
 
@@ -90,20 +90,20 @@ def test_seed_decides_the_map(make: type[random_map]) -> None:
         (["."] * 129, "at most 128 x 128 cells, got 129 x 1"),
     ],
 )
-def test_bad_maps_are_refused(text: str | list[str], message: str) -> None:
+def test_invalid_maps_raise(text: str | list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GridMap(text)
 
 
 @pytest.mark.parametrize("make", [random_map, maze_map])
 @pytest.mark.parametrize("size", [0, -1, 129, (3, 129), (3,), 2.5, "4", None])
-def test_bad_sizes_are_refused(make: type[random_map], size: object) -> None:
+def test_invalid_sizes_raise(make: type[random_map], size: object) -> None:
     with pytest.raises(ValueError, match="expected a size from 1 to 128"):
         make(size)
 
 
 @pytest.mark.parametrize("density", [-0.1, 1.1, float("nan")])
-def test_bad_density_is_refused(density: float) -> None:
+def test_invalid_density_raises(density: float) -> None:
     with pytest.raises(ValueError, match="expected wall_density from 0 to 1"):
         random_map(4, wall_density=density)
 
@@ -119,6 +119,6 @@ def test_bad_density_is_refused(density: float) -> None:
         ((0.5, 0), r"expected a cell as \(row, column\)"),
     ],
 )
-def test_bad_cells_are_refused(cell: object, message: str) -> None:
+def test_invalid_cells_raise(cell: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GridMap("S.#\n#..").number_of(cell)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The native vector grid world equals the single one, row by row, in every mode and behind every bridge."""
+"""Tests of the vectorized grid world: equivalence to the single environment in all autoreset modes and with SB3."""
 
 import functools
 import pickle
@@ -14,7 +14,7 @@ import leo_envs  # noqa: F401
 from leo_envs.gridworld import GridWorldVectorEnv
 from leo_wrappers import achieved_from_infos
 from leo_wrappers.sb3 import GymVecEnv
-from tests.envs.vector_equivalence import assert_same, make_pair, walk
+from tests.envs.vector_equivalence import assert_same, compare_rollouts, make_pair
 
 MODES = list(AutoresetMode)
 SAME_STEP, NEXT_STEP, DISABLED = AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED
@@ -28,26 +28,28 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("arguments", ARGUMENTS)
-def test_it_equals_sync_vector_env(mode: AutoresetMode, arguments: dict) -> None:
+def test_equals_sync_vector_env(mode: AutoresetMode, arguments: dict) -> None:
     ours, theirs = make_pair("leo/GridWorld-v0", mode, max_episode_steps=7, **arguments)
-    assert walk(ours, theirs, steps=40, seed=11) >= 5 * 4
+    assert compare_rollouts(ours, theirs, steps=40, seed=11) >= 5 * 4
 
 
 @pytest.mark.parametrize("mode", [SAME_STEP, NEXT_STEP])
-def test_it_equals_sync_vector_env_when_rows_end_at_different_times(mode: AutoresetMode) -> None:
+def test_equals_sync_vector_env_with_staggered_episodes(mode: AutoresetMode) -> None:
     ours, theirs = make_pair("leo/GridWorld-v0", mode, max_episode_steps=6, start="random")
     masks = {number: np.arange(5) % 3 == number % 3 for number in (2, 4, 6, 13)}
-    assert walk(ours, theirs, steps=40, seed=3, resets=masks) >= 5 * 4
+    assert compare_rollouts(ours, theirs, steps=40, seed=3, resets=masks) >= 5 * 4
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_it_equals_sync_vector_env_without_a_limit_and_with_one_step(mode: AutoresetMode) -> None:
-    assert walk(*make_pair("leo/GridWorld-v0", mode, max_episode_steps=-1), steps=230, seed=0) == 0
-    assert walk(*make_pair("leo/GridWorld-v0", mode, max_episode_steps=1, start="random"), steps=9, seed=0) >= 5 * 4
+def test_equals_sync_vector_env_without_limit_and_with_limit_one(mode: AutoresetMode) -> None:
+    assert compare_rollouts(*make_pair("leo/GridWorld-v0", mode, max_episode_steps=-1), steps=230, seed=0) == 0
+    assert (
+        compare_rollouts(*make_pair("leo/GridWorld-v0", mode, max_episode_steps=1, start="random"), steps=9, seed=0) >= 5 * 4
+    )
 
 
-def test_default_limit_is_that_of_the_single_environment() -> None:
-    assert walk(*make_pair("leo/GridWorld-v0", NEXT_STEP, num_envs=2), steps=202, seed=0) == 2
+def test_default_time_limit() -> None:
+    assert compare_rollouts(*make_pair("leo/GridWorld-v0", NEXT_STEP, num_envs=2), steps=202, seed=0) == 2
 
 
 @pytest.mark.parametrize("seed", [None, 5, [3, 3, None, 8, 1]])
@@ -66,29 +68,32 @@ def test_seeds_and_start_options(seed: object) -> None:
 
 
 @pytest.mark.parametrize("mode", [SAME_STEP, NEXT_STEP])
-def test_row_i_is_the_single_environment_with_seed_plus_i(mode: AutoresetMode) -> None:
-    """Several episodes with random starts, the single environment reset by hand where the vector one resets itself."""
+def test_row_i_equals_single_environment_with_seed_plus_i(mode: AutoresetMode) -> None:
+    """Compare several episodes with random starts; the single environments are reset explicitly."""
     envs = GridWorldVectorEnv(3, start="random", time_limit=4, autoreset_mode=mode)
     actions = np.random.default_rng(0).integers(4, size=(20, 3))
     observations, _ = envs.reset(seed=20)
     singles = [gym.make("leo/GridWorld-v0", start="random", max_episode_steps=4) for _ in range(3)]
-    shown = [single.reset(seed=20 + row)[0] for row, single in enumerate(singles)]
+    expected = [single.reset(seed=20 + row)[0] for row, single in enumerate(singles)]
     done = np.zeros(3, dtype=bool)
+    episodes = 0
     for step in range(20):
-        np.testing.assert_array_equal(observations, shown)
+        np.testing.assert_array_equal(observations, expected)
         observations, _, _, truncated, infos = envs.step(actions[step])
         for row, single in enumerate(singles):
             if mode is NEXT_STEP and done[row]:
-                shown[row], info = single.reset()
+                expected[row], info = single.reset()
                 done[row] = False
             else:
-                shown[row], _, _, done[row], info = single.step(actions[step, row])
+                expected[row], _, _, done[row], info = single.step(actions[step, row])
+                episodes += int(done[row])
                 if mode is SAME_STEP and done[row]:
-                    np.testing.assert_array_equal(infos["final_obs"][row], shown[row])
+                    np.testing.assert_array_equal(infos["final_obs"][row], expected[row])
                     np.testing.assert_array_equal(infos["final_info"]["goals_achieved"][row], info["goals_achieved"])
-                    shown[row], info = single.reset()
+                    expected[row], info = single.reset()
             np.testing.assert_array_equal(infos["goals_achieved"][row], info["goals_achieved"])
         np.testing.assert_array_equal(truncated, done)
+    assert episodes == 3 * (20 // (4 if mode is SAME_STEP else 5))
 
 
 def make_single() -> gym.Env:
@@ -96,7 +101,7 @@ def make_single() -> gym.Env:
 
 
 def sb3_rollout(venv: VecEnv) -> list[tuple]:
-    """Observations, dones, masks of the transitions and last observations of episodes, of a seeded random walk."""
+    """Return observations, rewards, dones, masks, terminal observations and truncations of a seeded random rollout."""
     venv.seed(9)
     steps: list[tuple] = [(venv.reset(),)]
     generator = np.random.default_rng(1)
@@ -112,7 +117,7 @@ def sb3_rollout(venv: VecEnv) -> list[tuple]:
 @pytest.mark.parametrize(
     "vec_env", [DummyVecEnv, functools.partial(SubprocVecEnv, start_method="forkserver")], ids=["dummy", "subproc"]
 )
-def test_it_equals_sb3_vec_envs(vec_env) -> None:
+def test_equals_sb3_vec_envs(vec_env) -> None:
     arguments = {"start": "random", "max_episode_steps": 6, "autoreset_mode": "SameStep"}
     ours = sb3_rollout(GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=3, **arguments)))
     theirs = sb3_rollout(vec_env([make_single] * 3))
@@ -123,37 +128,39 @@ def test_it_equals_sb3_vec_envs(vec_env) -> None:
 
 
 @pytest.mark.parametrize("mode", [SAME_STEP, NEXT_STEP])
-def test_what_was_returned_never_changes(mode: AutoresetMode) -> None:
+def test_returned_arrays_are_independent(mode: AutoresetMode) -> None:
     envs = GridWorldVectorEnv(4, start="random", time_limit=3, autoreset_mode=mode)
     envs.reset(seed=0)
-    kept, copies = [], []
-    for _ in range(7):
+    # In both modes, the last of these steps ends an episode.
+    steps = 6 if mode is SAME_STEP else 7
+    results, copies = [], []
+    for _ in range(steps):
         result = envs.step([0, 1, 2, 3])
-        kept.append(result)
+        results.append(result)
         copies.append(pickle.loads(pickle.dumps(result)))
-    for result, copy in zip(kept, copies, strict=True):
+    for result, copy in zip(results, copies, strict=True):
         assert_same(result, copy)
-    # Nor does what the caller does to it come back, not even to the marks of the episodes that ended just now.
-    for part in kept[-1][:4]:
+    # Changes to returned arrays, including the truncations that the next step depends on, do not affect the environment.
+    assert results[-1][3].all()
+    for part in results[-1][:4]:
         part[:] = 0
-    assert copies[-1][3].all() or mode is SAME_STEP
     envs.state[:] = 0
     twin = GridWorldVectorEnv(4, start="random", time_limit=3, autoreset_mode=mode)
     twin.reset(seed=0)
-    for _ in range(7):
+    for _ in range(steps):
         twin.step([0, 1, 2, 3])
     for _ in range(4):
         assert_same(envs.step([3, 2, 1, 0]), twin.step([3, 2, 1, 0]))
 
 
-def test_ignored_actions_may_be_anything() -> None:
+def test_ignored_actions_need_not_be_valid() -> None:
     envs = GridWorldVectorEnv(2, time_limit=1)
     envs.reset()
     envs.step([0, 0])
     assert not envs.step([-1, 99])[3].any()
 
 
-def test_exact_values_and_goals_are_those_of_the_single_environment() -> None:
+def test_exact_values_and_goals_equal_single_environment() -> None:
     arguments = {"map": "maze", "size": 7}
     single, vector = gym.make("leo/GridWorld-v0", **arguments).unwrapped, gym.make_vec("leo/GridWorld-v0", 2, **arguments)
     assert vector.goal_names == single.goal_names
@@ -166,17 +173,17 @@ def test_exact_values_and_goals_are_those_of_the_single_environment() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_made_environments_declare_their_mode_and_come_again_from_their_spec(mode: AutoresetMode) -> None:
+def test_autoreset_mode_and_spec_round_trip(mode: AutoresetMode) -> None:
     envs = gym.make_vec("leo/GridWorld-v0", num_envs=3, autoreset_mode=mode.value, map="maze", size=[5, 9])
     assert envs.metadata["autoreset_mode"] is mode
     assert GridWorldVectorEnv.metadata["autoreset_mode"] is NEXT_STEP
     spec = gym.envs.registration.EnvSpec.from_json(envs.spec.to_json())
     again = gym.make_vec(spec)
     assert (again.num_envs, again.autoreset_mode, again.time_limit) == (3, mode, 200)
-    assert walk(envs, again, steps=5, seed=1) == 0
+    assert compare_rollouts(envs, again, steps=5, seed=1) == 0
 
 
-def test_pickled_environments_go_on_alike() -> None:
+def test_pickled_environment_continues_identically() -> None:
     envs = GridWorldVectorEnv(3, start="random", time_limit=2)
     envs.reset(seed=1)
     envs.step([0, 1, 2])
@@ -185,7 +192,7 @@ def test_pickled_environments_go_on_alike() -> None:
         assert_same(envs.step([3, 2, 1]), twin.step([3, 2, 1]))
 
 
-def test_pictures() -> None:
+def test_rendering() -> None:
     envs = GridWorldVectorEnv(2, "S.", render_mode="ansi")
     assert GridWorldVectorEnv(2, "S.").reset()[0].shape == (2, 3)
     envs.reset()
@@ -212,7 +219,7 @@ def test_pictures() -> None:
         ({"observation": "pixels"}, "expected observation to be one of"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
+def test_invalid_arguments_raise(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         GridWorldVectorEnv(**arguments)
 
@@ -229,7 +236,7 @@ def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
         (np.array([0, 255, 0], dtype=np.uint8), "got 255 for environment 1"),
     ],
 )
-def test_bad_actions_are_refused(actions: object, message: str) -> None:
+def test_invalid_actions_raise(actions: object, message: str) -> None:
     envs = GridWorldVectorEnv(3)
     envs.reset()
     before = envs.state
@@ -239,14 +246,14 @@ def test_bad_actions_are_refused(actions: object, message: str) -> None:
 
 
 @pytest.mark.parametrize("mask", [[True, False], np.array([1, 0]), np.zeros(2, dtype=bool), np.ones(3, dtype=bool)])
-def test_bad_reset_masks_are_refused(mask: object) -> None:
+def test_invalid_reset_masks_raise(mask: object) -> None:
     envs = GridWorldVectorEnv(2)
     envs.reset()
     with pytest.raises(ValueError, match="expected reset_mask to be a bool array"):
         envs.reset(options={"reset_mask": mask})
 
 
-def test_reset_comes_first() -> None:
+def test_use_before_reset_raises() -> None:
     envs = GridWorldVectorEnv(2, render_mode="ansi")
     for act in (lambda: envs.step([0, 0]), envs.render, lambda: envs.state):
         with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
@@ -257,7 +264,7 @@ def test_reset_comes_first() -> None:
         envs.reset(seed=[1, 2, 3])
 
 
-def test_finished_environments_wait_for_their_reset_in_disabled_mode() -> None:
+def test_disabled_mode_requires_reset_of_done_environments() -> None:
     envs = GridWorldVectorEnv(2, time_limit=1, autoreset_mode=DISABLED)
     envs.reset()
     envs.step([0, 0])

@@ -1,4 +1,4 @@
-"""Every Panda id: the three checkers, masks against rewards, determinism, wrong input."""
+"""Tests of all Panda ids: environment checkers, masks and rewards, determinism, invalid input."""
 
 import gymnasium as gym
 import numpy as np
@@ -16,10 +16,10 @@ from tests.envs.robot_checks import (
     assert_equal,
     check_batches,
     check_masks,
-    needs_rendering,
     points_near_goals,
     rollout,
     shared_env,
+    skip_without_rendering,
 )
 
 IDS = ["leo/PandaReach-v0", "leo/PandaPush-v0", "leo/PandaSlide-v0", "leo/PandaPickAndPlace-v0"]
@@ -40,19 +40,19 @@ def test_checkers(env_id: str) -> None:
 @pytest.mark.parametrize("env_id", IDS)
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_masks_are_rewards(env_id: str, data: st.DataObject) -> None:
+def test_mask_equals_rewards(env_id: str, data: st.DataObject) -> None:
     env = shared_env(env_id)
     achieved = data.draw(points_near_goals(env))
     check_masks(env, achieved)
     check_batches(env, achieved)
-    # And by the norm, which is how Gymnasium-Robotics would compare.
+    # Gymnasium-Robotics compares the norm.
     goals = env.unwrapped.goal_points.astype(np.float64)
     distances = np.linalg.norm(achieved.astype(np.float64)[:, None] - goals, axis=-1)
     np.testing.assert_array_equal(env.unwrapped.goal_set.achieved(achieved), distances <= 0.05)
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_the_info_s_mask_is_that_of_the_rewards(env_id: str) -> None:
+def test_info_mask_equals_rewards(env_id: str) -> None:
     env = shared_env(env_id).unwrapped
     generator = np.random.default_rng(0)
     observation, info = env.reset(seed=1)
@@ -65,7 +65,7 @@ def test_the_info_s_mask_is_that_of_the_rewards(env_id: str) -> None:
         assert info["goals_achieved"].tolist() == expected
 
 
-def test_the_dense_reward_is_minus_the_distance() -> None:
+def test_dense_reward_is_negative_distance() -> None:
     env = gym.make(PUSH, reward_type="dense").unwrapped
     env.reset(seed=0)
     for _ in range(3):
@@ -77,7 +77,7 @@ def test_the_dense_reward_is_minus_the_distance() -> None:
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_runs_repeat_to_the_last_bit(env_id: str) -> None:
+def test_rollouts_are_deterministic(env_id: str) -> None:
     env = shared_env(env_id)
     first = rollout(env, seed=5, steps=30)
     rollout(env, seed=6, steps=3)
@@ -118,64 +118,69 @@ def test_default_grids_and_sizes(env_id: str, count: int, names: dict[int, str],
     assert {goal: env.goal_names[goal] for goal in names} == names
     assert env.observation_space["observation"].shape == (size,)
     assert env.action_space.shape == ((4,) if env_id == PICK else (3,))
-    drawn = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(60)])
+    sampled = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(60)])
     low, high = env.goal_points.min(axis=0) - 1e-6, env.goal_points.max(axis=0) + 1e-6
-    assert ((drawn >= low) & (drawn <= high)).all()
-    assert (drawn.max(axis=0) - drawn.min(axis=0) >= 0.8 * (high - low) - 1e-5).all()
+    assert ((sampled >= low) & (sampled <= high)).all()
+    assert (sampled.max(axis=0) - sampled.min(axis=0) >= 0.8 * (high - low) - 1e-5).all()
 
 
-def test_objects_start_where_they_are_told() -> None:
+def test_start_positions_of_objects() -> None:
     env = gym.make(PUSH, object_center=[0.45, 0.1], object_range=[0.05, 0.02], object_distance=0.0).unwrapped
-    places = np.array([env.reset(seed=seed)[0]["achieved_goal"] for seed in range(30)])
-    assert (np.abs(places[:, :2] - [0.45, 0.1]) <= [0.05, 0.02]).all()
-    np.testing.assert_allclose(places[:, 2], 0.02, atol=1e-6)
-    far = shared_env(PUSH).unwrapped
-    grips = [far.reset(seed=seed)[0] for seed in range(30)]
-    assert min(np.linalg.norm(o["achieved_goal"][:2] - o["observation"][:2]) for o in grips) >= 0.1 - 1e-6
+    positions = np.array([env.reset(seed=seed)[0]["achieved_goal"] for seed in range(30)])
+    assert (np.abs(positions[:, :2] - [0.45, 0.1]) <= [0.05, 0.02]).all()
+    np.testing.assert_allclose(positions[:, 2], 0.02, atol=1e-6)
+    default = shared_env(PUSH).unwrapped
+    observations = [default.reset(seed=seed)[0] for seed in range(30)]
+    assert min(np.linalg.norm(o["achieved_goal"][:2] - o["observation"][:2]) for o in observations) >= 0.1 - 1e-6
 
 
-def test_the_observation_s_parts() -> None:
+def test_entries_of_observation() -> None:
     env = shared_env(PICK).unwrapped
     env.reset(seed=0)
     for _ in range(4):
         observation = env.step([0.5, -0.5, -0.5, 1.0])[0]
     parts = observation["observation"]
-    grip, thing = env.data.site("grip").xpos, env.data.body("object").xpos
+    grip, body = env.data.site("grip").xpos.copy(), env.data.body("object")
     np.testing.assert_allclose(parts[:3], grip, rtol=1e-6)
     np.testing.assert_allclose(parts[6], env.data.qpos[7:9].sum(), rtol=1e-6)
-    np.testing.assert_allclose(parts[7:10], thing, rtol=1e-6)
-    np.testing.assert_allclose(parts[10:13], thing - grip, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(parts[13:19], env.data.body("object").xmat.reshape(3, 3)[:, :2].T.reshape(-1), atol=1e-6)
-    # The velocities are the slopes of the positions.
-    before = parts[:3].copy()
+    np.testing.assert_allclose(parts[7:10], body.xpos, rtol=1e-6)
+    np.testing.assert_allclose(parts[10:13], body.xpos - grip, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(parts[13:19], body.xmat.reshape(3, 3)[:, :2].T.reshape(-1), atol=1e-6)
+    # The grip's velocity is the slope of its position.
     env._mujoco.mj_step(env.model, env.data)
     env._mujoco.mj_forward(env.model, env.data)
-    np.testing.assert_allclose((env.data.site("grip").xpos - before) / 0.002, parts[3:6], atol=0.05)
+    assert np.abs(parts[3:6]).min() > 0.2
+    np.testing.assert_allclose((env.data.site("grip").xpos - grip) / 0.002, parts[3:6], atol=0.05)
+    # The object's joint has its linear velocity in the global and its angular velocity in the local frame.
+    env.data.joint("object").qvel[:] = [0.1, -0.2, 0.3, 1.0, 2.0, -3.0]
+    env._mujoco.mj_forward(env.model, env.data)
+    parts = env._observation()["observation"]
+    np.testing.assert_allclose(parts[19:22], [0.1, -0.2, 0.3], atol=1e-6)
+    np.testing.assert_allclose(parts[22:25], body.xmat.reshape(3, 3) @ [1.0, 2.0, -3.0], atol=1e-6)
 
 
-def test_pictures_show_the_target_and_change_nothing() -> None:
-    needs_rendering()
+def test_rendering_shows_target_and_keeps_dynamics() -> None:
+    skip_without_rendering()
     env = gym.make(PUSH, render_mode="rgb_array")
     env.reset(seed=3)
-    one = env.render()
+    frame = env.render()
     env.unwrapped.set_commanded_goal(0)
-    two = env.render()
-    assert one.shape == (480, 480, 3) and (one != two).any()
+    assert frame.shape == (480, 480, 3) and (frame != env.render()).any()
     np.testing.assert_allclose(env.unwrapped.data.site("target").xpos, env.unwrapped.goal_points[0], atol=1e-7)
     env.unwrapped.set_commanded_goal(None)
-    plain = rollout(shared_env(PUSH), seed=3, steps=5)
+    expected = rollout(shared_env(PUSH), seed=3, steps=5)
     observation, info = env.reset(seed=3)
-    drawn = [*observation.values(), info["goals_achieved"]]
+    rendered = [*observation.values(), info["goals_achieved"]]
     generator = np.random.default_rng(3)
     for _ in range(5):
         env.render()
         observation, reward, *_, info = env.step(generator.uniform(-1, 1, 3).astype(np.float32))
-        drawn += [*observation.values(), info["goals_achieved"], reward, info["is_success"]]
-    assert_equal(plain, drawn)
+        rendered += [*observation.values(), info["goals_achieved"], reward, info["is_success"]]
+    assert_equal(rendered, expected)
     env.close()
 
 
-def test_hindsight_of_stable_baselines3_works_unmodified() -> None:
+def test_sb3_her_replay_buffer() -> None:
     model = TD3(
         "MultiInputPolicy",
         gym.make(REACH, max_episode_steps=10),
@@ -192,7 +197,7 @@ def test_hindsight_of_stable_baselines3_works_unmodified() -> None:
     assert 0.0 in expected
 
 
-WRONG = [
+INVALID = [
     ({"tolerance": 0.0}, "expected a tolerance above 0"),
     ({"resolution": 0}, "expected resolution to be a positive integer"),
     ({"points": [[0.5, 0.0, 2.0]]}, "expected goals within the workspace"),
@@ -204,7 +209,7 @@ WRONG = [
     ({"object_distance": 0.5}, "expected object_distance within object_range"),
     ({"object_size": [0.02, 0.05, 0.02]}, "below 0.035 along y"),
     ({"object_size": [0.02, 0.02]}, "expected object_size to be 3 finite numbers"),
-    ({"object_shape": "star"}, "expected object_shape to be 'box' or 'cylinder'"),
+    ({"object_shape": "star"}, r"expected object_shape to be one of \['box', 'cylinder'\]"),
     ({"friction": -1.0}, "expected friction above 0"),
     ({"max_displacement": 0.0}, "expected max_displacement above 0"),
     ({"start": [1.5, 0.0, 0.2]}, "expected start within the arm's reach"),
@@ -213,18 +218,18 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), WRONG)
-def test_wrong_arguments(arguments: dict, message: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), INVALID)
+def test_invalid_arguments_raise(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PandaEnv(**{"task": "pick_and_place", **arguments})
 
 
-def test_a_misspelt_argument_is_named() -> None:
+def test_misspelled_argument_raises() -> None:
     with pytest.raises(TypeError, match=r"got 'objekt_size'; nearest: \['object_size'"):
         gym.make(PUSH, objekt_size=[0.1, 0.1, 0.1])
 
 
-def test_wrong_actions() -> None:
+def test_invalid_actions_raise() -> None:
     env = shared_env(PICK).unwrapped
     env.reset(seed=0)
     for action in ([0.0] * 3, [np.nan] * 4):
@@ -232,5 +237,5 @@ def test_wrong_actions() -> None:
             env.step(action)
 
 
-def test_every_task_has_an_id() -> None:
+def test_every_task_is_registered() -> None:
     assert {shared_env(env_id).unwrapped.task for env_id in IDS} == set(PANDA_TASKS.values())

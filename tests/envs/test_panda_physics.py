@@ -1,4 +1,4 @@
-"""The Panda's physics: it goes where it is told, moves what it touches, and nothing explodes."""
+"""Tests of the Panda's physics: control of the grip, contact with objects, stability."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def scripts(env_id: str, seeds: int) -> Iterator[PandaScript]:
         yield PandaScript(env, env.reset(seed=seed)[0])
 
 
-def test_the_gripper_reaches_every_goal_of_the_grid() -> None:
+def test_gripper_reaches_every_goal() -> None:
     env = shared_env(REACH).unwrapped
     for goal, point in enumerate(env.goal_points):
         env.set_commanded_goal(goal)
@@ -32,14 +32,14 @@ def test_the_gripper_reaches_every_goal_of_the_grid() -> None:
             observation, *_, info = env.step(np.clip((point - grip) / 0.05, -1.0, 1.0))
             successes.append(info["is_success"])
         assert successes[-5:] == [True] * 5 and info["goals_achieved"][goal]
-        # And it stands there, upright.
+        # It stays at the goal, upright.
         assert np.linalg.norm(observation["achieved_goal"] - point) < 0.005
         assert env.data.site("grip").xmat[8] < -0.999
     env.set_commanded_goal(None)
 
 
 @pytest.mark.parametrize("direction", [*np.eye(3), *-np.eye(3), [1.0, -1.0, 0.0]])
-def test_it_moves_along_a_straight_line(direction: np.ndarray) -> None:
+def test_grip_moves_along_straight_line(direction: np.ndarray) -> None:
     env = shared_env(REACH).unwrapped
     start = env.reset(seed=0)[0]["achieved_goal"]
     for _ in range(3):
@@ -50,7 +50,7 @@ def test_it_moves_along_a_straight_line(direction: np.ndarray) -> None:
     assert np.linalg.norm(moved - along * line) < 0.25 * along
 
 
-def test_without_an_action_it_stands_still() -> None:
+def test_zero_action_keeps_grip_in_place() -> None:
     for env_id in (REACH, PUSH, PICK):
         env = shared_env(env_id).unwrapped
         first = env.reset(seed=0)[0]["observation"][:3]
@@ -60,11 +60,11 @@ def test_without_an_action_it_stands_still() -> None:
 
 
 def test_scripted_pushes_succeed() -> None:
-    left = []
+    distances = []
     for script in scripts(PUSH, seeds=12):
         script.push()
-        left.append(script.left)
-    assert np.sum(np.array(left) <= 0.05) >= 8
+        distances.append(script.distance)
+    assert np.sum(np.array(distances) <= 0.05) >= 8
 
 
 def test_scripted_slides_succeed() -> None:
@@ -75,8 +75,8 @@ def test_scripted_slides_succeed() -> None:
         for speed in np.linspace(0.4, 1.0, 13):
             script = PandaScript(env, env.reset(seed=seed)[0])
             script.slide(speed)
-            attempts.append(script.left)
-            # It comes to rest within the episode.
+            attempts.append(script.distance)
+            # The object comes to rest within the episode.
             if attempts[-1] <= 0.05:
                 assert np.linalg.norm(script.observation["observation"][18:21]) < 0.05
                 break
@@ -88,19 +88,19 @@ def test_scripted_picks_succeed() -> None:
     lifted = 0
     for script in scripts(PICK, seeds=8):
         script.pick()
-        assert script.left <= 0.05
-        lifted += script.thing[2] > 0.06
+        assert script.distance <= 0.05
+        lifted += script.object_position[2] > 0.06
     assert lifted >= 2
 
 
-def test_a_held_object_falls_when_the_fingers_open() -> None:
+def test_held_object_falls_when_fingers_open() -> None:
     (script,) = scripts(PICK, seeds=1)
     script.env.set_goal(np.array([0.5, 0.0, 0.25]))
     script.pick()
-    assert script.thing[2] > 0.2
+    assert script.object_position[2] > 0.2
     for _ in range(25):
         script.act(np.zeros(3), fingers=1.0)
-    np.testing.assert_allclose(script.thing[2], 0.02, atol=2e-3)
+    np.testing.assert_allclose(script.object_position[2], 0.02, atol=2e-3)
 
 
 def test_blocked_fingers_stay_closed() -> None:
@@ -110,14 +110,14 @@ def test_blocked_fingers_stay_closed() -> None:
 
 
 def explore(env: gym.Env, steps: int) -> None:
-    """Random actions that go on for a while, into every corner, with everything watched that could go wrong."""
+    """Take temporally correlated random actions and assert bounds on positions, velocities and penetrations."""
     inner: PandaEnv = env.unwrapped
     generator = np.random.default_rng(0)
     env.reset(seed=0)
     for step in range(steps):
         if step % 10 == 0:
-            wish = generator.uniform(-1.5, 1.5, env.action_space.shape)
-        noisy = np.clip(wish + 0.3 * generator.normal(size=wish.shape), -1.0, 1.0).astype(np.float32)
+            mean = generator.uniform(-1.5, 1.5, env.action_space.shape)
+        noisy = np.clip(mean + 0.3 * generator.normal(size=mean.shape), -1.0, 1.0).astype(np.float32)
         observation, _, _, truncated, _ = env.step(noisy)
         assert all(np.isfinite(value).all() for value in observation.values())
         depths = inner.data.contact.dist
@@ -131,20 +131,20 @@ def explore(env: gym.Env, steps: int) -> None:
 
 
 @pytest.mark.parametrize("env_id", [REACH, PUSH, SLIDE, PICK])
-def test_random_actions_break_nothing(env_id: str) -> None:
+def test_random_actions_are_stable(env_id: str) -> None:
     explore(shared_env(env_id), 1_000)
 
 
 @pytest.mark.expensive
 @pytest.mark.parametrize("env_id", [REACH, PUSH, SLIDE, PICK])
-def test_many_random_actions_break_nothing(env_id: str) -> None:
+def test_many_random_actions_are_stable(env_id: str) -> None:
     explore(shared_env(env_id), 10_000)
 
 
-def test_the_workspace_is_closed_under_its_own_cutting() -> None:
+def test_nearest_reachable_position_is_reachable() -> None:
     generator = np.random.default_rng(0)
-    for place in generator.uniform(-1.0, 1.5, (500, 3)):
-        nearest = nearest_reachable(place)
+    for position in generator.uniform(-1.0, 1.5, (500, 3)):
+        nearest = nearest_reachable(position)
         assert is_reachable([nearest])
         assert (nearest >= LOW - 0.03).all() and (nearest <= HIGH).all()
     assert not is_reachable([[0.75, 0.45, 0.5]])

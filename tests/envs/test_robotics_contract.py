@@ -1,4 +1,4 @@
-"""Every robotics id: the three checkers, masks against rewards, the same simulation as Gymnasium-Robotics, determinism."""
+"""Tests of all robotics ids: environment checkers, masks and rewards, equality with Gymnasium-Robotics, determinism."""
 
 import pickle
 
@@ -20,8 +20,8 @@ KITCHEN = "leo/FrankaKitchen-v0"
 POINTS = [*FETCH, *MAZES, "leo/HandReach-v0"]
 IDS = [*POINTS, KITCHEN]
 
-# What runs inside, as Gymnasium-Robotics registers it.
-THEIRS = {
+# The original environments, by their ids in Gymnasium-Robotics.
+ORIGINALS = {
     "leo/FetchReach-v0": "FetchReach-v4",
     "leo/FetchPush-v0": "FetchPush-v4",
     "leo/FetchSlide-v0": "FetchSlide-v4",
@@ -34,16 +34,16 @@ THEIRS = {
 }
 
 
-def make_theirs(our_id: str, **arguments: object) -> gym.Env:
+def make_original(our_id: str, **arguments: object) -> gym.Env:
     import gymnasium_robotics
 
     gym.register_envs(gymnasium_robotics)
     if our_id.startswith("leo/AntMaze"):
         arguments["include_cfrc_ext_in_observation"] = False
-    return gym.make(THEIRS[our_id], **arguments)
+    return gym.make(ORIGINALS[our_id], **arguments)
 
 
-def test_all_maps_are_there() -> None:
+def test_all_maps_are_registered() -> None:
     import gymnasium_robotics
 
     gym.register_envs(gymnasium_robotics)
@@ -54,7 +54,7 @@ def test_all_maps_are_there() -> None:
 @pytest.mark.parametrize("env_id", IDS)
 def test_checkers(env_id: str) -> None:
     env = gym.make(env_id)
-    theirs = gym.spec(THEIRS.get(env_id, env_id))
+    theirs = gym.spec(ORIGINALS.get(env_id, env_id))
     assert env.spec.max_episode_steps == theirs.max_episode_steps
     assert env.unwrapped.goal_points.shape[0] == len(env.unwrapped.goal_names)
     check_multigoal_env(env, steps=30, skip_gymnasium_check=True, skip_sb3_check=True)
@@ -67,7 +67,7 @@ def test_checkers(env_id: str) -> None:
 @pytest.mark.parametrize("env_id", POINTS)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_masks_are_rewards(env_id: str, data: st.DataObject) -> None:
+def test_mask_equals_rewards(env_id: str, data: st.DataObject) -> None:
     env = shared_env(env_id)
     achieved = data.draw(points_near_goals(env))
     check_masks(env, achieved)
@@ -77,29 +77,29 @@ def test_masks_are_rewards(env_id: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("env_id", POINTS)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
-def test_masks_are_the_successes_of_gymnasium_robotics(env_id: str, data: st.DataObject) -> None:
+def test_mask_equals_success_of_gymnasium_robotics(env_id: str, data: st.DataObject) -> None:
     env = shared_env(env_id)
     achieved = data.draw(points_near_goals(env)).astype(np.float64)
     points = env.unwrapped.goal_points.astype(np.float64)
     pairs = np.repeat(achieved, len(points), axis=0), np.tile(points, (len(achieved), 1))
     theirs = env.unwrapped.simulation.compute_reward(*pairs, {}) == (1 if "Maze" in env_id else 0)
     ours = env.unwrapped.goal_set.achieved(achieved).reshape(-1)
-    # Sums of fifteen squares may differ in the last bit by their order.
-    edge = np.abs(np.linalg.norm(pairs[0] - pairs[1], axis=1) - env.unwrapped.goal_set.tolerance) < 1e-15
-    settled = ~edge if env_id == "leo/HandReach-v0" else np.ones_like(edge)
-    np.testing.assert_array_equal(ours[settled], theirs[settled])
+    # The rounding of a sum of 15 squares depends on the order of summation: points at the boundary are excluded.
+    boundary = np.abs(np.linalg.norm(pairs[0] - pairs[1], axis=1) - env.unwrapped.goal_set.tolerance) < 1e-15
+    compared = ~boundary if env_id == "leo/HandReach-v0" else np.ones_like(boundary)
+    np.testing.assert_array_equal(ours[compared], theirs[compared])
 
 
 @given(achieved=st.lists(st.lists(st.sampled_from([0.0, 1.0]), min_size=7, max_size=7), min_size=1, max_size=9))
 @settings(deadline=None)
-def test_masks_are_rewards_in_the_kitchen(achieved: list[list[float]]) -> None:
+def test_mask_equals_rewards_in_kitchen(achieved: list[list[float]]) -> None:
     env = shared_env(KITCHEN)
     check_masks(env, np.array(achieved, dtype=np.float32))
     check_batches(env, np.array(achieved, dtype=np.float32))
 
 
 @pytest.mark.parametrize("env_id", [*POINTS, KITCHEN])
-def test_the_info_s_mask_is_that_of_the_rewards(env_id: str) -> None:
+def test_info_mask_equals_rewards(env_id: str) -> None:
     env = shared_env(env_id).unwrapped
     generator = np.random.default_rng(0)
     observation, info = env.reset(seed=1)
@@ -114,9 +114,9 @@ def test_the_info_s_mask_is_that_of_the_rewards(env_id: str) -> None:
         assert info["goals_achieved"].tolist() == expected
 
 
-@pytest.mark.parametrize("env_id", THEIRS)
-def test_the_same_simulation_as_gymnasium_robotics(env_id: str) -> None:
-    ours, theirs = gym.make(env_id), make_theirs(env_id)
+@pytest.mark.parametrize("env_id", ORIGINALS)
+def test_equals_gymnasium_robotics(env_id: str) -> None:
+    ours, theirs = gym.make(env_id), make_original(env_id)
     generator = np.random.default_rng(0)
     for seed in (3, None):
         pair = ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0]
@@ -130,8 +130,8 @@ def test_the_same_simulation_as_gymnasium_robotics(env_id: str) -> None:
 
 
 @pytest.mark.parametrize("env_id", ["leo/FetchPush-v0", "leo/PointMaze_UMaze-v0", "leo/HandReach-v0"])
-def test_the_dense_reward_is_that_of_gymnasium_robotics(env_id: str) -> None:
-    ours, theirs = gym.make(env_id, reward_type="dense"), make_theirs(env_id, reward_type="dense")
+def test_dense_reward_equals_gymnasium_robotics(env_id: str) -> None:
+    ours, theirs = gym.make(env_id, reward_type="dense"), make_original(env_id, reward_type="dense")
     ours.reset(seed=0)
     theirs.reset(seed=0)
     for _ in range(10):
@@ -140,13 +140,13 @@ def test_the_dense_reward_is_that_of_gymnasium_robotics(env_id: str) -> None:
         assert reward == pytest.approx(theirs.step(action)[1], rel=1e-4, abs=1e-6)
         points = ours.unwrapped.goal_points
         batch = ours.unwrapped.compute_reward(np.tile(observation["achieved_goal"], (len(points), 1)), points, [{}])
-        # The mask stays what it is: sparse.
+        # The mask does not depend on the reward type.
         np.testing.assert_array_equal(info["goals_achieved"], ours.unwrapped.goal_set.achieved(observation["achieved_goal"]))
         assert batch.tolist() == [ours.unwrapped.compute_reward(observation["achieved_goal"], point, {}) for point in points]
 
 
 @pytest.mark.parametrize("env_id", ["leo/FetchSlide-v0", "leo/AntMaze_UMaze-v0", "leo/HandReach-v0", KITCHEN])
-def test_runs_repeat_to_the_last_bit(env_id: str) -> None:
+def test_rollouts_are_deterministic(env_id: str) -> None:
     env = shared_env(env_id)
     first = rollout(env, seed=5, steps=20)
     rollout(env, seed=6, steps=3)

@@ -1,4 +1,4 @@
-"""What users do wrong with the robotics environments, and what they are told."""
+"""Tests of error messages of the robotics environments."""
 
 import importlib
 import tomllib
@@ -17,7 +17,7 @@ from tests.envs.robot_checks import shared_env
 
 REACH, MAZE, KITCHEN = "leo/FetchReach-v0", "leo/PointMaze_UMaze-v0", "leo/FrankaKitchen-v0"
 
-WRONG = [
+INVALID = [
     (REACH, {"tolerance": 0.0}, "expected a tolerance above 0, got 0.0"),
     (REACH, {"tolerance": float("nan")}, "expected a tolerance above 0"),
     (KITCHEN, {"tolerance": -1}, "expected a tolerance above 0"),
@@ -38,13 +38,13 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("env_id", "arguments", "message"), WRONG)
-def test_wrong_arguments(env_id: str, arguments: dict, message: str) -> None:
+@pytest.mark.parametrize(("env_id", "arguments", "message"), INVALID)
+def test_invalid_arguments_raise(env_id: str, arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gym.make(env_id, **arguments)
 
 
-def test_wrong_calls() -> None:
+def test_invalid_calls_raise() -> None:
     env = shared_env(MAZE).unwrapped
     env.reset(seed=0)
     for cell in ((0, 0), (9, 9), (-1, 1), "11", (1.0, 1.0)):
@@ -68,9 +68,9 @@ def test_wrong_calls() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "cls"),
-    [("mujoco", FetchEnv), ("gymnasium_robotics.envs.fetch.reach", FetchEnv), ("mujoco", PandaEnv), ("the files", PandaEnv)],
+    [("mujoco", FetchEnv), ("gymnasium_robotics.envs.fetch.reach", FetchEnv), ("mujoco", PandaEnv), ("model files", PandaEnv)],
 )
-def test_a_missing_extra_is_named(missing: str, cls: type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_raises(missing: str, cls: type, monkeypatch: pytest.MonkeyPatch) -> None:
     original = importlib.import_module
 
     def import_module(name: str, package: str | None = None) -> object:
@@ -79,23 +79,23 @@ def test_a_missing_extra_is_named(missing: str, cls: type, monkeypatch: pytest.M
         return original(name, package)
 
     monkeypatch.setattr(importlib, "import_module", import_module)
-    if missing == "the files":
+    if missing == "model files":
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DependencyNotInstalled, match=r'pip install "leo-rl\[robotics\]"'):
         cls()
 
 
 @pytest.mark.parametrize("version", ["3.2.7", "3.9.0", "3.12.0", "3.17.0", "4.0.0"])
-def test_versions_of_mujoco_that_do_not_work(version: str) -> None:
+def test_unsupported_mujoco_versions_raise(version: str) -> None:
     with pytest.raises(DependencyNotInstalled, match=rf"expected mujoco{MUJOCO_VERSIONS}, got {version}.*leo-rl\[robotics"):
         check_mujoco_version(version)
 
 
 @pytest.mark.parametrize("version", ["3.3.0", "3.3.7", "3.10.0", "3.11.2", "3.4.0rc1"])
-def test_versions_of_mujoco_that_work(version: str) -> None:
+def test_supported_mujoco_versions(version: str) -> None:
     check_mujoco_version(version)
 
 
-def test_the_extra_asks_for_the_versions_that_work() -> None:
+def test_extra_requires_supported_mujoco_versions() -> None:
     extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert f"mujoco{MUJOCO_VERSIONS}" in extras["robotics"]

@@ -1,4 +1,4 @@
-"""What the vector tests share: random walks through two vector environments that must agree in everything."""
+"""Comparison of two vector environments by random rollouts."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 
 def make_pair(env_id: str, mode: AutoresetMode, num_envs: int = 5, **arguments: Any) -> tuple[VectorEnv, VectorEnv]:
-    """The native vector environment and Gymnasium's own over the same single environment."""
+    """Return the native vector environment and Gymnasium's SyncVectorEnv of the single environment."""
     native = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=mode.value, **arguments)
     sync = gym.make_vec(
         env_id, num_envs=num_envs, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **arguments
@@ -17,7 +17,7 @@ def make_pair(env_id: str, mode: AutoresetMode, num_envs: int = 5, **arguments: 
 
 
 def assert_same(ours: Any, theirs: Any, where: str = "result") -> None:
-    """Same structure, same types, same values, all the way down."""
+    """Assert that nested structures have equal keys, dtypes, shapes and values."""
     if isinstance(theirs, dict):
         assert ours.keys() == theirs.keys(), where
         for key, value in theirs.items():
@@ -37,24 +37,31 @@ def assert_same(ours: Any, theirs: Any, where: str = "result") -> None:
             np.testing.assert_array_equal(ours, theirs, err_msg=where)
 
 
-def walk(ours: VectorEnv, theirs: VectorEnv, steps: int, seed: int, resets: dict[int, np.ndarray] | None = None) -> int:
+def compare_rollouts(
+    ours: VectorEnv, theirs: VectorEnv, steps: int, seed: int, resets: dict[int, np.ndarray] | None = None
+) -> int:
     """
-    Steps both with the same random actions, compares everything, and resets the rows of a mask where told to.
+    Step both environments with the same random actions and assert that all results are equal.
 
-    :return: how many episodes ended
+    :param ours: the native vector environment
+    :param theirs: the reference
+    :param steps: number of steps
+    :param seed: seed of the environments and of the actions
+    :param resets: masks of additional resets, by step
+    :return: number of completed episodes, over all environments
     """
     generator = np.random.default_rng(seed)
     disabled = ours.metadata["autoreset_mode"] is AutoresetMode.DISABLED
     assert_same(ours.reset(seed=seed), theirs.reset(seed=seed))
-    ended = 0
-    for number in range(steps):
-        if resets and number in resets:
-            assert_same(*(envs.reset(options={"reset_mask": resets[number].copy()}) for envs in (ours, theirs)))
+    episodes = 0
+    for step in range(steps):
+        if resets and step in resets:
+            assert_same(*(envs.reset(options={"reset_mask": resets[step].copy()}) for envs in (ours, theirs)))
         actions = generator.integers(ours.single_action_space.n, size=ours.num_envs)
         our_step, their_step = ours.step(actions), theirs.step(actions)
         assert_same(our_step, their_step)
         done = our_step[2] | our_step[3]
-        ended += int(done.sum())
+        episodes += int(done.sum())
         if disabled and done.any():
             assert_same(*(envs.reset(options={"reset_mask": done.copy()}) for envs in (ours, theirs)))
-    return ended
+    return episodes

@@ -22,7 +22,7 @@ from stable_baselines3.common.env_checker import check_env as check_sb3_env
 from leo_wrappers import achieved_from_infos, check_multigoal_env, check_multigoal_vec_env
 from leo_wrappers.jax_envs import BatchedEnv, BatchState, GymnaxEnv, JaxEnv, JaxVectorEnv, Transition, batched_env, to_torch
 from leo_wrappers.sb3 import JaxVecEnv
-from tests.envs.vector_equivalence import assert_same, walk
+from tests.envs.vector_equivalence import assert_same, compare_rollouts
 from tests.wanderer_env import Wanderer, step_and_reset
 
 ENV = Wanderer()
@@ -55,13 +55,13 @@ class TestEqualTrajectories:
     def test_rows_equal_single_environments(self, mode: AutoresetMode) -> None:
         ours = JaxVectorEnv(ENV, NUM_ENVS, autoreset_mode=mode)
         theirs = SyncVectorEnv([lambda: JaxEnv(ENV)] * NUM_ENVS, autoreset_mode=mode)
-        assert walk(ours, theirs, steps=60, seed=3) > 20
+        assert compare_rollouts(ours, theirs, steps=60, seed=3) > 20
 
     def test_masked_resets_equal_resets_of_single_environments(self) -> None:
         ours = JaxVectorEnv(ENV, NUM_ENVS, autoreset_mode=AutoresetMode.DISABLED)
         theirs = SyncVectorEnv([lambda: JaxEnv(ENV)] * NUM_ENVS, autoreset_mode=AutoresetMode.DISABLED)
         resets = {2: np.array([True, False, False, True, False]), 7: np.array([False, True, False, False, False])}
-        walk(ours, theirs, steps=20, seed=5, resets=resets)
+        compare_rollouts(ours, theirs, steps=20, seed=5, resets=resets)
 
     @pytest.mark.parametrize("seeds", [[7, None, None, 2, None], [1, 2, 3, 4, 5]])
     def test_reseeding_some_rows(self, seeds: list[int | None]) -> None:

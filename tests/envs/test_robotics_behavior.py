@@ -1,4 +1,4 @@
-"""What users do with the robotics environments: grids, targets, pictures, baselines; and what they do wrong."""
+"""Tests of the robotics environments' goal grids, targets, rendering and vectorization, and of SB3's HER with them."""
 
 import glob
 import tempfile
@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from leo_wrappers import GoalConditionedWrapper, MultiGoalWrapper, PointGoals
 from leo_wrappers.sb3 import VecGoalSampler
-from tests.envs.robot_checks import assert_equal, needs_rendering, rollout, shared_env
+from tests.envs.robot_checks import assert_equal, rollout, shared_env, skip_without_rendering
 
 REACH, MAZE, KITCHEN = "leo/FetchReach-v0", "leo/PointMaze_UMaze-v0", "leo/FrankaKitchen-v0"
 
@@ -38,14 +38,14 @@ def test_default_grids(env_id: str, count: int, names: dict[int, str]) -> None:
 
 
 @pytest.mark.parametrize("env_id", [REACH, "leo/FetchPush-v0", "leo/FetchSlide-v0", "leo/FetchPickAndPlace-v0"])
-def test_the_grid_spans_the_goals_that_are_drawn(env_id: str) -> None:
+def test_grid_spans_sampled_goals(env_id: str) -> None:
     env = shared_env(env_id).unwrapped
-    drawn = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(60)])
+    sampled = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(60)])
     low, high = env.goal_points.min(axis=0) - 1e-6, env.goal_points.max(axis=0) + 1e-6
-    assert ((drawn >= low) & (drawn <= high)).all()
-    # And no further than need be: the drawn ones come near both ends of each axis.
-    assert (np.abs(drawn.min(axis=0) - low) <= 0.1 * (high - low) + 1e-5).all()
-    assert (np.abs(drawn.max(axis=0) - high) <= 0.1 * (high - low) + 1e-5).all()
+    assert ((sampled >= low) & (sampled <= high)).all()
+    # The grid is not larger than necessary: sampled goals are close to both ends of each axis.
+    assert (np.abs(sampled.min(axis=0) - low) <= 0.1 * (high - low) + 1e-5).all()
+    assert (np.abs(sampled.max(axis=0) - high) <= 0.1 * (high - low) + 1e-5).all()
 
 
 def test_other_grids() -> None:
@@ -60,16 +60,16 @@ def test_other_grids() -> None:
     assert named.goal_names == middle.goal_names
 
 
-def test_the_edge_of_a_goal_belongs_to_it() -> None:
+def test_tolerance_is_inclusive() -> None:
     env = gym.make(MAZE, tolerance=0.25).unwrapped
-    centre = env.goal_points[0]
-    edge = centre + np.array([0.25, 0.0], dtype=np.float32)
-    for place, reached in ((edge, True), (np.nextafter(edge, np.float32([9.0, 0.0])), False)):
-        assert env.goal_set.achieved(place)[0] == reached
-        assert env.compute_reward(place, centre, {}) == (0.0 if reached else -1.0)
+    center = env.goal_points[0]
+    boundary = center + np.array([0.25, 0.0], dtype=np.float32)
+    for point, achieved in ((boundary, True), (np.nextafter(boundary, np.float32([9.0, 0.0])), False)):
+        assert env.goal_set.achieved(point)[0] == achieved
+        assert env.compute_reward(point, center, {}) == (0.0 if achieved else -1.0)
 
 
-def test_goals_are_ordinary_point_goals_for_the_wrappers() -> None:
+def test_point_goals_with_multi_goal_wrapper() -> None:
     inner = shared_env(REACH)
     two = PointGoals([[1.34, 0.75, 0.53], [1.4, 0.75, 0.5]], tolerance=0.05)
     env = MultiGoalWrapper(inner, two)
@@ -78,7 +78,7 @@ def test_goals_are_ordinary_point_goals_for_the_wrappers() -> None:
     assert info["goals_achieved"].tolist() == two.achieved(observation["achieved_goal"]).tolist()
 
 
-def test_a_commanded_goal_is_desired_and_rewarded() -> None:
+def test_commanded_goal_is_desired_goal() -> None:
     env = GoalConditionedWrapper(gym.make(REACH), on_success="continue")
     inner = env.unwrapped
     observation, info = env.reset(seed=0, options={"goal": "gripper/x+0,y+0,z+15"})
@@ -93,130 +93,132 @@ def test_a_commanded_goal_is_desired_and_rewarded() -> None:
         assert own == reward
         rewards.append(reward)
     assert rewards[0] == 0.0 and 1.0 in rewards
-    # None gives the choice back to the environment at the next reset.
+    # After None, the environment samples the desired goal again at the next reset.
     inner.set_commanded_goal(None)
     assert not np.array_equal(inner.reset(seed=0)[0]["desired_goal"], inner.goal_points[goal])
 
 
-def test_asking_for_another_goal_changes_nothing_but_the_goal() -> None:
+def test_set_goal_only_changes_desired_goal() -> None:
     env = shared_env("leo/FetchPush-v0").unwrapped
-    plain = rollout(env, seed=4, steps=8)
+    expected = rollout(env, seed=4, steps=8)
     env.reset(seed=4)
-    moved = env.goal_points[3]
-    env.set_goal(moved)
+    goal = env.goal_points[3]
+    env.set_goal(goal)
     generator = np.random.default_rng(4)
     for step in range(8):
         action = generator.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
         observation, reward, *_ = env.step(action)
-        np.testing.assert_array_equal(observation["desired_goal"], moved)
-        assert reward == env.compute_reward(observation["achieved_goal"], moved, {})
-        np.testing.assert_array_equal(observation["observation"], plain[4 + 6 * step])
+        np.testing.assert_array_equal(observation["desired_goal"], goal)
+        assert reward == env.compute_reward(observation["achieved_goal"], goal, {})
+        np.testing.assert_array_equal(observation["observation"], expected[4 + 6 * step])
 
 
-def test_reset_may_ask_for_a_goal() -> None:
+def test_desired_goal_option_of_reset() -> None:
     env = shared_env("leo/FetchPush-v0").unwrapped
-    other, plain = env.reset(seed=4, options={"desired_goal": env.goal_points[7]})[0], env.reset(seed=4)[0]
-    np.testing.assert_array_equal(other["desired_goal"], env.goal_points[7])
-    np.testing.assert_array_equal(other["observation"], plain["observation"])
+    with_option, without = env.reset(seed=4, options={"desired_goal": env.goal_points[7]})[0], env.reset(seed=4)[0]
+    np.testing.assert_array_equal(with_option["desired_goal"], env.goal_points[7])
+    np.testing.assert_array_equal(with_option["observation"], without["observation"])
 
 
-def test_the_step_that_reaches_a_target_still_shows_it() -> None:
+def test_reset_target_applies_from_next_observation() -> None:
     env = gym.make(MAZE, reset_target=True).unwrapped
     env.reset(seed=0, options={"reset_cell": (1, 1), "goal_cell": (3, 3)})
-    here = env.data.qpos.copy()
-    env.set_goal(here)
+    position = env.data.qpos.copy()
+    env.set_goal(position)
     observation, reward, terminated, _, info = env.step([0.0, 0.0])
     assert reward == 0.0 and info["is_success"] and not terminated
-    np.testing.assert_array_equal(observation["desired_goal"], here.astype(np.float32))
+    np.testing.assert_array_equal(observation["desired_goal"], position.astype(np.float32))
     assert not env.goal_set.reaches(observation["achieved_goal"], env.desired_goal)
     following, reward, _, _, info = env.step([0.0, 0.0])
     assert reward == -1.0 and not info["is_success"]
     assert not np.array_equal(following["desired_goal"], observation["desired_goal"])
-    # A commanded goal stays.
+    # A commanded goal is not replaced.
     env.set_commanded_goal("cell/1,1")
     assert [env.step([0.0, 0.0])[4]["is_success"] for _ in range(3)] == [True] * 3
 
 
-@pytest.mark.parametrize("cells", [{}, {"reset_cell": (3, 2)}, {"goal_cell": np.array([1, 2]), "reset_cell": [3, 1]}])
-def test_mazes_start_where_they_are_told(cells: dict) -> None:
+@pytest.mark.parametrize("cells", [{"reset_cell": (3, 2)}, {"goal_cell": np.array([1, 2]), "reset_cell": [3, 1]}])
+def test_cell_options_of_reset(cells: dict) -> None:
     env = shared_env(MAZE).unwrapped
     observation, _ = env.reset(seed=1, options=dict(cells))
-    for key, shown in (("reset_cell", "achieved_goal"), ("goal_cell", "desired_goal")):
-        if key in cells:
-            row, column = (3 - 1) - (observation[shown][1] - 0.0), observation[shown][0] + 2
-            assert (round(row), round(column)) == tuple(cells[key])
+    points = {"reset_cell": observation["achieved_goal"], "goal_cell": observation["desired_goal"]}
+    for key, cell in cells.items():
+        # The 5 x 5 maze is centered at the origin; y points up.
+        x, y = points[key]
+        assert (round(2 - y), round(x + 2)) == tuple(cell)
 
 
-def test_kitchen_masks_come_from_the_state_and_forget() -> None:
+def test_kitchen_mask_depends_only_on_current_state() -> None:
     env = shared_env(KITCHEN).unwrapped
     env.reset(seed=0)
-    closed = env.data.qpos.copy()
-    for goal, (indices, place) in enumerate(env._places):
-        env.data.qpos[:] = closed
-        env.data.qpos[indices] = place
+    initial = env.data.qpos.copy()
+    for goal, (indices, target) in enumerate(env._task_joints):
+        env.data.qpos[:] = initial
+        env.data.qpos[indices] = target
         observation, _, terminated, _, info = env.step(np.zeros(9))
-        reached = [np.linalg.norm(env.data.qpos[where] - there) < 0.3 for where, there in env._places]
-        assert info["goals_achieved"].tolist() == reached and reached[goal] and not terminated
-        assert observation["achieved_goal"].tolist() == [float(done) for done in reached]
-    # Undone again: other than the lists of Gymnasium-Robotics, the mask does not remember.
-    env.data.qpos[:] = closed
+        complete = [bool(np.linalg.norm(env.data.qpos[i] - t) < 0.3) for i, t in env._task_joints]
+        assert info["goals_achieved"].tolist() == complete and complete[goal] and not terminated
+        assert observation["achieved_goal"].tolist() == [float(task) for task in complete]
+    # Unlike Gymnasium-Robotics' lists of completed tasks, the mask does not include earlier states.
+    env.data.qpos[:] = initial
     env.data.qvel[:] = 0.0
     assert not env.step(np.zeros(9))[4]["goals_achieved"].any()
 
 
-def test_kitchen_goals_are_single_tasks_and_may_be_joined() -> None:
+def test_kitchen_points_may_combine_tasks() -> None:
     env = shared_env(KITCHEN).unwrapped
-    drawn = {int(np.flatnonzero(env.reset(seed=seed)[0]["desired_goal"])[0]) for seed in range(60)}
-    assert drawn == set(range(7))
-    done = np.array([1, 1, 0, 0, 0, 0, 0], dtype=np.float32)
-    assert env.compute_reward(done, env.goal_points[0] + env.goal_points[1], {}) == 0.0
-    assert env.compute_reward(done, env.goal_points[0] + env.goal_points[2], {}) == -1.0
-    assert env.compute_reward(done, np.zeros(7), {}) == -1.0
+    sampled = {int(np.flatnonzero(env.reset(seed=seed)[0]["desired_goal"])[0]) for seed in range(60)}
+    assert sampled == set(range(7))
+    complete = np.array([1, 1, 0, 0, 0, 0, 0], dtype=np.float32)
+    assert env.compute_reward(complete, env.goal_points[0] + env.goal_points[1], {}) == 0.0
+    assert env.compute_reward(complete, env.goal_points[0] + env.goal_points[2], {}) == -1.0
+    assert env.compute_reward(complete, np.zeros(7), {}) == -1.0
 
 
 @pytest.mark.parametrize("env_id", [REACH, "leo/FetchPickAndPlace-v0", MAZE, "leo/AntMaze_UMaze-v0", "leo/HandReach-v0"])
-def test_the_target_s_mark_moves_with_the_goal(env_id: str) -> None:
+def test_target_site_moves_with_desired_goal(env_id: str) -> None:
     env = shared_env(env_id).unwrapped
     size = env.goal_points.shape[1] // len(env.target_sites)
     for goal in (0, -1):
         env.reset(seed=0)
-        # Also by its own random goal, and whatever the robot does next.
-        for wanted in (env.desired_goal, env.goal_points[goal]):
-            env.set_goal(wanted)
+        # Also for the sampled goal, and after the robot has moved.
+        for desired in (env.desired_goal, env.goal_points[goal]):
+            env.set_goal(desired)
             for _ in range(3):
-                shown = np.concatenate([env.data.site(name).xpos[:size] for name in env.target_sites])
-                np.testing.assert_allclose(shown, wanted, atol=1e-6)
+                marked = np.concatenate([env.data.site(name).xpos[:size] for name in env.target_sites])
+                np.testing.assert_allclose(marked, desired, atol=1e-6)
                 env.step(env.action_space.high)
 
 
 @pytest.mark.parametrize("env_id", [REACH, MAZE, "leo/HandReach-v0"])
-def test_pictures_show_the_target_and_change_nothing(env_id: str) -> None:
-    needs_rendering()
+def test_rendering_shows_target_and_keeps_dynamics(env_id: str) -> None:
+    skip_without_rendering()
     env = gym.make(env_id, render_mode="rgb_array")
     env.reset(seed=3)
     inner = env.unwrapped
-    one = env.render()
+    first = env.render()
     inner.set_goal(inner.goal_points[-1])
-    two = env.render()
-    assert one.shape == two.shape == (480, 480, 3)
-    shown = np.concatenate([inner.data.site(name).xpos[: inner.goal_points.shape[1]] for name in inner.target_sites])
-    np.testing.assert_allclose(shown[: inner.goal_points.shape[1]], inner.goal_points[-1], atol=1e-6)
-    assert (one != two).any()
+    second = env.render()
+    assert first.shape == second.shape == (480, 480, 3)
+    size = inner.goal_points.shape[1] // len(inner.target_sites)
+    marked = np.concatenate([inner.data.site(name).xpos[:size] for name in inner.target_sites])
+    np.testing.assert_allclose(marked, inner.goal_points[-1], atol=1e-6)
+    assert (first != second).any()
     generator = np.random.default_rng(3)
-    plain = rollout(shared_env(env_id), seed=3, steps=6)
+    expected = rollout(shared_env(env_id), seed=3, steps=6)
     observation, info = env.reset(seed=3)
-    drawn = [*observation.values(), info["goals_achieved"]]
+    rendered = [*observation.values(), info["goals_achieved"]]
     for _ in range(6):
         env.render()
         action = generator.uniform(env.action_space.low, env.action_space.high).astype(np.float32)
         observation, reward, _, _, info = env.step(action)
-        drawn += [*observation.values(), info["goals_achieved"], reward, info["is_success"]]
-    assert_equal(plain, drawn)
+        rendered += [*observation.values(), info["goals_achieved"], reward, info["is_success"]]
+    assert_equal(rendered, expected)
     env.close()
 
 
-def test_hindsight_of_stable_baselines3_works_unmodified() -> None:
-    # A small maze, so that some random steps do succeed.
+def test_sb3_her_replay_buffer() -> None:
+    # A small maze, in which some random steps succeed.
     env = gym.make(MAZE, max_episode_steps=20)
     model = SAC(
         "MultiInputPolicy",
@@ -235,10 +237,10 @@ def test_hindsight_of_stable_baselines3_works_unmodified() -> None:
     assert {-1.0, 0.0} == set(expected)
 
 
-def test_worker_processes() -> None:
-    # Not forked: other tests may have started JAX in this process, whose threads do not survive that.
-    fresh = {"start_method": "forkserver"}
-    venv = make_vec_env(f"leo_envs:{MAZE}", n_envs=2, seed=0, vec_env_cls=SubprocVecEnv, vec_env_kwargs=fresh)
+def test_subproc_vec_env() -> None:
+    # Not forked: other tests may have started JAX's threads in this process, which do not survive a fork.
+    vec_env_kwargs = {"start_method": "forkserver"}
+    venv = make_vec_env(f"leo_envs:{MAZE}", n_envs=2, seed=0, vec_env_cls=SubprocVecEnv, vec_env_kwargs=vec_env_kwargs)
     try:
         sampler = VecGoalSampler(venv, "uniform", seed=0)
         observation = sampler.reset()
@@ -251,7 +253,7 @@ def test_worker_processes() -> None:
         venv.close()
 
 
-def test_mazes_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mazes_leave_no_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for env_id in (MAZE, "leo/AntMaze_UMaze-v0"):
         env = gym.make(env_id)
@@ -261,7 +263,7 @@ def test_mazes_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert glob.glob(f"{tmp_path}/*") == []
 
 
-def test_in_gymnasium_s_vector_environments() -> None:
+def test_gymnasium_vector_environment() -> None:
     envs = gym.make_vec(MAZE, num_envs=3, max_episode_steps=4, vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP})
     observations, infos = envs.reset(seed=0)
     assert infos["goals_achieved"].shape == (3, 7) and infos["goals_achieved"].dtype == np.bool_
@@ -277,7 +279,7 @@ def test_in_gymnasium_s_vector_environments() -> None:
     envs.close()
 
 
-def test_closing_twice_is_no_mistake() -> None:
+def test_close_twice() -> None:
     for env_id in (REACH, MAZE, KITCHEN, "leo/PandaReach-v0"):
         env = gym.make(env_id)
         env.reset(seed=0)
