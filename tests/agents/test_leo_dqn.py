@@ -77,7 +77,7 @@ def test_one_goal_equals_dqn_with_success_as_done():
 def test_exact_values_of_a_line():
     """Compare the values of all states and goals of a line with a trap to gamma ** (steps - 1)."""
     env = make_line(length=6, start=None, trap=5, horizon=20)
-    model = make_model(env, learning_rate=3e-3, train_freq=1, exploration_final_eps=1.0, gamma=0.8).learn(3_000)
+    model = make_model(env, learning_rate=3e-3, train_freq=1, exploration_final_eps=1.0, gamma=0.8).learn(2_500)
     states = np.arange(5)
     distances = np.abs(states[:, None] - np.arange(6))
     # Goals count after a step: 1 step against the wall at state 0, elsewhere 2 steps to leave and return.
@@ -330,6 +330,7 @@ def multi_goal(env):
         (lambda: make_model(batch_size=3_000), "batch_size of at most buffer_size, got 3000 > 2000"),
         (lambda: make_model(goals_per_update=6), "goals_per_update from 1 to 5, got 6"),
         (lambda: make_model(target_update_freq=0), "target_update_freq of at least 1, got 0"),
+        (lambda: make_model(gamma=1.2), "gamma between 0 and 1, got 1.2"),
         (lambda: make_model(exploration_fraction=1.5), "exploration_fraction between 0 and 1, got 1.5"),
         (lambda: make_model(max_grad_norm=0.0), "max_grad_norm above 0, got 0.0"),
         (lambda: make_model(loss="huber"), "loss to be one of"),
