@@ -15,6 +15,7 @@ from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.learning.losses import GoalReduction, check_loss_options
 from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
+from leo_wrappers.validation import check_fraction
 
 
 class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
@@ -111,6 +112,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         if self.optimize_memory_usage:
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
+        check_fraction("gamma", self.gamma)
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
         if not self.max_grad_norm > 0.0:
             raise ValueError(f"expected max_grad_norm above 0, got {self.max_grad_norm}")

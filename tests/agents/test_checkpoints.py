@@ -1,4 +1,4 @@
-"""A resumed run equals an uninterrupted one, for every algorithm and kind of environment."""
+"""Checkpoints: a resumed run equals an uninterrupted one. Saved models: other formats are rejected."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import gymnasium as gym
 import numpy as np
@@ -17,9 +18,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 
 import leo_envs  # noqa: F401
 import leo_wrappers
-from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, JumpStart
+from leo_agents import LEODQN, LEOPQN, PQN, DualLEOPPO, DualLEOPQN, ExactCheckpoints, JumpStart, resume
 from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn
-from leo_agents.learning.checkpoints import FORMAT, ExactCheckpoints, latest_checkpoint, resume
+from leo_agents.learning.checkpoints import FORMAT, latest_checkpoint
+from leo_agents.learning.model_format import MODEL_FORMAT
 from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler
 from tests.line_env import make_line
 from tests.wanderer_env import Wanderer
@@ -41,11 +43,11 @@ ENVIRONMENTS = {
 
 def make_model(env, **kwargs):
     options = {"learning_starts": 40, "batch_size": 16, "buffer_size": 130, "policy_kwargs": {"net_arch": [16]}}
-    return LEODQN("MultiGoalPolicy", env, seed=5, device="cpu", target_update_interval=30, **{**options, **kwargs})
+    return LEODQN("MultiGoalPolicy", env, seed=5, device="cpu", target_update_freq=8, **{**options, **kwargs})
 
 
 def training_state(model):
-    """Everything that could differ: weights, optimizer state, replay buffer, goal statistics, random number generators."""
+    """Return weights, optimizer state, replay buffer, goal statistics and draws of all random number generators."""
     parameters = model.get_parameters()
     moments = [state[key] for state in parameters["policy.optimizer"]["state"].values() for key in sorted(state)]
     selector = model.goal_sampler.goal_selector
@@ -84,11 +86,9 @@ pickle.dump(training_state(model), open(sys.argv[3], "wb"))
 
 @pytest.mark.parametrize("kind", ENVIRONMENTS)
 def test_a_resumed_run_equals_an_uninterrupted_one_in_a_new_process(kind, tmp_path):
-    """One run trains for 480 steps; another is resumed in a new process from a checkpoint at step 240."""
+    """Compare a run of 480 steps with one resumed from its checkpoint at step 240."""
     callback = ExactCheckpoints(tmp_path / "halfway", save_freq=240)
-    straight = make_model(ENVIRONMENTS[kind]())
-    straight.learn(480)
-    expected = training_state(straight)
+    expected = training_state(make_model(ENVIRONMENTS[kind]()).learn(480))
     make_model(ENVIRONMENTS[kind]()).learn(480, callback=callback)
     assert latest_checkpoint(tmp_path / "halfway").name == "step-000000000240"
     arguments = [str(tmp_path / "halfway"), "480", str(tmp_path / "result.pkl")]
@@ -101,15 +101,13 @@ def make_rollout_model(kind, env):
     if kind is PQN:
         return PQN("GoalInputPolicy", env, seed=5, device="cpu", her_ratio=0.5, **options)
     if kind in (DualLEOPQN, DualLEOPPO):
-        teaching = {"roll_in": JumpStart(6, 1.0), "teacher_update_fraction": 0.6, "teacher_kwargs": {"policy_kwargs": {}}}
-        return kind(
-            "MultiInputPolicy", env, seed=5, device="cpu", **teaching, **{**options, "policy_kwargs": {"net_arch": [16]}}
-        )
+        options |= {"jump_start": JumpStart(6, 1.0), "teacher_update_fraction": 0.6, "teacher_kwargs": {"policy_kwargs": {}}}
+        return kind("MultiInputPolicy", env, seed=5, device="cpu", **{**options, "policy_kwargs": {"net_arch": [16]}})
     return LEOPQN("MultiGoalPolicy", env, seed=5, device="cpu", goals_per_update=3, paper_mode=True, **options)
 
 
 def rollout_training_state(model):
-    """The same for algorithms without a replay buffer."""
+    """Return the same for algorithms without a replay buffer."""
     parameters = model.get_parameters()
     arrays = []
     for name in sorted(parameters):
@@ -121,7 +119,7 @@ def rollout_training_state(model):
     statistics = [selector.attempts, selector.successes, selector.seen, selector.rng.random(3), np.random.random(3)]
     numbers = [model.num_timesteps, model._n_updates, getattr(model, "exploration_rate", 0.0), model.lr_schedule(0.3)]
     if isinstance(model, DualLEOPQN | DualLEOPPO):
-        statistics += [model.roll_in._left, model.roll_in.rng.random(3)]
+        statistics += [model.jump_start._steps_left, model.jump_start.rng.random(3)]
     return [*arrays, th.get_rng_state().numpy(), *model._last_obs.values(), *statistics, np.array(numbers)]
 
 
@@ -147,15 +145,15 @@ pickle.dump(rollout_training_state(model), open(sys.argv[3], "wb"))
     ],
 )
 def test_a_resumed_rollout_algorithm_equals_an_uninterrupted_one_in_a_new_process(kind, environment, tmp_path):
-    straight = make_rollout_model(kind, ENVIRONMENTS[environment]())
-    num_steps = 8 * 10 * straight.n_envs
-    straight.learn(num_steps)
+    uninterrupted = make_rollout_model(kind, ENVIRONMENTS[environment]())
+    num_steps = 8 * 10 * uninterrupted.n_envs
+    uninterrupted.learn(num_steps)
     callback = ExactCheckpoints(tmp_path / "halfway", save_freq=num_steps // 2)
     make_rollout_model(kind, ENVIRONMENTS[environment]()).learn(num_steps, callback=callback)
     assert latest_checkpoint(tmp_path / "halfway").name == f"step-{num_steps // 2:012d}"
     arguments = [str(tmp_path / "halfway"), str(num_steps), str(tmp_path / "result.pkl"), kind.__name__]
     subprocess.run([sys.executable, "-c", RESUME_ROLLOUTS, *arguments], check=True)
-    assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), rollout_training_state(straight))
+    assert_same(np.load(tmp_path / "result.pkl", allow_pickle=True), rollout_training_state(uninterrupted))
 
 
 @pytest.mark.parametrize("kind", ["dqn", "sac"])
@@ -167,21 +165,21 @@ def test_a_resumed_baseline_equals_an_uninterrupted_one(kind, tmp_path):
         env = gym.make("leo/MountainCarContinuous-v0", max_episode_steps=30)
         return goal_conditioned_actor_critic(SAC, env, **options)
 
-    straight = make().learn(120)
+    uninterrupted = make().learn(120)
     make().learn(120, callback=ExactCheckpoints(tmp_path, save_freq=60))
-    resumed = resume(type(straight), tmp_path)
+    resumed = resume(type(uninterrupted), tmp_path)
     assert 60 <= resumed.num_timesteps < 120
     resumed.learn(120 - resumed.num_timesteps, reset_num_timesteps=False)
-    for name, value in straight.policy.state_dict().items():
+    for name, value in uninterrupted.policy.state_dict().items():
         assert th.equal(value, resumed.policy.state_dict()[name]), name
-    samplers = [unwrap_vec_wrapper(model.env, VecGoalSampler) for model in (straight, resumed)]
+    samplers = [unwrap_vec_wrapper(model.env, VecGoalSampler) for model in (uninterrupted, resumed)]
     np.testing.assert_array_equal(*(sampler.goal_selector.attempts for sampler in samplers))
 
 
-def test_saving_between_two_calls_of_learn_changes_nothing(tmp_path):
-    straight = make_model(make_line()).learn(200)
-    straight.learn(200, reset_num_timesteps=False)
-    expected = training_state(straight)
+def test_saving_between_two_calls_of_learn(tmp_path):
+    uninterrupted = make_model(make_line()).learn(200)
+    uninterrupted.learn(200, reset_num_timesteps=False)
+    expected = training_state(uninterrupted)
     saved = make_model(make_line()).learn(200)
     saved.save_checkpoint(tmp_path)
     th.manual_seed(99)  # resume must restore the generator
@@ -259,6 +257,50 @@ def test_nothing_to_resume(tmp_path):
     (tmp_path / ".partial-123").mkdir()
     with pytest.raises(FileNotFoundError, match="found none"):
         LEODQN.resume(tmp_path)
+
+
+def rewrite_model(path, changes):
+    """Change the entries of a saved model: its data (None deletes a key), and all others to bytes that cannot be loaded."""
+    with zipfile.ZipFile(path) as archive:
+        data, names = json.loads(archive.read("data")), archive.namelist()
+    data = {key: value for key, value in {**data, **changes}.items() if value is not None}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, json.dumps(data) if name == "data" else b"loading this would raise another error")
+
+
+@pytest.mark.parametrize("env", [None, make_line])
+@pytest.mark.parametrize(("model_format", "found"), [(None, 1), (1, 1), (MODEL_FORMAT + 1, MODEL_FORMAT + 1)])
+def test_models_of_another_format_are_rejected(model_format, found, env, tmp_path):
+    """A model saved before there were formats has format 1."""
+    path = tmp_path / "model.zip"
+    make_model(make_line()).save(path)
+    rewrite_model(path, {"model_format": model_format})
+    before = path.read_bytes()
+    expected = (
+        f"expected a model of format {MODEL_FORMAT}, as saved by leo-rl {leo_wrappers.__version__}, got format {found} in"
+    )
+    for name in (path, str(tmp_path / "model")):
+        with pytest.raises(ValueError, match=expected):
+            LEODQN.load(name, env=None if env is None else env())
+    with open(path, "rb") as file, pytest.raises(ValueError, match=expected):
+        LEODQN.load(file)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_files_that_are_no_models_are_rejected(tmp_path):
+    (tmp_path / "text.zip").write_text("no zip file")
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    with zipfile.ZipFile(tmp_path / "list.zip", "w") as archive:
+        archive.writestr("data", "[2]")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for path in before:
+        with pytest.raises(ValueError, match=rf"expected a saved model, got .*{path.name}.*; check the path"):
+            LEODQN.load(path)
+    with pytest.raises(FileNotFoundError):
+        LEODQN.load(tmp_path / "missing")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 SAVE_FOREVER = """

@@ -102,6 +102,15 @@ def test_hindsight_against_the_stored_trajectories(strategy: str, n_envs: int, s
     assert th.equal(rows.next_observations["goal_id"], rows.observations["goal_id"])
 
 
+def sampled_goals(buffer: MaskHerReplayBuffer) -> dict[int, set[int]]:
+    """Return the goals that are sampled for each position."""
+    rows = buffer.sample(400)
+    goals: dict[int, set[int]] = {}
+    for position, goal in zip(rows.observations["observation"][:, 0].int(), rows.observations["goal_id"][:, 0], strict=True):
+        goals.setdefault(int(position), set()).add(int(goal))
+    return goals
+
+
 def test_episodes_continue_after_the_commanded_goal_is_switched() -> None:
     model = collect("final", 1, 30, n_sampled_goal=10**9)
     buffer = model.replay_buffer
@@ -114,13 +123,14 @@ def test_episodes_continue_after_the_commanded_goal_is_switched() -> None:
 
 
 def test_a_truncation_ends_the_episode_even_if_the_reset_returns_the_same_state() -> None:
-    buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), goal_selection_strategy="final")
+    options = {"goal_selection_strategy": "final", "n_sampled_goal": 10**9}
+    buffer = MaskHerReplayBuffer(10, line_space(), spaces.Discrete(2), **options)
     add_step(buffer, 1, 2, done=True, **{"TimeLimit.truncated": True})
     add_step(buffer, 2, 3)
     add_step(buffer, 3, 4, done=True, ended_by_goal=True)
     add_step(buffer, 4, 5)
     assert buffer.last_steps[0] == 0 and buffer.first_steps[:4, 0].tolist() == [0, 1, 1, 1]
-    np.testing.assert_array_equal(buffer._hindsight_goals(np.arange(4), np.zeros(4, int)), [2, 5, 5, 5])
+    assert sampled_goals(buffer) == {1: {2}, 2: {5}, 3: {5}, 4: {5}}
 
 
 @pytest.mark.parametrize(("k", "fraction"), [(0, 0.0), (1, 0.5), (4, 0.8)])
@@ -156,15 +166,15 @@ def test_pickling_and_reset() -> None:
 
 
 def test_an_episode_longer_than_the_buffer() -> None:
-    buffer = MaskHerReplayBuffer(4, line_space(), spaces.Discrete(2), goal_selection_strategy="episode")
+    options = {"goal_selection_strategy": "episode", "n_sampled_goal": 10**9}
+    buffer = MaskHerReplayBuffer(4, line_space(), spaces.Discrete(2), **options)
     for step in range(9):
         add_step(buffer, step, step + 1, done=step == 6, **{"TimeLimit.truncated": step == 6})
         stored = np.arange(max(step - 3, 0), step + 1)
         expected = np.where((step >= 7) & (stored <= 6), 6, np.iinfo(np.int64).max)
         np.testing.assert_array_equal(buffer.last_steps[stored % 4, 0], expected)
-    for _ in range(20):
-        steps, _ = buffer._draw_steps(np.arange(4), np.zeros(4, int))  # steps 8, 5, 6, 7
-        assert steps[0] in (7, 8) and steps[1] in (5, 6) and steps[2] in (5, 6) and steps[3] in (7, 8)
+    # Step 8 achieves no goal: transitions for which it is drawn keep the commanded goal 0.
+    assert sampled_goals(buffer) == {5: {6, 7}, 6: {6, 7}, 7: {0, 8}, 8: {0, 8}}
 
 
 def test_wrong_or_missing_masks_are_rejected() -> None:

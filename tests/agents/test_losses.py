@@ -1,10 +1,18 @@
-"""The all-goals targets and losses: a hand-computed table, and equality with relabelling the batch goal by goal."""
+"""All-goals targets and losses: hand-computed values, and equality with relabeling the batch goal by goal."""
 
+import numpy as np
 import pytest
 import torch as th
 from torch import nn
 
-from leo_agents.learning.losses import all_goals_targets, bce_goals_loss, lambda_goals_targets, squared_goals_loss
+from leo_agents.learning.losses import (
+    all_goals_lambda_targets,
+    all_goals_targets,
+    bce_goals_loss,
+    check_loss_options,
+    goals_loss,
+    squared_goals_loss,
+)
 from leo_agents.networks.heads import DenseHead, FactoredHead
 
 HEADS = {
@@ -15,21 +23,21 @@ HEADS = {
 }
 
 
-def test_targets_of_a_hand_computed_table() -> None:
-    """Goal 0 achieved, goal 1 not; the rows: running, terminated, truncated (not terminated)."""
-    achieved = th.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    next_values = th.tensor([[0.8, 0.5], [0.8, 0.5], [0.8, 0.4]])
-    terminated = th.tensor([0.0, 1.0, 0.0])
-    expected = th.tensor([[1.0, 0.45], [1.0, 0.0], [1.0, 0.36]])
+def test_hand_computed_targets() -> None:
+    """Goal 0 is achieved, goal 1 is not; the second transition is terminated."""
+    achieved = th.tensor([[1.0, 0.0], [1.0, 0.0]])
+    next_values = th.tensor([[0.8, 0.5], [0.8, 0.5]])
+    terminated = th.tensor([0.0, 1.0])
+    expected = th.tensor([[1.0, 0.45], [1.0, 0.0]])
     th.testing.assert_close(all_goals_targets(achieved, next_values, terminated, 0.9), expected)
     th.testing.assert_close(all_goals_targets(achieved, next_values, terminated[:, None].bool(), 0.9), expected)
 
 
 def test_targets_with_a_discount_per_row() -> None:
-    """Windows of one and two steps; in the second, goal 1 was achieved one step after the action."""
-    achieved = th.tensor([[0.0, 1.0], [0.0, 0.9]])
+    """Windows of one and two steps; in the second, goal 1 is achieved by the second step."""
+    goal_returns = th.tensor([[0.0, 1.0], [0.0, 0.9]])
     next_values = th.tensor([[0.5, 0.7], [0.5, 0.7]])
-    targets = all_goals_targets(achieved, next_values, th.zeros(2, 1), th.tensor([[0.9], [0.81]]))
+    targets = all_goals_targets(goal_returns, next_values, th.zeros(2, 1), th.tensor([[0.9], [0.81]]))
     th.testing.assert_close(targets, th.tensor([[0.45, 1.0], [0.405, 0.9]]))
 
 
@@ -51,8 +59,28 @@ def test_loss_values() -> None:
     assert bce_goals_loss(th.logit(values), targets).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("squash", [True, False])
+def test_goals_loss_by_name(squash: bool) -> None:
+    outputs, targets = th.randn(4, 3), th.rand(4, 3)
+    values = outputs.sigmoid() if squash else outputs
+    th.testing.assert_close(goals_loss(outputs, targets, "squared", squash, "sum"), (values - targets).square().sum() / 8)
+    th.testing.assert_close(goals_loss(outputs, targets, "bce", True), bce_goals_loss(outputs, targets))
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b", "c", "d", "e", "f", "g"]])
+def test_a_loss_that_is_not_finite_names_the_goals(names: list[str] | None) -> None:
+    outputs, targets = th.rand(4, 7), th.rand(4, 7)
+    outputs[2, 1], targets[0, 3] = float("nan"), float("inf")
+    found = "goal 1, goal 3" if names is None else "b, d"
+    with pytest.raises(FloatingPointError, match=f"finite loss, got NaN or infinity for 2 of 7 goals: {found}; the update"):
+        goals_loss(outputs, targets, "squared", True, goal_names=names)
+    targets[:] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"for 7 of 7 goals: .* and 2 more; the update"):
+        goals_loss(outputs, targets, "bce", True, goal_names=names)
+
+
 @pytest.mark.parametrize("loss_fn", [bce_goals_loss, squared_goals_loss])
-def test_targets_get_no_gradient(loss_fn) -> None:
+def test_no_gradient_flows_into_targets(loss_fn) -> None:
     outputs, targets = th.rand(4, 3, requires_grad=True), th.rand(4, 3, requires_grad=True)
     loss_fn(outputs, targets).backward()
     assert outputs.grad is not None and targets.grad is None
@@ -60,8 +88,8 @@ def test_targets_get_no_gradient(loss_fn) -> None:
 
 @pytest.mark.parametrize("head_name", HEADS)
 @pytest.mark.parametrize("loss", ["bce", "squared"])
-def test_update_equals_naive_relabelling(head_name: str, loss: str) -> None:
-    """One all-goals update has the loss and gradients of the mean over goals of single-goal updates on one network."""
+def test_loss_equals_naive_relabeling(head_name: str, loss: str) -> None:
+    """Loss and gradients equal the mean over goals of single-goal losses of the same network."""
     th.manual_seed(0)
     trunk, head = nn.Sequential(nn.Linear(4, 6), nn.Tanh()).double(), HEADS[head_name]().double()
     obs, next_obs = th.randn(2, 16, 4, dtype=th.float64)
@@ -77,7 +105,7 @@ def test_update_equals_naive_relabelling(head_name: str, loss: str) -> None:
         return bce_goals_loss(logits, targets) if loss == "bce" else squared_goals_loss(th.sigmoid(logits), targets)
 
     def single_goal_loss(goal: int) -> th.Tensor:
-        """Plain DQN with reward and end relabelled for one goal, from the full head's one output for that goal."""
+        """DQN with reward and done relabeled for one goal, from that goal's outputs of the full head."""
         reward = achieved[:, goal]
         done = ((reward > 0) | terminated).double()
         with th.no_grad():
@@ -91,13 +119,13 @@ def test_update_equals_naive_relabelling(head_name: str, loss: str) -> None:
     def gradients(objective: th.Tensor) -> list[th.Tensor]:
         return list(th.autograd.grad(objective, [*trunk.parameters(), *head.parameters()]))
 
-    together, relabelled = all_goals_loss(), th.stack([single_goal_loss(goal) for goal in range(5)]).mean()
-    th.testing.assert_close(together, relabelled)
-    th.testing.assert_close(gradients(together), gradients(relabelled))
+    actual, expected = all_goals_loss(), th.stack([single_goal_loss(goal) for goal in range(5)]).mean()
+    th.testing.assert_close(actual, expected)
+    th.testing.assert_close(gradients(actual), gradients(expected))
 
 
 def test_one_goal_equals_dqn() -> None:
-    """With one goal and the squared loss it is DQN whose episodes end at the success (up to the loss's half)."""
+    """With one goal and the squared loss it is DQN with success as done (up to a factor of 0.5)."""
     th.manual_seed(0)
     head, features, next_features = DenseHead(6, 1, 3), th.randn(8, 6), th.randn(8, 6)
     actions, reward, terminated = th.randint(0, 3, (8, 1)), (th.rand(8, 1) < 0.5).float(), (th.rand(8, 1) < 0.3).float()
@@ -114,19 +142,32 @@ def test_one_goal_equals_dqn() -> None:
 
 @pytest.mark.parametrize("loss_fn", [bce_goals_loss, squared_goals_loss])
 @pytest.mark.parametrize("shapes", [((4, 3), (4, 1)), ((4, 3), (4,)), ((4,), (4,)), ((4, 3), (3, 4))])
-def test_losses_refuse_shapes_that_would_broadcast(loss_fn, shapes) -> None:
+def test_losses_reject_shapes_that_would_broadcast(loss_fn, shapes) -> None:
     with pytest.raises(ValueError, match="same shape"):
         loss_fn(th.rand(shapes[0]), th.rand(shapes[1]))
 
 
-def test_losses_refuse_bad_weights_and_reductions() -> None:
+def test_losses_reject_bad_weights_and_reductions() -> None:
     with pytest.raises(ValueError, match="goal_weights of shape"):
         bce_goals_loss(th.rand(4, 3), th.rand(4, 3), th.rand(4))
     with pytest.raises(ValueError, match="goal_reduction"):
         bce_goals_loss(th.rand(4, 3), th.rand(4, 3), goal_reduction="max")  # type: ignore[arg-type]
 
 
-def test_targets_refuse_bad_shapes_and_types() -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("huber", True), r"loss to be one of \['bce', 'squared'\], got 'huber'"),
+        (("bce", False), 'got squash=False; use loss="squared"'),
+        (("bce", True, "max"), 'goal_reduction "mean" or "sum", got \'max\''),
+    ],
+)
+def test_invalid_loss_options(options: tuple[str, bool], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_loss_options(*options)
+
+
+def test_targets_reject_bad_shapes_and_types() -> None:
     good = th.rand(4, 3)
     with pytest.raises(ValueError, match="same shape"):
         all_goals_targets(good, th.rand(4, 1), th.zeros(4), 0.9)
@@ -148,42 +189,40 @@ def random_rollout(steps: int = 7, envs: int = 5, goals: int = 3) -> tuple[th.Te
     return achieved, values, terminated, cut
 
 
-def test_without_a_trace_lambda_targets_are_the_one_step_ones() -> None:
+def test_lambda_targets_with_lambda_0_are_one_step_targets() -> None:
     achieved, values, terminated, cut = random_rollout()
-    targets = lambda_goals_targets(achieved, values, terminated, cut, 0.9, 0.0)
+    targets = all_goals_lambda_targets(achieved, values, terminated, cut, 0.9, 0.0)
     flat = all_goals_targets(achieved.flatten(0, 1), values.flatten(0, 1), terminated.flatten(), 0.9)
     th.testing.assert_close(targets.flatten(0, 1), flat)
 
 
-@pytest.mark.parametrize("trace", [0.3, 1.0])
-def test_lambda_targets_are_mixtures_of_n_step_returns(trace: float) -> None:
-    """By the definition: (1 - lambda) lambda^(n - 1) for the return that bootstraps after n steps, the rest for the last."""
+@pytest.mark.parametrize("q_lambda", [0.3, 1.0])
+def test_lambda_targets_are_mixtures_of_n_step_returns(q_lambda: float) -> None:
+    """Weight (1 - lambda) lambda^(n - 1) for the return that bootstraps after n steps, the remainder for the last one."""
     achieved, values, terminated, cut = random_rollout()
     steps, envs, goals = achieved.shape
-    targets = lambda_goals_targets(achieved, values, terminated, cut, 0.9, trace)
-    for start in range(steps):
-        for env in range(envs):
-            for goal in range(goals):
-                expected, weight, length = 0.0, 1.0, 0
-                while True:
-                    step, discount = start + length, 0.9**length
-                    if achieved[step, env, goal]:
-                        expected += weight * discount
-                        break
-                    if terminated[step, env]:
-                        break
-                    bootstrapped = discount * 0.9 * values[step, env, goal].item()
-                    if cut[step, env] or step == steps - 1:
-                        expected += weight * bootstrapped
-                        break
-                    expected += weight * (1 - trace) * bootstrapped
-                    weight, length = weight * trace, length + 1
-                assert targets[start, env, goal].item() == pytest.approx(expected, abs=1e-6)
+    targets = all_goals_lambda_targets(achieved, values, terminated, cut, 0.9, q_lambda)
+    for start, env, goal in np.ndindex(steps, envs, goals):
+        expected, weight, length = 0.0, 1.0, 0
+        while True:
+            step, discount = start + length, 0.9**length
+            if achieved[step, env, goal]:
+                expected += weight * discount
+                break
+            if terminated[step, env]:
+                break
+            bootstrapped = discount * 0.9 * values[step, env, goal].item()
+            if cut[step, env] or step == steps - 1:
+                expected += weight * bootstrapped
+                break
+            expected += weight * (1 - q_lambda) * bootstrapped
+            weight, length = weight * q_lambda, length + 1
+        assert targets[start, env, goal].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_lambda_targets_refuse_bad_shapes() -> None:
+def test_lambda_targets_reject_bad_shapes() -> None:
     achieved, values, terminated, cut = random_rollout()
     with pytest.raises(ValueError, match=r"same shape \[steps, envs, goals\]"):
-        lambda_goals_targets(achieved, values[:-1], terminated, cut, 0.9, 0.5)
+        all_goals_lambda_targets(achieved, values[:-1], terminated, cut, 0.9, 0.5)
     with pytest.raises(ValueError, match=r"terminated and cut of shape \(7, 5\)"):
-        lambda_goals_targets(achieved, values, terminated.flatten(), cut, 0.9, 0.5)
+        all_goals_lambda_targets(achieved, values, terminated.flatten(), cut, 0.9, 0.5)

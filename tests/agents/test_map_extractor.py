@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from leo_agents import LEODQN
 from leo_agents.baselines import GoalDescriptorExtractor, goal_conditioned_dqn
 from leo_agents.networks.map_extractor import MapExtractor, has_maps
-from leo_agents.networks.q_network import default_extractor
+from leo_agents.networks.state_network import default_extractor
 from leo_wrappers import MultiGoalWrapper
 from tests.line_env import LineEnv, line_goals
 
@@ -68,7 +68,7 @@ def map_line() -> MultiGoalWrapper:
     return MultiGoalWrapper(MapLine(), line_goals(), signal=lambda obs, info: obs["counts"].astype(np.float32))
 
 
-def leo(**kwargs) -> LEODQN:
+def make_model(**kwargs) -> LEODQN:
     return LEODQN("MultiGoalPolicy", map_line(), **{**SMALL, "policy_kwargs": {"net_arch": [32]}, **kwargs})
 
 
@@ -136,33 +136,33 @@ def test_features_dim_follows_the_arguments(channels):
 
 
 # --------------------------------------------------------------------------------------------------------------------------
-# In agents
+# Agents
 
 
-def test_it_is_the_default_extractor_for_maps_only():
+def test_default_extractor():
     assert default_extractor(small_space()) is MapExtractor
     assert default_extractor(spaces.Dict({"a": spaces.Box(0, 1, (2,)), "b": spaces.Discrete(3)})) is CombinedExtractor
     assert not has_maps(spaces.Box(0, 3, (2, 2), np.uint8))
     assert not has_maps(spaces.Dict({"floats": spaces.Box(0, 3, (2, 2), np.float32)}))
-    assert isinstance(leo().q_net.features_extractor, MapExtractor)
+    assert isinstance(make_model().q_net.features_extractor, MapExtractor)
 
 
-def test_leodqn_learns_the_goals_one_step_away():
-    model = leo(train_freq=2, gamma=0.9, learning_rate=1e-3, target_update_interval=100).learn(800)
+def test_leodqn_learns_exact_values_from_maps():
+    """Compare the values of position 0 to gamma ** (steps - 1), for the goals at most two steps away."""
+    model = make_model(train_freq=1, gamma=0.5, exploration_final_eps=1.0).learn(800)
     obs, _ = map_line().reset()
-    values = model.q_values(obs)[0]
-    assert values[0, 0] > 0.9 and values[1, 1] > 0.9
-    assert max(values[0, 1], values[1, 0], values[2:].max()) < 0.75
+    expected = [[1.0, 0.5], [0.5, 1.0], [0.25, 0.5]]  # the action to the left keeps position 0
+    np.testing.assert_allclose(model.q_values(obs)[0, :3], expected, atol=0.1)
 
 
 def test_the_policy_passes_arguments_to_the_extractor():
     kwargs = {"features_extractor_class": MapExtractor, "features_extractor_kwargs": {"channels": (4,), "number_width": 2}}
-    model = leo(policy_kwargs={"net_arch": [8], **kwargs}).learn(50)
+    model = make_model(policy_kwargs={"net_arch": [8], **kwargs}).learn(50)
     assert model.q_net.features_extractor.features_dim == 5 * 4 + 1 + 2
 
 
 def test_saving_and_loading_a_model_with_maps():
-    model, buffer = leo().learn(60), io.BytesIO()
+    model, buffer = make_model().learn(60), io.BytesIO()
     model.save(buffer)
     buffer.seek(0)
     loaded = LEODQN.load(buffer, device="cpu")
@@ -171,7 +171,7 @@ def test_saving_and_loading_a_model_with_maps():
 
 
 def test_a_policy_with_maps_exports_to_torchscript(tmp_path):
-    model = leo().learn(60)
+    model = make_model().learn(60)
     model.policy.to_torchscript().save(str(tmp_path / "policy.pt"))
     script = th.jit.load(str(tmp_path / "policy.pt"))
     space = map_line().observation_space
@@ -185,14 +185,14 @@ def test_a_policy_with_maps_exports_to_torchscript(tmp_path):
         np.testing.assert_allclose(values, expected, rtol=1e-5)
 
 
-def test_goal_conditioned_baselines_read_maps_too():
+def test_goal_conditioned_baselines_with_maps():
     model = goal_conditioned_dqn(map_line(), learning_starts=32, buffer_size=500, device="cpu", seed=0).learn(60)
     extractor = model.q_net.features_extractor
     assert isinstance(extractor, GoalDescriptorExtractor) and isinstance(extractor.state_extractor, MapExtractor)
 
 
 # --------------------------------------------------------------------------------------------------------------------------
-# Bad input
+# Invalid arguments
 
 
 @pytest.mark.parametrize(
