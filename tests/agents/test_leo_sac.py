@@ -1,3 +1,5 @@
+"""LEOSAC: equality with SAC for one goal, targets, entropy coefficients, and gradients per goal."""
+
 import numpy as np
 import pytest
 import torch as th
@@ -34,8 +36,8 @@ def copy_actor(leo, sac):
 
 
 @pytest.mark.parametrize("ent_coef", ["auto", "auto_0.2", 0.05])
-def test_with_one_goal_it_is_sac_whose_done_is_success(ent_coef, monkeypatch):
-    """The same weights and transitions, two gradient steps: the same weights, targets and temperature again."""
+def test_one_goal_equals_sac_with_done_on_success(ent_coef, monkeypatch):
+    """Compare weights and entropy coefficients after two gradient steps from the same weights and transitions."""
     leo, sac = make_pair(LEOSAC, SAC, ours={"entropy_in_target": True}, ent_coef=ent_coef)
     copy_critics(leo, sac)
     copy_actor(leo, sac)
@@ -49,23 +51,23 @@ def test_with_one_goal_it_is_sac_whose_done_is_success(ent_coef, monkeypatch):
         assert (leo.log_ent_coef != np.log(1.0 if ent_coef == "auto" else 0.2)).all()
 
 
-def test_values_stay_probabilities_unless_the_entropy_is_asked_for(monkeypatch):
-    """By default the targets are those of the values alone; with the entropy in them they are SAC's."""
-    for entropy_in_target in (False, True):
-        leo, _ = make_pair(LEOSAC, SAC, ours={"entropy_in_target": entropy_in_target})
-        ((batch,), _) = batches(leo, 1)
+@pytest.mark.parametrize("entropy_in_target", [False, True])
+def test_targets_with_and_without_entropy(entropy_in_target):
+    """Targets are discounted probabilities by default, and SAC's with ``entropy_in_target``."""
+    leo, _ = make_pair(LEOSAC, SAC, ours={"entropy_in_target": entropy_in_target})
+    ((batch,), _) = batches(leo, 1)
+    th.manual_seed(3)
+    targets = leo.targets(batch, ent_coef=th.tensor([0.5]))
+    with th.no_grad():
         th.manual_seed(3)
-        targets = leo._targets(batch, None, th.tensor([0.5]))
-        with th.no_grad():
-            th.manual_seed(3)
-            actions, log_probs = leo.actor(batch.next_observations)
-            values = leo.critic_target.lowest_diagonal(batch.next_observations, actions)
-            soft = values - 0.5 * log_probs if entropy_in_target else values
-            expected = batch.goals_achieved + (1 - batch.goals_achieved) * (1 - batch.dones) * 0.99 * soft
-        th.testing.assert_close(targets, expected)
+        actions, log_probs = leo.actor(batch.next_observations)
+        next_values = leo.critic_target.lowest_diagonal(batch.next_observations, actions)
+        next_values = next_values - 0.5 * log_probs if entropy_in_target else next_values
+        expected = batch.goals_achieved + (1 - batch.goals_achieved) * (1 - batch.dones) * 0.99 * next_values
+    th.testing.assert_close(targets, expected)
 
 
-def test_each_goals_actions_have_the_log_probability_of_their_own_gaussian():
+def test_log_probabilities_of_each_goals_gaussian():
     model = make_model()
     obs = {"observation": th.rand(6, 2)}
     with th.no_grad():
@@ -82,10 +84,10 @@ def test_each_goals_actions_have_the_log_probability_of_their_own_gaussian():
 
 
 @pytest.mark.parametrize("per_goal", [True, False])
-def test_the_temperature_rises_where_actions_are_too_certain(per_goal):
+def test_entropy_coefficients_rise_where_the_entropy_is_below_the_target(per_goal):
     model = make_model(entropy_per_goal=per_goal, ent_coef="auto")
     assert model.log_ent_coef.shape == ((100,) if per_goal else (1,))
-    log_probs = th.full((8, 2), 2.0 + 1.0)  # the entropy wanted is -2
+    log_probs = th.full((8, 2), 2.0 + 1.0)  # the target entropy is -2
     log_probs[:, 1] = 2.0 - 1.0
     if per_goal:
         model._update_ent_coef(log_probs, th.tensor([4, 9]))
@@ -98,7 +100,7 @@ def test_the_temperature_rises_where_actions_are_too_certain(per_goal):
 
 
 @pytest.mark.parametrize("per_goal", [True, False])
-def test_temperatures_are_saved(per_goal, tmp_path):
+def test_entropy_coefficients_are_saved(per_goal, tmp_path):
     model = make_model(entropy_per_goal=per_goal, learning_starts=32).learn(60)
     model.save(tmp_path / "model")
     loaded = LEOSAC.load(tmp_path / "model", env=WalledBoxEnv())
@@ -107,7 +109,7 @@ def test_temperatures_are_saved(per_goal, tmp_path):
     assert (loaded.log_ent_coef != model.log_ent_coef).any()
 
 
-def test_actor_gradients_stay_with_their_goal():
+def test_actor_gradients_of_a_goal_reach_its_own_outputs_only():
     model = make_model(goal_reduction="sum").learn(60)
     batch = model.replay_buffer.sample(32)
     for goal in (0, 42):
@@ -120,12 +122,12 @@ def test_actor_gradients_stay_with_their_goal():
         assert grad[goal].abs().sum() > 0
 
 
-def test_the_users_dictionary_stays_as_it_is():
+def test_the_users_policy_kwargs_are_not_modified():
     policy_kwargs = {"net_arch": [8]}
     LEOSAC("MultiGoalPolicy", WalledBoxEnv(), policy_kwargs=policy_kwargs, **SMALL)
     assert policy_kwargs == {"net_arch": [8]}
 
 
-def test_entropy_is_no_probability():
+def test_entropy_in_target_needs_unbounded_values():
     with pytest.raises(ValueError, match="values without bounds for entropy_in_target=True"):
         make_model(entropy_in_target=True, loss="squared")

@@ -1,3 +1,5 @@
+"""LEOTD3: equality with TD3 for one goal, targets, and gradients per goal."""
+
 import numpy as np
 import pytest
 import torch as th
@@ -30,8 +32,8 @@ def copy_actor(leo, td3):
         )
 
 
-def test_with_one_goal_it_is_td3_whose_done_is_success(monkeypatch):
-    """The same weights and transitions, two gradient steps with one of the actor: the same weights and targets again."""
+def test_one_goal_equals_td3_with_done_on_success(monkeypatch):
+    """Compare all weights after two updates of the critics and one of the actor, from the same weights and transitions."""
     leo, td3 = make_pair(LEOTD3, TD3, policy_delay=2)
     copy_critics(leo, td3)
     copy_actor(leo, td3)
@@ -42,19 +44,20 @@ def test_with_one_goal_it_is_td3_whose_done_is_success(monkeypatch):
     assert largest_difference(leo, td3, copy_actor) < 1e-6
 
 
-def test_its_loss_is_half_of_td3s():
+def test_losses_and_gradients_of_one_goal_equal_td3():
+    """Except for the factor 0.5 of the critic's loss."""
     leo, td3 = make_pair(LEOTD3, TD3, policy_delay=2)
     copy_critics(leo, td3)
     copy_actor(leo, td3)
     (ours,), (theirs,) = batches(leo, 1)
     th.manual_seed(7)
-    targets = leo._targets(ours, None)
+    targets = leo.targets(ours)
     with th.no_grad():
         th.manual_seed(7)
         noise = theirs.actions.clone().normal_(0, 0.2).clamp(-0.5, 0.5)
         actions = (td3.actor_target(theirs.next_observations) + noise).clamp(-1, 1)
-        values = th.cat(td3.critic_target(theirs.next_observations, actions), dim=1).min(dim=1, keepdim=True).values
-        expected = theirs.rewards + (1 - theirs.dones) * 0.99 * values
+        next_values = th.cat(td3.critic_target(theirs.next_observations, actions), dim=1).min(dim=1, keepdim=True).values
+        expected = theirs.rewards + (1 - theirs.dones) * 0.99 * next_values
     th.testing.assert_close(targets, expected)
     loss = leo._critic_loss(ours, targets, None)
     loss.backward()
@@ -75,43 +78,45 @@ def test_its_loss_is_half_of_td3s():
 
 
 @pytest.mark.parametrize("goals", [None, [3, 1]])
-def test_targets_by_hand(goals):
-    """Achieved is worth 1, terminated nothing, truncated the discounted next value; each for its own goal alone."""
+def test_targets_by_definition(goals):
+    """1 for the achieved goal; for the others 0 if terminated, else, also if truncated, the discounted next value."""
     model = make_model()
     values = th.linspace(0.1, 0.9, 100)
     with th.no_grad():
-        for head in model.critic_target.heads:  # they start without weights
+        for head in model.critic_target.heads:  # their weights are initialized to zero
             head.bias.copy_(th.logit(values))
-        model.critic_target.heads[1].bias[3] = th.logit(th.tensor(0.05))  # the lower critic counts
+        model.critic_target.heads[1].bias[3] = th.logit(th.tensor(0.05))  # the minimum of the critics
     values[3] = 0.05
     obs = {"observation": np.zeros((1, 2), np.float32), "goal_id": np.array([0])}
-    ends = [(False, {}), (True, {"TimeLimit.truncated": False}), (True, {"TimeLimit.truncated": True})]
-    for done, info in ends:
-        mask = np.arange(100) == 1
-        info = {**info, "goals_achieved": mask}
+    steps = [(False, {}), (True, {"TimeLimit.truncated": False}), (True, {"TimeLimit.truncated": True})]
+    for done, info in steps:
+        info = {**info, "goals_achieved": np.arange(100) == 1}
         model.replay_buffer.add(obs, obs, np.zeros((1, 2)), np.zeros(1), np.array([done]), [info])
     batch = model.replay_buffer._get_samples(np.array([0, 1, 2]))
     ids = th.arange(100) if goals is None else th.tensor(goals)
     bootstrapped, terminated = 0.99 * values[ids], th.zeros(len(ids))
     expected = th.stack([bootstrapped, terminated, bootstrapped])
     expected[:, ids == 1] = 1.0
-    found = model._targets(batch, None if goals is None else ids)
-    th.testing.assert_close(found, expected)
+    th.testing.assert_close(model.targets(batch, None if goals is None else ids), expected)
 
 
-def test_the_target_noise_of_each_goal_is_its_own():
+def test_target_noise_is_independent_per_goal(monkeypatch):
     model = make_model().learn(40)
     batch = model.replay_buffer.sample(30)
     seen = []
-    model._next_values = lambda batch, actions, goals: (seen.append(actions), th.zeros(30, 100))[1]
-    model._targets(batch, None)
+    lowest_diagonal = model.critic_target.lowest_diagonal
+    monkeypatch.setattr(
+        model.critic_target,
+        "lowest_diagonal",
+        lambda obs, actions, goals: seen.append(actions) or lowest_diagonal(obs, actions),
+    )
+    model.targets(batch)
     noise = (seen[0] - model.actor_target(batch.next_observations)).detach()
     assert 0.1 < noise.std() < 0.25
-    spread = noise.std(dim=1)
-    assert (spread > 0.05).all(), "goals of one transition have different noise"
+    assert (noise.std(dim=1) > 0.05).all()  # over the goals of a transition
 
 
-def test_actor_gradients_stay_with_their_goal():
+def test_actor_gradients_of_a_goal_reach_its_own_outputs_only():
     model = make_model().learn(60)
     with th.no_grad():
         for head in model.critic.heads:
@@ -119,11 +124,11 @@ def test_actor_gradients_stay_with_their_goal():
     batch = model.replay_buffer.sample(32)
     model.goal_reduction = "sum"
     model._actor_loss(batch, None).backward()
-    together = model.actor.head.weight.grad.clone()
+    all_goals_grad = model.actor.head.weight.grad.clone()
     for goal in (0, 42):
         model.actor.zero_grad()
         model._actor_loss(batch, th.tensor([goal])).backward()
         grad = model.actor.head.weight.grad
         assert (grad[:goal] == 0).all() and (grad[goal + 1 :] == 0).all()
         assert grad[goal].abs().sum() > 0
-        th.testing.assert_close(grad[goal], together[goal], rtol=1e-4, atol=1e-6)
+        th.testing.assert_close(grad[goal], all_goals_grad[goal], rtol=1e-4, atol=1e-6)
