@@ -51,5 +51,5 @@ for name, selector in {"uniform": "uniform", "middling": MiddlingGoals(), "far":
     goals = env.unwrapped.reachable()
     envs = gym.make_vec("leo/GridWorld-v0", num_envs=len(goals), autoreset_mode=AutoresetMode.SAME_STEP, **maze)
     report = evaluate_goals(model, envs, goals=goals, seed=1, max_steps=100)
-    seen = model.get_env().selector.seen.sum()
+    seen = model.get_env().goal_selector.seen.sum()
     print(f"{name:>9}: {seen} goals seen, {report.num_learned()} of {len(report)} learned")

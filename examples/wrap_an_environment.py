@@ -30,7 +30,7 @@ def make_env() -> gym.Env:
 model = LEODQN("MultiGoalPolicy", make_env(), seed=0).learn(options.steps, progress_bar=True)
 
 # Some cells cannot be reached at all: full speed at the left wall, for example. What was ever achieved tells.
-seen = model.get_env().selector.seen
+seen = model.get_env().goal_selector.seen
 print(f"{seen.sum()} of {len(seen)} cells were ever reached")
 report = evaluate_goals(model, make_env(), goals=seen, seed=1)
 print(report)

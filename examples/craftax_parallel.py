@@ -39,7 +39,7 @@ model.learn(options.steps, progress_bar=True)
 print(f"{options.steps / (time.perf_counter() - started):.0f} steps a second, compiling included")
 
 # The goals achieved so far tell which ones are worth an attempt.
-seen = model.get_env().selector.seen
+seen = model.get_env().goal_selector.seen
 print(f"{seen.sum()} of {len(seen)} goals were achieved at least once")
 attempted = seen.nonzero()[0][: 4 * options.games]
 print(evaluate_goals(model, venv, goals=attempted, seed=1, max_steps=options.patience))
