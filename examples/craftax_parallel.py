@@ -1,8 +1,8 @@
 """
-Many games of Craftax-Classic in one process: all 136 goals reported at every step, learned by LEODQN.
+Train LEODQN on all 136 goals of Craftax-Classic with parallel environments in one process.
 
-Needs the extra "craftax". Compiling takes up to a minute the first time. Run with ``python examples/craftax_games.py``;
-this many steps only teach the first goals (benchmarks/craftax_learning.py trains longer).
+Needs the extra "craftax". The first compilation takes up to a minute. Run with ``python examples/craftax_parallel.py``; the
+default number of steps is enough for the first goals only (benchmarks/craftax_learning.py trains longer).
 """
 
 import argparse
@@ -16,15 +16,15 @@ from leo_wrappers.sb3 import JaxVecEnv
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--steps", type=int, default=50_000, help="environment steps to train for")
-parser.add_argument("--games", type=int, default=32, help="games at once")
-parser.add_argument("--patience", type=int, default=300, help="steps that an evaluation waits for a goal")
+parser.add_argument("--num-envs", type=int, default=32, help="number of parallel environments")
+parser.add_argument("--max-steps", type=int, default=300, help="maximum steps of an evaluation episode")
 options = parser.parse_args()
 
-venv = JaxVecEnv(CraftaxClassic(), num_envs=options.games)
+venv = JaxVecEnv(CraftaxClassic(), num_envs=options.num_envs)
 families = goal_families(venv.goal_names)
 print({family: len(ids) for family, ids in families.items()})
 
-# A gradient step each round of all games; the buffer stores masks as bits and observations once.
+# One gradient step per step of all environments; the buffer stores bit-packed masks.
 model = LEODQN(
     "MultiGoalPolicy",
     venv,
@@ -36,10 +36,10 @@ model = LEODQN(
 )
 started = time.perf_counter()
 model.learn(options.steps, progress_bar=True)
-print(f"{options.steps / (time.perf_counter() - started):.0f} steps a second, compiling included")
+print(f"{options.steps / (time.perf_counter() - started):.0f} steps per second, compiling included")
 
-# The goals achieved so far tell which ones are worth an attempt.
+# Evaluate goals that were achieved in training.
 seen = model.get_env().goal_selector.seen
 print(f"{seen.sum()} of {len(seen)} goals were achieved at least once")
-attempted = seen.nonzero()[0][: 4 * options.games]
-print(evaluate_goals(model, venv, goals=attempted, seed=1, max_steps=options.patience))
+attempted = seen.nonzero()[0][: 4 * options.num_envs]
+print(evaluate_goals(model, venv, goals=attempted, seed=1, max_steps=options.max_steps))
