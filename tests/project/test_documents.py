@@ -77,9 +77,9 @@ def test_training_commands_run(line, tmp_path, monkeypatch):
 @pytest.mark.parametrize("line", all_commands("leo bench"))
 def test_benchmark_options_exist(line):
     name, *arguments = shlex.split(line)[2:]
-    script = (ROOT / "benchmarks" / f"{name}.py").read_text()
+    code = "".join((ROOT / "benchmarks" / f"{stem}.py").read_text() for stem in (name, "training_runs"))
     for option in [argument for argument in arguments if argument.startswith("--")]:
-        assert f'"{option}"' in script, line
+        assert f'"{option}"' in code, line
 
 
 @pytest.mark.parametrize("line", all_commands("make"))
