@@ -273,7 +273,7 @@ class TestOutputs:
 class TestBench:
     def test_the_list_tells_what_each_measures(self, leo):
         code, said, _ = leo("bench")
-        assert code == 0 and "gridworld_learning" in said and "trainings" not in said
+        assert code == 0 and "gridworld_learning" in said and "training_runs" not in said
 
     def test_options_reach_the_benchmark(self, leo, monkeypatch, tmp_path):
         script = '"""Counts."""\nimport sys\nif __name__ == "__main__":\n    sys.exit(len(sys.argv))\n'
