@@ -1,8 +1,8 @@
-# `make demo` and `make test` are all the set-up there is: each creates the virtual environment when it is missing.
+# Each target creates the virtual environment if it is missing.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Rebuilt when the dependencies change, so an old checkout heals itself.
+# The environment is updated when the dependencies change.
 READY := $(VENV)/.ready
 
 .PHONY: demo docs test test-expensive check format clean
@@ -11,21 +11,21 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "Installing LEO and its tested dependencies into $(VENV) (a few minutes the first time) ..."
-	@# torch first and alone: the constraints pin one version, and a CPU build found locally is then left alone.
+	@# Install torch first, so that a local CPU build that satisfies the constraints is kept.
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $(READY)
 
-demo: $(READY)  ## one command: see what the library does
+demo: $(READY)  ## train an agent and write its results to runs/demo/
 	$(BIN)/python examples/demo.py
 
 test: $(READY)  ## the quick tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not expensive"
 
-test-expensive: $(READY)  ## the tests that take minutes
+test-expensive: $(READY)  ## tests that take minutes
 	$(BIN)/python -m pytest -m expensive
 
-docs: $(READY)  ## the documentation, as a site in build/docs/
+docs: $(READY)  ## the documentation site in build/docs/
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs
 
 check: $(READY)  ## lint, format and types

@@ -1,19 +1,19 @@
-"""What every test shares, doctests included."""
+"""Settings and fixtures of all tests and doctests."""
 
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before NumPy and PyTorch start their threads: the tests run in as many processes as there are cores already.
+# Set before NumPy and PyTorch are imported: the tests already run one process per core.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-# MuJoCo draws into a window unless told otherwise before it is imported; machines that test have none.
+# MuJoCo reads this at import; without it rendering needs a window, which test machines lack.
 if sys.platform == "linux":
     os.environ.setdefault("MUJOCO_GL", "egl")
 
-# Compiling is most of what the tests of JAX environments do: what one run compiled serves the next.
+# Tests of JAX environments mostly compile: cache compiled functions between runs.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "leo" / "jax-tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
@@ -23,10 +23,10 @@ import pytest  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def gymnasium_stays_as_it_is() -> Iterator[None]:
-    """The zoo puts its own TimeLimit in the place of Gymnasium's when it is imported, for the whole process."""
-    places = (gymnasium.wrappers, gymnasium.wrappers.common)
-    before = [place.TimeLimit for place in places]
+def restore_time_limit() -> Iterator[None]:
+    """Restore Gymnasium's TimeLimit, which importing rl_zoo3 replaces for the whole process."""
+    modules = (gymnasium.wrappers, gymnasium.wrappers.common)
+    originals = [module.TimeLimit for module in modules]
     yield
-    for place, time_limit in zip(places, before, strict=True):
-        place.TimeLimit = time_limit
+    for module, time_limit in zip(modules, originals, strict=True):
+        module.TimeLimit = time_limit

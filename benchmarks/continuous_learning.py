@@ -1,39 +1,38 @@
 """
-How fast agents with continuous actions learn to reach every goal: LEOTD3 and LEOSAC beside TD3, SAC and TQC with hindsight.
+How fast agents with continuous actions learn to reach every goal: LEOTD3 and LEOSAC, and TD3, SAC and TQC with hindsight.
 
-Run ``python benchmarks/continuous_learning.py --env leo/FetchReach-v0 --steps 20000``; table, curves and figure go to
+Run ``python benchmarks/continuous_learning.py --env leo/FetchReach-v0 --steps 20000``; table, curves and figure are written to
 ``benchmarks/results/continuous_learning_<env>.*``. ``--seeds``, ``--algorithms`` and ``--jobs`` make it shorter.
 
-All agents see the same environment for the same number of steps, take the same number of gradient steps of 256 transitions
-and have hidden layers of 256. What differs is what they are told and what a gradient step is about:
+All agents use the same environment for the same number of steps, the same number of gradient steps of 256 transitions, and
+hidden layers of 256. They differ in their goals and in what a gradient step updates:
 
-- LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition teaches all of them. Stretches of random
-  actions, as many as by default, are a part of how they explore (``--random-actions``). "5 steps": targets look five steps
-  ahead, as Stable-Baselines3's hindsight cannot. "32 heads": targets and actor learn about 32 goals a gradient step, drawn
-  anew for each, not about all.
-- TD3 + HER, SAC + HER, TQC + HER: the classes of Stable-Baselines3 and sb3-contrib, unmodified, on the environment as it is,
-  with its own random goals, points anywhere in its goal space; hindsight with 4 "future" goals a transition. TD3 explores by
-  normal noise of 0.1, as LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's
-  defaults.
+- LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition updates all of them. Repeated random actions
+  are part of their exploration (``--epsilon``). "5 steps": five-step targets, which Stable-Baselines3's HER does not have.
+  "32 heads": targets and actor update 32 random goals per gradient step instead of all.
+- TD3 + HER, SAC + HER, TQC + HER: the unmodified classes of Stable-Baselines3 and sb3-contrib, on the environment with its own
+  random goals, points anywhere in its goal space; hindsight with 4 "future" goals per transition. TD3 explores with normal
+  noise of 0.1, as LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's defaults.
 
-TQC, "5 steps" and "32 heads" take part only where ``--algorithms`` asks for them.
+No agent normalizes its observations. With ``VecNormalize`` the HER agents learn FetchReach much faster (see README.md), so
+this benchmark is not a comparison with well-tuned HER.
 
-Two measures, both of the policy without noise, each an episode a goal: success over all goals of the grid, and success over
-random goals of the environment's own. LEO can only be commanded by the nearest goal of the grid to one of those, the others by
-the goal itself. A goal is reached when any step of the episode is within the environment's tolerance of it; goals true at the
-start are no attempts. Intervals are 95 % by Student's t over seeds. What a gradient step costs is ``continuous_speed.py``'s
-question.
+TQC, "5 steps" and "32 heads" only run if selected by ``--algorithms``.
+
+Two success rates, both of the policy without noise and with one episode per goal: over all goals of the grid, and over random
+goals of the environment. For a random goal LEO is commanded the nearest goal of the grid, the other agents the goal itself. A
+goal is reached if any step of the episode is within the environment's tolerance of it; goals achieved at the start are not
+attempted. Intervals are 95 % by Student's t over seeds. ``continuous_speed.py`` measures the cost of a gradient step.
 """
 
 import os
 
-# Before NumPy and PyTorch start their threads.
+# Set before NumPy and PyTorch are imported.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import argparse  # noqa: E402
 import copy  # noqa: E402
-from collections import defaultdict  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -43,10 +42,18 @@ import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
 from sb3_contrib import TQC  # noqa: E402
 from stable_baselines3 import SAC, TD3, HerReplayBuffer  # noqa: E402
-from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.noise import NormalActionNoise  # noqa: E402
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm  # noqa: E402
-from trainings import Row, mean_and_half_width, measured, missing_tasks, read_rows, run_tasks, write_results  # noqa: E402
+from training_runs import (  # noqa: E402
+    PeriodicEval,
+    Row,
+    add_options,
+    curves_by_seed,
+    format_quantity,
+    mean_and_half_width,
+    train_all,
+    write_results,
+)
 
 import leo_envs  # noqa: E402
 from leo_agents import LEOSAC, LEOTD3  # noqa: E402
@@ -65,7 +72,8 @@ COLORS = {
     "SAC + HER": "#8e4ec6",
     "TQC + HER": "#c0356b",
 }
-DIFFERENCES: dict[str, dict[str, Any]] = {"": {}, "5 steps": {"n_steps": 5}, "32 heads": {"goals_per_update": 32}}
+LEO = {"LEOTD3": LEOTD3, "LEOSAC": LEOSAC}
+VARIANTS: dict[str, dict[str, Any]] = {"": {}, "5 steps": {"n_steps": 5}, "32 heads": {"goals_per_update": 32}}
 DEFAULT = ("LEOTD3", "LEOSAC", "TD3 + HER", "SAC + HER")
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
 HINDSIGHT: dict[str, Any] = {
@@ -77,26 +85,26 @@ HINDSIGHT: dict[str, Any] = {
 }
 
 
-def make_env(env_id: str, options: argparse.Namespace) -> gym.Env[Any, Any]:
+def make_env(options: argparse.Namespace) -> gym.Env[Any, Any]:
     """
-    :param env_id: the environment
-    :param options: of the command line
-    :return: the environment, with the grid that was asked for
+    Create the environment.
+
+    :param options: command line options
+    :return: the environment with the requested grid of goals
     """
-    return gym.make(env_id, **({} if options.resolution is None else {"resolution": options.resolution}))
+    return gym.make(options.env, **({} if options.resolution is None else {"resolution": options.resolution}))
 
 
-def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:
+def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:
     """
-    An agent with its environment.
+    Create an agent with its environment.
 
     :param algorithm: one of :data:`COLORS`
-    :param env_id: the environment
-    :param seed: seeds everything
-    :param options: of the command line
-    :return: the model, not trained yet
+    :param seed: seeds the agent and its environment
+    :param options: command line options
+    :return: the untrained model
     """
-    env = make_env(env_id, options)
+    env = make_env(options)
     kwargs: dict[str, Any] = {
         **SHARED,
         "seed": seed,
@@ -105,11 +113,11 @@ def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespa
         "train_freq": options.train_freq,
         "gradient_steps": options.gradient_steps,
     }
-    if algorithm.startswith("LEO"):
-        name, _, difference = algorithm.partition(", ")
-        leo = {"LEOTD3": LEOTD3, "LEOSAC": LEOSAC}[name]
-        return leo("MultiGoalPolicy", env, random_actions=options.random_actions, **DIFFERENCES[difference], **kwargs)
-    hindsight = copy.deepcopy(HINDSIGHT)  # these classes write into what they are given
+    name, _, variant = algorithm.partition(", ")
+    if name in LEO:
+        exploration = {"exploration_initial_eps": options.epsilon, "exploration_final_eps": options.epsilon}
+        return LEO[name]("MultiGoalPolicy", env, **exploration, **VARIANTS[variant], **kwargs)
+    hindsight = copy.deepcopy(HINDSIGHT)  # these classes modify their arguments
     if algorithm in ("SAC + HER", "TQC + HER"):
         return {"SAC + HER": SAC, "TQC + HER": TQC}[algorithm]("MultiInputPolicy", env, **kwargs, **hindsight)
     action_dim = env.action_space.shape[0]  # type: ignore[index]
@@ -117,9 +125,9 @@ def make_model(algorithm: str, env_id: str, seed: int, options: argparse.Namespa
     return TD3("MultiInputPolicy", env, action_noise=noise, **kwargs, **hindsight)
 
 
-class ByPoint:
+class DesiredGoalAgent:
     """
-    A hindsight agent as evaluations see it: the commanded goal reaches it as the point under ``desired_goal``.
+    Adapts a HER agent to ``evaluate_goals``: it reads the commanded goal from ``desired_goal`` and not from ``goal_id``.
 
     :param model: the agent
     """
@@ -128,18 +136,18 @@ class ByPoint:
         self.model = model
 
     def predict(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
-        """As Stable-Baselines3's, without the goal's number."""
+        """Return the model's actions for observations without ``goal_id``."""
         return self.model.predict({key: value for key, value in observation.items() if key != "goal_id"}, *args, **kwargs)
 
 
 def success_on_random_goals(model: OffPolicyAlgorithm, env: gym.Env[Any, Any], episodes: int) -> float:
     """
-    The share of the environment's own random goals that are reached.
+    Return the success rate over random goals of the environment.
 
     :param model: the agent
     :param env: a goal environment with the grid's goals
-    :param episodes: how many goals, always the same ones
-    :return: the share
+    :param episodes: number of goals, the same ones in every call
+    :return: the success rate
     """
     goals, points = env.get_wrapper_attr("goal_set"), env.get_wrapper_attr("goal_points")
     reached = []
@@ -149,116 +157,94 @@ def success_on_random_goals(model: OffPolicyAlgorithm, env: gym.Env[Any, Any], e
         if goals.reaches(obs["achieved_goal"], desired):
             continue
         nearest = np.int64(np.linalg.norm(points - desired, axis=1).argmin())
-        success = over = False
-        while not (success or over):
-            seen = {**obs, "goal_id": nearest} if hasattr(model, "goal_names") else obs
-            action, _ = model.predict(seen, deterministic=True)
+        success = done = False
+        while not (success or done):
+            action, _ = model.predict({**obs, "goal_id": nearest} if is_leo(model) else obs, deterministic=True)
             obs, _, terminated, truncated, _ = env.step(action)
-            # The environment may draw a new goal when one is reached; meant is the first.
-            success, over = bool(goals.reaches(obs["achieved_goal"], desired)), terminated or truncated
+            # The environment may draw a new goal after a success; the first one counts.
+            success, done = bool(goals.reaches(obs["achieved_goal"], desired)), terminated or truncated
         reached.append(success)
     return float(np.mean(reached)) if reached else float("nan")
 
 
-class Judge(BaseCallback):
+def is_leo(model: Any) -> bool:
     """
-    Evaluates the agent every so many steps.
+    Return whether an agent is commanded by ``goal_id``.
 
-    :param env: the environment to do so in
-    :param every: environment steps between evaluations
-    :param episodes: number of random goals
+    :param model: the agent
+    :return: True for LEO, False for HER
     """
-
-    def __init__(self, env: gym.Env[Any, Any], every: int, episodes: int) -> None:
-        super().__init__()
-        self.every, self.next_due, self.episodes = every, every, episodes
-        self.env = env
-        self.rows: list[Row] = []
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps >= self.next_due:
-            self.next_due += self.every
-            self.judge()
-        return True
-
-    def judge(self) -> None:
-        """Adds a row to the results."""
-        model: Any = self.model if hasattr(self.model, "goal_names") else ByPoint(self.model)  # type: ignore[arg-type]
-        # The grid's goals with the same starts each time, and the environment's end of episodes.
-        report = evaluate_goals(model, self.env, seed=0)
-        self.rows.append(
-            {
-                "steps": self.num_timesteps,
-                "gradient_steps": self.model._n_updates,  # type: ignore[attr-defined]
-                "success": report.mean_success,
-                "random_success": success_on_random_goals(self.model, self.env, self.episodes),  # type: ignore[arg-type]
-            }
-        )
+    return isinstance(model, tuple(LEO.values()))
 
 
 def run(algorithm: str, seed: int, options: argparse.Namespace) -> list[Row]:
     """
-    One training.
+    Train one agent.
 
-    :param algorithm: its name
-    :param seed: its seed
-    :param options: of the command line
-    :return: a row for each evaluation
+    :param algorithm: one of :data:`COLORS`
+    :param seed: seeds the agent and its environment
+    :param options: command line options
+    :return: a row per evaluation
     """
     th.set_num_threads(1)
-    judge = Judge(make_env(options.env, options), options.every, options.episodes)
-    make_model(algorithm, options.env, seed, options).learn(options.steps, callback=judge)
-    return [{"algorithm": algorithm, "seed": seed, **row} for row in judge.rows]
+    env = make_env(options)
+
+    def evaluate(model: OffPolicyAlgorithm) -> Row:
+        agent: Any = model if is_leo(model) else DesiredGoalAgent(model)
+        return {
+            "gradient_steps": model._n_updates,
+            "success": evaluate_goals(agent, env, seed=0).mean_success,
+            "random_success": success_on_random_goals(model, env, options.episodes),
+        }
+
+    callback = PeriodicEval(evaluate, options.every)
+    make_model(algorithm, seed, options).learn(options.steps, callback=callback)
+    return [{"algorithm": algorithm, "seed": seed, **row} for row in callback.rows]
 
 
-def summarise(rows: list[Row]) -> list[Row]:
+def summarize(rows: list[Row]) -> list[Row]:
     """
-    One line for each algorithm, at the end of its training.
+    Summarize the final evaluations.
 
-    :param rows: of all evaluations
-    :return: the table
+    :param rows: rows of all runs
+    :return: a line per algorithm
     """
     table = []
-    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
-        runs: dict[int, list[Row]] = defaultdict(list)
-        for row in rows:
-            if row["algorithm"] == algorithm:
-                runs[row["seed"]].append(row)
-        line: Row = {"algorithm": algorithm, "seeds": len(runs)}
-        line["gradient_steps"] = next(iter(runs.values()))[-1]["gradient_steps"]
+    for algorithm, curves in curves_by_seed(rows).items():
+        line: Row = {"algorithm": algorithm, "seeds": len(curves)}
+        line["gradient_steps"] = next(iter(curves.values()))[-1]["gradient_steps"]
         for key in ("success", "random_success"):
-            line |= mean_and_half_width(key, [curve[-1][key] for curve in runs.values()])
+            line |= mean_and_half_width(key, [curve[-1][key] for curve in curves.values()])
         table.append(line)
     return table
 
 
-def show(table: list[Row]) -> str:
+def format_table(table: list[Row]) -> str:
     """
-    The table for people.
+    Format the table for the terminal.
 
-    :param table: from :func:`summarise`
+    :param table: from :func:`summarize`
     :return: text
     """
     lines = [f"{'':16s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s}"]
     for line in table:
-        cells = [f"{measured(line, key, '{:.3f}'.format):>18s}" for key in ("success", "random_success")]
+        cells = [f"{format_quantity(line, key, '{:.3f}'.format):>18s}" for key in ("success", "random_success")]
         lines.append(f"{line['algorithm']:16s} {line['gradient_steps']:>14,} {' '.join(cells)}")
     return "\n".join(lines)
 
 
 def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """
-    Writes everything, also of an unfinished benchmark.
+    Write table, curves and figure.
 
-    :param rows: of all evaluations so far
-    :param options: of the command line
+    :param rows: rows of all runs so far
+    :param options: command line options
     :return: the table
     """
-    rows = sorted(rows, key=lambda row: (list(COLORS).index(row["algorithm"]), row["seed"], row["steps"]))
-    table = summarise(rows)
+    table = summarize(rows)
     about = {
-        "what": __doc__.strip(),
-        "goals": len(make_env(options.env, options).get_wrapper_attr("goal_names")),
+        "what": (__doc__ or "").strip(),
+        "goals": len(make_env(options).get_wrapper_attr("goal_names")),
         "settings": SHARED,
         "hindsight": {key: str(value) for key, value in HINDSIGHT.items()},
         "table": table,
@@ -270,33 +256,22 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--env", default="leo/FetchReach-v0", help="id of a goal environment that reports its goals")
-    parser.add_argument("--steps", type=int, default=20_000, help="environment steps of each training")
-    parser.add_argument("--every", type=int, default=None, help="steps between evaluations; a tenth of all by default")
-    parser.add_argument("--episodes", type=int, default=50, help="random goals of each evaluation")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--algorithms", nargs="+", choices=list(COLORS), default=DEFAULT, metavar="NAME")
-    parser.add_argument("--gamma", type=float, default=0.98, help="discount")
-    parser.add_argument("--train-freq", type=int, default=2, help="environment steps between trainings")
-    parser.add_argument("--gradient-steps", type=int, default=1, help="gradient steps of each training")
-    parser.add_argument("--resolution", type=int, default=None, help="of the grid of goals, where the environment takes one")
-    parser.add_argument("--random-actions", type=float, default=0.2, help="share of random actions of LEO in training")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; no more than there are idle cores")
-    parser.add_argument("--keep", action="store_true", help="keep the results that are there, train what is missing")
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--env", default="leo/FetchReach-v0", help="id of a multi-goal environment with desired_goal")
+    parser.add_argument("--steps", type=int, default=20_000, help="environment steps of each run")
+    parser.add_argument("--episodes", type=int, default=50, help="number of random goals per evaluation")
+    parser.add_argument("--gamma", type=float, default=0.98, help="discount factor")
+    parser.add_argument("--train-freq", type=int, default=2, help="environment steps between updates")
+    parser.add_argument("--gradient-steps", type=int, default=1, help="gradient steps per update")
+    parser.add_argument("--resolution", type=int, default=None, help="resolution of the grid of goals, if configurable")
+    parser.add_argument("--epsilon", type=float, default=0.2, help="probability of random actions of LEO in training")
+    add_options(parser, "--algorithms", list(COLORS), default=DEFAULT, seeds=3)
     options = parser.parse_args()
     options.every = options.every or max(options.steps // 10, 1)
     name = options.env.split("/")[-1].partition("-v")[0].lower()
     options.out = options.out or Path(__file__).parent / "results" / f"continuous_learning_{name}"
-    rows = read_rows(options.out) if options.keep else []
-    tasks = missing_tasks(rows, options.algorithms, options.seeds)
-    table = write(rows, options) if rows else []
-    for finished in run_tasks(run, tasks, (options,), options.jobs):
-        rows += finished
-        table = write(rows, options)
-    print(show(table))
+    print(format_table(train_all(run, (options,), options, list(COLORS), write)))
     print(f"wrote {options.out}.json, .csv and .png")
 
 

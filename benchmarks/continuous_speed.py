@@ -1,22 +1,21 @@
 """
-What a gradient step for continuous actions costs against the number of goals: LEOTD3 beside TD3 and beside a loop over goals.
+Cost of a gradient step with continuous actions over the number of goals: LEOTD3, TD3 and a loop over goals.
 
-Run ``python benchmarks/continuous_speed.py``; writes ``results/continuous_speed.json`` and ``.png``. Timed is the whole
-gradient step of the real algorithms (``model.train(2, 256)``, halved) on random transitions, all methods in turn so that they
-meet the same noise. One thread; the median of its processor time counts, which other programs on the machine disturb less than
-the clock.
+Run ``python benchmarks/continuous_speed.py``; results are written to ``results/continuous_speed.json`` and ``.png``. It times
+the whole gradient step of the algorithms (``model.train(2, 256)``, halved) on random transitions. The methods alternate, so
+that noise affects all of them; results are medians of the processor time of one thread.
 
-- TD3, one goal: Stable-Baselines3's, 256 transitions, each about one goal; two hidden layers of 256, fused Adam as LEOTD3's.
-  Its actor learns in every other step, as by default.
-- LEOTD3: each of the 256 transitions about all goals; its actor learns in every step, as by default.
-- LEOTD3, 32 goals: ``goals_per_update=32``, each gradient step about 32 goals, drawn anew each time.
-- loop over goals: the losses and gradients of LEOTD3, by a pass through the same networks for each goal alone. Measured are 4
-  goals, and scaled: whole, a single step takes many seconds.
+- TD3, one goal: Stable-Baselines3's, 256 transitions, each for one goal; two hidden layers of 256, fused Adam as in LEOTD3.
+  Its actor is updated in every second step, the default.
+- LEOTD3: each of the 256 transitions updates all goals; its actor is updated in every step, the default.
+- LEOTD3, 32 goals: ``goals_per_update=32``, each gradient step updates 32 random goals.
+- loop over goals: the losses and gradients of LEOTD3, with a separate pass through the same networks for each goal. Measured
+  with 4 goals and scaled, because the whole step takes many seconds.
 """
 
 import os
 
-# Before NumPy and PyTorch start their threads.
+# Set before NumPy and PyTorch are imported.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -43,7 +42,7 @@ METHODS = ("TD3, one goal", "LEOTD3", "LEOTD3, 32 goals", "loop over goals")
 
 
 class RandomEnv(gym.Env[np.ndarray, np.ndarray]):
-    """An environment with any number of goals, only to fill replay buffers."""
+    """A random environment with any number of goals, to fill replay buffers."""
 
     def __init__(self, num_goals: int) -> None:
         self.observation_space = gym.spaces.Box(-1, 1, (STATE_DIM,))
@@ -65,8 +64,10 @@ class RandomEnv(gym.Env[np.ndarray, np.ndarray]):
 
 def make_steps(num_goals: int) -> dict[str, Callable[[], float]]:
     """
+    Create the models.
+
     :param num_goals: G
-    :return: by method, what makes two gradient steps and returns by how much their time is to be multiplied
+    :return: by method, a function that takes two gradient steps and returns the factor that scales their time
     """
     kwargs: dict[str, Any] = {
         "seed": 0,
@@ -98,11 +99,11 @@ def make_steps(num_goals: int) -> dict[str, Callable[[], float]]:
 
 def loop(model: LEOTD3, num_goals: int) -> float:
     """
-    The gradients of two steps for a few goals, one after the other.
+    Compute the gradients of two steps for a few goals in sequence, without changing the weights.
 
-    :param model: the model, whose weights stay
+    :param model: the model
     :param num_goals: G
-    :return: G divided by the number of goals done
+    :return: G divided by the number of goals computed
     """
     for _ in range(2):
         batch = model._sample(BATCH)
@@ -116,9 +117,11 @@ def loop(model: LEOTD3, num_goals: int) -> float:
 
 def measure(num_goals: int, rounds: int) -> dict[str, float]:
     """
+    Measure the milliseconds of a gradient step of each method.
+
     :param num_goals: G
-    :param rounds: how often each method is measured
-    :return: milliseconds of a gradient step by method
+    :param rounds: number of measurements of each method
+    :return: milliseconds by method
     """
     steps = make_steps(num_goals)
     times: dict[str, list[float]] = {method: [] for method in steps}
@@ -126,15 +129,17 @@ def measure(num_goals: int, rounds: int) -> dict[str, float]:
         for method, make in steps.items():
             start = time.process_time()
             factor = make()
-            if number > 0:  # the first one warms up
+            if number > 0:  # the first round is a warm-up
                 times[method].append(1e3 * factor * (time.process_time() - start) / 2)
     return {method: float(np.median(times[method])) for method in METHODS if method in times}
 
 
 def draw(points: list[dict[str, Any]], path: Path) -> None:
     """
-    :param points: everything measured
-    :param path: where to save the figure
+    Plot the cost over the number of goals.
+
+    :param points: all measurements
+    :param path: the figure to write
     """
     figure = Figure(figsize=(5.6, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -142,8 +147,8 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
         known = [(point["goals"], point["ms"][method]) for point in points if method in point["ms"]]
         axes.plot(*zip(*known, strict=True), label=method, marker="o", markersize=3)
     td3 = [(point["goals"], 6 * point["ms"][METHODS[0]]) for point in points]
-    axes.plot(*zip(*td3, strict=True), label="six times TD3", color="0.6", linestyle=":")
-    axes.set(xscale="log", yscale="log", xlabel="goals", ylabel="ms a gradient step of 256 transitions")
+    axes.plot(*zip(*td3, strict=True), label="6 x TD3", color="0.6", linestyle=":")
+    axes.set(xscale="log", yscale="log", xlabel="goals", ylabel="ms per gradient step of 256 transitions")
     axes.set_title("continuous actions, networks 256 wide")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -152,7 +157,7 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--goals", type=int, nargs="+", default=GOALS)
     parser.add_argument("--rounds", type=int, default=7)

@@ -1,34 +1,34 @@
 """
-How many of Craftax-Classic's 136 goals agents learn from half a million steps: LEODQN, goal-conditioned DQN with hindsight,
+How many of Craftax-Classic's 136 goals agents learn within half a million steps: LEODQN, goal-conditioned DQN with hindsight,
 and random actions.
 
-Run ``python benchmarks/craftax_learning.py --jobs 2``; table, curves and figure go to ``benchmarks/results/craftax_learning``
-with their endings. ``--steps``, ``--seeds`` and ``--algorithms`` make it shorter.
+Run ``python benchmarks/craftax_learning.py --jobs 2``; table, curves and figure are written to
+``benchmarks/results/craftax_learning.*``. ``--steps``, ``--seeds`` and ``--algorithms`` make it shorter.
 
-Both agents play the same number of games at once, read the same compact observations through the same kind of extractor, have
-two hidden layers of 256, and take the same number of gradient steps on as many transitions with the same optimiser settings.
-DQN takes the goal in by its descriptor (family, subject, direction, amount), relabels four of five transitions by hindsight
-(future), and its values pass through a sigmoid as LEODQN's do.
+Both agents use the same number of environments, the same compact observations with the same kind of extractor, two hidden
+layers of 256, and the same number of gradient steps on equally many transitions with the same optimizer settings. DQN reads
+the goal's descriptor (family, subject, direction, amount), relabels four of five transitions with hindsight (future), and
+its values pass through a sigmoid as LEODQN's do.
 
-LEODQN's targets look five steps ahead. With one step, as DQN + HER has it and Stable-Baselines3's hindsight cannot do without,
-values grow far beyond the truth, of goals that were never seen too: the best of 17 actions is always the one whose value errs
-upwards, and only one hundredth is discounted a step. "One step" is there to show it.
+LEODQN uses five-step targets. With one-step targets, the only ones that Stable-Baselines3's HER has, values are overestimated,
+even for goals that were never achieved: the maximum over 17 actions selects upward errors, and a step discounts by one
+hundredth only. "One step" shows this.
 
-Success is that of an episode from a fresh world in which the goal comes true within 500 steps; goals true at the reset are not
-attempted. The agents act greedily but for one random action in twenty, without which both stand before walls for ever. During
-training every goal is tried twice at each evaluation, at the end ten times. A goal counts as learned if half of these
-attempts succeed. Seconds are the processor's, of training alone. Intervals are 95 % by Student's t over seeds.
+Success is the fraction of episodes in which the goal is achieved within 500 steps of a new map; goals achieved at the reset
+are not attempted. The evaluation epsilon is 0.05, because greedy policies get stuck under partial observability. Each
+evaluation during training attempts every goal twice, the final one ten times. A goal counts as learned if half of these
+attempts succeed. Seconds are processor time of training without evaluation. Intervals are 95 % by Student's t over seeds.
 """
 
 import os
 
-# Before NumPy and PyTorch start their threads.
+# Set before NumPy and PyTorch are imported.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import argparse  # noqa: E402
-import time  # noqa: E402
 from collections import defaultdict  # noqa: E402
+from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -36,8 +36,16 @@ import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
 from stable_baselines3 import DQN  # noqa: E402
-from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
-from trainings import Row, mean_and_half_width, measured, missing_tasks, read_rows, run_tasks, write_results  # noqa: E402
+from training_runs import (  # noqa: E402
+    PeriodicEval,
+    Row,
+    add_options,
+    curves_by_seed,
+    format_quantity,
+    mean_and_half_width,
+    train_all,
+    write_results,
+)
 
 from leo_agents import LEODQN  # noqa: E402
 from leo_agents.baselines import goal_conditioned_dqn  # noqa: E402
@@ -45,7 +53,7 @@ from leo_agents.evaluation import evaluate_goals  # noqa: E402
 from leo_envs.craftax import CraftaxClassic  # noqa: E402
 from leo_wrappers.sb3 import JaxVecEnv  # noqa: E402
 
-NUM_ENVS, HORIZON, RANDOM_ACTIONS = 32, 500, 0.05
+NUM_ENVS, HORIZON, EPSILON = 32, 500, 0.05
 FINAL_EPISODES, EPISODES = 10, 2
 SHARED: dict[str, Any] = {
     "learning_rate": 5e-4,
@@ -68,152 +76,134 @@ FAMILIES = ("inventory", "tools", "block_map", "mob_map")
 QUANTITIES = ("success", *(f"success_{family}" for family in FAMILIES), "learned", "seconds")
 
 
-class AtRandom:
+class RandomAgent:
     """
-    Knows nothing.
+    Acts uniformly at random.
 
-    :param num_actions: the number of actions
-    :param seed: of its generator
+    :param num_actions: number of actions
+    :param seed: seed of its generator
     """
 
     def __init__(self, num_actions: int, seed: int) -> None:
         self.num_actions, self.generator = num_actions, np.random.default_rng(seed)
 
     def predict(self, observation: Any, *args: Any, **kwargs: Any) -> Any:
-        """What ``evaluate_goals`` asks for."""
+        """Return random actions, with the signature that ``evaluate_goals`` needs."""
         return self.generator.integers(self.num_actions, size=len(observation["goal_id"])), None
 
 
-class Judge(BaseCallback):
+def evaluate(agent: Any, envs: JaxVecEnv, seed: int, episodes: int) -> Row:
     """
-    Evaluates the agent every so many steps; its own time counts for nothing.
+    Evaluate an agent on all goals.
 
-    :param every: environment steps between evaluations
-    :param seed: of the worlds to evaluate in
+    :param agent: a model or :class:`RandomAgent`
+    :param envs: the evaluation environments
+    :param seed: seeds the initial states
+    :param episodes: attempts per goal
+    :return: the results
     """
+    report = evaluate_goals(agent, envs, episodes, seed, max_steps=HORIZON, epsilon=EPSILON)
+    families = report.by_family()
+    return {
+        "gradient_steps": getattr(agent, "_n_updates", 0),
+        "episodes": episodes,
+        "success": report.mean_success,
+        **{f"success_{family}": families[family].mean_success for family in FAMILIES},
+        "learned": report.num_learned(0.5),
+    }
 
-    def __init__(self, every: int, seed: int) -> None:
-        super().__init__()
-        self.every, self.next_due, self.seed = every, every, 10_000 * (1 + seed)
-        game = CraftaxClassic()
-        self.envs = JaxVecEnv(game, len(game.goal_names))
-        self.rows: list[Row] = []
-        self.paused = 0.0
 
-    def _on_training_start(self) -> None:
-        self.began = time.process_time()
+def make_model(algorithm: str, seed: int, steps: int) -> DQN:
+    """
+    Create an agent with its environments.
 
-    def _on_step(self) -> bool:
-        if self.num_timesteps >= self.next_due:
-            self.next_due += self.every
-            self.judge(EPISODES, self.model)
-        return True
-
-    def judge(self, episodes: int, model: DQN | None) -> None:
-        """
-        Adds a row to the results, or replaces one of the same step.
-
-        :param episodes: attempts at each goal
-        :param model: the agent; None for random actions
-        """
-        began = time.process_time()
-        player = AtRandom(int(self.envs.action_space.n), self.seed) if model is None else model
-        report = evaluate_goals(player, self.envs, episodes, self.seed, max_steps=HORIZON, epsilon=RANDOM_ACTIONS)
-        families = report.by_family()
-        row = {
-            "steps": 0 if model is None else model.num_timesteps,
-            "gradient_steps": 0 if model is None else model._n_updates,
-            "episodes": episodes,
-            "success": report.mean_success,
-            **{f"success_{family}": families[family].mean_success for family in FAMILIES},
-            "learned": report.num_learned(0.5),
-            "seconds": 0.0 if model is None else began - self.began - self.paused,
-        }
-        self.rows = [other for other in self.rows if other["steps"] != row["steps"]] + [row]
-        self.paused += time.process_time() - began
+    :param algorithm: one of :data:`COLORS` except random actions
+    :param seed: seeds the agent and its environments
+    :param steps: size of the replay buffer
+    :return: the untrained model
+    """
+    kwargs = {**SHARED, "seed": seed, "buffer_size": steps}
+    venv = JaxVecEnv(CraftaxClassic(), NUM_ENVS)
+    # One target update per gradient step: LEODQN counts gradient steps, DQN environment steps.
+    if algorithm in LEO_STEPS:
+        return LEODQN("MultiGoalPolicy", venv, target_update_freq=1, n_steps=LEO_STEPS[algorithm], **kwargs)
+    return goal_conditioned_dqn(
+        venv,
+        buffer="her",
+        target_update_interval=NUM_ENVS,
+        replay_buffer_kwargs={"n_sampled_goal": 4, "goal_selection_strategy": "future"},
+        **kwargs,
+    )
 
 
 def run(algorithm: str, seed: int, steps: int, every: int) -> list[Row]:
     """
-    One training.
+    Train one agent.
 
-    :param algorithm: its name
-    :param seed: its seed
+    :param algorithm: one of :data:`COLORS`
+    :param seed: seeds the agent and its environments
     :param steps: environment steps
-    :param every: steps between evaluations
-    :return: a row for each evaluation
+    :param every: environment steps between evaluations
+    :return: a row per evaluation
     """
     th.set_num_threads(1)
-    judge = Judge(every, seed)
+    env, eval_seed = CraftaxClassic(), 10_000 * (1 + seed)
+    envs = JaxVecEnv(env, len(env.goal_names))
     if algorithm == "random actions":
-        judge.judge(FINAL_EPISODES, None)
-        rows = [judge.rows[0] | {"steps": step} for step in range(every, steps + 1, every)]
+        results = evaluate(RandomAgent(int(envs.action_space.n), eval_seed), envs, eval_seed, FINAL_EPISODES)
+        rows = [{"steps": step, "seconds": 0.0, **results} for step in range(every, steps + 1, every)]
     else:
-        kwargs = {**SHARED, "seed": seed, "buffer_size": steps}
-        venv = JaxVecEnv(CraftaxClassic(), NUM_ENVS)
-        # The target network moves with every gradient step; LEODQN counts these, DQN the steps of the environments.
-        model = (
-            LEODQN("MultiGoalPolicy", venv, target_update_interval=1, n_steps=LEO_STEPS[algorithm], **kwargs)
-            if algorithm in LEO_STEPS
-            else goal_conditioned_dqn(
-                venv,
-                buffer="her",
-                target_update_interval=NUM_ENVS,
-                replay_buffer_kwargs={"n_sampled_goal": 4, "goal_selection_strategy": "future"},
-                **kwargs,
-            )
-        )
-        model.learn(steps, callback=judge)
-        judge.judge(FINAL_EPISODES, model)
-        rows = judge.rows
+        callback = PeriodicEval(partial(evaluate, envs=envs, seed=eval_seed, episodes=EPISODES), every)
+        make_model(algorithm, seed, steps).learn(steps, callback=callback)
+        callback.record(partial(evaluate, envs=envs, seed=eval_seed, episodes=FINAL_EPISODES))
+        rows = callback.rows
     return [{"algorithm": algorithm, "seed": seed, **row} for row in rows]
 
 
-def summarise(rows: list[Row]) -> list[Row]:
+def summarize(rows: list[Row]) -> list[Row]:
     """
-    One line for each algorithm, at the end of its training.
+    Summarize the final evaluations.
 
-    :param rows: of all evaluations
-    :return: the table
+    :param rows: rows of all runs
+    :return: a line per algorithm
     """
     table = []
-    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
-        last: dict[int, Row] = {row["seed"]: row for row in rows if row["algorithm"] == algorithm}
-        line: Row = {"algorithm": algorithm, "seeds": len(last), "gradient_steps": next(iter(last.values()))["gradient_steps"]}
+    for algorithm, curves in curves_by_seed(rows).items():
+        last = [curve[-1] for curve in curves.values()]
+        line: Row = {"algorithm": algorithm, "seeds": len(last), "gradient_steps": last[0]["gradient_steps"]}
         for quantity in QUANTITIES:
-            line |= mean_and_half_width(quantity, [row[quantity] for row in last.values()])
-            line[f"{quantity}_by_seed"] = [row[quantity] for row in last.values()]
+            line |= mean_and_half_width(quantity, [row[quantity] for row in last])
+            line[f"{quantity}_by_seed"] = [row[quantity] for row in last]
         table.append(line)
     return table
 
 
-def show(table: list[Row]) -> str:
+def format_table(table: list[Row]) -> str:
     """
-    The table for people.
+    Format the table for the terminal.
 
-    :param table: from :func:`summarise`
+    :param table: from :func:`summarize`
     :return: text
     """
     forms = defaultdict(lambda: "{:.3f}".format, learned="{:.0f}".format, seconds="{:.0f}".format)
-    heads = [quantity.removeprefix("success_") for quantity in QUANTITIES]
-    lines = [f"{'':15s}" + "".join(f"{head:>17s}" for head in heads)]
+    headings = [quantity.removeprefix("success_") for quantity in QUANTITIES]
+    lines = [f"{'':15s}" + "".join(f"{heading:>17s}" for heading in headings)]
     for line in table:
-        cells = [measured(line, quantity, forms[quantity]) for quantity in QUANTITIES]
+        cells = [format_quantity(line, quantity, forms[quantity]) for quantity in QUANTITIES]
         lines.append(f"{line['algorithm']:15s}" + "".join(f"{cell:>17s}" for cell in cells))
     return "\n".join(lines)
 
 
 def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """
-    Writes everything, also of an unfinished benchmark.
+    Write table, curves and figure.
 
-    :param rows: of all evaluations so far
-    :param options: of the command line
+    :param rows: rows of all runs so far
+    :param options: command line options
     :return: the table
     """
-    rows = sorted(rows, key=lambda row: (list(COLORS).index(row["algorithm"]), row["seed"], row["steps"]))
-    table = summarise(rows)
-    about = {"what": __doc__.strip(), "num_envs": NUM_ENVS, "settings": SHARED, "table": table}
+    table = summarize(rows)
+    about = {"what": (__doc__ or "").strip(), "num_envs": NUM_ENVS, "settings": SHARED, "table": table}
     write_results(options, about, rows, "craftax", "jax", "numpy", "stable-baselines3", "torch")
     titles = {"success": "success over all goals"} | {f"success_{family}": f"success, {family}" for family in FAMILIES}
     draw_curves(rows, titles, COLORS, options.out.with_suffix(".png"), columns=3)
@@ -221,24 +211,14 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500_000, help="environment steps of each training")
-    parser.add_argument("--every", type=int, default=None, help="steps between evaluations; a tenth of all by default")
-    parser.add_argument("--seeds", type=int, default=2, help="number of seeds")
-    parser.add_argument("--algorithms", nargs="+", choices=list(COLORS), default=list(COLORS), metavar="NAME")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; no more than there are idle cores")
-    parser.add_argument("--keep", action="store_true", help="keep the results that are there, train what is missing")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "craftax_learning")
+    parser.add_argument("--steps", type=int, default=500_000, help="environment steps of each run")
+    add_options(parser, "--algorithms", list(COLORS), default=list(COLORS), seeds=2)
     options = parser.parse_args()
     options.every = options.every or max(options.steps // 10, NUM_ENVS)
-    rows = read_rows(options.out) if options.keep else []
-    tasks = missing_tasks(rows, options.algorithms, options.seeds)
-    table = write(rows, options) if rows else []
-    for finished in run_tasks(run, tasks, (options.steps, options.every), options.jobs):
-        rows += finished
-        table = write(rows, options)
-    print(show(table))
+    options.out = options.out or Path(__file__).parent / "results" / "craftax_learning"
+    print(format_table(train_all(run, (options.steps, options.every), options, list(COLORS), write)))
     print(f"wrote {options.out}.json, .csv and .png")
 
 

@@ -1,16 +1,16 @@
 """
-What masks, resets and the shells cost beside bare Craftax, how long compiling takes, and how much memory transitions need.
+Cost of masks, resets and interfaces compared with plain Craftax, compile times, and memory of transitions.
 
-Run ``python benchmarks/craftax_speed.py``; the result goes to ``benchmarks/results/craftax_speed.json``.
+Run ``python benchmarks/craftax_speed.py``; results are written to ``benchmarks/results/craftax_speed.json``.
 
-- bare: Craftax's own step without auto-reset, over a batch by ``vmap``, its symbolic observation waited for. Nothing is ever
-  reset: the dead go on being dead, which costs the same.
-- core: ``BatchedEnv``: compact observations, all goals' masks, terminal observations, resets with fresh worlds, called as the
-  shells do: ``step``, and ``reset`` when a game has ended.
-- gymnasium: ``JaxVectorEnv``, which also copies everything to NumPy; Stable-Baselines3: ``JaxVecEnv``, with its infos.
+- bare: Craftax's own step with ``vmap`` and symbolic observations, without auto-reset. States after the end of an episode are
+  stepped further, which costs the same.
+- core: ``BatchedEnv`` as the interfaces call it: compact observations, masks of all goals, terminal observations and resets to
+  new maps; ``step``, and ``reset`` when an episode has ended.
+- gymnasium: ``JaxVectorEnv``, which also copies everything to NumPy; stable_baselines3: ``JaxVecEnv``, with its infos.
 
-All take the same random actions, in turns, and begin amid games played at random, so that deaths come at their rate.
-Compiling is timed in fresh processes, first without and then with the persistent cache, in the environment with 256 games.
+All take the same random actions, alternate, and start from states after random actions, so that episodes end at their usual
+rate. Compile times are measured in new processes, without and with the persistent cache, for 256 environments.
 """
 
 import argparse
@@ -35,26 +35,26 @@ from leo_wrappers.jax_envs import BatchedEnv, FunctionalEnv, JaxVectorEnv
 from leo_wrappers.jax_envs.compilation import CACHE_ENV_VAR
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler
 
-GAMES: dict[str, Any] = {"CraftaxClassic": CraftaxClassic, "Craftax": Craftax}
+ENVS: dict[str, Any] = {"CraftaxClassic": CraftaxClassic, "Craftax": Craftax}
 NUM_ACTION_SETS = 64
 Step = Callable[[int], int]
-"""Takes one step with the given set of actions and returns how many games ended."""
+"""Takes one step with the given set of actions and returns the number of episodes that ended."""
 
 
-def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
+def step_functions(env: Any, num_envs: int, random_steps: int) -> dict[str, Step]:
     """
-    What is to be compared, in the midst of the same games.
+    Create the step functions to compare, all with the same initial states.
 
     :param env: the functional environment
-    :param num_envs: the number of games
-    :param random_play: steps that have been played at random
-    :return: a function for each that takes one step
+    :param num_envs: number of environments
+    :param random_steps: random steps before the measurement
+    :return: a function per method that takes one step
     """
     actions = np.random.default_rng(0).integers(env.action_space.n, size=(NUM_ACTION_SETS, num_envs))
     on_device = [jax.numpy.asarray(row, dtype=jax.numpy.int32) for row in actions]
     core = BatchedEnv(env, num_envs)
     batch, _ = core.reset(core.empty(core.keys(list(range(num_envs)))), np.ones(num_envs, dtype=bool))
-    for number in range(random_play):
+    for number in range(random_steps):
         batch, transition = core.step(batch, on_device[number % NUM_ACTION_SETS])
         batch, _ = core.reset(batch, transition.dones, transition.observed)
     bare_states, keys = _copy(batch.states), core.keys(list(range(num_envs)))
@@ -96,36 +96,36 @@ def contenders(env: Any, num_envs: int, random_play: int) -> dict[str, Step]:
 
 
 def _copy(tree: Any) -> Any:
-    """A step uses up the batch that it is given."""
+    """Copy a batch, because steps donate their input buffers."""
     return jax.tree.map(jax.numpy.copy, tree)
 
 
-def measure(env: FunctionalEnv, num_envs: int, runs: int, seconds: float, random_play: int) -> dict[str, Any]:
+def measure(env: FunctionalEnv, num_envs: int, runs: int, seconds: float, random_steps: int) -> dict[str, Any]:
     """
-    All contenders in turns.
+    Measure all step functions alternately.
 
     :param env: the functional environment
-    :param num_envs: the number of games
-    :param runs: how often each has its turn
-    :param seconds: how long a turn takes about
-    :param random_play: steps before the first turn
-    :return: rates, ratios to the bare step, and how often games ended
+    :param num_envs: number of environments
+    :param runs: number of measurements of each function
+    :param seconds: approximate duration of a measurement
+    :param random_steps: random steps before the measurement
+    :return: steps per second, times divided by that of the bare step, and the rate of episode ends
     """
-    steps = contenders(env, num_envs, random_play)
+    steps = step_functions(env, num_envs, random_steps)
     for step in steps.values():
         for number in range(5):
             step(number)
-    began = time.perf_counter()
+    started = time.perf_counter()
     for number in range(5):
         steps["bare"](number)
-    length = max(5, int(seconds / ((time.perf_counter() - began) / 5)))
+    length = max(5, int(seconds / ((time.perf_counter() - started) / 5)))
     times: dict[str, list[float]] = {name: [] for name in steps}
     ended = 0
     for _ in range(runs):
         for name, step in steps.items():
-            began = time.perf_counter()
+            started = time.perf_counter()
             ended += sum(step(number % NUM_ACTION_SETS) for number in range(length))
-            times[name].append((time.perf_counter() - began) / length)
+            times[name].append((time.perf_counter() - started) / length)
     ratios = {
         name: statistics.median(mine / bare for mine, bare in zip(values, times["bare"], strict=True))
         for name, values in times.items()
@@ -141,29 +141,29 @@ def measure(env: FunctionalEnv, num_envs: int, runs: int, seconds: float, random
 
 COMPILE = """
 import time
-began = time.perf_counter()
+started = time.perf_counter()
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.sb3 import JaxVecEnv
 imported = time.perf_counter()
-JaxVecEnv({game}(), {num_envs}).warmup()
-print(imported - began, time.perf_counter() - imported)
+JaxVecEnv({env}(), {num_envs}).warmup()
+print(imported - started, time.perf_counter() - imported)
 """
 
 
-def compile_times(game: str, num_envs: int = 256) -> dict[str, float]:
+def compile_times(env: str, num_envs: int = 256) -> dict[str, float]:
     """
-    Seconds to import and to compile, without and with the persistent cache.
+    Measure import and compile times without and with the persistent cache.
 
-    :param game: its name
-    :param num_envs: the number of games
+    :param env: one of :data:`ENVS`
+    :param num_envs: number of environments
     :return: the seconds
     """
     result, path = {}, os.pathsep.join(sys.path)
     with tempfile.TemporaryDirectory() as folder:
         for state in ("cold", "warm"):
             output = subprocess.run(
-                [sys.executable, "-c", COMPILE.format(game=game, num_envs=num_envs)],
-                # JAX's own variable would win over ours.
+                [sys.executable, "-c", COMPILE.format(env=env, num_envs=num_envs)],
+                # JAX's own variable takes precedence over the library's.
                 env={**os.environ, CACHE_ENV_VAR: folder, "JAX_COMPILATION_CACHE_DIR": folder, "PYTHONPATH": path},
                 capture_output=True,
                 text=True,
@@ -176,16 +176,16 @@ def compile_times(game: str, num_envs: int = 256) -> dict[str, float]:
 
 def memory(env: FunctionalEnv, transitions: int = 100_000) -> dict[str, float]:
     """
-    What LEODQN's buffer takes for each kind of observation.
+    Compute the memory of LEODQN's replay buffer for each type of observation.
 
     :param env: the functional environment
-    :param transitions: how many
+    :param transitions: number of transitions
     :return: megabytes
     """
     result = {}
     for kind in ("compact", "symbolic"):
         venv = VecGoalSampler(JaxVecEnv(type(env)(observation=kind), 1))  # type: ignore[call-arg]
-        # Room for few, and by proportion: the symbolic ones of the full game would not fit everywhere.
+        # A small buffer, scaled: symbolic observations of full Craftax need several GB.
         buffer = GoalReplayBuffer(1_000, venv.observation_space, venv.action_space, "cpu", num_goals=len(env.goal_names))
         parts = [*buffer.observations.values(), *buffer.next_observations.values(), buffer.packed_masks, buffer.goal_ids]
         parts += [buffer.actions, buffer.rewards, buffer.dones, buffer.timeouts]
@@ -194,13 +194,13 @@ def memory(env: FunctionalEnv, transitions: int = 100_000) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure everything and write the result."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", nargs="+", choices=list(GAMES), default=list(GAMES))
+    parser.add_argument("--envs", nargs="+", choices=list(ENVS), default=list(ENVS))
     parser.add_argument("--num-envs", nargs="+", type=int, default=[1, 64, 256, 1024])
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a turn")
-    parser.add_argument("--random-play", type=int, default=200, help="steps before measuring")
+    parser.add_argument("--seconds", type=float, default=2.0, help="duration of a measurement")
+    parser.add_argument("--random-steps", type=int, default=200, help="random steps before the measurement")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "craftax_speed.json")
     options = parser.parse_args()
     result: dict[str, Any] = {
@@ -208,19 +208,19 @@ def main() -> None:
         "machine": describe("craftax", "jax", "jaxlib", "numpy"),
         "games": {},
     }
-    for game in options.games:
-        env = GAMES[game]()
+    for name in options.envs:
+        env = ENVS[name]()
         rows = []
         for num_envs in options.num_envs:
-            rows.append(measure(env, num_envs, options.runs, options.seconds, options.random_play))
-            print(f"{game:15s} {num_envs:5d}  {rows[-1]['steps_per_second']}  {rows[-1]['time_by_bare']}", flush=True)
-        result["games"][game] = {
+            rows.append(measure(env, num_envs, options.runs, options.seconds, options.random_steps))
+            print(f"{name:15s} {num_envs:5d}  {rows[-1]['steps_per_second']}  {rows[-1]['time_by_bare']}", flush=True)
+        result["games"][name] = {
             "goals": len(env.goal_names),
             "speed": rows,
-            "seconds": compile_times(game),
+            "seconds": compile_times(name),
             "megabytes_per_100k_transitions": memory(env),
         }
-        print(game, result["games"][game]["seconds"], result["games"][game]["megabytes_per_100k_transitions"], flush=True)
+        print(name, result["games"][name]["seconds"], result["games"][name]["megabytes_per_100k_transitions"], flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n")
     print(f"wrote {options.out}")

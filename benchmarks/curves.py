@@ -1,4 +1,4 @@
-"""Learning curves with their uncertainty."""
+"""Learning curves with intervals over seeds."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,10 @@ matplotlib.use("Agg")
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """
-    The mean over seeds and half the width of its 95 % interval, by Student's t.
+    Return the mean over seeds and the half width of its 95 % interval (Student's t).
 
-    :param values: one number a seed
-    :return: mean and half width; infinite for a single seed
+    :param values: one number per seed
+    :return: mean and half width; the half width is infinite for a single seed
     """
     if len(values) < 2:
         return float(np.mean(values)), float("inf")
@@ -32,14 +32,14 @@ def draw_curves(
     columns: int | None = None,
 ) -> None:
     """
-    A panel for each quantity: the mean over seeds against environment steps, in a band of its 95 % interval; with two seeds,
-    whose interval is thirteen times as wide as they are apart, in a band from one to the other.
+    Plot each quantity in a panel: the mean over seeds and its 95 % interval over environment steps. With two seeds, whose
+    interval is thirteen times as wide as their distance, the band is their range.
 
-    :param rows: evaluations, with "algorithm", "seed", "steps" and the quantities, which lie in [0, 1]
-    :param titles: of the panels, by quantity
-    :param colors: of the curves, by algorithm
-    :param path: the picture to write
-    :param columns: panels in a line; all in one by default
+    :param rows: evaluations with "algorithm", "seed", "steps" and the quantities, which lie in [0, 1]
+    :param titles: panel titles by quantity
+    :param colors: curve colors by algorithm
+    :param path: the figure to write
+    :param columns: panels per row; all by default
     """
     from matplotlib import pyplot as plt
     from matplotlib.ticker import EngFormatter
@@ -51,32 +51,35 @@ def draw_curves(
         axis.set_axis_off()
     for axis, (quantity, title) in zip(axes.flat, titles.items(), strict=False):
         for algorithm, color in colors.items():
-            values: dict[int, list[float]] = defaultdict(list)
-            for row in rows:
-                if row["algorithm"] == algorithm:
-                    values[row["steps"]].append(row[quantity])
-            if not values:
-                continue
-            steps = sorted(values)
-            axis.plot(steps, [np.mean(values[step]) for step in steps], color=color, label=algorithm, linewidth=1.8)
-            low, high = np.array([_band(values[step]) for step in steps]).T
-            axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
+            _draw_curve(axis, [row for row in rows if row["algorithm"] == algorithm], quantity, algorithm, color)
         axis.set(xlabel="environment steps", title=title)
         axis.xaxis.set_major_formatter(EngFormatter())
         axis.set_ylim(bottom=0.0)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
-    # Below all panels, where it hides no curve.
+    # The legend is below all panels, where it covers no curve.
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    fitting = max(1, int(5.5 * columns / (0.7 + 0.09 * max(map(len, labels)))))  # inches, of which a letter takes 0.09
-    in_a_line = -(-len(labels) // -(-len(labels) // fitting))  # as many in each line
-    figure.legend(handles, labels, loc="outside lower center", ncols=in_a_line, frameon=False)
+    fitting = max(1, int(5.5 * columns / (0.7 + 0.09 * max(map(len, labels)))))  # a letter is about 0.09 inches wide
+    per_line = -(-len(labels) // -(-len(labels) // fitting))  # equally many in each line
+    figure.legend(handles, labels, loc="outside lower center", ncols=per_line, frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
+def _draw_curve(axis: Any, rows: Sequence[Mapping[str, Any]], quantity: str, label: str, color: str) -> None:
+    values: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        values[row["steps"]].append(row[quantity])
+    if not values:
+        return
+    steps = sorted(values)
+    axis.plot(steps, [np.mean(values[step]) for step in steps], color=color, label=label, linewidth=1.8)
+    low, high = np.array([_band(values[step]) for step in steps]).T
+    axis.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
+
+
 def _band(values: Sequence[float]) -> tuple[float, float]:
-    """From where to where the band around a mean goes."""
+    """Return the lower and upper bound of the band around the mean."""
     if len(values) < 3:
         return min(values), max(values)
     mean, half = interval(values)

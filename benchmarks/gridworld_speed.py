@@ -1,14 +1,14 @@
 """
-How fast grid worlds step, all goals' masks, time limits and resets included, on one core.
+Gridworld steps per second on one core, masks of all goals, time limits and resets included.
 
-Run ``python benchmarks/gridworld_speed.py``; the result goes to ``benchmarks/results/gridworld_speed.json``. The native vector
-environment is measured in turns with SyncVectorEnv over the same single environment, so that the ratio between them holds even
-where the machine is shared.
+Run ``python benchmarks/gridworld_speed.py``; results are written to ``benchmarks/results/gridworld_speed.json``. The
+vectorized environment is measured alternately with a SyncVectorEnv of the single environment, so that their ratio is
+reliable on a shared machine.
 """
 
 import os
 
-# Before NumPy starts its threads.
+# Set before NumPy is imported.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -39,11 +39,11 @@ SYNC = "SyncVectorEnv, same step, fixed start"
 
 def make(case: str, num_envs: int) -> gym.vector.VectorEnv:
     """
-    The vector environment of a case.
+    Create the vector environment of a case.
 
-    :param case: its name
-    :param num_envs: the number of environments
-    :return: the environment
+    :param case: one of :data:`CASES` or :data:`SYNC`
+    :param num_envs: number of environments
+    :return: the vector environment
     """
     if case == SYNC:
         same_step = gym.vector.AutoresetMode.SAME_STEP
@@ -54,33 +54,33 @@ def make(case: str, num_envs: int) -> gym.vector.VectorEnv:
 
 def steps_per_second(envs: gym.vector.VectorEnv, num_steps: int) -> float:
     """
-    Environment steps a second under random actions drawn beforehand.
+    Measure environment steps per second with random actions drawn in advance.
 
-    :param envs: the environments
-    :param num_steps: vector steps to take; more than an episode's length, so that resets are paid for
-    :return: vector steps times environments, by seconds
+    :param envs: the vector environment
+    :param num_steps: number of vector steps, more than the length of an episode to include resets
+    :return: vector steps times environments per second
     """
     actions = np.random.default_rng(0).integers(4, size=(64, envs.num_envs))
     envs.reset(seed=0)
     envs.step(actions[0])
-    begin = time.perf_counter()
+    started = time.perf_counter()
     for step in range(num_steps):
         envs.step(actions[step % 64])
-    return num_steps * envs.num_envs / (time.perf_counter() - begin)
+    return num_steps * envs.num_envs / (time.perf_counter() - started)
 
 
 def main() -> None:
-    """Measure every case in turns and write the result."""
+    """Measure all cases alternately and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-envs", type=int, default=1024)
-    parser.add_argument("--num-steps", type=int, default=2000, help="vector steps a run")
+    parser.add_argument("--num-steps", type=int, default=2000, help="vector steps per run")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gridworld_speed.json")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-    # The slow baseline needs fewer steps, but an episode's end must be among them.
+    # The slow baseline takes fewer steps, but enough to include the end of an episode.
     lengths = dict.fromkeys(CASES, options.num_steps) | {SYNC: 220}
     envs = {case: make(case, options.num_envs) for case in lengths}
     rates: dict[str, list[float]] = {case: [] for case in lengths}

@@ -1,15 +1,15 @@
 """
-What cheaper heads and update rules cost in accuracy: environment steps that LEODQN needs on the paper's 16 x 16 grid world.
+Sample efficiency of cheaper heads: environment steps that LEODQN needs on the paper's 16 x 16 gridworld.
 
-Run ``python benchmarks/heads_accuracy.py --jobs 2``; writes ``results/heads_accuracy.json`` and a figure of the frontier,
-steps against cost. The costs are those of 512 goals, 43 actions and a net of 4 x 1024, from ``heads_speed.py --goals 512
+Run ``python benchmarks/heads_accuracy.py --jobs 2``; results are written to ``results/heads_accuracy.json``, with a figure of
+steps over cost. The costs are those of 512 goals, 43 actions and a network of 4 x 1024, from ``heads_speed.py --goals 512
 --actions 43 --nets "4 x 1024" --rounds 20 --patience 300 --out benchmarks/results/heads_speed_512x43``.
 
-The settings are those of ``gridworld_learning.py``, except for the net. How wide the last hidden layer must be depends on the
-world, not on the layers before it: so "last 256" is tried in a net whose other layer is as wide as in the one that the costs
-are about, 2 x 1024 (``--net`` for others). 90 % or 99 % is success over all reachable goals at the first of the evaluations,
-one every 500 steps, that shows it; at 99 % a training ends. The efficiency is the dense head's number of steps by a variant's,
-both means over seeds; unknown where a seed never gets there within the budget.
+The settings are those of ``gridworld_learning.py``, except for the network. The required width of the last hidden layer
+depends on the environment, not on the layers before it, so the network is 2 x 1024, with layers as wide as in the network
+of the costs (``--net`` selects others). The agent is evaluated every 500 steps on all reachable goals; a run stops at 99 %.
+Efficiency is the dense head's number of steps divided by the variant's, both means over seeds, and unknown if a seed does
+not reach the level within the budget.
 """
 
 import argparse
@@ -19,13 +19,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import gridworld_learning as learning  # first: it sets the number of threads
+import gridworld_learning as learning  # first, because it sets the number of threads
 import gymnasium as gym
 import numpy as np
 import torch as th
 from heads_speed import DQN_NAME, LEO, leo_options
 from machine import describe
 from matplotlib.figure import Figure
+from stable_baselines3.common.callbacks import ConvertCallback
+from training_runs import steps_to_success
 
 from leo_agents import LEODQN
 
@@ -35,42 +37,35 @@ RESULTS = Path(__file__).parent / "results"
 COSTS_AT = {"net": "4 x 1024", "actions": 43, "goals": 512}
 
 
-class JudgeUntilLearned(learning.Judge):
-    """Ends the training at the highest level."""
-
-    def _on_step(self) -> bool:
-        super()._on_step()
-        return not self.rows or self.rows[-1]["success"] < max(LEVELS)
-
-
 def run(variant: str, seed: int, steps: int, net: str) -> dict[str, Any]:
     """
-    One training.
+    Train one agent until it reaches the highest level.
 
     :param variant: one of ``heads_speed.LEO``
-    :param seed: its seed
-    :param steps: the budget
+    :param seed: seeds the agent and its environments
+    :param steps: maximum number of environment steps
     :param net: one of :data:`NETS`
-    :return: steps to each level (None if never), and the value error in the end
+    :return: steps to each level (None if never), and the final value error
     """
     th.set_num_threads(1)
     options = leo_options(variant, NETS[net])
     if options is None:
-        raise ValueError(f"expected a last hidden layer that {variant!r} narrows, got a net of {net}; leave out that variant")
+        raise ValueError(f"expected a network whose last layer {variant!r} narrows, got {net}; leave out this variant")
     env = gym.make_vec("leo/GridWorld-v0", num_envs=learning.NUM_ENVS, autoreset_mode="SameStep")
-    kwargs = {**learning.SHARED, "buffer_size": steps, "target_update_interval": 1, **options}
-    judge = JudgeUntilLearned(500)
-    LEODQN("MultiGoalPolicy", env, seed=seed, **kwargs).learn(steps, callback=judge)
-    firsts = {str(level): next((row["steps"] for row in judge.rows if row["success"] >= level), None) for level in LEVELS}
-    return {"variant": variant, "seed": seed, "firsts": firsts, "value_error": judge.rows[-1]["value_error"]}
+    kwargs = {**learning.SHARED, "buffer_size": steps, "target_update_freq": 1, **options}
+    evaluation = learning.make_eval(500)
+    stop = ConvertCallback(lambda *_: not evaluation.rows or evaluation.rows[-1]["success"] < max(LEVELS))
+    LEODQN("MultiGoalPolicy", env, seed=seed, **kwargs).learn(steps, callback=[evaluation, stop])
+    firsts = {str(level): steps_to_success({seed: evaluation.rows}, level)[0] for level in LEVELS}
+    return {"variant": variant, "seed": seed, "firsts": firsts, "value_error": evaluation.rows[-1]["value_error"]}
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
-    One line a variant.
+    Summarize the runs.
 
     :param runs: from :func:`run`
-    :return: the table
+    :return: a line per variant
     """
     costs = known_costs()
     table: list[dict[str, Any]] = []
@@ -92,7 +87,9 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def known_costs() -> dict[str, float]:
     """
-    :return: milliseconds of a gradient step by those of single-goal DQN, as far as measured
+    Read the measured costs.
+
+    :return: time of a gradient step divided by that of single-goal DQN, by variant
     """
     path = RESULTS / "heads_speed_512x43.json"
     points = json.loads(path.read_text())["points"] if path.exists() else []
@@ -102,9 +99,11 @@ def known_costs() -> dict[str, float]:
 
 def draw(table: list[dict[str, Any]], budget: int, path: Path) -> None:
     """
-    :param table: from :func:`summarise`
-    :param budget: steps of each training; a variant that did not always get there is drawn at it, as a triangle
-    :param path: the picture to write
+    Plot the steps to 99 % over the cost.
+
+    :param table: from :func:`summarize`
+    :param budget: steps of each run; a variant with a seed below 99 % is drawn there, as a triangle
+    :param path: the figure to write
     """
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
@@ -117,7 +116,7 @@ def draw(table: list[dict[str, Any]], budget: int, path: Path) -> None:
         bound = table[0]["mean_0.99"] / 0.9 / 1e3
         axes.axhline(bound, color="#8a8f9c", linestyle="--", label="90 % of the dense head's efficiency")
     axes.set(
-        xlabel="cost of a gradient step by single-goal DQN's (512 goals, 43 actions, 4 x 1024)",
+        xlabel="cost of a gradient step / single-goal DQN (512 goals, 43 actions, 4 x 1024)",
         ylabel="thousand steps to 99 % of the goals (triangle: not reached)",
         title="Cost against accuracy: lower left is better",
     )
@@ -126,11 +125,11 @@ def draw(table: list[dict[str, Any]], budget: int, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def show(table: list[dict[str, Any]]) -> str:
+def format_table(table: list[dict[str, Any]]) -> str:
     """
-    The table for people.
+    Format the table for the terminal.
 
-    :param table: from :func:`summarise`
+    :param table: from :func:`summarize`
     :return: text
     """
     lines = []
@@ -143,51 +142,55 @@ def show(table: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def in_order(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def sort_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
+    Sort the runs, the dense head's first.
+
     :param runs: from :func:`run`
-    :return: the same, the dense head's first
+    :return: the runs in the order of ``heads_speed.LEO``, then by seed
     """
     return sorted(runs, key=lambda entry: (list(LEO).index(entry["variant"]), entry["seed"]))
 
 
 def known_runs(options: argparse.Namespace) -> list[dict[str, Any]]:
     """
-    :param options: of the command line
-    :return: the runs in the results
+    Read the runs of earlier results.
+
+    :param options: command line options
+    :return: the runs of known variants
     """
     known = json.loads((RESULTS / "heads_accuracy.json").read_text())
     for key in ("steps", "net"):
         if known["options"].get(key) != getattr(options, key):
             raise ValueError(
-                f"expected results of --{key} {getattr(options, key)!r} to keep, got {known['options'].get(key)!r}"
+                f"expected results with --{key} {getattr(options, key)!r}, got {known['options'].get(key)!r}; leave out --keep"
             )
-    return in_order(known["runs"])
+    return sort_runs([entry for entry in known["runs"] if entry["variant"] in LEO])
 
 
 def write(runs: list[dict[str, Any]], options: argparse.Namespace) -> None:
     """
-    Writes everything, also of an unfinished benchmark.
+    Write the results and the figure.
 
-    :param runs: so far
-    :param options: of the command line
+    :param runs: all runs so far
+    :param options: command line options
     """
-    table = summarise(runs)
+    table = summarize(runs)
     result = {"what": __doc__.strip(), "machine": describe("numpy", "stable-baselines3", "torch"), "options": vars(options)}
     (RESULTS / "heads_accuracy.json").write_text(json.dumps({**result, "table": table, "runs": runs}, indent=2) + "\n")
     draw(table, options.steps, RESULTS / "heads_accuracy.png")
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=50_000)
     parser.add_argument("--net", choices=list(NETS), default="2 x 1024")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--keep", action="store_true", help="train only what the results lack, draw all with the latest costs")
+    parser.add_argument("--keep", action="store_true", help="keep existing results and only run what is missing")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument(
-        "--variants", nargs="+", choices=list(LEO), default=list(LEO), metavar="NAME", help="the dense head first"
+        "--variants", nargs="+", choices=list(LEO), default=list(LEO), metavar="NAME", help="variants, the dense head first"
     )
     options = parser.parse_args()
     runs = known_runs(options) if options.keep else []
@@ -196,10 +199,10 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         for future in as_completed([pool.submit(run, *task, options.steps, options.net) for task in tasks]):
             print(future.result(), flush=True)
-            runs = in_order([*runs, future.result()])
+            runs = sort_runs([*runs, future.result()])
             write(runs, options)
     write(runs, options)
-    print(show(summarise(runs)))
+    print(format_table(summarize(runs)))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
 """
-What a gradient step costs against the number of goals: LEODQN with several heads, single-goal DQN, all-goals relabelling.
+Cost of a gradient step over the number of goals: LEODQN with several heads, single-goal DQN, all-goals relabeling.
 
-Run ``python benchmarks/heads_speed.py``; writes ``results/heads_speed.json`` and ``.png``. Timed is the whole gradient step of
-the real algorithms (``model.train(1, 256)``: sampling, targets, loss, backward, clipping, Adam, target update) on random
-transitions, one thread, all methods in turn so that they meet the same noise; the median counts.
+Run ``python benchmarks/heads_speed.py``; results are written to ``results/heads_speed.json`` and ``.png``. It times the whole
+gradient step of the algorithms (``model.train(1, 256)``: sampling, targets, loss, backward, clipping, Adam, target update) on
+random transitions with one thread. The methods alternate, so that noise affects all of them; results are medians.
 
-- DQN, one goal: Stable-Baselines3's DQN on state and goal; 256 transitions, each about one goal.
-- relabelling: the same DQN about every goal of each of the 256 transitions, 256 x G rows. Measured are 4,096 rows, and scaled:
-  whole, a single step takes minutes. (SB3 one-hot encodes the goal before its descriptor is looked up, a cost per row that
-  grows with G and is part of both DQN figures; at 4,096 goals it makes about a sixth of relabelling's.)
-- LEO dense: the default head, reading the last hidden layer. "reuse": ``target_reuse``. "last 256": that layer is
-  only that wide (``net_arch=[1024, 1024, 1024, 256]``); in the 2 x 256 net there is nothing to narrow.
-- "bfloat16": ``amp``. All else is in float32, also single-goal DQN, which has no such option.
+- DQN, one goal: Stable-Baselines3's DQN on state and goal; 256 transitions, each for one goal.
+- relabelling: the same DQN for every goal of each of the 256 transitions, 256 x G rows. Measured with 4,096 rows and scaled,
+  because the whole step takes minutes. (SB3 one-hot encodes the goal before its descriptor is looked up, a cost per row that
+  grows with G and is part of both DQN figures; at 4,096 goals it is about a sixth of the time of relabeling.)
+- LEO dense: the default head. "last 256": the last hidden layer has 256 units (``net_arch=[1024, 1024, 1024, 256]``); the
+  2 x 256 network has no such variant.
+- "bfloat16": ``amp=True``. Everything else is in float32, including single-goal DQN, which has no such option.
 - LEO factored: ``head="factored"``, rank 64.
 
-Milliseconds are of processor time, so that other processes count for little, and of the second of two steps in a row.
+Milliseconds are processor time, which other processes hardly affect, of the second of two consecutive steps.
 """
 
 import os
 
-# Before NumPy and PyTorch start their threads.
+# Set before NumPy and PyTorch are imported.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
@@ -42,28 +42,22 @@ from leo_agents.baselines import goal_conditioned_dqn  # noqa: E402
 
 BATCH, STATE_DIM, TRANSITIONS, RELABELLED_ROWS = 256, 64, 1_000, 4_096
 GOALS, ACTIONS, NETS = (16, 64, 256, 512, 1_024, 4_096, 16_384), (4, 43), {"2 x 256": [256] * 2, "4 x 1024": [1024] * 4}
-# All methods of a point are in memory at once, each with four arrays of this size (weights, target, Adam's two).
+# All methods of a point are in memory together, each with four arrays of this size (weights, target, Adam's moments).
 LARGEST_HEAD_BYTES = 0.75e9
 DQN_NAME, RELABELLING = "DQN, one goal", "relabelling"
 LEO: dict[str, dict[str, Any]] = {
     "LEO dense": {},
-    "LEO dense, reuse 2": {"target_reuse": 2},
-    "LEO dense, reuse 2, bfloat16": {"target_reuse": 2, "amp": True},
-    "LEO last 512, reuse 2": {"last": 512, "target_reuse": 2},
-    "LEO last 512, reuse 2, bfloat16": {"last": 512, "target_reuse": 2, "amp": True},
     "LEO last 256": {"last": 256},
     "LEO last 256, bfloat16": {"last": 256, "amp": True},
-    "LEO last 256, reuse 2": {"last": 256, "target_reuse": 2},
-    "LEO last 256, reuse 4": {"last": 256, "target_reuse": 4},
     "LEO factored": {"head": "factored"},
 }
 METHODS = [DQN_NAME, *LEO, RELABELLING]
-# One colour for a head, dashes for reuse, dots for bfloat16.
-HEAD_COLORS = {"LEO dense": "#2667d9", "LEO last 512": "#22a062", "LEO last 256": "#e07b39", "LEO factored": "#8e4ec6"}
+# One color per head; dash-dotted lines for bfloat16.
+HEAD_COLORS = {"LEO dense": "#2667d9", "LEO last 256": "#e07b39", "LEO factored": "#8e4ec6"}
 
 
 class RandomEnv(gym.Env[np.ndarray, int]):
-    """A multi-goal environment of any size, only to fill replay buffers."""
+    """A random multi-goal environment of any size, to fill replay buffers."""
 
     def __init__(self, num_goals: int, num_actions: int) -> None:
         self.observation_space = gym.spaces.Box(-1, 1, (STATE_DIM,))
@@ -85,11 +79,11 @@ class RandomEnv(gym.Env[np.ndarray, int]):
 
 def leo_options(variant: str, net: list[int]) -> dict[str, Any] | None:
     """
-    A variant's arguments for LEODQN.
+    Return the arguments of LEODQN for a variant.
 
     :param variant: one of :data:`LEO`
-    :param net: widths of the hidden layers, the last of which it may narrow
-    :return: the arguments; None where there is nothing to narrow
+    :param net: widths of the hidden layers
+    :return: the arguments; None if the variant's last layer is not narrower than the network's
     """
     options = dict(LEO[variant])
     last = options.pop("last", None)
@@ -100,13 +94,13 @@ def leo_options(variant: str, net: list[int]) -> dict[str, Any] | None:
 
 def make_model(method: str, num_goals: int, num_actions: int, net: list[int]) -> DQN | None:
     """
-    A model with some transitions to learn from.
+    Create a model with transitions in its replay buffer.
 
     :param method: one of :data:`METHODS`
     :param num_goals: G
     :param num_actions: A
     :param net: widths of the hidden layers
-    :return: the model; None where it would need too much memory, or be another method's
+    :return: the model; None if it needs too much memory or the variant does not apply
     """
     kwargs: dict[str, Any] = {"seed": 0, "device": "cpu", "buffer_size": TRANSITIONS, "learning_starts": TRANSITIONS}
     env = RandomEnv(num_goals, num_actions)
@@ -129,18 +123,18 @@ def make_model(method: str, num_goals: int, num_actions: int, net: list[int]) ->
 
 def measure(num_goals: int, num_actions: int, net: list[int], rounds: int, patience: float) -> dict[str, Any]:
     """
-    Milliseconds of a gradient step of each method.
+    Measure the milliseconds of a gradient step of each method.
 
     :param num_goals: G
     :param num_actions: A
     :param net: widths of the hidden layers
-    :param rounds: how often each is measured, at the most
-    :param patience: seconds after which no further round begins
-    :return: by method; None where there is no such model
+    :param rounds: maximum number of measurements of each method
+    :param patience: seconds after which no further round starts
+    :return: milliseconds by method, None for methods without a model
     """
     times: dict[str, list[float]] = {method: [] for method in METHODS}
     models = {method: make_model(method, num_goals, num_actions, net) for method in METHODS if method != RELABELLING}
-    began = time.perf_counter()
+    started = time.perf_counter()
     for number in range(rounds + 1):
         for method in METHODS:
             model = models[DQN_NAME if method == RELABELLING else method]
@@ -148,12 +142,12 @@ def measure(num_goals: int, num_actions: int, net: list[int], rounds: int, patie
                 continue
             rows = RELABELLED_ROWS if method == RELABELLING else BATCH
             if method != RELABELLING:
-                model.train(1, rows)  # what the method before left in caches and memory pools is not this one's cost
+                model.train(1, rows)  # warm caches and memory pools after the previous method
             start = time.process_time()
             model.train(1, rows)
-            if number > 0:  # the first one warms up
+            if number > 0:  # the first round is a warm-up
                 times[method].append(1e3 * (time.process_time() - start))
-        if number >= 2 and time.perf_counter() - began > patience:
+        if number >= 2 and time.perf_counter() - started > patience:
             break
     result = {method: float(np.median(values)) if values else None for method, values in times.items()}
     result[RELABELLING] *= BATCH * num_goals / RELABELLED_ROWS
@@ -162,10 +156,10 @@ def measure(num_goals: int, num_actions: int, net: list[int], rounds: int, patie
 
 def slopes(points: list[dict[str, Any]]) -> dict[str, float]:
     """
-    How the cost grows: the exponent of G between 256 goals and the most measured.
+    Fit the exponent of G in the cost from 256 goals on.
 
-    :param points: of one net and number of actions
-    :return: by method
+    :param points: measurements of one network and number of actions
+    :return: exponents by method
     """
     result = {}
     for method in METHODS:
@@ -178,18 +172,21 @@ def slopes(points: list[dict[str, Any]]) -> dict[str, float]:
 
 def line_style(method: str) -> dict[str, Any]:
     """
+    Return the line style of a method.
+
     :param method: one of :data:`METHODS`
-    :return: how to draw it, the same in every panel
+    :return: keyword arguments of ``plot``
     """
     color = HEAD_COLORS.get(method.split(",")[0], "#222222" if method == DQN_NAME else "#999999")
-    dashes = (":" if "bfloat16" in method else "--") if "reuse" in method else ("-." if "bfloat16" in method else "-")
-    return {"color": color, "linestyle": dashes, "marker": "^" if "reuse 4" in method else "o", "markersize": 3}
+    return {"color": color, "linestyle": "-." if "bfloat16" in method else "-", "marker": "o", "markersize": 3}
 
 
 def draw(points: list[dict[str, Any]], path: Path) -> None:
     """
-    :param points: everything measured
-    :param path: where to save the figure
+    Plot the cost over the number of goals.
+
+    :param points: all measurements
+    :param path: the figure to write
     """
     groups = list(dict.fromkeys((point["net"], point["actions"]) for point in points))
     figure = Figure(figsize=(4.2 * len(groups) + 2.6, 4.4), layout="constrained")
@@ -204,20 +201,20 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
         axes.set(xscale="log", yscale="log", title=f"{net}, {actions} actions", xlabel="goals")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("ms a gradient step of 256 transitions")
+    panels[0].set_ylabel("ms per gradient step of 256 transitions")
     ordered = [method for method in METHODS if method in lines]
     figure.legend([lines[method] for method in ordered], ordered, loc="outside right center", fontsize=8, frameon=False)
     figure.savefig(path, dpi=130)
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--goals", type=int, nargs="+", default=GOALS)
     parser.add_argument("--actions", type=int, nargs="+", choices=ACTIONS, default=ACTIONS)
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--patience", type=float, default=12.0, help="seconds for each point after which no round begins")
+    parser.add_argument("--patience", type=float, default=12.0, help="seconds per point after which no further round starts")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "heads_speed")
     options = parser.parse_args()
     th.set_num_threads(1)

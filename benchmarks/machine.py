@@ -1,4 +1,4 @@
-"""What a measured figure must be read with: the machine, the versions and the date."""
+"""The machine and versions recorded with every result."""
 
 import datetime
 import importlib.metadata
@@ -9,9 +9,9 @@ from pathlib import Path
 
 def describe(*packages: str) -> dict[str, object]:
     """
-    The machine and the versions, ready for JSON.
+    Return the machine, versions and date for the JSON results.
 
-    :param packages: distributions whose versions matter to the figure
+    :param packages: distributions whose versions to record
     :return: cpu, cores, cores_used, system, python, versions, date
     """
     return {

@@ -1,61 +1,71 @@
 """
-How LEOPQN and Dual LEO learn every goal without replay, beside single-goal PQN, PQN + HER and PPO, and what each part of
-LEOPQN is worth.
+How fast LEOPQN and Dual LEO learn every goal without replay, compared with single-goal PQN, PQN + HER and PPO, and
+ablations of LEOPQN.
 
-Run ``python benchmarks/pqn_learning.py`` for the paper's 16 x 16 grid world, with ``--world classic`` for Craftax-Classic;
-table, curves and figure go to ``benchmarks/results/pqn_learning_<world>`` with their endings. ``--steps``, ``--seeds``,
-``--agents`` and ``--jobs`` make it shorter.
+Run ``python benchmarks/pqn_learning.py`` for the paper's 16 x 16 gridworld, with ``--env classic`` for Craftax-Classic; table,
+curves and figure are written to ``benchmarks/results/pqn_learning_<env>.*``. ``--steps``, ``--seeds``, ``--agents`` and
+``--jobs`` make it shorter.
 
-All agents act in as many environments at once for 32 steps, and learn from these in minibatches of 512 in as many epochs, with
-hidden layers as wide, and begin with a learning rate of 0.001. LEOPQN is as it comes. Of the others each differs from it in
-what its name says: the squared loss; the factored head; the heads of only 60 or 20 % of the goals, drawn anew for each
-rollout; goals commanded uniformly from all, not from those seen; batch renormalisation of the input; Q(lambda); the paper's
-mode, with its settings throughout, but the same hidden layers. PQN learns about the commanded goal, PQN + HER about a goal
-achieved later in the same rollout for four of five transitions; both read the goal's descriptor (in the grid world what the
-agent would see there), as does Stable-Baselines3's PPO with its own network and settings but for the rollouts, minibatches,
-epochs and learning rate. DualLEOPQN and DualLEOPPO are as they come: such a student, reading the same of a goal, with LEOPQN
-for its teacher; then the first with a weight of the teacher that falls from 1 to 0.3 over half of the training, the second
-with a constant cross-entropy ten times as strong.
+All agents use the same number of environments, rollouts of 32 steps, minibatches of 512, the same number of epochs, the same
+hidden layers and an initial learning rate of 0.001. LEOPQN has its defaults. Each ablation differs in what its name says: the
+squared loss; the factored head; updates of a random 60 or 20 % of the goals from each rollout; goals commanded uniformly from
+all instead of those seen; batch renormalization of the input; Q(lambda); the paper's settings throughout, but the same hidden
+layers. PQN learns the commanded goal; PQN + HER relabels four of five transitions with a goal achieved later in the same
+rollout. Both read the goal's descriptor (in the gridworld the observation at the goal), and so does Stable-Baselines3's PPO,
+with its own network and defaults except for rollouts, minibatches, epochs and learning rate. DualLEOPQN and DualLEOPPO have
+their defaults, with such a student and LEOPQN as the teacher; the variants are a teacher weight that decays from 1 to 0.3 over
+half of the training, and a constant cross-entropy coefficient ten times as large.
 
-In Craftax-Classic all values are learned with Q(0.9), from 0.03 at first, and PPO has its own learning rate, 0.0003. PQN + HER
-has one-step targets there, too: what followed a step was done for another goal than the one relabelled.
+In Craftax-Classic all values are learned with Q(0.9) and start at 0.03, and PPO has its own learning rate, 0.0003. PQN + HER
+has one-step targets there too, because the actions that followed a transition were chosen for another goal than the relabeled
+one.
 
-Success is that of one greedy episode for each goal (for Craftax with one random action in twenty, and up to 500 steps), over
-the goals that can be reached and are not true at the start; for PPO and DualLEOPPO in Craftax, by actions drawn from their
-policies too. The value error, in the grid world, is the mean of |max_a Q - optimal value| over all states and goals that can
-be reached. Seconds are the processor's, of training alone, on one thread. Intervals are 95 % by Student's t over seeds.
+Success is that of one greedy episode per goal (in Craftax-Classic with an epsilon of 0.05, up to 500 steps), over reachable
+goals that are not achieved at the start; for PPO and DualLEOPPO in Craftax-Classic also with sampled actions. The value error,
+in the gridworld, is the mean of |max_a Q - optimal value| over all reachable states and goals. Seconds are processor time of
+training without evaluation, on one thread. Intervals are 95 % by Student's t over seeds.
 """
 
 import os
 
-# Before NumPy and PyTorch start their threads.
+# Set before NumPy and PyTorch are imported.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import argparse  # noqa: E402
-import time  # noqa: E402
+from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
-from pqn_worlds import GAMMA, TITLES, WORLDS, World  # noqa: E402
+from gridworld_eval import GAMMA  # noqa: E402
+from pqn_envs import ENVS, TITLES, BenchmarkEnv  # noqa: E402
 from stable_baselines3.common.base_class import BaseAlgorithm  # noqa: E402
-from stable_baselines3.common.callbacks import BaseCallback  # noqa: E402
 from stable_baselines3.common.utils import LinearSchedule  # noqa: E402
-from trainings import Row, mean_and_half_width, measured, missing_tasks, read_rows, run_tasks, write_results  # noqa: E402
+from training_runs import (  # noqa: E402
+    PeriodicEval,
+    Row,
+    add_options,
+    curves_by_seed,
+    format_quantity,
+    mean_and_half_width,
+    steps_to_success,
+    train_all,
+    write_results,
+)
 
 from leo_agents import LEOPQN, PQN, DualLEOPPO, DualLEOPQN  # noqa: E402
 from leo_agents.baselines import goal_conditioned_ppo  # noqa: E402
 
 NUM_STEPS, BATCH, EPOCHS = 32, 512, 4
-# What differs from LEOPQN as it comes; shares of the goals become numbers.
+# Differences from LEOPQN's defaults; fractions of the goals become numbers.
 LEO: dict[str, dict[str, Any]] = {
     "LEOPQN": {},
     "LEOPQN, squared loss": {"loss": "squared"},
     "LEOPQN, factored": {"head": "factored"},
-    "LEOPQN, 60 % of heads": {"share": 0.6},
-    "LEOPQN, 20 % of heads": {"share": 0.2},
+    "LEOPQN, 60 % of heads": {"update_fraction": 0.6},
+    "LEOPQN, 20 % of heads": {"update_fraction": 0.2},
     "LEOPQN, uniform goals": {"goal_selector": "uniform"},
     "LEOPQN, batch renorm": {"input_norm": True},
     "LEOPQN, lambda 0.65": {"q_lambda": 0.65},
@@ -88,168 +98,124 @@ COLORS = {
 }
 
 
-def make_model(agent: str, world: World, seed: int) -> BaseAlgorithm:
+def make_model(agent: str, benchmark: BenchmarkEnv, seed: int) -> BaseAlgorithm:
     """
-    An agent with its environments.
+    Create an agent with its environments.
 
     :param agent: one of :data:`COLORS`
-    :param world: where
-    :param seed: seeds everything
-    :return: the model, not trained yet
+    :param benchmark: the environment and its settings
+    :param seed: seeds the agent and its environments
+    :return: the untrained model
     """
-    venv, net = world.make(), {"net_arch": list(world.net)}
+    venv, net = benchmark.make(), {"net_arch": list(benchmark.net)}
     shared: dict[str, Any] = {"n_steps": NUM_STEPS, "batch_size": BATCH, "gamma": GAMMA, "seed": seed, "device": "cpu"}
     if agent == "PPO":
-        ppo = {"n_epochs": EPOCHS, "learning_rate": world.ppo_learning_rate, "policy_kwargs": net}
-        return goal_conditioned_ppo(venv, descriptors=world.descriptors(), **ppo, **shared)
-    leo: dict[str, Any] = {**net, "head_kwargs": {"initial_value": world.initial_value}}
-    single = {**net, "initial_value": world.initial_value}
+        ppo = {"n_epochs": EPOCHS, "learning_rate": benchmark.ppo_learning_rate, "policy_kwargs": net}
+        return goal_conditioned_ppo(venv, descriptors=benchmark.descriptors(), **ppo, **shared)
+    leo: dict[str, Any] = {**net, "head_kwargs": {"initial_value": benchmark.initial_value}}
+    single = {**net, "initial_value": benchmark.initial_value}
     if agent in DUAL:
-        kind, options = DUAL[agent]
-        student = {"q_lambda": world.q_lambda, "policy_kwargs": single}
-        if kind is DualLEOPPO:
-            student = {"learning_rate": world.ppo_learning_rate, "policy_kwargs": net}
-        teacher = {"q_lambda": world.q_lambda, "policy_kwargs": leo}
-        duals = {"descriptors": world.descriptors(), "teacher_kwargs": teacher, **student, **options}
-        return kind("MultiInputPolicy", venv, **duals, **shared)
+        algorithm, options = DUAL[agent]
+        student = {"q_lambda": benchmark.q_lambda, "policy_kwargs": single}
+        if algorithm is DualLEOPPO:
+            student = {"learning_rate": benchmark.ppo_learning_rate, "policy_kwargs": net}
+        teacher = {"q_lambda": benchmark.q_lambda, "policy_kwargs": leo}
+        dual = {"descriptors": benchmark.descriptors(), "teacher_kwargs": teacher, **student, **options}
+        return algorithm("MultiInputPolicy", venv, **dual, **shared)
     if agent in SINGLE:
-        single["descriptors"] = world.descriptors()
-        options = {"q_lambda": world.q_lambda, **SINGLE[agent]}
+        single["descriptors"] = benchmark.descriptors()
+        options = {"q_lambda": benchmark.q_lambda, **SINGLE[agent]}
         return PQN("GoalInputPolicy", venv, policy_kwargs=single, **options, **shared)
-    options = {"q_lambda": world.q_lambda, **LEO[agent]}
+    options = {"q_lambda": benchmark.q_lambda, **LEO[agent]}
     leo["input_norm"] = options.pop("input_norm", False)
-    share = options.pop("share", None)
-    if share is not None:
-        options["goals_per_update"] = round(share * len(world.descriptors()))
+    fraction = options.pop("update_fraction", None)
+    if fraction is not None:
+        options["goals_per_update"] = round(fraction * len(benchmark.descriptors()))
     return LEOPQN("MultiGoalPolicy", venv, policy_kwargs=leo, **options, **shared)
 
 
-class Judge(BaseCallback):
+def run(agent: str, seed: int, env: str, steps: int, every: int) -> list[Row]:
     """
-    Evaluates the agent every so many steps; its own time counts for nothing.
+    Train one agent.
 
-    :param world: where
-    :param every: environment steps between evaluations
-    :param seed: of the evaluations
-    """
-
-    def __init__(self, world: World, every: int, seed: int) -> None:
-        super().__init__()
-        self.world, self.every, self.next_due, self.seed = world, every, every, seed
-        self.rows: list[Row] = []
-        self.paused = 0.0
-
-    def _on_training_start(self) -> None:
-        self.began = time.process_time()
-
-    def _on_step(self) -> bool:
-        if self.num_timesteps >= self.next_due:
-            self.next_due += self.every
-            began = time.process_time()
-            row = {"steps": self.num_timesteps, "seconds": began - self.began - self.paused}
-            self.rows.append({**row, **self.world.judge(self.model, self.seed)})
-            self.paused += time.process_time() - began
-        return True
-
-
-def run(agent: str, seed: int, name: str, steps: int, every: int) -> list[Row]:
-    """
-    One training.
-
-    :param agent: its name
-    :param seed: its seed
-    :param name: of the world
+    :param agent: one of :data:`COLORS`
+    :param seed: seeds the agent and its environments
+    :param env: one of ``pqn_envs.ENVS``
     :param steps: environment steps
-    :param every: steps between evaluations
-    :return: a row for each evaluation
+    :param every: environment steps between evaluations
+    :return: a row per evaluation
     """
     th.set_num_threads(1)
-    world = WORLDS[name]()
-    judge = Judge(world, every, seed)
-    make_model(agent, world, seed).learn(steps, callback=judge)
-    return [{"algorithm": agent, "seed": seed, **row} for row in judge.rows]
+    benchmark = ENVS[env]()
+    callback = PeriodicEval(partial(benchmark.evaluate, seed=seed), every)
+    make_model(agent, benchmark, seed).learn(steps, callback=callback)
+    return [{"algorithm": agent, "seed": seed, **row} for row in callback.rows]
 
 
-def summarise(rows: list[Row], quantities: list[str]) -> list[Row]:
+def summarize(rows: list[Row]) -> list[Row]:
     """
-    One line for each agent, at the end of its training.
+    Summarize the final evaluations.
 
-    :param rows: of all evaluations
-    :param quantities: what was judged
-    :return: the table
+    :param rows: rows of all runs
+    :return: a line per agent
     """
+    quantities = [key for key in rows[0] if key not in ("algorithm", "seed", "steps", "seconds")]
     table = []
-    for agent in dict.fromkeys(row["algorithm"] for row in rows):
-        runs: dict[int, list[Row]] = {}
-        for row in rows:
-            if row["algorithm"] == agent:
-                runs.setdefault(row["seed"], []).append(row)
-        line: Row = {"algorithm": agent, "seeds": len(runs)}
+    for agent, curves in curves_by_seed(rows).items():
+        line: Row = {"algorithm": agent, "seeds": len(curves)}
         for quantity in (*quantities, "seconds"):
-            line |= mean_and_half_width(quantity, [curve[-1][quantity] for curve in runs.values()])
-        for share in (0.9, 0.99):
-            firsts = [next((row["steps"] for row in curve if row["success"] >= share), None) for curve in runs.values()]
-            line[f"steps_to_{round(100 * share)}_percent"] = firsts
+            line |= mean_and_half_width(quantity, [curve[-1][quantity] for curve in curves.values()])
+        for level in (0.9, 0.99):
+            line[f"steps_to_{round(100 * level)}_percent"] = steps_to_success(curves, level)
         table.append(line)
     return table
 
 
-def show(table: list[Row]) -> str:
+def format_table(table: list[Row]) -> str:
     """
-    The table for people.
+    Format the table for the terminal.
 
-    :param table: from :func:`summarise`
+    :param table: from :func:`summarize`
     :return: text
     """
     lines = [f"{'':26s} {'success':>18s} {'seconds':>14s}  steps to 90 % / to 99 %"]
     for line in table:
         firsts = [
-            ", ".join("-" if first is None else f"{first:,}" for first in line[f"steps_to_{share}_percent"])
-            for share in (90, 99)
+            ", ".join("-" if first is None else f"{first:,}" for first in line[f"steps_to_{percent}_percent"])
+            for percent in (90, 99)
         ]
-        success, seconds = measured(line, "success", "{:.3f}".format), measured(line, "seconds", "{:.0f}".format)
+        success = format_quantity(line, "success", "{:.3f}".format)
+        seconds = format_quantity(line, "seconds", "{:.0f}".format)
         lines.append(f"{line['algorithm']:26s} {success:>18s} {seconds:>14s}  {' / '.join(firsts)}")
     return "\n".join(lines)
 
 
 def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """
-    Writes the table, the curves and the figure.
+    Write table, curves and figure.
 
-    :param rows: of all evaluations
-    :param options: of the command line
+    :param rows: rows of all runs so far
+    :param options: command line options
     :return: the table
     """
-    table = summarise(rows, [key for key in rows[0] if key not in ("algorithm", "seed", "steps", "seconds")])
-    about = {"what": (__doc__ or "").strip(), "net": WORLDS[options.world].net, "table": table}
+    table = summarize(rows)
+    about = {"what": (__doc__ or "").strip(), "net": ENVS[options.env].net, "table": table}
     write_results(options, about, rows, "gymnasium", "numpy", "stable-baselines3", "torch")
-    draw_curves(rows, TITLES[options.world], COLORS, options.out.with_suffix(".png"))
+    draw_curves(rows, TITLES[options.env], COLORS, options.out.with_suffix(".png"))
     return table
 
 
 def main() -> None:
-    """The command line."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--world", choices=list(WORLDS), default="gridworld")
-    parser.add_argument("--steps", type=int, default=None, help="environment steps of each training")
-    parser.add_argument("--every", type=int, default=None, help="steps between evaluations; a twentieth of all by default")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--agents", nargs="+", choices=list(COLORS), default=list(COLORS), metavar="NAME")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; no more than there are idle cores")
-    parser.add_argument("--keep", action="store_true", help="keep the results that are there, train what is missing")
-    parser.add_argument("--out", type=Path, default=None)
+    parser.add_argument("--env", choices=list(ENVS), default="gridworld")
+    parser.add_argument("--steps", type=int, default=None, help="environment steps of each run")
+    add_options(parser, "--agents", list(COLORS), default=list(COLORS), seeds=3)
     options = parser.parse_args()
-    options.steps = options.steps or WORLDS[options.world].steps
+    options.steps = options.steps or ENVS[options.env].steps
     options.every = options.every or max(options.steps // 20, 1)
-    options.out = options.out or Path(__file__).parent / "results" / f"pqn_learning_{options.world}"
-    rows = read_rows(options.out) if options.keep else []
-    tasks = missing_tasks(rows, options.agents, options.seeds)
-    table = write(rows, options) if rows else []
-    for finished in run_tasks(run, tasks, (options.world, options.steps, options.every), options.jobs):
-        # Also of an unfinished benchmark.
-        rows = sorted([*rows, *finished], key=lambda row: (list(COLORS).index(row["algorithm"]), row["seed"], row["steps"]))
-        table = write(rows, options)
-    print(show(table))
+    options.out = options.out or Path(__file__).parent / "results" / f"pqn_learning_{options.env}"
+    print(format_table(train_all(run, (options.env, options.steps, options.every), options, list(COLORS), write)))
     print(f"wrote {options.out}.json, .csv and .png")
 
 

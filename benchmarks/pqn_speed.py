@@ -1,16 +1,16 @@
 """
-How fast LEOPQN trains on Craftax, where its time goes, and what all goals cost beside a single one.
+Training speed of LEOPQN on Craftax, its parts, and the cost of all goals compared with one.
 
-Run ``python benchmarks/pqn_speed.py``; the result goes to ``benchmarks/results/pqn_speed.json``. All agents play 256 games for
-32 steps and learn from them in 2 epochs of minibatches of 512, 32 gradient steps a rollout, with the paper's network: a
-convolution of 32 channels, batch renormalisation, 4 x 1024 with layer normalisation, RAdam. "last 256": the last of these
-layers is only that wide. "bfloat16": ``amp``. "PQN": the same harness about the commanded goal alone.
+Run ``python benchmarks/pqn_speed.py``; results are written to ``benchmarks/results/pqn_speed.json``. All agents take rollouts
+of 32 steps in 256 environments and train for 2 epochs of minibatches of 512, 32 gradient steps per rollout, with the paper's
+network: a convolution of 32 channels, batch renormalization, 4 x 1024 with layer normalization, RAdam. "last 256": the last
+layer has 256 units. "bfloat16": ``amp=True``, far slower than float32 on processors without bfloat16 products. "PQN": the same
+loop for the commanded goal only.
 
-They take turns, a whole iteration each (acting and learning), after one that is not counted; the median counts. Steps per
-second are by the clock and, where other processes are about, better read by the processor: the threads' number over the
-processor's seconds a step, which is the clock's where they all run all the time. (On a busy machine waiting threads count too:
-then ``--threads 1`` is the figure to read, and twice its steps what two idle cores can do at best.) The parts are processor
-seconds of an iteration; "rest" is shuffling, gathering rows and bookkeeping.
+The agents alternate, one iteration each (rollout and training), after a warm-up iteration; results are medians. Steps per
+second are given by wall-clock time and by processor time (number of threads divided by processor seconds per step), which is
+more reliable when other processes run. On a busy machine waiting threads count too: then use ``--threads 1``. The parts are
+processor seconds per iteration; "rest" is shuffling, indexing and bookkeeping.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from leo_agents.learning import grouped_adam
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.sb3 import JaxVecEnv
 
-GAMES: dict[str, Any] = {"CraftaxClassic": CraftaxClassic, "Craftax": Craftax}
+ENVS: dict[str, Any] = {"CraftaxClassic": CraftaxClassic, "Craftax": Craftax}
 NUM_ENVS, NUM_STEPS, BATCH, EPOCHS = 256, 32, 512, 2
 PAPER, NARROW = [1024] * 4, [1024, 1024, 1024, 256]
 AGENTS: dict[str, dict[str, Any]] = {
@@ -44,22 +44,22 @@ AGENTS: dict[str, dict[str, Any]] = {
     "PQN": {"single": True},
     "PQN, bfloat16": {"single": True, "amp": True},
 }
-PARTS = ("environment", "acting", "targets", "forward", "backward", "clipping", "optimiser")
+PARTS = ("environment", "acting", "targets", "forward", "backward", "clipping", "optimizer")
 
 
-def make_model(game: str, agent: str) -> LEOPQN | PQN:
+def make_model(env: str, agent: str) -> LEOPQN | PQN:
     """
-    An agent with its games.
+    Create an agent with its environments.
 
-    :param game: one of :data:`GAMES`
+    :param env: one of :data:`ENVS`
     :param agent: one of :data:`AGENTS`
-    :return: the model
+    :return: the untrained model
     """
     options = dict(AGENTS[agent])
     single, net = options.pop("single", False), options.pop("net", PAPER)
     network = {"net_arch": net, "input_norm": True, "features_extractor_kwargs": {"channels": (32, 32)}}
     kwargs: dict[str, Any] = {"n_steps": NUM_STEPS, "batch_size": BATCH, "n_epochs": EPOCHS, "seed": 0, "device": "cpu"}
-    venv = JaxVecEnv(GAMES[game](), NUM_ENVS)
+    venv = JaxVecEnv(ENVS[env](), NUM_ENVS)
     if not single:
         return LEOPQN("MultiGoalPolicy", venv, policy_kwargs=network, **options, **kwargs)
     descriptors = venv.get_attr("goal_set", 0)[0].descriptors
@@ -67,52 +67,52 @@ def make_model(game: str, agent: str) -> LEOPQN | PQN:
 
 
 @contextmanager
-def clocks(model: LEOPQN | PQN) -> Iterator[dict[str, float]]:
+def profile(model: LEOPQN | PQN) -> Iterator[dict[str, float]]:
     """
-    Measures the parts of everything that happens inside.
+    Measure the processor time of the parts of an iteration inside the context.
 
-    :param model: whose
-    :return: processor seconds by part, filled in as they are spent
+    :param model: the agent
+    :return: processor seconds by part, updated while the context is active
     """
     spent: dict[str, float] = defaultdict(float)
 
     def timed(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            began = time.process_time()
+            started = time.process_time()
             try:
                 return function(*args, **kwargs)
             finally:
-                spent[part] += time.process_time() - began
+                spent[part] += time.process_time() - started
 
         return call
 
-    places: list[tuple[Any, str, str]] = [
+    timed_calls: list[tuple[Any, str, str]] = [
         (on_policy, "step_arrays", "environment"),
         (model, "_scores", "acting"),
         (model, "_lesson", "targets"),
         (model, "_loss", "forward"),
         (th.Tensor, "backward", "backward"),
         (grouped_adam, "clip_grad_norm", "clipping"),
-        (model.policy.optimizer, "step", "optimiser"),
+        (model.policy.optimizer, "step", "optimizer"),
     ]
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
-    for owner, name, part in places:
+    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in timed_calls]
+    for owner, name, part in timed_calls:
         setattr(owner, name, timed(part, getattr(owner, name)))
     try:
         yield spent
     finally:
-        for owner, name, function in before:
+        for owner, name, function in originals:
             setattr(owner, name, function)
 
 
 def iteration(model: LEOPQN | PQN) -> dict[str, float]:
     """
-    One rollout and what is learned from it.
+    Measure one iteration: a rollout and its gradient steps.
 
     :param model: the agent
-    :return: seconds by the clock and of the processor, and those of each part
+    :return: wall-clock and processor seconds, and processor seconds of each part
     """
-    with clocks(model) as spent:
+    with profile(model) as spent:
         wall, processor = time.perf_counter(), time.process_time()
         model.learn(NUM_ENVS * NUM_STEPS, reset_num_timesteps=False)
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
@@ -120,17 +120,17 @@ def iteration(model: LEOPQN | PQN) -> dict[str, float]:
     return {"wall": wall, "processor": processor, **parts, "rest": processor - sum(parts.values())}
 
 
-def measure(game: str, agents: list[str], rounds: int, threads: int) -> dict[str, Any]:
+def measure(env: str, agents: list[str], rounds: int, threads: int) -> dict[str, Any]:
     """
-    All agents in one game.
+    Measure all agents in one environment.
 
-    :param game: one of :data:`GAMES`
-    :param agents: names
-    :param rounds: how often each has its turn
-    :param threads: PyTorch's
-    :return: by agent
+    :param env: one of :data:`ENVS`
+    :param agents: names from :data:`AGENTS`
+    :param rounds: number of measurements of each agent
+    :param threads: number of PyTorch threads
+    :return: results by agent
     """
-    models = {agent: make_model(game, agent) for agent in agents}
+    models = {agent: make_model(env, agent) for agent in agents}
     for model in models.values():
         model.learn(NUM_ENVS * NUM_STEPS)
     runs: dict[str, list[dict[str, float]]] = {agent: [] for agent in agents}
@@ -139,15 +139,15 @@ def measure(game: str, agents: list[str], rounds: int, threads: int) -> dict[str
             runs[agent].append(iteration(model))
     result: dict[str, Any] = {}
     transitions = NUM_ENVS * NUM_STEPS
-    for agent, turns in runs.items():
-        median = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
+    for agent, iterations in runs.items():
+        median = {key: statistics.median(times[key] for times in iterations) for key in iterations[0]}
         result[agent] = {
             "parameters": sum(parameter.numel() for parameter in models[agent].policy.parameters()),
             "steps_per_second": round(transitions / median["wall"]),
             "steps_per_second_by_processor": round(threads * transitions / median["processor"]),
             "processor_seconds": {key: round(value, 3) for key, value in median.items() if key != "wall"},
         }
-        print(f"{game:15s} {agent:28s} {result[agent]}", flush=True)
+        print(f"{env:15s} {agent:28s} {result[agent]}", flush=True)
     for agent, line in result.items():
         single = "PQN, bfloat16" if "bfloat16" in agent else "PQN"
         if single in result and agent != single:
@@ -157,12 +157,12 @@ def measure(game: str, agents: list[str], rounds: int, threads: int) -> dict[str
 
 
 def main() -> None:
-    """Measure everything and write the result."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", nargs="+", choices=list(GAMES), default=list(GAMES))
+    parser.add_argument("--envs", nargs="+", choices=list(ENVS), default=list(ENVS))
     parser.add_argument("--agents", nargs="+", choices=list(AGENTS), default=list(AGENTS), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch")
+    parser.add_argument("--threads", type=int, default=2, help="number of PyTorch threads")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "pqn_speed.json")
     options = parser.parse_args()
     th.set_num_threads(options.threads)
@@ -170,7 +170,7 @@ def main() -> None:
         "what": (__doc__ or "").strip(),
         "machine": describe("craftax", "jax", "jaxlib", "numpy", "stable-baselines3", "torch"),
         "threads": options.threads,
-        "games": {game: measure(game, options.agents, options.rounds, options.threads) for game in options.games},
+        "games": {env: measure(env, options.agents, options.rounds, options.threads) for env in options.envs},
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n")

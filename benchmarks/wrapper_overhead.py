@@ -1,7 +1,7 @@
 """
-What MultiGoalWrapper with 512 point goals adds to a step, beside an environment that does nothing and one that simulates.
+Time that MultiGoalWrapper adds to a step of an idle environment and of CartPole.
 
-Run with ``python benchmarks/wrapper_overhead.py``; writes ``results/wrapper_overhead.json``.
+Run ``python benchmarks/wrapper_overhead.py``; results are written to ``results/wrapper_overhead.json``.
 """
 
 import json
@@ -21,7 +21,7 @@ RESULT = Path(__file__).parent / "results" / "wrapper_overhead.json"
 
 
 class IdleEnv(gym.Env[np.ndarray, int]):
-    """Returns the same observation: what is measured is the wrapper alone."""
+    """Returns a constant observation, so that only the wrapper takes time."""
 
     observation_space = gym.spaces.Box(-1, 1, (3,))
     action_space = gym.spaces.Discrete(2)
@@ -35,14 +35,14 @@ class IdleEnv(gym.Env[np.ndarray, int]):
 
 
 def cartpole() -> gym.Env[Any, Any]:
-    """Without TimeLimit, and told never to end: a step is a step."""
+    """Create a CartPole that never terminates or truncates."""
     env = gym.make("CartPole-v1", disable_env_checker=True).unwrapped
     env.x_threshold = env.theta_threshold_radians = np.inf
     return env
 
 
 def microseconds(env: gym.Env[Any, Any]) -> float:
-    """The time of one step."""
+    """Measure the time of one step."""
     env.reset(seed=0)
     start = time.perf_counter()
     for _ in range(STEPS):
@@ -51,9 +51,9 @@ def microseconds(env: gym.Env[Any, Any]) -> float:
 
 
 def measure(make: Callable[[], gym.Env[Any, Any]], goals: Any, signal: Any = None) -> dict[str, float]:
-    """Bare and wrapped in turn, so that both meet the same noise."""
-    bare, wrapped = make(), MultiGoalWrapper(make(), goals, signal=signal)
-    pairs = np.array([(microseconds(bare), microseconds(wrapped)) for _ in range(REPEATS)])
+    """Measure the environment without and with the wrapper alternately, so that noise affects both."""
+    plain, wrapped = make(), MultiGoalWrapper(make(), goals, signal=signal)
+    pairs = np.array([(microseconds(plain), microseconds(wrapped)) for _ in range(REPEATS)])
     added = pairs[:, 1] - pairs[:, 0]
     return {
         "bare_us": float(np.median(pairs[:, 0])),
@@ -63,11 +63,11 @@ def measure(make: Callable[[], gym.Env[Any, Any]], goals: Any, signal: Any = Non
     }
 
 
-def finding_us(goals: GridGoals, places: np.ndarray) -> float:
-    """The time to find the cells of all places."""
+def cell_lookup_us(goals: GridGoals, points: np.ndarray) -> float:
+    """Measure the time to compute the cells of a batch of points."""
     start = time.perf_counter()
     for _ in range(100):
-        goals.cell_of(places)
+        goals.cell_of(points)
     return (time.perf_counter() - start) / 100 * 1e6
 
 
@@ -75,8 +75,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     points = {count: PointGoals(rng.uniform(-1, 1, (count, 3)), tolerance=0.1) for count in (16, 512, 4096)}
     cells = GridGoals([-1] * 3, [1] * 3, [8] * 3)
-    few, many = GridGoals([-1, -1], [1, 1], [10, 10]), GridGoals([-1, -1], [1, 1], [400, 250])
-    places = rng.uniform(-1, 1, (1_000, 2))
+    small, large = GridGoals([-1, -1], [1, 1], [10, 10]), GridGoals([-1, -1], [1, 1], [400, 250])
+    batch = rng.uniform(-1, 1, (1_000, 2))
     cases = {
         "idle, 16 points": measure(IdleEnv, points[16]),
         "idle, 512 points": measure(IdleEnv, points[512]),
@@ -85,14 +85,14 @@ def main() -> None:
         "CartPole, 512 points": measure(cartpole, points[512], signal=lambda obs, info: obs[:3]),
     }
     for name, figures in cases.items():
-        print(f"{name:24s} adds {figures['added_us_median']:6.1f} us a step ({figures['added_us_min']:.1f} to "
-              f"{figures['added_us_max']:.1f}; bare {figures['bare_us']:.1f})")  # fmt: skip
-    # Finding the cell, apart from writing the mask: for 1,000 places in a grid of 100 and one of 100,000 cells, in turn.
-    pairs = [(finding_us(few, places), finding_us(many, places)) for _ in range(REPEATS)]
+        print(f"{name:24s} adds {figures['added_us_median']:6.1f} us per step ({figures['added_us_min']:.1f} to "
+              f"{figures['added_us_max']:.1f}; plain {figures['bare_us']:.1f})")  # fmt: skip
+    # Cell lookup without writing the mask: 1,000 points in a grid of 100 and in one of 100,000 cells, alternately.
+    pairs = [(cell_lookup_us(small, batch), cell_lookup_us(large, batch)) for _ in range(REPEATS)]
     cases["finding 1,000 cells of 100 and of 100,000"] = dict(
         zip(("few_us", "many_us"), np.median(pairs, axis=0).tolist(), strict=True)
     )
-    print(f"finding the cells of 1,000 places: {cases['finding 1,000 cells of 100 and of 100,000']}")
+    print(f"cell lookup of 1,000 points: {cases['finding 1,000 cells of 100 and of 100,000']}")
     RESULT.write_text(
         json.dumps({"machine": describe("gymnasium", "numpy"), "steps": STEPS, "repeats": REPEATS, "cases": cases}, indent=2)
     )

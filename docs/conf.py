@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: ``make docs``."""
+"""Sphinx configuration: ``make docs``."""
 
 import leo_wrappers
 
@@ -7,7 +7,7 @@ author = "The LEO maintainers"
 copyright = author
 release = version = leo_wrappers.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 html_theme = "furo"
 html_title = f"LEO {release}"
 html_static_path: list[str] = []
@@ -17,11 +17,9 @@ html_theme_options = {
 }
 exclude_patterns = ["_build"]
 
-# Dollars for equations, [](#heading) for headings; links into the repository are checked by tests/project.
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+# Resolve [](#heading) links; tests/project checks links into the repository.
 myst_heading_anchors = 3
 
-# Equations are drawn by the reader's browser with MathML: no script from elsewhere, and the site reads well without a network.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -1,7 +1,7 @@
 """
-Train one agent that can be sent to any cell of a maze, and look at what it learned.
+Train one agent for all cells of a maze, evaluate it and plot its values.
 
-Run with ``make demo``. It writes the model, a table and four pictures to ``runs/demo/``.
+Run with ``make demo``. It writes the model, two tables, three figures and a video to ``runs/demo/``.
 """
 
 import argparse
@@ -25,12 +25,12 @@ TOUR = ["cell/0,0", "cell/15,14", "cell/15,0", "cell/8,8"]
 
 
 def make_vector_env(num_envs: int) -> VectorEnv:
-    """The official 16x16 map, many at once; goals are commanded by the algorithm and the evaluation."""
+    """Vectorized environments with the paper's 16x16 map; the algorithm and the evaluation command the goals."""
     return gym.make_vec("leo/GridWorld-v0", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 def train(steps: int, folder: Path, seed: int) -> LEODQN:
-    """Learns every goal from every step, evaluated over all reachable goals now and then."""
+    """Train on all goals, with periodic evaluation of all reachable ones."""
     num_envs = 8
     evaluation = GoalEvalCallback(
         make_vector_env(180),
@@ -43,12 +43,12 @@ def train(steps: int, folder: Path, seed: int) -> LEODQN:
 
 
 def reachable_goals() -> np.ndarray:
-    """Some free cells of the map are walled in."""
+    """Mask of the goals that are not enclosed by walls."""
     return gym.make("leo/GridWorld-v0").unwrapped.reachable()
 
 
 def plot_values(model: LEODQN, goal: str, path: Path) -> None:
-    """The steps that the agent expects to a goal from everywhere, and how far that is from the truth."""
+    """Plot the learned values of one goal over all cells, and their error."""
     env = gym.make("leo/GridWorld-v0").unwrapped
     goal_id = env.goal_set.index(goal)
     cells, shape = env.mdp.grid.cells, env.mdp.grid.shape
@@ -58,12 +58,12 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
     figure = Figure(figsize=(11.5, 5), layout="constrained")
     panels = (
         ("learned value of the best action", q.max(axis=-1), "viridis", 1.0),
-        ("error against the exact value", abs(q.max(axis=-1) - exact), "magma", 0.2),
+        ("error of the value", abs(q.max(axis=-1) - exact), "magma", 0.2),
     )
-    for axes, (title, values, colours, top) in zip(figure.subplots(1, 2), panels, strict=True):
+    for axes, (title, values, colormap, top) in zip(figure.subplots(1, 2), panels, strict=True):
         grid = np.full(shape, np.nan)
         grid[tuple(cells[known].T)] = values[known]
-        figure.colorbar(axes.imshow(grid, cmap=colours, vmin=0, vmax=top), ax=axes, shrink=0.9)
+        figure.colorbar(axes.imshow(grid, cmap=colormap, vmin=0, vmax=top), ax=axes, shrink=0.9)
         axes.set(title=f"{goal}: {title}", xlabel="column", ylabel="row")
         axes.set_facecolor("#3e4454")
         if top == 1.0:
@@ -73,7 +73,7 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
 
 
 def animate(model: LEODQN, goals: list[str], path: Path) -> None:
-    """Sends the agent from goal to goal."""
+    """Write a video of the agent reaching one goal after another."""
     walk = AgentRollout(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
     save_video(record_frames(walk, goals, max_steps=60), path)
 
@@ -86,7 +86,7 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
 
-    print(f"Learning all {len(reachable_goals())} cells of a maze from every step ...")
+    print(f"Training on all {len(reachable_goals())} cells of a maze ...")
     model = train(options.steps, options.folder, options.seed)
     model.save(options.folder / "model")
 
@@ -101,8 +101,8 @@ def main() -> None:
     print(f"\nWrote to {options.folder}/: {names}")
 
 
-def stopped_by_hand() -> bool:
-    """Runs the demo; returning from here closes the progress bar before Python ends."""
+def interrupted() -> bool:
+    """Run the demo; on Ctrl-C, returning from here closes the progress bar before Python exits."""
     try:
         main()
     except KeyboardInterrupt:
@@ -111,6 +111,6 @@ def stopped_by_hand() -> bool:
 
 
 if __name__ == "__main__":
-    if stopped_by_hand():
-        print("\nStopped before the end; run it again to start afresh.")
+    if interrupted():
+        print("\nInterrupted; run the demo again to restart it.")
         raise SystemExit(130)

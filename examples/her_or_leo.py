@@ -1,7 +1,7 @@
 """
-The same steps, the same network, the same map: goal-conditioned DQN with hindsight, and LEO.
+Compare goal-conditioned DQN + HER with LEODQN: same environment steps, same network, same map.
 
-HER learns from each step about the commanded goal and four others; LEO about all of them.
+HER relabels transitions with achieved goals; LEO updates all goals from every transition.
 Run with ``python examples/her_or_leo.py``; it takes about two minutes.
 """
 
@@ -27,11 +27,11 @@ options.folder.mkdir(parents=True, exist_ok=True)
 
 
 def make_envs(num_envs: int) -> GymVecEnv:
-    """Many at once, in one array program, as Stable-Baselines3 wants them."""
+    """Vectorized gridworlds as a VecEnv of Stable-Baselines3."""
     return GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
 
 
-# What both share: eight environments, a gradient step of 256 transitions each time all have stepped.
+# Shared by both: a gradient step of 256 transitions per step of all eight environments.
 shared = dict(
     learning_rate=2e-3,
     learning_starts=1_000,
@@ -48,7 +48,7 @@ her = goal_conditioned_dqn(
     make_envs(8),
     buffer="her",
     goal_input="one_hot",
-    target_update_interval=8,  # environment steps: as often as LEODQN's, which counts gradient steps
+    target_update_interval=8,  # environment steps; equals LEODQN's target_update_freq=1 in gradient steps
     replay_buffer_kwargs={"n_sampled_goal": 4, "goal_selection_strategy": "future"},
     **shared,
 )

@@ -1,5 +1,5 @@
 """
-Train an agent for every cell of a map, save it, load it and send it to cells by name.
+Train an agent for every cell of a map, save and load it, and command cells by name.
 
 Run with ``python examples/quick_start.py``; it takes about a minute.
 """
@@ -21,21 +21,21 @@ parser.add_argument("--folder", type=Path, default=Path("runs/quick_start"))
 options = parser.parse_args()
 options.folder.mkdir(parents=True, exist_ok=True)
 
-# Every free cell of the map is a goal. Some are walled in; reachable() is true for the others.
+# Every free cell of the map is a goal; reachable() excludes the cells that walls enclose.
 env = gym.make("leo/GridWorld-v0")
 print(f"{len(env.unwrapped.goal_names)} goals, such as {env.unwrapped.goal_names[0]!r}")
 
-# One step, and which goals it achieved.
+# The goals achieved by one step.
 obs, info = env.reset(seed=0)
 obs, reward, terminated, truncated, info = env.step(1)
-print("Goals achieved by one step:", info["goals_achieved"].nonzero()[0])
+print("Goals achieved by the first step:", info["goals_achieved"].nonzero()[0])
 
-# As with any algorithm of Stable-Baselines3.
+# The interface is that of Stable-Baselines3.
 model = LEODQN("MultiGoalPolicy", env, seed=0).learn(options.steps, progress_bar=True)
 model.save(options.folder / "model")
 model = LEODQN.load(options.folder / "model")
 
-# Commanded by name, from wherever it is.
+# Command goals by name, one after the other without a reset.
 obs, info = env.reset(seed=0)
 for goal in ("cell/0,0", "cell/15,14"):
     goal_id = env.unwrapped.goal_set.index(goal)
@@ -46,7 +46,7 @@ for goal in ("cell/0,0", "cell/15,14"):
         steps += 1
     print(f"{'reached' if info['goals_achieved'][goal_id] else 'not reached'} in {steps}")
 
-# How well is each goal reached?
+# Success rate of every reachable goal.
 report = evaluate_goals(model, gym.make("leo/GridWorld-v0"), goals=env.unwrapped.reachable(), seed=0, max_steps=60)
 print(report)
 report.to_csv(options.folder / "goals.csv")

@@ -273,7 +273,7 @@ class TestOutputs:
 class TestBench:
     def test_list_of_benchmarks(self, leo):
         code, out, _ = leo("bench")
-        assert code == 0 and "gridworld_learning" in out and "trainings" not in out
+        assert code == 0 and "gridworld_learning" in out and "training_runs" not in out
 
     def test_arguments_are_passed_to_the_benchmark(self, leo, monkeypatch, tmp_path):
         script = '"""Return the number of arguments."""\nimport sys\nif __name__ == "__main__":\n    sys.exit(len(sys.argv))\n'

@@ -6,7 +6,7 @@ from PIL import Image
 from tests.project.test_packaging import ROOT
 
 
-def test_the_demo_writes_everything_it_promises(tmp_path):
+def test_demo_writes_all_files(tmp_path):
     command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--steps", "1500", "--folder", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""What the pages show runs, and where they point to exists."""
+"""Code and commands on documentation pages run, and links are valid."""
 
 import re
 import shlex
@@ -18,8 +18,8 @@ NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
 WITH_CODE = [name for name, page in NAMES.items() if blocks(page, "python")]
 README = NAMES["README.md"]
 
-# What is added to a command so that it ends soon and without anyone at the keyboard.
-QUICKLY = {
+# Options added to a command so that it ends soon and needs no keyboard input.
+SHORT_RUN = {
     "train": ["--steps", "300", "--evaluations", "1"],
     "report": [],
     "play": ["--view", "terminal", "--goal", "0", "--fps", "10000", "--max-steps", "3"],
@@ -27,8 +27,8 @@ QUICKLY = {
 
 
 @pytest.mark.parametrize("name", WITH_CODE)
-def test_the_code_on_a_page_runs(name, tmp_path, monkeypatch):
-    """In one go, as a reader would type it, with less training."""
+def test_code_on_a_page_runs(name, tmp_path, monkeypatch):
+    """All blocks of a page run in order in one namespace, with less training."""
     monkeypatch.chdir(tmp_path)
     code = shortened("\n".join(blocks(NAMES[name], "python")))
     assert not re.search(r"\.learn\((?!200\))", code)
@@ -36,7 +36,7 @@ def test_the_code_on_a_page_runs(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_links_lead_somewhere(name):
+def test_links_are_valid(name):
     page = NAMES[name]
     for link in links(page):
         if re.match(r"https?://|mailto:", link):
@@ -45,16 +45,16 @@ def test_links_lead_somewhere(name):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{name}: {link}"
         assert ROOT in target.parents, f"{name}: {link} leaves the repository"
-        assert not anchor or anchor in anchors(target), f"{name}: {link}; there are {sorted(anchors(target))}"
+        assert not anchor or anchor in anchors(target), f"{name}: {link}; expected one of {sorted(anchors(target))}"
 
 
 def run_leo(line: str) -> None:
     arguments = shlex.split(shortened(line))[1:]
-    assert leo([*arguments, *QUICKLY[arguments[0]]]) == 0, line
+    assert leo([*arguments, *SHORT_RUN[arguments[0]]]) == 0, line
 
 
-def test_the_commands_in_the_readme_run(tmp_path, monkeypatch, capsys):
-    """One after the other, in an empty folder."""
+def test_commands_in_the_readme_run(tmp_path, monkeypatch, capsys):
+    """The commands run in order in an empty folder."""
     monkeypatch.chdir(tmp_path)
     lines = [line for line in commands(README) if line.startswith("leo ")]
     assert [line.split()[1] for line in lines[:3]] == ["train", "report", "play"]
@@ -69,34 +69,34 @@ def all_commands(start: str) -> list[str]:
 
 @pytest.mark.expensive
 @pytest.mark.parametrize("line", [line for line in all_commands("leo train") if line not in commands(README)])
-def test_every_training_that_is_shown_runs(line, tmp_path, monkeypatch):
+def test_training_commands_run(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_leo(line)
 
 
 @pytest.mark.parametrize("line", all_commands("leo bench"))
-def test_benchmarks_know_the_options_that_are_shown(line):
+def test_benchmark_options_exist(line):
     name, *arguments = shlex.split(line)[2:]
-    script = (ROOT / "benchmarks" / f"{name}.py").read_text()
+    code = "".join((ROOT / "benchmarks" / f"{stem}.py").read_text() for stem in (name, "training_runs"))
     for option in [argument for argument in arguments if argument.startswith("--")]:
-        assert f'"{option}"' in script, line
+        assert f'"{option}"' in code, line
 
 
 @pytest.mark.parametrize("line", all_commands("make"))
-def test_the_targets_that_are_shown_exist(line):
+def test_make_targets_on_pages_exist(line):
     (target,) = line.split()[1:]
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("target", ["demo", "docs", "test", "check", "format", "test-expensive"])
-def test_the_targets_that_are_promised_exist(target):
+def test_make_targets_are_documented(target):
     assert f"make {target}" in README.read_text() + (ROOT / "CONTRIBUTING.md").read_text()
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """As `make docs` builds it: warnings are errors."""
+    """Build the site with the recipe of `make docs`, in which warnings are errors."""
     target = tmp_path_factory.mktemp("site")
     recipe = re.search(r"^docs:.*\n\t\$\(BIN\)/python (.*) docs build/docs$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert recipe is not None and "-W" in recipe[1].split()
@@ -108,7 +108,7 @@ def site(tmp_path_factory):
 
 
 class Markup(HTMLParser):
-    """What a page of the site leads to, what it loads, and what in it can be led to."""
+    """Collect a page's links, loaded resources and ids."""
 
     def __init__(self, path):
         super().__init__()
@@ -116,27 +116,27 @@ class Markup(HTMLParser):
         self.feed(path.read_text())
 
     def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.ids |= {given["id"]} if given.get("id") else set()
-        is_link = tag == "a" or given.get("rel") in ("next", "prev", "index", "search", "canonical")
-        target = given.get("href") or given.get("src")
+        attributes = dict(attrs)
+        self.ids |= {attributes["id"]} if attributes.get("id") else set()
+        is_link = tag == "a" or attributes.get("rel") in ("next", "prev", "index", "search", "canonical")
+        target = attributes.get("href") or attributes.get("src")
         if target:
             (self.links if is_link else self.loads).append(target)
 
 
 @pytest.mark.expensive
-def test_the_site_loads_nothing_from_elsewhere(site):
+def test_site_loads_no_external_resources(site):
     assert len(site) > 15
     for name, page in site.items():
         assert page.loads, name
         for address in page.loads:
             assert not re.match(r"(https?:)?//", address), f"{name}: {address}"
-            inside = address.startswith(("data:", "#"))
-            assert inside or (page.path.parent / address.partition("?")[0]).is_file(), f"{name}: {address}"
+            inline = address.startswith(("data:", "#"))
+            assert inline or (page.path.parent / address.partition("?")[0]).is_file(), f"{name}: {address}"
 
 
 @pytest.mark.expensive
-def test_links_in_the_site_lead_somewhere(site):
+def test_links_in_the_site_are_valid(site):
     pages = {page.path: page for page in site.values()}
     followed = 0
     for name, page in site.items():
@@ -154,8 +154,8 @@ def test_links_in_the_site_lead_somewhere(site):
 def test_every_public_algorithm_has_a_page():
     import leo_agents
 
-    shown = "\n".join(page.read_text() for page in (ROOT / "docs" / "algorithms").glob("*.md"))
+    pages = "\n".join(page.read_text() for page in (ROOT / "docs" / "algorithms").glob("*.md"))
     kinds = [name for name in leo_agents.__all__ if isinstance(getattr(leo_agents, name), type)]
     for name in [kind for kind in kinds if issubclass(getattr(leo_agents, kind), BaseAlgorithm)]:
-        assert f"# {name}\n" in shown, name
-        assert f"leo_agents.{name}" in shown, name
+        assert f"# {name}\n" in pages, name
+        assert f"leo_agents.{name}" in pages, name

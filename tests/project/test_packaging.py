@@ -27,7 +27,7 @@ def run(*command: str, cwd: Path = ROOT) -> str:
         "import leo_cli.main, leo_cli.commands.table",
     ],
 )
-def test_the_lower_floors_import_nothing_heavy(statement):
+def test_lower_packages_import_nothing_heavy(statement):
     heavy = run(sys.executable, "-c", f"{statement}; import sys; print(sorted(set(sys.modules) & {HEAVY}))")
     assert heavy.strip() == "[]"
 
@@ -47,11 +47,11 @@ def test_imports_only_point_down(package, forbidden):
         assert not upward, f"{path.relative_to(ROOT)}: {upward}"
 
 
-def test_the_version_stands_in_the_changelog():
+def test_version_is_in_the_changelog():
     assert f"## {leo_wrappers.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_all_is_the_sum_of_the_other_extras():
+def test_extra_all_contains_the_other_extras():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras["all"][0].removeprefix("leo-rl[").removesuffix("]").split(",")) == set(extras) - {"all", "dev"}
 
@@ -60,19 +60,19 @@ def test_all_is_the_sum_of_the_other_extras():
 def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
-    (result,) = folder.glob("*.whl")
-    return result
+    (path,) = folder.glob("*.whl")
+    return path
 
 
 @pytest.mark.expensive
-def test_the_wheel_holds_every_file_and_nothing_else(wheel):
+def test_wheel_contains_exactly_the_tracked_files(wheel):
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     tracked = run("git", "ls-files", "leo_envs", "leo_agents", "leo_cli", "wrappers/leo_wrappers").split()
     assert inside == {path.removeprefix("wrappers/") for path in tracked}
 
 
 @pytest.mark.expensive
-def test_the_wheel_holds_what_is_no_code_too(wheel):
+def test_wheel_contains_data_files(wheel):
     archive = zipfile.ZipFile(wheel)
     inside = set(archive.namelist())
     settings = {path.relative_to(ROOT).as_posix() for path in (ROOT / "leo_cli" / "hyperparameters").rglob("*.yml")}
@@ -80,15 +80,15 @@ def test_the_wheel_holds_what_is_no_code_too(wheel):
     assert {"leo_cli/html/style.css", "leo_cli/html/table.js"} <= inside
     assert {f"{package}/py.typed" for package in ("leo_wrappers", "leo_envs", "leo_agents", "leo_cli")} <= inside
     (scripts,) = (name for name in inside if name.endswith(".dist-info/entry_points.txt"))
-    said = archive.read(scripts).decode()
-    assert "leo = leo_cli.main:main" in said and "leo = leo_wrappers.testing.plugin" in said
+    entry_points = archive.read(scripts).decode()
+    assert "leo = leo_cli.main:main" in entry_points and "leo = leo_wrappers.testing.plugin" in entry_points
     assert any(name.endswith("licenses/LICENSE") for name in inside)
     assert not [name for name in inside if name.startswith(("tests/", "benchmarks/", "examples/", "docs/"))]
 
 
 @pytest.mark.expensive
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
-def test_it_installs_into_an_empty_environment(kind, wheel, tmp_path):
+def test_installs_into_an_empty_environment(kind, wheel, tmp_path):
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv" / "bin" / "python")
     target = [str(wheel)] if kind == "wheel" else ["-e", str(ROOT)]

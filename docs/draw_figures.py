@@ -1,6 +1,6 @@
 """
-Draws the pictures of the documentation and of the README from an agent that it trains, or from one already trained:
-``python docs/pictures.py [--model runs/quick_start/model.zip]``.
+Draw the figures of the README and the documentation with a new agent or a saved one:
+``python docs/draw_figures.py [--model runs/quick_start/model.zip]``.
 """
 
 import argparse
@@ -18,21 +18,21 @@ from leo_cli.video import record_frames, save_video
 
 gym.register_envs(leo_envs)
 
-FOLDER = Path(__file__).parent / "pictures"
+FOLDER = Path(__file__).parent / "figures"
 TOUR = ["cell/0,0", "cell/15,14", "cell/15,0", "cell/3,15"]
 BLUE, GREEN, ORANGE, PALE, WALL = "#0072B2", "#009E73", "#D55E00", "#d9d9d9", "#3e4454"
 
 
-def draw_map(axes, world) -> None:
-    """Walls, and nothing around them."""
-    walls = np.where(world.grid.walls, 1.0, np.nan)
+def draw_map(axes, mdp) -> None:
+    """Draw the walls of a gridworld."""
+    walls = np.where(mdp.grid.walls, 1.0, np.nan)
     axes.imshow(walls, cmap="gray", vmin=0, vmax=4)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(PALE)
 
 
-def random_walk(env: gym.Env, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A walk of random actions: the cell after each step, and the masks of the goals achieved."""
+def random_trajectory(env: gym.Env, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Take random actions; return the cell after each step ``[T + 1]`` and the masks ``[T + 1, G]``."""
     env.action_space.seed(seed)
     _, info = env.reset(seed=seed)
     masks = [info["goals_achieved"]]
@@ -41,42 +41,42 @@ def random_walk(env: gym.Env, steps: int, seed: int) -> tuple[np.ndarray, np.nda
 
 
 def plot_masks(path: Path) -> None:
-    """A walk that misses its goal, and what its steps achieved all the same."""
+    """Plot a random trajectory that misses its goal, and the goals its steps achieve."""
     env = gym.make("leo/GridWorld-v0", map="maze", size=9, start=[0, 0])
-    world = env.unwrapped.mdp
-    cells, masks = random_walk(env, steps=40, seed=5)
+    mdp = env.unwrapped.mdp
+    cells, masks = random_trajectory(env, steps=40, seed=5)
     visited = list(dict.fromkeys(cells.tolist()))
-    commanded = world.num_goals - 1
+    commanded = mdp.num_goals - 1
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.9])
-    draw_map(left, world)
-    rows, columns = world.grid.cells[cells].T
-    shake = np.random.default_rng(0).uniform(-0.14, 0.14, (2, len(cells)))
-    left.plot(columns + shake[0], rows + shake[1], color=BLUE, linewidth=1.6, marker="o", markersize=3)
+    draw_map(left, mdp)
+    rows, columns = mdp.grid.cells[cells].T
+    jitter = np.random.default_rng(0).uniform(-0.14, 0.14, (2, len(cells)))
+    left.plot(columns + jitter[0], rows + jitter[1], color=BLUE, linewidth=1.6, marker="o", markersize=3)
     for cell in visited:
-        row, column = world.grid.cells[cell]
+        row, column = mdp.grid.cells[cell]
         left.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=BLUE, alpha=0.14, linewidth=0))
-    row, column = world.grid.cells[commanded]
+    row, column = mdp.grid.cells[commanded]
     left.plot(column, row, marker="*", color=ORANGE, markersize=17)
-    left.set_title("40 random steps; the star was the goal", fontsize=11)
-    shown = [*visited, commanded]
+    left.set_title("40 random steps; star: commanded goal", fontsize=11)
+    listed = [*visited, commanded]
     right.axhspan(len(visited) - 0.5, len(visited) + 0.5, color=ORANGE, alpha=0.15, linewidth=0)
     times, goals = np.nonzero(masks[1:][:, visited])
     right.scatter(times + 1, goals, color=BLUE, s=20)
-    names = [world.goal_names[goal] for goal in shown]
-    right.set_yticks(range(len(shown)), [*names[:-1], f"{names[-1]} (commanded)"], fontsize=8)
-    right.set(xlabel="step", xlim=(0, 41), ylim=(len(shown) - 0.4, -0.6))
-    right.set_title("goals_achieved: a dot where the step achieved the goal", fontsize=11)
+    names = [mdp.goal_names[goal] for goal in listed]
+    right.set_yticks(range(len(listed)), [*names[:-1], f"{names[-1]} (commanded)"], fontsize=8)
+    right.set(xlabel="step", xlim=(0, 41), ylim=(len(listed) - 0.4, -0.6))
+    right.set_title("goals_achieved: dots mark the goals achieved by each step", fontsize=11)
     right.grid(axis="x", color=PALE, linewidth=0.6)
     right.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
 
 
 def plot_values(model: LEODQN, path: Path) -> None:
-    """One network, several of its heads: the value of every cell for each of three goals, and the way there."""
+    """Plot the values of all cells for three goals, and the best actions, from one network."""
     env = gym.make("leo/GridWorld-v0").unwrapped
-    world = env.mdp
-    cells = world.grid.cells
+    mdp = env.mdp
+    cells = mdp.grid.cells
     values = model.q_values(env.all_observations())
     figure = Figure(figsize=(11.5, 4.1), layout="constrained")
     panels = figure.subplots(1, 3)
@@ -84,10 +84,10 @@ def plot_values(model: LEODQN, path: Path) -> None:
         goal_id = env.goal_set.index(goal)
         known = env.reachable(start=tuple(cells[goal_id]))
         best = values[:, goal_id]
-        grid = np.full(world.grid.shape, np.nan)
+        grid = np.full(mdp.grid.shape, np.nan)
         grid[tuple(cells[known].T)] = best.max(axis=-1)[known]
         image = axes.imshow(grid, cmap="viridis", vmin=0.6, vmax=1)
-        moves = cells[world.next_states(np.arange(len(cells)), best.argmax(axis=-1))] - cells
+        moves = cells[mdp.next_states(np.arange(len(cells)), best.argmax(axis=-1))] - cells
         axes.quiver(*cells[known].T[::-1], *moves[known].T[::-1], color="white", angles="xy", scale=26, width=0.005)
         axes.plot(*cells[goal_id][::-1], marker="*", color=ORANGE, markersize=15, markeredgecolor="white")
         axes.set(xticks=[], yticks=[], facecolor=WALL)
@@ -98,7 +98,7 @@ def plot_values(model: LEODQN, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="an agent of leo/GridWorld-v0; one is trained when there is none")
+    parser.add_argument("--model", type=Path, help="saved LEODQN of leo/GridWorld-v0; a new one is trained by default")
     parser.add_argument("--steps", type=int, default=20_000, help="environment steps to train for")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     options = parser.parse_args()
