@@ -106,12 +106,12 @@ def loop(model: LEOTD3, num_goals: int) -> float:
     :return: G divided by the number of goals computed
     """
     for _ in range(2):
-        batch = model._sample(BATCH)
+        batch = model.replay_buffer.sample(BATCH)
         for goal in range(LOOPED):
             ids = th.tensor([goal])
-            loss = model._critic_loss(batch, model._targets(batch, ids), ids)
+            loss = model.critic_loss(batch, model.targets(batch, ids), ids)
             loss.backward()  # type: ignore[no-untyped-call]
-            model._actor_loss(batch, ids).backward()  # type: ignore[no-untyped-call]
+            model.actor_loss(batch, ids).backward()  # type: ignore[no-untyped-call]
     return num_goals / LOOPED
 
 

@@ -27,8 +27,7 @@ import torch as th
 from machine import describe
 
 from leo_agents import LEOPQN, PQN
-from leo_agents.algorithms import on_policy_algorithm as on_policy
-from leo_agents.learning import grouped_adam
+from leo_agents.algorithms import on_policy_algorithm
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.sb3 import JaxVecEnv
 
@@ -86,13 +85,16 @@ def profile(model: LEOPQN | PQN) -> Iterator[dict[str, float]]:
 
         return call
 
+    if isinstance(model, LEOPQN):
+        updates = [(model.learner, "rollout_targets", "targets"), (model.learner, "loss", "forward")]
+    else:
+        updates = [(model, "targets", "targets"), (model, "compute_loss", "forward")]
     timed_calls: list[tuple[Any, str, str]] = [
-        (on_policy, "step_arrays", "environment"),
-        (model, "_scores", "acting"),
-        (model, "_lesson", "targets"),
-        (model, "_loss", "forward"),
+        (on_policy_algorithm, "step_arrays", "environment"),
+        (model, "_acting_outputs", "acting"),
+        *updates,
         (th.Tensor, "backward", "backward"),
-        (grouped_adam, "clip_grad_norm", "clipping"),
+        (th.nn.utils, "get_total_norm", "clipping"),
         (model.policy.optimizer, "step", "optimizer"),
     ]
     originals = [(owner, name, getattr(owner, name)) for owner, name, _ in timed_calls]

@@ -107,8 +107,15 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         """Return min over critics of Q_target,g(s', a'_g) ``[B, K]``."""
         return self.critic_target.values(self.critic_target.lowest_diagonal(batch.next_observations, next_actions, goals))
 
-    def _critic_loss(self, batch: GoalReplayBufferSamples, targets: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
-        """Return the sum of the critics' losses of the taken actions."""
+    def critic_loss(self, batch: GoalReplayBufferSamples, targets: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the sum of the critics' losses of the taken actions.
+
+        :param batch: transitions or n-step windows
+        :param targets: ``[B, G]`` or ``[B, K]``
+        :param goals: goals of the targets ``[K]``; all goals if None
+        :return: a scalar
+        """
         with self._autocast(self.amp):
             outputs = self.critic.taken(batch.observations, batch.actions, goals)
         names = names_of(self.goal_names, goals)

@@ -195,9 +195,9 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             ent_coef = self._ent_coef(goals).detach().clone()
             self._update_ent_coef(log_probs, goals)
             targets = self.targets(batch, goals, ent_coef)
-            critic_loss = self._critic_loss(batch, targets, goals)
+            critic_loss = self.critic_loss(batch, targets, goals)
             self._minimize(self.critic.optimizer, critic_loss)
-            actor_loss = self._actor_loss(batch, actions, log_probs, goals, ent_coef)
+            actor_loss = self.actor_loss(batch, actions, log_probs, goals, ent_coef)
             self._minimize(self.actor.optimizer, actor_loss)
             self._n_updates += 1
             if self._n_updates % self.target_update_interval == 0:
@@ -228,7 +228,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
                 next_values = next_values - (self._ent_coef(goals) if ent_coef is None else ent_coef) * log_probs
         return self._td_targets(batch, next_values, goals)
 
-    def _actor_loss(
+    def actor_loss(
         self,
         batch: GoalReplayBufferSamples,
         actions: th.Tensor,
@@ -236,7 +236,16 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         goals: th.Tensor | None,
         ent_coef: th.Tensor,
     ) -> th.Tensor:
-        """Return the mean of alpha_g log pi_g(a | s) - min over critics of Q_g(s, a)."""
+        """
+        Compute the mean of alpha_g log pi_g(a | s) - min over critics of Q_g(s, a).
+
+        :param batch: transitions
+        :param actions: from the actor, ``[B, G, act]`` or ``[B, K, act]``
+        :param log_probs: of these actions, ``[B, G]`` or ``[B, K]``
+        :param goals: goals of the actions ``[K]``; all goals if None
+        :param ent_coef: alpha_g, ``[K]`` or ``[1]``
+        :return: a scalar
+        """
         with self._autocast(self.amp):
             outputs = self.critic.lowest_diagonal(batch.observations, actions, goals)
         return self._mean_over_batch(ent_coef * log_probs - outputs.float())

@@ -210,11 +210,11 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             goals = self._sample_goals()
             batch = self._sample_batch(batch_size)
             targets = self.targets(batch, goals)
-            critic_loss = self._critic_loss(batch, targets, goals)
+            critic_loss = self.critic_loss(batch, targets, goals)
             self._minimize(self.critic.optimizer, critic_loss)
             critic_losses.append(critic_loss.item())
             if self._n_updates % self.policy_delay == 0:
-                actor_loss = self._actor_loss(batch, goals)
+                actor_loss = self.actor_loss(batch, goals)
                 self._minimize(self.actor.optimizer, actor_loss)
                 actor_losses.append(actor_loss.item())
                 self._update_target_networks()
@@ -239,8 +239,14 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             next_values = self._next_q_values(batch, (next_actions + noise).clamp_(-1.0, 1.0), goals)
         return self._td_targets(batch, next_values, goals)
 
-    def _actor_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None) -> th.Tensor:
-        """Return the mean of -Q_g(s, pi_g(s)) by the first critic."""
+    def actor_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the mean of -Q_g(s, pi_g(s)), by the first critic.
+
+        :param batch: transitions
+        :param goals: goals to compute ``[K]``; all goals if None
+        :return: a scalar
+        """
         with self._autocast(self.amp):
             actions = self.actor(batch.observations, goals)
             (outputs,) = self.critic.diagonal(batch.observations, actions, goals, n_critics=1)

@@ -116,7 +116,7 @@ def test_actor_gradients_of_a_goal_reach_its_own_outputs_only():
         model.actor.zero_grad()
         ids = th.tensor([goal])
         actions, log_probs = model.actor(batch.observations, ids)
-        model._actor_loss(batch, actions, log_probs, ids, th.tensor([0.1])).backward()
+        model.actor_loss(batch, actions, log_probs, ids, th.tensor([0.1])).backward()
         grad = model.actor.head.weight.grad
         assert (grad[:goal] == 0).all() and (grad[goal + 1 :] == 0).all()
         assert grad[goal].abs().sum() > 0

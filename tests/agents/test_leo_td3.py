@@ -59,7 +59,7 @@ def test_losses_and_gradients_of_one_goal_equal_td3():
         next_values = th.cat(td3.critic_target(theirs.next_observations, actions), dim=1).min(dim=1, keepdim=True).values
         expected = theirs.rewards + (1 - theirs.dones) * 0.99 * next_values
     th.testing.assert_close(targets, expected)
-    loss = leo._critic_loss(ours, targets, None)
+    loss = leo.critic_loss(ours, targets, None)
     loss.backward()
     td3_loss = 0.5 * sum(th.nn.functional.mse_loss(q, expected) for q in td3.critic(theirs.observations, theirs.actions))
     td3_loss.backward()
@@ -68,7 +68,7 @@ def test_losses_and_gradients_of_one_goal_equal_td3():
         layers = td3.critic.q_networks[number]
         th.testing.assert_close(th.cat([head.state.weight.grad, head.action.weight.grad], dim=1), layers[0].weight.grad)
         th.testing.assert_close(head.weight.grad, layers[2].weight.grad)
-    actor_loss = leo._actor_loss(ours, None)
+    actor_loss = leo.actor_loss(ours, None)
     actor_loss.backward()
     td3_actor_loss = -td3.critic.q1_forward(theirs.observations, td3.actor(theirs.observations)).mean()
     td3_actor_loss.backward()
@@ -123,11 +123,11 @@ def test_actor_gradients_of_a_goal_reach_its_own_outputs_only():
             head.direct.normal_()
     batch = model.replay_buffer.sample(32)
     model.goal_reduction = "sum"
-    model._actor_loss(batch, None).backward()
+    model.actor_loss(batch, None).backward()
     all_goals_grad = model.actor.head.weight.grad.clone()
     for goal in (0, 42):
         model.actor.zero_grad()
-        model._actor_loss(batch, th.tensor([goal])).backward()
+        model.actor_loss(batch, th.tensor([goal])).backward()
         grad = model.actor.head.weight.grad
         assert (grad[:goal] == 0).all() and (grad[goal + 1 :] == 0).all()
         assert grad[goal].abs().sum() > 0
