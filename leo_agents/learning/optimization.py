@@ -7,6 +7,8 @@ from typing import Any
 import torch as th
 from torch.optim.adam import adam
 
+from leo_agents.networks.grouped_linear import clear_gradient
+
 
 def bfloat16_autocast(device: th.device, enabled: bool) -> th.autocast:
     """
@@ -27,9 +29,11 @@ def optimizer_step(optimizer: th.optim.Optimizer, loss: th.Tensor, max_grad_norm
     :param loss: a scalar
     :param max_grad_norm: maximum norm of the gradient
     """
-    optimizer.zero_grad()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter in parameters:
+        clear_gradient(parameter)
     loss.backward()  # type: ignore[no-untyped-call]
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"] if parameter.grad is not None]
+    parameters = [parameter for parameter in parameters if parameter.grad is not None]
     norm = th.nn.utils.get_total_norm([parameter.grad for parameter in parameters])
     if not th.isfinite(norm):
         raise FloatingPointError(
