@@ -58,10 +58,13 @@ class _GroupedLinear(th.autograd.Function):
         rows = features.index_select(0, order)
         num_outputs = weight.shape[1] if columns is None else len(columns)
         sorted_out = features.new_empty(len(features), num_outputs)
+        # Views of the weight, or copies in the precision of the features that the backward pass needs again.
+        ctx.matrices = []
         for group, start, stop in _spans(sizes):
             matrix = _columns(weight[group], columns).to(features.dtype)
             offset = _columns(bias[group], columns).to(features.dtype)
             th.addmm(offset, rows[start:stop], matrix.t(), out=sorted_out[start:stop])
+            ctx.matrices.append(matrix)
         ctx.save_for_backward(rows, weight, order, columns)
         ctx.sizes = sizes
         return th.empty_like(sorted_out).index_copy_(0, order, sorted_out)
@@ -77,10 +80,10 @@ class _GroupedLinear(th.autograd.Function):
         grad_rows = th.empty_like(rows) if need_features else None
         grad_weight = _gradient_buffer(weight, ctx.sizes, columns) if need_weight else None
         grad_bias = weight.new_zeros(weight.shape[:2]) if need_bias else None
-        for group, start, stop in _spans(ctx.sizes):
+        for (group, start, stop), matrix in zip(_spans(ctx.sizes), ctx.matrices, strict=True):
             grad = exact_grads[start:stop]
             if grad_rows is not None:
-                th.mm(grads[start:stop], _columns(weight[group], columns).to(rows.dtype), out=grad_rows[start:stop])
+                th.mm(grads[start:stop], matrix, out=grad_rows[start:stop])
             if grad_weight is not None and columns is None:
                 th.mm(grad.t(), exact_rows[start:stop], out=grad_weight[group])
             elif grad_weight is not None:
