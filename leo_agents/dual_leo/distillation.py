@@ -17,6 +17,7 @@ from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
 from leo_agents.baselines.pqn import PQN
 from leo_agents.dual_leo.dual_algorithm import PretrainedTeacher, check_teacher_fits, check_teacher_kind
 from leo_agents.dual_leo.policies import DualLEOPPOPolicy
+from leo_agents.learning.optimization import optimizer_step
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
@@ -81,20 +82,27 @@ def distill(
     venv = student.get_env()
     assert venv is not None
     check_teacher_fits(teacher, tuple(venv.get_attr("goal_names", 0)[0]), student.observation_space, student.action_space)
-    visited = _VisitedStates(teacher, venv, buffer_size, epsilon)
+    _imitate(student, teacher, _VisitedStates(teacher, venv, buffer_size, epsilon), steps, batch_size, learning_rate)
+    return student
+
+
+def _imitate(
+    student: PQN | PPO,
+    teacher: PretrainedTeacher,
+    visited: "_VisitedStates",
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+) -> None:
     optimizer = th.optim.Adam(student.policy.parameters(), lr=learning_rate)
     schedule = th.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     student.policy.set_training_mode(True)
     for _ in range(steps):
         visited.step()
         goal_ids = th.randint(len(teacher.goal_names), (batch_size,), device=teacher.device)
-        loss = _imitation_loss(teacher, student, visited.sample(batch_size), goal_ids)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        optimizer_step(optimizer, _imitation_loss(teacher, student, visited.sample(batch_size), goal_ids))
         schedule.step()
     student.policy.set_training_mode(False)
-    return student
 
 
 class _VisitedStates:
