@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from leo_agents.algorithms.exploration import RepeatedRandomActions
 from leo_agents.algorithms.goal_algorithm import wrap_multi_goal_env
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
-from leo_agents.learning.losses import all_goals_targets, goals_loss
+from leo_agents.learning.losses import goals_loss
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.learning.q_learner import names_of
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
@@ -96,12 +96,6 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         buffer_action = np.where(is_random[:, None], self.random_behavior.actions, buffer_action.reshape(n_envs, -1))
         buffer_action = buffer_action.reshape(action.shape).astype(action.dtype)
         return self.policy.unscale_action(buffer_action), buffer_action
-
-    def _td_targets(self, batch: GoalReplayBufferSamples, next_values: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
-        """Return the TD targets ``[B, K]`` from V_g(s') ``[B, K]``."""
-        goal_returns = batch.goal_returns if goals is None else batch.goal_returns[:, goals]
-        discounts = self.gamma if batch.discounts is None else batch.discounts
-        return all_goals_targets(goal_returns, next_values.float(), batch.dones, discounts)
 
     def _next_q_values(self, batch: GoalReplayBufferSamples, next_actions: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
         """Return min over critics of Q_target,g(s', a'_g) ``[B, K]``."""

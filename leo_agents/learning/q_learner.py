@@ -87,9 +87,7 @@ class AllGoalsQLearner:
         :return: ``[B, G]`` or ``[B, K]``
         """
         next_q_values = self.next_q_values(batch.next_observations, goals)
-        goal_returns = batch.goal_returns if goals is None else batch.goal_returns[:, goals]
-        discounts = self.gamma if batch.discounts is None else batch.discounts
-        return all_goals_targets(goal_returns, next_q_values, batch.dones, discounts)
+        return all_goals_targets(batch.returns_of(goals), next_q_values, batch.dones, batch.discounts_or(self.gamma))
 
     def next_q_values(self, next_observations: TensorDict, goals: th.Tensor | None = None) -> th.Tensor:
         """

@@ -11,7 +11,7 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.sac.sac import SAC
 
 from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm
-from leo_agents.learning.losses import GoalReduction
+from leo_agents.learning.losses import GoalReduction, all_goals_targets
 from leo_agents.leo_sac.policies import GaussianGoalActor, LEOSACPolicy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
@@ -226,7 +226,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             next_values = self._next_q_values(batch, next_actions, goals)
             if self.entropy_in_target:
                 next_values = next_values - (self._ent_coef(goals) if ent_coef is None else ent_coef) * log_probs
-        return self._td_targets(batch, next_values, goals)
+        return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, batch.discounts_or(self.gamma))
 
     def actor_loss(
         self,

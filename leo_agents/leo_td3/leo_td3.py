@@ -12,7 +12,7 @@ from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
 
 from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm
-from leo_agents.learning.losses import GoalReduction
+from leo_agents.learning.losses import GoalReduction, all_goals_targets
 from leo_agents.leo_td3.policies import DeterministicGoalActor, LEOTD3Policy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
@@ -237,7 +237,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             noise = th.randn_like(next_actions).mul_(self.target_policy_noise)
             noise = noise.clamp_(-self.target_noise_clip, self.target_noise_clip)
             next_values = self._next_q_values(batch, (next_actions + noise).clamp_(-1.0, 1.0), goals)
-        return self._td_targets(batch, next_values, goals)
+        return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, batch.discounts_or(self.gamma))
 
     def actor_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
         """

@@ -36,6 +36,14 @@ class GoalReplayBufferSamples(NamedTuple):
     goals_achieved: th.Tensor
     goal_returns: th.Tensor
 
+    def returns_of(self, goals: th.Tensor | None) -> th.Tensor:
+        """Return the goal returns of some goals ``[B, K]``, of all goals if None."""
+        return self.goal_returns if goals is None else self.goal_returns[:, goals]
+
+    def discounts_or(self, gamma: float) -> float | th.Tensor:
+        """Return the discounts of the windows ``[B, 1]``, ``gamma`` for one-step windows."""
+        return gamma if self.discounts is None else self.discounts
+
 
 class GoalReplayBuffer(DictReplayBuffer):
     """
