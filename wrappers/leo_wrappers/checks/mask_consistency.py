@@ -1,7 +1,6 @@
 """Checks of masks against observations, which find masks of another state than the observation's."""
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +19,8 @@ MAX_OBSERVATIONS = 100_000
 MIN_COMPARED = 0.1
 # Number of terminal masks that must equal the next reset's, without a counterexample, before there is a warning.
 MIN_SUSPICIOUS = 3
+# Number of masks within episodes, all with an achieved goal, that make an empty last mask suspicious.
+MIN_WITHIN = 10
 
 
 def observation_key(space: gym.Space[Any], observation: Any) -> bytes:
@@ -103,16 +104,15 @@ class MaskConsistencyChecker:
             expected = f"the same mask as at {earlier.position}, where the observation was the same"
             raise position.mask_error(self.names, earlier.mask, mask, expected, self._remedy(earlier, record))
 
-    def warn(self) -> None:
-        """Warn if observations repeat too rarely to find masks of another state."""
-        if self.num_compared < MIN_COMPARED * self.num_masks:
-            warnings.warn(
-                f"Expected observations that repeat, got only {self.num_compared} of {self.num_masks} masks that could be "
-                "compared with another mask of the same observation, so that masks of another state may be missed; pass "
-                "oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check every mask.",
-                UserWarning,
-                stacklevel=4,
-            )
+    def warning(self) -> str | None:
+        """Return a warning if observations repeat too rarely to find masks of another state."""
+        if self.num_compared >= MIN_COMPARED * self.num_masks:
+            return None
+        return (
+            f"Expected observations that repeat, got only {self.num_compared} of {self.num_masks} masks that could be "
+            "compared with another mask of the same observation, so that masks of another state may be missed; pass "
+            "oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check every mask."
+        )
 
     def _remedy(self, earlier: _Record, record: _Record) -> str:
         if earlier.goal != record.goal:
@@ -135,20 +135,33 @@ class MaskConsistencyChecker:
 
 class TerminalMaskChecker:
     """
-    Warns if the last mask of an episode always equals the first mask of the next one.
+    Finds last masks of episodes that are always empty, or always equal to the first mask of the next episode.
 
-    Where every episode begins in the same state and last states never occur within an episode, no repeated observation can
-    contradict such a mask. It may still be right, hence a warning and not an error.
+    Where last states never occur within an episode, no repeated observation can contradict such a mask. It may still be right,
+    hence a warning and not an error.
 
     :param space: the observation space
     """
 
     def __init__(self, space: gym.Space[Any]) -> None:
         self.space = space
+        self._num_ends = 0
+        self._num_empty_ends = 0
+        self._num_within = 0
+        self._has_empty_within = False
         self._suspicious = 0
         self._has_counterexample = False
 
-    def record(self, before: BoolArray, last: StepResult, first: ResetResult) -> None:
+    def record_within(self, mask: BoolArray) -> None:
+        """
+        Record a mask that is not the last one of an episode.
+
+        :param mask: bool ``[G]``
+        """
+        self._num_within += 1
+        self._has_empty_within |= not mask.any()
+
+    def record_end(self, before: BoolArray, last: StepResult, first: ResetResult) -> None:
         """
         Record the end of an episode.
 
@@ -156,6 +169,8 @@ class TerminalMaskChecker:
         :param last: the last step
         :param first: the reset that followed
         """
+        self._num_ends += 1
+        self._num_empty_ends += int(not last.mask.any())
         if np.array_equal(before, last.mask) or not last.mask.any():
             return  # an unchanged or empty mask is no evidence for either state
         keys = [observation_key(self.space, result.observation) for result in (last, first)]
@@ -164,13 +179,19 @@ class TerminalMaskChecker:
         else:
             self._has_counterexample = True
 
-    def warn(self) -> None:
-        """Warn if every recorded end had the mask of the reset after it."""
+    def warning(self) -> str | None:
+        """Return a warning if every recorded end had an empty mask, or the mask of the reset after it."""
         if self._suspicious >= MIN_SUSPICIOUS and not self._has_counterexample:
-            warnings.warn(
-                f"Expected the last mask of an episode to describe its last state, got exactly the mask of the reset that "
+            return (
+                "Expected the last mask of an episode to describe its last state, got exactly the mask of the reset that "
                 f"followed in all {self._suspicious} episodes that ended with a changed mask, although the observations "
-                "differ; compute the last mask before any reset, or pass an oracle that confirms these masks.",
-                UserWarning,
-                stacklevel=3,
+                "differ; compute the last mask before any reset, or pass an oracle that confirms these masks."
             )
+        all_empty = self._num_ends >= MIN_SUSPICIOUS and self._num_empty_ends == self._num_ends
+        if all_empty and self._num_within >= MIN_WITHIN and not self._has_empty_within:
+            return (
+                f"Expected the last mask of an episode to describe its last state, got an empty mask at the end of all "
+                f"{self._num_ends} episodes, but none in {self._num_within} other states; test the goals on the last state "
+                "too, or pass an oracle that confirms these masks."
+            )
+        return None

@@ -90,7 +90,7 @@ class SB3Adapter:
         # The innermost VecEnv: the wrappers' own reset_infos stay empty.
         info = self.venv.unwrapped.reset_infos[row]
         mask = self._reset_masks[row].check(info, position, f"venv.unwrapped.reset_infos[{row}]")
-        return ResetResult(self._observation(observations, row), mask)
+        return ResetResult(self._observation(observations, row), mask, info)
 
     def _terminal_observation(self, info: dict[str, Any], row: int, position: RunPosition) -> Any:
         if "terminal_observation" not in info:
