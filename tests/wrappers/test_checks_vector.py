@@ -75,7 +75,10 @@ SB3_FAULTS = {
     "aliased rows": ["infos[0] and infos[1] not to overlap", "rows of one [N, G] array"],
     "no terminal mask": ['["goals_achieved"]', "including the last step of an episode"],
     "no terminal observation": ['["terminal_observation"] where dones['],
-    "terminal observation of the reset": ['["terminal_observation"] to be the last observation', "before the reset"],
+    "terminal observation of the reset": [
+        '["terminal_observation"] and the mask to describe the same last state',
+        "before the reset",
+    ],
     "terminal mask of the reset": ["where the observation was the same", "on the step that ends an episode"],
     "no reset mask": ["venv.unwrapped.reset_infos[", "no keys at all"],
 }

@@ -13,8 +13,8 @@ from leo_wrappers.checks.recording import sample_actions
 from leo_wrappers.checks.replays import (
     check_action_orders,
     check_commanded_goals,
+    check_random_masks,
     check_reset_options,
-    check_terminal_masks,
     check_truncated_masks,
 )
 
@@ -36,7 +36,7 @@ def check_multigoal_env(
     Plays random episodes and checks every mask (present, bool, of shape ``(G,)``, a fresh array, the same for the same
     observation), the goal names, the types of reward, terminated and truncated, and in goal-conditioned environments reward,
     ``goal_id`` and ``is_success``. Then replays the same calls, also with shorter time limits, reset options, other random
-    numbers in last steps, other orders of the actions and other commanded goals, compares the masks, and runs the other two
+    numbers in some steps, other orders of the actions and other commanded goals, compares the masks, and runs the other two
     checkers. A :class:`~leo_wrappers.checks.ContractError` reports the goals, the step and the seed, what was expected, and
     how to fix it. A ``UserWarning`` reports masks that are probably wrong, and how many could be compared where observations
     rarely repeat. The environment is left open; reset it before its next use.
@@ -74,9 +74,9 @@ def check_multigoal_env(
         checker.replay()
         if env_fn is not None:
             _check_copy(checker, env_fn)
-        check_truncated_masks(checker)
+        check_truncated_masks(checker, seed, actions)
         if observation_determines_mask:
-            check_terminal_masks(checker)
+            check_random_masks(checker)
             check_reset_options(checker)
             if not checker.masks_are_verified:
                 check_action_orders(checker, seed, actions)

@@ -72,34 +72,42 @@ class EpisodeChecker:
 
     def check_reset(self, result: ResetResult, position: RunPosition) -> None:
         """Check a reset; see :meth:`check`."""
-        self._check_mask(result, position)
+        self._check_state(result, position)
         if self.goal_conditioned is not None:
             self.goal_conditioned.check_reset(result, position)
         if self._end is not None:
-            self._evidence.terminal_masks.record_end(*self._end, result)
+            self._evidence.boundaries.record_end(*self._end, result)
         if self._evidence.delay is not None:
             self._evidence.delay.record_reset(result.observation, self._row)
+        self._evidence.boundaries.record_mask(result.mask, None, "first")
         self._mask, self._length, self._end = result.mask.copy(), 0, None
 
     def check_step(self, result: StepResult, position: RunPosition) -> None:
         """Check a step; see :meth:`check`."""
         if not math.isfinite(result.reward):
             raise position.error("a finite reward", f"{result.reward}", "return a number that algorithms can learn from")
-        self._check_mask(result, position, result.done)
+        self._check_state(result, position, result.done)
         if self.goal_conditioned is not None:
             self.goal_conditioned.check_step(result, position)
         if self._evidence.delay is not None:
             self._evidence.delay.record_step(result.observation, result.mask, self._row)
         self._length += 1
+        truncated = _is_truncated(result)
+        terminated = result.done and not truncated if result.terminated is None else result.terminated
+        kind = "last" if terminated else "within"
+        self._evidence.boundaries.record_mask(result.mask, self._mask, kind)
         if result.done:
-            self._end = self._mask, copy_result(result)
-            self._evidence.lengths.record(self._length, _is_truncated(result))
-        else:
-            self._end = None
-            self._evidence.terminal_masks.record_within(result.mask)
+            self._evidence.lengths.record(self._length, truncated)
+        self._end = (self._mask, copy_result(result)) if result.done else None
         self._mask = result.mask.copy()
 
-    def _check_mask(self, result: Result, position: RunPosition, done: bool = False) -> None:
+    def _check_state(self, result: Result, position: RunPosition, done: bool = False) -> None:
+        """Check what a reset and a step have in common."""
+        space = self._evidence.space
+        if not space.contains(result.observation):
+            raise position.error(
+                f"an observation in {space}", repr(result.observation)[:200], "return it with that shape, dtype and range"
+            )
         if self._oracle is not None:
             self._check_against_oracle(self._oracle, result, position)
         if self._evidence.consistency is not None:

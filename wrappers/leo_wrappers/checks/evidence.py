@@ -5,14 +5,14 @@ from typing import Any
 
 import gymnasium as gym
 
-from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
+from leo_wrappers.checks.mask_consistency import EpisodeBoundaryChecker, MaskConsistencyChecker
 from leo_wrappers.checks.mask_delay import MaskDelayChecker
 from leo_wrappers.checks.time_limits import EpisodeLengthChecker
 
 
 class RunEvidence:
     """
-    The checks that need many steps: repeated observations, late masks, last masks of episodes, and episode lengths.
+    The checks that need many steps: repeated observations, late masks, first and last masks, and episode lengths.
 
     :param space: the observation space of a single environment
     :param names: the goal names
@@ -23,9 +23,10 @@ class RunEvidence:
     def __init__(
         self, space: gym.Space[Any], names: tuple[str, ...], observation_determines_mask: bool, time_limits: set[int]
     ) -> None:
+        self.space = space
         self.consistency = MaskConsistencyChecker(space, names) if observation_determines_mask else None
         self.delay = MaskDelayChecker(space, names) if observation_determines_mask else None
-        self.terminal_masks = TerminalMaskChecker(space)
+        self.boundaries = EpisodeBoundaryChecker(space)
         self.lengths = EpisodeLengthChecker(time_limits)
 
     def warn(self, masks_are_verified: bool, stacklevel: int) -> None:
@@ -35,7 +36,7 @@ class RunEvidence:
         :param masks_are_verified: whether every mask was compared with one that was computed independently
         :param stacklevel: as in ``warnings.warn``, from the caller of this method
         """
-        checks = [self.lengths] if masks_are_verified else [self.lengths, self.terminal_masks, self.delay, self.consistency]
+        checks = [self.lengths] if masks_are_verified else [self.lengths, self.boundaries, self.delay, self.consistency]
         for check in checks:
             message = None if check is None else check.warning()
             if message is not None:

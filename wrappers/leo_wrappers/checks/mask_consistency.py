@@ -21,6 +21,8 @@ MIN_COMPARED = 0.1
 MIN_SUSPICIOUS = 3
 # Number of masks within episodes, all with an achieved goal, that make an empty last mask suspicious.
 MIN_WITHIN = 10
+# Average number of steps of an episode above which masks that change at resets only are suspicious.
+MIN_LENGTH = 3
 
 
 def observation_key(space: gym.Space[Any], observation: Any) -> bytes:
@@ -133,33 +135,39 @@ class MaskConsistencyChecker:
         )
 
 
-class TerminalMaskChecker:
+class EpisodeBoundaryChecker:
     """
-    Finds last masks of episodes that are always empty, or always equal to the first mask of the next episode.
+    Finds first and last masks of episodes that are always empty, and last masks that always equal the next episode's first.
 
-    Where last states never occur within an episode, no repeated observation can contradict such a mask. It may still be right,
-    hence a warning and not an error.
+    Where these states never occur within an episode, no repeated observation can contradict such a mask. It may still be
+    right, hence a warning and not an error.
 
     :param space: the observation space
     """
 
     def __init__(self, space: gym.Space[Any]) -> None:
         self.space = space
-        self._num_ends = 0
-        self._num_empty_ends = 0
-        self._num_within = 0
-        self._has_empty_within = False
+        self._masks = {"first": 0, "within": 0, "last": 0}
+        self._empty_masks = {"first": 0, "within": 0, "last": 0}
+        self._changed_within = False
+        self._distinct_first: set[bytes] = set()
         self._suspicious = 0
         self._has_counterexample = False
 
-    def record_within(self, mask: BoolArray) -> None:
+    def record_mask(self, mask: BoolArray, before: BoolArray | None, kind: str) -> None:
         """
-        Record a mask that is not the last one of an episode.
+        Record a mask.
 
         :param mask: bool ``[G]``
+        :param before: the mask before the step; None for resets
+        :param kind: "first" for resets, "last" for terminated steps, "within" for others, including truncated steps
         """
-        self._num_within += 1
-        self._has_empty_within |= not mask.any()
+        if before is None:
+            self._distinct_first.add(mask.tobytes())
+        elif not np.array_equal(before, mask):
+            self._changed_within = True
+        self._masks[kind] += 1
+        self._empty_masks[kind] += int(not mask.any())
 
     def record_end(self, before: BoolArray, last: StepResult, first: ResetResult) -> None:
         """
@@ -169,8 +177,6 @@ class TerminalMaskChecker:
         :param last: the last step
         :param first: the reset that followed
         """
-        self._num_ends += 1
-        self._num_empty_ends += int(not last.mask.any())
         if np.array_equal(before, last.mask) or not last.mask.any():
             return  # an unchanged or empty mask is no evidence for either state
         keys = [observation_key(self.space, result.observation) for result in (last, first)]
@@ -180,18 +186,27 @@ class TerminalMaskChecker:
             self._has_counterexample = True
 
     def warning(self) -> str | None:
-        """Return a warning if every recorded end had an empty mask, or the mask of the reset after it."""
+        """Return a warning if masks change at resets only, are empty there, or are those of the next reset at the end."""
+        enough_steps = self._masks["within"] >= max(MIN_WITHIN, MIN_LENGTH * self._masks["first"])
+        if len(self._distinct_first) > 1 and not self._changed_within and enough_steps:
+            return (
+                "Expected the mask of the state after each step, got the mask of the reset before them at all "
+                f"{self._masks['within']} steps, although resets return different masks; test the goals at every step, or "
+                "pass an oracle that confirms these masks."
+            )
         if self._suspicious >= MIN_SUSPICIOUS and not self._has_counterexample:
             return (
                 "Expected the last mask of an episode to describe its last state, got exactly the mask of the reset that "
                 f"followed in all {self._suspicious} episodes that ended with a changed mask, although the observations "
                 "differ; compute the last mask before any reset, or pass an oracle that confirms these masks."
             )
-        all_empty = self._num_ends >= MIN_SUSPICIOUS and self._num_empty_ends == self._num_ends
-        if all_empty and self._num_within >= MIN_WITHIN and not self._has_empty_within:
-            return (
-                f"Expected the last mask of an episode to describe its last state, got an empty mask at the end of all "
-                f"{self._num_ends} episodes, but none in {self._num_within} other states; test the goals on the last state "
-                "too, or pass an oracle that confirms these masks."
-            )
+        for kind, call in (("last", "terminated step"), ("first", "reset")):
+            number = self._masks[kind]
+            all_empty = number >= MIN_SUSPICIOUS and self._empty_masks[kind] == number
+            if all_empty and self._masks["within"] >= MIN_WITHIN and self._empty_masks["within"] == 0:
+                return (
+                    f"Expected the {kind} mask of an episode to describe its {kind} state, got an empty mask at every {call} "
+                    f"({number}), but at none of {self._masks['within']} other steps; test the goals there too, or pass an "
+                    "oracle that confirms these masks."
+                )
         return None

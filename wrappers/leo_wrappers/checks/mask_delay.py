@@ -72,21 +72,30 @@ class MaskDelayChecker:
         if not steps:
             return None
         previous, current, masks = (np.array(part) for part in zip(*steps, strict=True))
-        late, in_time, goals = 0, 0, []
-        for name, mask in zip(self.names, masks.T, strict=True):
-            for achieved in (mask, ~mask):
-                before, after = _count_contradictions(previous, achieved), _count_contradictions(current, achieved)
-                late += after if before == 0 else 0
-                in_time += before if after == 0 else 0
-                if before == 0 and after > 0 and name not in goals:
-                    goals.append(name)
-        if late < MIN_CONTRADICTIONS or late < MIN_RATIO * in_time:
+        evidence = {name: _count_evidence(previous, current, mask) for name, mask in zip(self.names, masks.T, strict=True)}
+        late, in_time = (sum(counts) for counts in zip(*evidence.values(), strict=True))
+        if late < MIN_RATIO * in_time:
+            # Correct goals hide that others are late: count only goals without evidence of the former.
+            evidence = {name: counts for name, counts in evidence.items() if counts[1] == 0}
+            late = max((counts[0] for counts in evidence.values()), default=0)
+        if late < MIN_CONTRADICTIONS:
             return None
+        goals = [name for name, counts in evidence.items() if counts[0] > 0]
         return (
             "Expected each mask to describe the state after its step, got masks that are probably one step late: they fit "
             f"the observations before the steps, but are contradicted by those after the steps ({late} times); compute "
             f"the mask after the step, or pass an oracle that confirms these masks. Goals concerned: {quote(goals)}."
         )
+
+
+def _count_evidence(previous: npt.NDArray[np.float64], current: npt.NDArray[np.float64], mask: BoolArray) -> tuple[int, int]:
+    """Count how often a goal's masks show that they are one step late, and that they are not."""
+    late, in_time = 0, 0
+    for achieved in (mask, ~mask):
+        before, after = _count_contradictions(previous, achieved), _count_contradictions(current, achieved)
+        late += after if before == 0 else 0
+        in_time += before if after == 0 else 0
+    return late, in_time
 
 
 def _count_contradictions(features: npt.NDArray[np.float64], achieved: BoolArray) -> int:

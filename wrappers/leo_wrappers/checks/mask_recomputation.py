@@ -125,7 +125,7 @@ def check_recomputed_mask(
             wanted,
             mask,
             f"the mask of the state after the step, as the goal set of {source} computes it",
-            "return the mask of the same step unchanged from subclasses and wrappers, "
+            "compute the mask after the step and return it unchanged from subclasses and wrappers, "
             "or pass observation_determines_mask=False if the goals depend on the history of the episode",
         )
 
@@ -151,4 +151,6 @@ class _Recorder(gym.Wrapper[Any, Any, Any, Any]):
         self._recomputation.expected.append(self._recomputation.compute(observation, info))
 
     def __getattr__(self, name: str) -> Any:
+        if name == "env" or name.startswith("__"):  # asked for by copy and pickle before there is an environment
+            raise AttributeError(name)
         return getattr(self.env, name)

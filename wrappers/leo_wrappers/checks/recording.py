@@ -127,9 +127,9 @@ def repeat_call(env: gym.Env[Any, Any], call: Call, position: RunPosition) -> Re
 def _mask_in(info: dict[str, Any], position: RunPosition) -> BoolArray:
     if MASK_KEY not in info:
         raise position.error(
-            f'info["{MASK_KEY}"], as in the first run',
+            f'info["{MASK_KEY}"] at every reset and every step',
             f"only the keys {sorted(map(str, info))}",
-            "add it on every return path",
+            "add the mask to the info on every return path",
         )
     mask: BoolArray = info[MASK_KEY]
     return mask

@@ -13,7 +13,7 @@ from leo_wrappers.checks.errors import ContractError, RunPosition
 from leo_wrappers.checks.goal_conditioned import is_goal_conditioned, without_goal_input
 from leo_wrappers.checks.mask_consistency import observation_key
 from leo_wrappers.checks.recording import Call, repeat_call, to_source
-from leo_wrappers.checks.results import Result, StepResult
+from leo_wrappers.checks.results import StepResult
 from leo_wrappers.checks.time_limits import time_limit_wrappers
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import MASK_KEY
@@ -21,11 +21,12 @@ from leo_wrappers.keys import MASK_KEY
 # Number of goals that are commanded in turn to check that the masks do not depend on the goal, and of steps per episode.
 COMMANDED_GOALS = 8
 COMMANDED_STEPS = 25
-# Number of episodes whose last step is repeated with other random numbers.
+# Number of last steps of episodes, and of first steps of the run, that are repeated with other random numbers.
 MAX_ENDS = 5
-# Number of steps, among the first ones of an episode, at which it is truncated earlier than the first time.
+MAX_RANDOM_STEPS = 5
+# Number of episodes that are repeated with a shorter time limit, and of steps per episode.
 MAX_TRUNCATIONS = 3
-TRUNCATED_STEPS = 50
+TRUNCATED_STEPS = 25
 # Number of episodes whose actions are played in other orders, and of actions per episode.
 MAX_ORDERS = 10
 ORDER_STEPS = 8
@@ -33,78 +34,87 @@ ORDER_STEPS = 8
 OPTION_STEPS = 10
 
 
-def check_terminal_masks(checker: ContractChecker) -> None:
+def check_random_masks(checker: ContractChecker) -> None:
     """
-    Repeat last steps of episodes with other random numbers, and compare the masks if the observations are equal.
+    Repeat single steps, above all last ones, with other random numbers, and compare the masks if the observations are equal.
 
-    This detects the mask of a reset state that is drawn within the last step, even if observations never repeat.
+    This detects masks that are drawn at random and those of a reset state that is drawn within the last step, even if
+    observations never repeat.
 
     :param checker: the checker that recorded the episodes
     """
-    env, names = checker.env.unwrapped, read_goal_names(checker.env)
     results = [call.result for call in checker.calls]
-    ends = [(i, result) for i, result in enumerate(results) if isinstance(result, StepResult) and result.done]
-    for end, result in ends[:MAX_ENDS]:
-        position = RunPosition(action_source=checker.position.action_source)
-        for call in checker.calls[:end]:
-            repeat_call(checker.env, call, position)
-        generator, env.np_random = env.np_random, np.random.default_rng(end)
-        again = repeat_call(checker.env, checker.calls[end], position)
-        has_drawn = env.np_random.bit_generator.state != np.random.default_rng(end).bit_generator.state
-        env.np_random = generator
-        if again is None or not has_drawn:
-            return
-        same = data_equivalence(without_goal_input(result.observation), without_goal_input(again.observation))
-        if same and not np.array_equal(result.mask, again.mask):
-            raise position.mask_error(
-                names,
-                result.mask,
-                again.mask,
-                "the last mask of an episode to describe the same state as the last observation",
-                "compute the mask before any reset; or pass observation_determines_mask=False if the goals depend on parts of "
-                "the state that are not in the observation",
-                "another mask for the same observation and other random numbers",
-            )
+    steps = [i for i, result in enumerate(results) if isinstance(result, StepResult)]
+    ends = [i for i in steps if getattr(results[i], "done", False)]
+    for numbers in (ends[:MAX_ENDS], steps[:MAX_RANDOM_STEPS]):
+        for number in numbers:
+            if not _repeat_with_other_numbers(checker, number):
+                break
 
 
-def check_truncated_masks(checker: ContractChecker) -> None:
+def _repeat_with_other_numbers(checker: ContractChecker, number: int) -> bool:
+    """Repeat a recorded call after all calls before it; return whether it drew random numbers."""
+    env, result = checker.env.unwrapped, checker.calls[number].result
+    position = RunPosition(action_source=checker.position.action_source)
+    for call in checker.calls[:number]:
+        repeat_call(checker.env, call, position)
+    generator, env.np_random = env.np_random, np.random.default_rng(number)
+    again = repeat_call(checker.env, checker.calls[number], position)
+    has_drawn = env.np_random.bit_generator.state != np.random.default_rng(number).bit_generator.state
+    env.np_random = generator
+    assert result is not None and again is not None
+    same = data_equivalence(without_goal_input(result.observation), without_goal_input(again.observation))
+    if has_drawn and same and not np.array_equal(result.mask, again.mask):
+        raise position.mask_error(
+            read_goal_names(checker.env),
+            result.mask,
+            again.mask,
+            "the mask to describe the same state as the observation",
+            "compute the mask without random numbers and before any reset; or pass observation_determines_mask=False if the "
+            "goals depend on parts of the state that are not in the observation",
+            "another mask for the same observation and other random numbers",
+        )
+    return has_drawn
+
+
+def check_truncated_masks(checker: ContractChecker, seed: int, actions: list[Any]) -> None:
     """
-    Repeat the first episode with shorter time limits, which must change neither the masks nor ``terminated``.
+    Repeat the beginning of episodes with a shorter time limit, which must change neither the masks nor ``terminated``.
 
-    :param checker: the checker that recorded the episode
+    :param checker: the checker of the environment
+    :param seed: the seed of the first episode
+    :param actions: the actions of all episodes
     """
     limits = time_limit_wrappers(checker.env)
     if not limits:
         return
     original = [limit._max_episode_steps for limit in limits]
-    try:
-        for step in _steps_to_truncate(checker.calls):
+    for number in range(min(MAX_TRUNCATIONS, len(actions))):
+        part = actions[number * len(actions) // MAX_TRUNCATIONS :][:TRUNCATED_STEPS]
+        position = RunPosition(action_source=f"The actions of this run are {to_source(part)}.")
+        steps = [result for _, result in play_actions(checker.env, seed + number, part, position)]
+        last = _step_to_truncate(steps)
+        if last is None:
+            continue
+        position.action_source += f" The TimeLimit was set to {last + 1} steps."
+        try:
             for limit in limits:
-                limit._max_episode_steps = step
-            position = RunPosition(action_source=f"{checker.position.action_source} The TimeLimit was set to {step} steps.")
-            again = [repeat_call(checker.env, call, position) for call in checker.calls[: step + 1]][-1]
-            _compare_truncated(checker, checker.calls[step].result, again, position)
-    finally:
-        for limit, steps in zip(limits, original, strict=True):
-            limit._max_episode_steps = steps
+                limit._max_episode_steps = last + 1
+            again = [result for _, result in play_actions(checker.env, seed + number, part[: last + 1], position)]
+        finally:
+            for limit, limit_steps in zip(limits, original, strict=True):
+                limit._max_episode_steps = limit_steps
+        _compare_truncated(read_goal_names(checker.env), steps[last], again[-1], position)
 
 
-def _steps_to_truncate(calls: list[Call]) -> list[int]:
-    """Return some steps of the first episode, but not its last one, preferably with another mask than the reset."""
-    results: list[Result] = []
-    for call in calls[: TRUNCATED_STEPS + 1]:
-        if call.result is None or (isinstance(call.result, StepResult) and call.result.done):
-            break
-        results.append(call.result)
-    steps = range(1, len(results))
-    changed = [i for i in steps if results[i].mask.any() and not np.array_equal(results[i].mask, results[0].mask)]
-    candidates = changed or list(steps)
-    return candidates[:: max(1, len(candidates) // MAX_TRUNCATIONS)][:MAX_TRUNCATIONS]
+def _step_to_truncate(steps: list[StepResult]) -> int | None:
+    """Return the last step at which the episode can be truncated, if possible one that changes the mask."""
+    running = [i for i, step in enumerate(steps) if not step.done]
+    changing = [i for i in running[1:] if steps[i].mask.any() and not np.array_equal(steps[i].mask, steps[i - 1].mask)]
+    return next(reversed(changing or running), None)
 
 
-def _compare_truncated(checker: ContractChecker, first: Result | None, again: Result | None, position: RunPosition) -> None:
-    if not isinstance(first, StepResult) or not isinstance(again, StepResult):
-        return
+def _compare_truncated(names: tuple[str, ...], first: StepResult, again: StepResult, position: RunPosition) -> None:
     if not again.truncated:
         raise position.error(
             "truncated=True where a TimeLimit ends the episode",
@@ -113,7 +123,7 @@ def _compare_truncated(checker: ContractChecker, first: Result | None, again: Re
         )
     if not np.array_equal(first.mask, again.mask):
         raise position.mask_error(
-            read_goal_names(checker.env),
+            names,
             first.mask,
             again.mask,
             "the same mask for the last step of a truncated episode as without the truncation",
@@ -183,7 +193,7 @@ def check_action_orders(checker: ContractChecker, seed: int, actions: list[Any])
         known: dict[bytes, tuple[list[str], BoolArray]] = {}
         for order in (part, part[::-1], [*part[1:], part[0]]):
             position = RunPosition(action_source=f"The actions of this run are {to_source(order)}.")
-            for path, result in _play_order(checker.env, seed + number, order, position):
+            for path, result in play_actions(checker.env, seed + number, order, position):
                 key = observation_key(checker.env.observation_space, result.observation)
                 other, mask = known.setdefault(key, (path, result.mask.copy()))
                 if other == path:
@@ -202,10 +212,17 @@ def check_action_orders(checker: ContractChecker, seed: int, actions: list[Any])
                     )
 
 
-def _play_order(
+def play_actions(
     env: gym.Env[Any, Any], seed: int, actions: list[Any], position: RunPosition
 ) -> Iterator[tuple[list[str], StepResult]]:
-    """Yield the actions so far and the result of every step of an episode."""
+    """
+    Play an episode, and yield the actions so far and the result of every step.
+
+    :param env: the environment
+    :param seed: the seed of the reset
+    :param actions: the actions
+    :param position: advanced by the calls
+    """
     repeat_call(env, Call("reset", {"seed": seed, "options": None}), position)
     path: list[str] = []
     for action in actions:

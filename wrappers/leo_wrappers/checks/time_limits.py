@@ -12,7 +12,7 @@ MIN_EPISODES = 4
 MIN_LENGTH = 3
 
 
-def time_limit_wrappers(env: gym.Env[Any, Any]) -> list[TimeLimit[Any, Any]]:
+def time_limit_wrappers(env: Any) -> list[TimeLimit[Any, Any]]:
     """
     Return the ``TimeLimit`` wrappers of an environment, outermost first.
 
@@ -33,6 +33,7 @@ def declared_time_limits(env: Any) -> set[int]:
     :param env: the environment
     """
     values = [getattr(getattr(env, "spec", None), "max_episode_steps", None)]
+    values += [limit._max_episode_steps for limit in time_limit_wrappers(env)]
     values += [getattr(getattr(env, "unwrapped", env), name, None) for name in LIMIT_ATTRIBUTES]
     return {value for value in values if isinstance(value, int)}
 
@@ -64,7 +65,8 @@ class EpisodeLengthChecker:
         if self._was_truncated or not self._lengths:
             return None
         longest = max(self._lengths)
-        is_declared = longest in self._limits
+        # More than one, because a state may be terminal by chance when the time limit is reached.
+        is_declared = longest in self._limits and self._lengths.count(longest) > 1
         if not is_declared and (set(self._lengths) != {longest} or len(self._lengths) < MIN_EPISODES or longest < MIN_LENGTH):
             return None
         return (

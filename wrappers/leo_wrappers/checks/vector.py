@@ -8,13 +8,20 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import VectorEnv
 
-from leo_wrappers.checks.declarations import check_flat
+from leo_wrappers.checks.declarations import check_flat, check_unchanged_goal_names
 from leo_wrappers.checks.episodes import EpisodeChecker, Oracle
-from leo_wrappers.checks.errors import RunPosition
+from leo_wrappers.checks.errors import ContractError, RunPosition
 from leo_wrappers.checks.evidence import RunEvidence
-from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, commanded_goal, is_goal_conditioned, replay_options
+from leo_wrappers.checks.goal_conditioned import (
+    GoalConditionedChecker,
+    commanded_goal,
+    is_goal_conditioned,
+    replay_options,
+    without_goal_input,
+)
 from leo_wrappers.checks.gymnasium_adapter import GymnasiumAdapter
 from leo_wrappers.checks.mask_recomputation import (
     MaskFunction,
@@ -77,9 +84,15 @@ def check_multigoal_vec_env(
     run = _Run(adapter, action_source, observation_determines_mask, oracle)
     first = run.play(seed, actions, env_fns)
     again = _Run(adapter, action_source, observation_determines_mask, oracle).play(seed, actions, [])
+    check_unchanged_goal_names(adapter.names, _make_adapter(venv).names, run.position)
     spec = getattr(venv, "spec", None)
     if not (spec is not None and spec.nondeterministic):
-        _compare_runs(adapter.names, first, again, seed, RunPosition(action_source=action_source, is_vector=True))
+        # Wrappers such as VecNormalize keep statistics across resets.
+        compare_observations = getattr(venv, "unwrapped", None) is venv
+        position = RunPosition(action_source=action_source, is_vector=True)
+        _compare_runs(adapter.names, first, again, seed, position, compare_observations)
+    if run.reference_error is not None:
+        raise run.reference_error
     run.evidence.warn(run.masks_are_verified, stacklevel=2)
 
 
@@ -125,6 +138,8 @@ class _Run:
         limits = declared_time_limits(adapter.venv).union(*map(declared_time_limits, envs))
         self.evidence = RunEvidence(adapter.space, adapter.names, observation_determines_mask, limits)
         self.masks_are_verified = oracle is not None
+        self.reference_error: ContractError | None = None
+        """The first difference from a single environment; to be raised only if the run can be reproduced."""
         self._determines = observation_determines_mask
         self._references: list[gym.Env[Any, Any]] = []
         self._reference_recomputations: list[MaskRecomputation | None] = []
@@ -187,7 +202,7 @@ class _Run:
             results = self.adapter.step(actions, self.position)
         for row, (action, result) in enumerate(zip(self.adapter.split_actions(actions), results, strict=True)):
             self._check(row, result)
-            if self._references:
+            if self._references and self.reference_error is None:
                 self._step_reference(row, action, result)
         return results
 
@@ -231,8 +246,8 @@ class _Run:
         self._compare(row, reset.mask, info[MASK_KEY], state)
 
     def _compare(self, row: int, mask: BoolArray, wanted: BoolArray, state: str) -> None:
-        if not np.array_equal(mask, wanted):
-            raise self.position.mask_error(
+        if self.reference_error is None and not np.array_equal(mask, wanted):
+            self.reference_error = self.position.mask_error(
                 self.adapter.names,
                 wanted,
                 mask,
@@ -245,7 +260,12 @@ class _Run:
 
 
 def _compare_runs(
-    names: tuple[str, ...], first: list[list[Result]], again: list[list[Result]], seed: int, position: RunPosition
+    names: tuple[str, ...],
+    first: list[list[Result]],
+    again: list[list[Result]],
+    seed: int,
+    position: RunPosition,
+    compare_observations: bool,
 ) -> None:
     position.count_reset(seed)
     same_goals = [True] * len(first[0])
@@ -253,14 +273,16 @@ def _compare_runs(
         if number > 0:
             position.count_step()
         for row, (a, b) in enumerate(zip(one, two, strict=True)):
-            if same_goals[row] and not np.array_equal(a.mask, b.mask):
-                raise position.mask_error(
-                    names,
-                    a.mask,
-                    b.mask,
-                    f"for the same seed and actions the same mask in environment {row} as the first time",
-                    "draw every random number from a generator that reset(seed=...) seeds",
-                )
+            if not same_goals[row]:
+                continue
+            remedy = "draw every random number from a generator that reset(seed=...) seeds"
+            if not np.array_equal(a.mask, b.mask):
+                expected = f"for the same seed and actions the same mask in environment {row} as the first time"
+                raise position.mask_error(names, a.mask, b.mask, expected, remedy)
+            one_obs, two_obs = without_goal_input(a.observation), without_goal_input(b.observation)
+            if compare_observations and not data_equivalence(one_obs, two_obs):
+                expected = f"for the same seed and actions the same observation in environment {row} as the first time, "
+                raise position.error(f"{expected}{one_obs!r}"[:500], f"{two_obs!r}"[:300], remedy)
             # A goal selector that learns may command another goal the second time, and so end the episode at another step.
             same_goals[row] &= commanded_goal(_next_observation(a)) == commanded_goal(_next_observation(b))
 

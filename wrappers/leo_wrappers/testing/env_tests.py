@@ -72,6 +72,7 @@ class MultiGoalEnvTests:
                 venv,
                 steps=self.steps,
                 observation_determines_mask=self.observation_determines_mask,
+                oracle=type(self).oracle,
                 env_fn=self.source.make,
             )
         finally:
