@@ -7,7 +7,7 @@ from typing import Any, Self, SupportsFloat
 import gymnasium as gym
 
 from leo_wrappers.checks.declarations import check_declarations, check_unchanged_goal_names, read_goal_names
-from leo_wrappers.checks.episodes import EpisodeChecker, Oracle
+from leo_wrappers.checks.episodes import EpisodeChecker, Oracle, check_observation
 from leo_wrappers.checks.errors import RunPosition
 from leo_wrappers.checks.evidence import RunEvidence
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, goal_setter_name, is_goal_conditioned
@@ -195,6 +195,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         """Check what a reset and a step have in common, and return the mask."""
         mask = self._masks.check(info, self.position)
         check_unchanged_goal_names(self._names, read_goal_names(self.env), self.position)
+        check_observation(self.env.observation_space, observation, self.position)
         if self._recomputation is not None:
             self._recomputation.check(mask, self.position)
         return mask

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from leo_wrappers.checks.errors import RunPosition
@@ -72,7 +73,7 @@ class EpisodeChecker:
 
     def check_reset(self, result: ResetResult, position: RunPosition) -> None:
         """Check a reset; see :meth:`check`."""
-        self._check_state(result, position)
+        self._check_mask(result, position)
         if self.goal_conditioned is not None:
             self.goal_conditioned.check_reset(result, position)
         if self._end is not None:
@@ -86,7 +87,7 @@ class EpisodeChecker:
         """Check a step; see :meth:`check`."""
         if not math.isfinite(result.reward):
             raise position.error("a finite reward", f"{result.reward}", "return a number that algorithms can learn from")
-        self._check_state(result, position, result.done)
+        self._check_mask(result, position, result.done)
         if self.goal_conditioned is not None:
             self.goal_conditioned.check_step(result, position)
         if self._evidence.delay is not None:
@@ -101,13 +102,7 @@ class EpisodeChecker:
         self._end = (self._mask, copy_result(result)) if result.done else None
         self._mask = result.mask.copy()
 
-    def _check_state(self, result: Result, position: RunPosition, done: bool = False) -> None:
-        """Check what a reset and a step have in common."""
-        space = self._evidence.space
-        if not space.contains(result.observation):
-            raise position.error(
-                f"an observation in {space}", repr(result.observation)[:200], "return it with that shape, dtype and range"
-            )
+    def _check_mask(self, result: Result, position: RunPosition, done: bool = False) -> None:
         if self._oracle is not None:
             self._check_against_oracle(self._oracle, result, position)
         if self._evidence.consistency is not None:
@@ -126,6 +121,20 @@ class EpisodeChecker:
             expected = "the oracle's mask for the observation"
             remedy = "compute the mask after the step and before any reset"
             raise position.mask_error(self._names, wanted, result.mask, expected, remedy)
+
+
+def check_observation(space: gym.Space[Any], observation: Any, position: RunPosition) -> None:
+    """
+    Raise unless an observation is in the observation space.
+
+    :param space: the observation space
+    :param observation: the observation
+    :param position: where in the run, for the error message
+    """
+    if not space.contains(observation):
+        raise position.error(
+            f"an observation in {space}", repr(observation)[:200], "return it with that shape, dtype and range"
+        )
 
 
 def _is_truncated(result: StepResult) -> bool:

@@ -23,7 +23,6 @@ class RunEvidence:
     def __init__(
         self, space: gym.Space[Any], names: tuple[str, ...], observation_determines_mask: bool, time_limits: set[int]
     ) -> None:
-        self.space = space
         self.consistency = MaskConsistencyChecker(space, names) if observation_determines_mask else None
         self.delay = MaskDelayChecker(space, names) if observation_determines_mask else None
         self.boundaries = EpisodeBoundaryChecker(space)

@@ -16,7 +16,7 @@ from leo_wrappers.multi_goal import MultiGoalWrapper
 MaskFunction = Callable[[Any, dict[str, Any]], BoolArray]
 """``(observation, info) -> mask``."""
 InstallEnv = Callable[[gym.Env[Any, Any]], None]
-"""Puts another environment in the place of an environment."""
+"""Replaces an environment with another one."""
 
 
 class MaskRecomputation:
@@ -26,7 +26,7 @@ class MaskRecomputation:
     This detects delayed and changed masks without any repeated observation.
 
     :param env: the environment that returns the observation and info to compute the mask from
-    :param install: puts another environment in its place
+    :param install: replaces this environment with another one
     :param compute: computes the mask
     :param names: the goal names
     :param source: what computes the mask, for the error message
@@ -47,7 +47,7 @@ class MaskRecomputation:
 
         :param env: the environment
         :param names: its goal names
-        :param install: puts another environment in the place of ``env``
+        :param install: replaces ``env`` with another environment
         :return: None if neither has a goal set with these names
         """
         while isinstance(env, gym.Wrapper) and not isinstance(env, MultiGoalWrapper):

@@ -90,8 +90,10 @@ def check_truncated_masks(checker: ContractChecker, seed: int, actions: list[Any
         return
     original = [limit._max_episode_steps for limit in limits]
     for number in range(min(MAX_TRUNCATIONS, len(actions))):
-        part = actions[number * len(actions) // MAX_TRUNCATIONS :][:TRUNCATED_STEPS]
-        position = RunPosition(action_source=f"The actions of this run are {to_source(part)}.")
+        start = number * len(actions) // MAX_TRUNCATIONS
+        part = actions[start : start + TRUNCATED_STEPS]
+        source = f"{checker.position.action_source} Those of this episode begin with number {start + 1}."
+        position = RunPosition(action_source=source)
         steps = [result for _, result in play_actions(checker.env, seed + number, part, position)]
         last = _step_to_truncate(steps)
         if last is None:

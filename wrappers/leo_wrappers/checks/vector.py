@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import VectorEnv
 
 from leo_wrappers.checks.declarations import check_flat, check_unchanged_goal_names
-from leo_wrappers.checks.episodes import EpisodeChecker, Oracle
+from leo_wrappers.checks.episodes import EpisodeChecker, Oracle, check_observation
 from leo_wrappers.checks.errors import ContractError, RunPosition
 from leo_wrappers.checks.evidence import RunEvidence
 from leo_wrappers.checks.goal_conditioned import (
@@ -53,7 +53,8 @@ def check_multigoal_vec_env(
     A Gymnasium vector environment returns ``infos["goals_achieved"]``, bool ``[N, G]``, and ``infos["_goals_achieved"]``. In
     autoreset mode SAME_STEP the masks of last steps are in ``infos["final_info"]``; in NEXT_STEP the step after the last one
     is the reset. A Stable-Baselines3 vector environment returns ``infos[i]["goals_achieved"]`` of the transition just made,
-    including last steps. Both are run twice with the same seed and actions, which must reproduce the masks.
+    including last steps. Both are run twice with the same seed and actions, which must reproduce masks and observations.
+    :func:`~leo_wrappers.check_multigoal_env` finds more in a single environment than this function in a vector of them.
 
     :param venv: a ``gymnasium.vector.VectorEnv`` or a Stable-Baselines3 ``VecEnv``
     :param seed: seed of the environments and the actions
@@ -87,10 +88,9 @@ def check_multigoal_vec_env(
     check_unchanged_goal_names(adapter.names, _make_adapter(venv).names, run.position)
     spec = getattr(venv, "spec", None)
     if not (spec is not None and spec.nondeterministic):
-        # Wrappers such as VecNormalize keep statistics across resets.
-        compare_observations = getattr(venv, "unwrapped", None) is venv
         position = RunPosition(action_source=action_source, is_vector=True)
-        _compare_runs(adapter.names, first, again, seed, position, compare_observations)
+        # Wrappers such as VecNormalize keep statistics across resets.
+        _compare_runs(adapter.names, first, again, seed, position, compare_observations=run.is_unwrapped)
     if run.reference_error is not None:
         raise run.reference_error
     run.evidence.warn(run.masks_are_verified, stacklevel=2)
@@ -138,6 +138,7 @@ class _Run:
         limits = declared_time_limits(adapter.venv).union(*map(declared_time_limits, envs))
         self.evidence = RunEvidence(adapter.space, adapter.names, observation_determines_mask, limits)
         self.masks_are_verified = oracle is not None
+        self.is_unwrapped = getattr(adapter.venv, "unwrapped", None) is adapter.venv
         self.reference_error: ContractError | None = None
         """The first difference from a single environment; to be raised only if the run can be reproduced."""
         self._determines = observation_determines_mask
@@ -169,10 +170,9 @@ class _Run:
 
     def _find_mask_function(self) -> MaskFunction | None:
         """Return the function that computes the masks of a vector environment with its own goal set."""
-        venv = self.adapter.venv
-        if not self._determines or getattr(venv, "unwrapped", None) is not venv:
+        if not self._determines or not self.is_unwrapped:
             return None
-        compute = find_mask_function(venv, self.adapter.space, self.adapter.names)
+        compute = find_mask_function(self.adapter.venv, self.adapter.space, self.adapter.names)
         self.masks_are_verified |= compute is not None
         return compute
 
@@ -207,9 +207,11 @@ class _Run:
         return results
 
     def _check(self, row: int, result: Result) -> None:
-        """Check the mask of a row against the recomputed one, then everything else."""
+        """Check the observation and the recomputed mask of a row, then everything else."""
         reset = None if isinstance(result, ResetResult) else result.reset
         for number, part in enumerate([result] if reset is None else [result, reset]):
+            if self.is_unwrapped:  # VecNormalize returns observations outside of its observation space
+                check_observation(self.adapter.space, part.observation, self.position)
             if self._recomputations and (recomputation := self._recomputations[row]) is not None:
                 recomputation.check(part.mask, self.position, number)
             if self._compute is not None:
@@ -256,7 +258,7 @@ class _Run:
             )
         recomputation = self._reference_recomputations[row]
         if recomputation is not None:
-            recomputation.check(mask, self.position)
+            recomputation.check(wanted, self.position)
 
 
 def _compare_runs(
