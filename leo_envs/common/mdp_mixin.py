@@ -27,6 +27,16 @@ class FiniteMDPMixin:
         """The goals with their descriptors; the signal is the state number."""
         return self.mdp.goal_set
 
+    def goal_signal(self, observation: npt.ArrayLike, info: dict[str, Any]) -> IntArray:
+        """
+        Return the signal of :attr:`goal_set`, from which the checkers compute the mask again.
+
+        :param observation: one observation, ``[*observation_space.shape]``
+        :param info: unused
+        :return: the state, an integer ``[]``
+        """
+        return self.mdp.states_of(observation)
+
     def all_observations(self) -> FloatArray:
         """
         Return the observation of every state, in the order of the rows of :meth:`optimal_q`.

@@ -79,6 +79,16 @@ class CraftaxEnv(JaxEnv):
         self._update_rendering(info)
         return obs, reward, terminated, truncated, info
 
+    def goal_signal(self, observation: Any, info: dict[str, Any]) -> Any:
+        """
+        Return the signal of ``goal_set``, from which the checkers compute the mask again.
+
+        :param observation: unused
+        :param info: unused
+        :return: the current state, an ``EnvState``
+        """
+        return self.state
+
     def set_commanded_goal(self, goal_id: int | None) -> None:
         """
         Set the goal that :meth:`render` writes below the frame; nothing else depends on it.

@@ -1,12 +1,22 @@
 """Faults planted where observations never repeat."""
 
 import warnings
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.vec_env import DummyVecEnv
 
-from leo_wrappers import ContractError, GoalConditionedWrapper, MultiGoalWrapper, PredicateGoals, check_multigoal_env
+from leo_wrappers import (
+    ContractError,
+    GoalConditionedWrapper,
+    MultiGoalWrapper,
+    PointGoals,
+    PredicateGoals,
+    check_multigoal_env,
+    check_multigoal_vec_env,
+)
 
 GOALS = PredicateGoals(
     {
@@ -146,14 +156,69 @@ def test_rare_comparisons_are_reported():
     assert warnings_of(NativeEnv(), oracle=lambda obs, info: GOALS.achieved(obs)) == []
 
 
-@pytest.mark.parametrize("env_id", ["CartPole-v1", "MountainCar-v0", "Pendulum-v1", "Acrobot-v1"])
-@pytest.mark.parametrize("seed", range(3))
-def test_masks_in_time_cause_no_warning(env_id, seed):
-    env = gym.make(env_id)
-    observations = np.array([env.observation_space.sample() for _ in range(8)]).clip(-3, 3)
-    dimensions = observations.shape[1]
-    goals = PredicateGoals(
-        {f"below/{i}": lambda obs, i=i: obs[..., i % dimensions] < observations[i, i % dimensions] for i in range(8)}
-        | {f"near/{i}": lambda obs, i=i: np.linalg.norm(obs - observations[i], axis=-1) < 1 for i in range(8)}
-    )
-    assert warnings_of(MultiGoalWrapper(env, goals), seed=seed) == []
+# ------------------------------------------------------------------------------- goal sets without MultiGoalWrapper
+
+
+class PointEnv(gym.Env):
+    """Random walk of a point with a goal set and a signal, and a fault that its masks are one step late."""
+
+    action_space = gym.spaces.Discrete(2)
+    goal_names = ("low", "high")
+
+    def __init__(self, is_goal_env, is_late):
+        self.is_goal_env, self.is_late = is_goal_env, is_late
+        self.goal_set = PointGoals([[0.0], [1.0]], tolerance=0.3, names=self.goal_names)
+        box = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+        if is_goal_env:
+            keys = ("observation", "achieved_goal", "desired_goal")
+            self.observation_space = gym.spaces.Dict(dict.fromkeys(keys, box))
+        else:
+            self.observation_space = box
+            self.goal_signal = lambda observation, info: observation / 2
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.point = self.np_random.uniform(0, 1, 1)
+        return self.observe(self.point)
+
+    def step(self, action):
+        before = self.point
+        self.point = before + self.np_random.normal(0, 0.3, 1)
+        obs, info = self.observe(before if self.is_late else self.point)
+        return obs, 0.0, False, bool(abs(self.point) > 2), info
+
+    def observe(self, tested):
+        info = {"goals_achieved": self.goal_set.achieved(tested)}
+        if not self.is_goal_env:
+            return 2 * self.point, info
+        return {"observation": self.point, "achieved_goal": self.point, "desired_goal": np.zeros(1)}, info
+
+
+@pytest.mark.parametrize("is_goal_env", [False, True])
+def test_masks_are_compared_with_the_goal_set_of_the_environment(is_goal_env):
+    make = partial(PointEnv, is_goal_env, is_late=False)
+    assert warnings_of(make(), env_fn=make) == []
+    assert warnings_of(gym.wrappers.TimeLimit(make(), 10)) == []
+    make_late = partial(PointEnv, is_goal_env, is_late=True)
+    with pytest.raises(ContractError, match="as the goal set of PointEnv computes it"):
+        warnings_of(make_late())
+    for venv in (gym.vector.SyncVectorEnv([make_late] * 2), DummyVecEnv([make_late] * 2)):
+        with pytest.raises(ContractError, match="as the goal set of PointEnv computes it"):
+            check_multigoal_vec_env(venv)
+
+
+def test_masks_in_worker_processes_are_compared_with_those_of_env_fn():
+    venv = gym.vector.AsyncVectorEnv([partial(PointEnv, True, is_late=True)] * 2, context="forkserver")
+    try:
+        with pytest.raises(ContractError, match="as the goal set of PointEnv computes it"):
+            check_multigoal_vec_env(venv, steps=20)
+    finally:
+        venv.close()
+
+
+def test_oracle_of_a_vector_env():
+    venv = gym.vector.SyncVectorEnv([partial(NativeEnv, "reset mask at the end")] * 2)
+    with pytest.raises(ContractError, match="the oracle's mask for the observation"):
+        check_multigoal_vec_env(venv, oracle=lambda obs, info: GOALS.achieved(obs))
+    with pytest.raises(ValueError, match=r"a mask of shape \(4,\), got shape \(2,\)"):
+        check_multigoal_vec_env(venv, oracle=lambda obs, info: [True, False])

@@ -4,7 +4,8 @@ from functools import partial
 import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+from gymnasium.wrappers.vector import NormalizeObservation
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from leo_wrappers import (
     ContractError,
@@ -38,6 +39,11 @@ def test_correct_sb3_vec_envs_pass():
     check_multigoal_vec_env(DummyVecEnv([CorridorEnv] * 3))
     vector_env = SyncVectorEnv([CorridorEnv] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
     check_multigoal_vec_env(GymVecEnv(vector_env), env_fn=CorridorEnv)
+
+
+def test_wrappers_with_statistics_pass():
+    check_multigoal_vec_env(VecNormalize(DummyVecEnv([CorridorEnv] * 3)))
+    check_multigoal_vec_env(NormalizeObservation(SyncVectorEnv([CorridorEnv] * 3)))
 
 
 @pytest.mark.parametrize("on_success", ["terminate", "continue", "switch"])
@@ -75,7 +81,10 @@ SB3_FAULTS = {
     "aliased rows": ["infos[0] and infos[1] not to overlap", "rows of one [N, G] array"],
     "no terminal mask": ['["goals_achieved"]', "including the last step of an episode"],
     "no terminal observation": ['["terminal_observation"] where dones['],
-    "terminal observation of the reset": ['["terminal_observation"] to be the last observation', "before the reset"],
+    "terminal observation of the reset": [
+        '["terminal_observation"] and the mask to describe the same last state',
+        "before the reset",
+    ],
     "terminal mask of the reset": ["where the observation was the same", "on the step that ends an episode"],
     "no reset mask": ["venv.unwrapped.reset_infos[", "no keys at all"],
 }

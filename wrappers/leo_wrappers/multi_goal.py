@@ -61,18 +61,25 @@ class MultiGoalWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruc
         """Reset the environment and test the goals on the first state."""
         obs, info = self.env.reset(seed=seed, options=options)
         self._step_number = 0
-        return obs, {**info, MASK_KEY: self._achieved(obs, info)}
+        return obs, {**info, MASK_KEY: self.achieved(obs, info)}
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Step the environment and test the goals on the new state."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         self._step_number += 1
-        return obs, reward, terminated, truncated, {**info, MASK_KEY: self._achieved(obs, info)}
+        return obs, reward, terminated, truncated, {**info, MASK_KEY: self.achieved(obs, info)}
 
     def __getattr__(self, name: str) -> Any:
         return goal_env_method(self, name)
 
-    def _achieved(self, obs: Any, info: dict[str, Any]) -> BoolArray:
+    def achieved(self, obs: Any, info: dict[str, Any]) -> BoolArray:
+        """
+        Test the goals on what the wrapped environment returned.
+
+        :param obs: its observation
+        :param info: its info
+        :return: the mask, bool ``[G]``
+        """
         if self._signal is not None:
             signal = self._signal(obs, info)
         else:

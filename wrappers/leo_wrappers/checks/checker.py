@@ -1,27 +1,22 @@
 """A wrapper that checks everything an environment returns, as Gymnasium's PassiveEnvChecker does for its own API."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from typing import Any, Self, SupportsFloat
 
 import gymnasium as gym
-import numpy as np
 
-from leo_wrappers.checks.declarations import check_declarations, read_goal_names
-from leo_wrappers.checks.episodes import EpisodeChecker
-from leo_wrappers.checks.errors import RunPosition, quote
+from leo_wrappers.checks.declarations import check_declarations, check_unchanged_goal_names, read_goal_names
+from leo_wrappers.checks.episodes import EpisodeChecker, Oracle, check_observation
+from leo_wrappers.checks.errors import RunPosition
+from leo_wrappers.checks.evidence import RunEvidence
 from leo_wrappers.checks.goal_conditioned import GoalConditionedChecker, goal_setter_name, is_goal_conditioned
-from leo_wrappers.checks.goal_wrapper import MaskRecomputation
-from leo_wrappers.checks.mask_consistency import MaskConsistencyChecker, TerminalMaskChecker
-from leo_wrappers.checks.mask_delay import MaskDelayChecker
+from leo_wrappers.checks.mask_recomputation import MaskRecomputation
 from leo_wrappers.checks.masks import MaskChecker
 from leo_wrappers.checks.recording import Call, check_same_result, repeat_call
 from leo_wrappers.checks.results import ResetResult, Result, StepResult, copy_result
+from leo_wrappers.checks.time_limits import declared_time_limits
 from leo_wrappers.goal_set import BoolArray, Goal, goal_index
-
-Oracle = Callable[[Any, dict[str, Any]], Any]
-"""``(observation, info) -> mask``: the mask that must be returned with the observation."""
 
 
 class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
@@ -34,10 +29,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
 
     :param env: the environment to check
     :param observation_determines_mask: raise if the same observation is returned with two different masks, or if a mask
-        differs from the one that a :class:`~leo_wrappers.MultiGoalWrapper` in the environment computes. Where
-        observations repeat or there is such a wrapper, this detects masks of another state than the observation's, one step
-        late or of the next episode. Set it to False where goals depend on parts of the state that are not in the
-        observation, or on the history of the episode.
+        differs from the one that the environment's goal set computes, see :func:`~leo_wrappers.check_multigoal_env`. Set it to
+        False where goals depend on parts of the state that are not in the observation, or on the history of the episode.
     :param oracle: ``(observation, info) -> mask``, an independent computation of the mask, compared at every reset and step
     :param record: record every call and its result, for :meth:`replay`
 
@@ -77,29 +70,27 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         self._record = record
         self._oracle = oracle
         self._masks = MaskChecker(self._names)
-        self._recomputation = MaskRecomputation.find(env, self._names) if observation_determines_mask else None
-        space = env.observation_space
-        check_delay = observation_determines_mask and oracle is None
-        self._delay = MaskDelayChecker(space, self._names) if check_delay else None
-        self._episodes = EpisodeChecker(
-            TerminalMaskChecker(space),
-            MaskConsistencyChecker(space, self._names) if observation_determines_mask else None,
-            self._make_goal_conditioned_checker(),
-        )
+        find = MaskRecomputation.find
+        self._recomputation = find(env, self._names, self._install_env) if observation_determines_mask else None
+        self.evidence = RunEvidence(env.observation_space, self._names, observation_determines_mask, declared_time_limits(env))
+        self._episodes = EpisodeChecker(self._names, self.evidence, self._make_goal_conditioned_checker(), oracle)
+
+    @property
+    def masks_are_verified(self) -> bool:
+        """Whether every mask is compared with one that is computed independently."""
+        return self._recomputation is not None or self._oracle is not None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset the environment and check the result."""
         self.position.count_reset(seed)
         call = self._record_call(Call("reset", {"seed": seed, "options": deepcopy(options)}, goal=self._episodes.goal))
-        with nullcontext() if self._recomputation is None else self._recomputation.recording():
+        with self._recording():
             returned = self.env.reset(seed=seed, options=options)
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise self.position.error("reset() to return (observation, info)", repr(returned)[:200], "return both")
         observation, info = returned
         result = ResetResult(observation, self._check_state(observation, info), info)
         self._episodes.check_reset(result, self.position)
-        if self._delay is not None:
-            self._delay.record_reset(observation)
         self._record_result(call, result)
         self.needs_reset = False
         return observation, info
@@ -108,7 +99,7 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         """Step the environment and check the result."""
         self.position.count_step()
         call = self._record_call(Call("step", {"action": deepcopy(action)}))
-        with nullcontext() if self._recomputation is None else self._recomputation.recording():
+        with self._recording():
             returned = self.env.step(action)
         if not isinstance(returned, tuple) or len(returned) != 5:
             raise self.position.error(
@@ -120,8 +111,6 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         done = terminated or truncated
         result = StepResult(observation, mask, float(reward), done, terminated, truncated, info)
         self._episodes.check_step(result, self.position)
-        if self._delay is not None:
-            self._delay.record_step(observation, mask)
         self._record_result(call, result)
         self.needs_reset = done
         return observation, reward, terminated, truncated, info
@@ -175,13 +164,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         elif again is not None:
             checker.check_step(again, position)
 
-    def warn(self) -> None:
-        """Warn about masks that are probably, but not certainly, wrong, and about masks that could not be checked."""
-        self._episodes.terminal_masks.warn()
-        if self._delay is not None:
-            self._delay.warn()
-        if self._episodes.consistency is not None and self._recomputation is None and self._oracle is None:
-            self._episodes.consistency.warn()
+    def _install_env(self, env: gym.Env[Any, Any]) -> None:
+        self.env = env
 
     def _calls_since_seed(self) -> list[Call]:
         seeded = [i for i, call in enumerate(self.calls) if call.arguments.get("seed") is not None]
@@ -195,6 +179,9 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         has_mode = self.env.has_wrapper_attr("on_success")
         return GoalConditionedChecker(self._names, self.env.get_wrapper_attr("on_success") if has_mode else None)
 
+    def _recording(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._recomputation is None else self._recomputation.recording()
+
     def _record_call(self, call: Call) -> Call:
         if self._record:
             self.calls.append(call)
@@ -207,42 +194,11 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
     def _check_state(self, observation: Any, info: Any) -> BoolArray:
         """Check what a reset and a step have in common, and return the mask."""
         mask = self._masks.check(info, self.position)
-        self._check_names()
-        if not self.env.observation_space.contains(observation):
-            raise self.position.error(
-                f"an observation in {self.env.observation_space}",
-                repr(observation)[:200],
-                "return it with that shape, dtype and range",
-            )
-        if self._oracle is not None:
-            self._check_against_oracle(self._oracle, observation, info, mask)
+        check_unchanged_goal_names(self._names, read_goal_names(self.env), self.position)
+        check_observation(self.env.observation_space, observation, self.position)
         if self._recomputation is not None:
             self._recomputation.check(mask, self.position)
         return mask
-
-    def _check_against_oracle(self, oracle: Oracle, observation: Any, info: dict[str, Any], mask: BoolArray) -> None:
-        wanted = np.asarray(oracle(observation, info), dtype=bool)
-        if wanted.shape != mask.shape:
-            raise ValueError(
-                f"expected the oracle to return a mask of shape {mask.shape}, got shape {wanted.shape}; "
-                "return one bool per goal, in the order of goal_names"
-            )
-        if not np.array_equal(wanted, mask):
-            expected = "the oracle's mask for the observation"
-            raise self.position.mask_error(
-                self._names, wanted, mask, expected, "compute the mask after the step and before any reset"
-            )
-
-    def _check_names(self) -> None:
-        names = read_goal_names(self.env)
-        if names != self._names:
-            changed = [new for new, old in zip(names, self._names, strict=False) if new != old]
-            raise self.position.error(
-                f"the {len(self._names)} goal_names of the environment when it was created",
-                f"{len(names)} names, changed: {quote(changed)}",
-                "set the goal names once, in the constructor, because an index must always mean the same goal",
-                changed,
-            )
 
     def _check_scalars(self, reward: Any, terminated: Any, truncated: Any) -> None:
         for name, value in (("terminated", terminated), ("truncated", truncated)):

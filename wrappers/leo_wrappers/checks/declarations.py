@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import spaces
 
-from leo_wrappers.checks.errors import ContractError, quote
+from leo_wrappers.checks.errors import ContractError, RunPosition, quote
 from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
@@ -62,6 +62,24 @@ def check_same_goal_names(names: tuple[str, ...], others: tuple[str, ...], other
         f"({difference}); derive the names, in a fixed order, from the constructor's arguments alone",
         goals=changed,
     )
+
+
+def check_unchanged_goal_names(names: tuple[str, ...], now: tuple[str, ...], position: RunPosition) -> None:
+    """
+    Raise if the goal names of an environment change during a run.
+
+    :param names: the goal names when the environment was created
+    :param now: the goal names now
+    :param position: where in the run, for the error message
+    """
+    if now != names:
+        changed = [new for new, old in zip(now, names, strict=False) if new != old]
+        raise position.error(
+            f"the {len(names)} goal_names of the environment when it was created",
+            f"{len(now)} names, changed: {quote(changed)}",
+            "set the goal names once, in the constructor, because an index must always mean the same goal",
+            changed,
+        )
 
 
 def check_declarations(env: gym.Env[Any, Any]) -> None:

@@ -1,7 +1,6 @@
 """Checks of masks against observations, which find masks of another state than the observation's."""
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +19,10 @@ MAX_OBSERVATIONS = 100_000
 MIN_COMPARED = 0.1
 # Number of terminal masks that must equal the next reset's, without a counterexample, before there is a warning.
 MIN_SUSPICIOUS = 3
+# Number of masks within episodes, all with an achieved goal, that make an empty last mask suspicious.
+MIN_WITHIN = 10
+# Average number of steps of an episode above which masks that change at resets only are suspicious.
+MIN_LENGTH = 3
 
 
 def observation_key(space: gym.Space[Any], observation: Any) -> bytes:
@@ -103,16 +106,15 @@ class MaskConsistencyChecker:
             expected = f"the same mask as at {earlier.position}, where the observation was the same"
             raise position.mask_error(self.names, earlier.mask, mask, expected, self._remedy(earlier, record))
 
-    def warn(self) -> None:
-        """Warn if observations repeat too rarely to find masks of another state."""
-        if self.num_compared < MIN_COMPARED * self.num_masks:
-            warnings.warn(
-                f"Expected observations that repeat, got only {self.num_compared} of {self.num_masks} masks that could be "
-                "compared with another mask of the same observation, so that masks of another state may be missed; pass "
-                "oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check every mask.",
-                UserWarning,
-                stacklevel=4,
-            )
+    def warning(self) -> str | None:
+        """Return a warning if observations repeat too rarely to find masks of another state."""
+        if self.num_compared >= MIN_COMPARED * self.num_masks:
+            return None
+        return (
+            f"Expected observations that repeat, got only {self.num_compared} of {self.num_masks} masks that could be "
+            "compared with another mask of the same observation, so that masks of another state may be missed; pass "
+            "oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check every mask."
+        )
 
     def _remedy(self, earlier: _Record, record: _Record) -> str:
         if earlier.goal != record.goal:
@@ -133,22 +135,41 @@ class MaskConsistencyChecker:
         )
 
 
-class TerminalMaskChecker:
+class EpisodeBoundaryChecker:
     """
-    Warns if the last mask of an episode always equals the first mask of the next one.
+    Finds first and last masks of episodes that are always empty, and last masks that always equal the next episode's first.
 
-    Where every episode begins in the same state and last states never occur within an episode, no repeated observation can
-    contradict such a mask. It may still be right, hence a warning and not an error.
+    Where these states never occur within an episode, no repeated observation can contradict such a mask. It may still be
+    right, hence a warning and not an error.
 
     :param space: the observation space
     """
 
     def __init__(self, space: gym.Space[Any]) -> None:
         self.space = space
+        self._masks = {"first": 0, "within": 0, "last": 0}
+        self._empty_masks = {"first": 0, "within": 0, "last": 0}
+        self._changed_within = False
+        self._distinct_first: set[bytes] = set()
         self._suspicious = 0
         self._has_counterexample = False
 
-    def record(self, before: BoolArray, last: StepResult, first: ResetResult) -> None:
+    def record_mask(self, mask: BoolArray, before: BoolArray | None, kind: str) -> None:
+        """
+        Record a mask.
+
+        :param mask: bool ``[G]``
+        :param before: the mask before the step; None for resets
+        :param kind: "first" for resets, "last" for terminated steps, "within" for others, including truncated steps
+        """
+        if before is None:
+            self._distinct_first.add(mask.tobytes())
+        elif not np.array_equal(before, mask):
+            self._changed_within = True
+        self._masks[kind] += 1
+        self._empty_masks[kind] += int(not mask.any())
+
+    def record_end(self, before: BoolArray, last: StepResult, first: ResetResult) -> None:
         """
         Record the end of an episode.
 
@@ -164,13 +185,28 @@ class TerminalMaskChecker:
         else:
             self._has_counterexample = True
 
-    def warn(self) -> None:
-        """Warn if every recorded end had the mask of the reset after it."""
-        if self._suspicious >= MIN_SUSPICIOUS and not self._has_counterexample:
-            warnings.warn(
-                f"Expected the last mask of an episode to describe its last state, got exactly the mask of the reset that "
-                f"followed in all {self._suspicious} episodes that ended with a changed mask, although the observations "
-                "differ; compute the last mask before any reset, or pass an oracle that confirms these masks.",
-                UserWarning,
-                stacklevel=3,
+    def warning(self) -> str | None:
+        """Return a warning if masks change at resets only, are empty there, or are those of the next reset at the end."""
+        enough_steps = self._masks["within"] >= max(MIN_WITHIN, MIN_LENGTH * self._masks["first"])
+        if len(self._distinct_first) > 1 and not self._changed_within and enough_steps:
+            return (
+                "Expected the mask of the state after each step, got the mask of the reset before them at all "
+                f"{self._masks['within']} steps, although resets return different masks; test the goals at every step, or "
+                "pass an oracle that confirms these masks."
             )
+        if self._suspicious >= MIN_SUSPICIOUS and not self._has_counterexample:
+            return (
+                "Expected the last mask of an episode to describe its last state, got exactly the mask of the reset that "
+                f"followed in all {self._suspicious} episodes that ended with a changed mask, although the observations "
+                "differ; compute the last mask before any reset, or pass an oracle that confirms these masks."
+            )
+        for kind, call in (("last", "terminated step"), ("first", "reset")):
+            number = self._masks[kind]
+            all_empty = number >= MIN_SUSPICIOUS and self._empty_masks[kind] == number
+            if all_empty and self._masks["within"] >= MIN_WITHIN and self._empty_masks["within"] == 0:
+                return (
+                    f"Expected the {kind} mask of an episode to describe its {kind} state, got an empty mask at every {call} "
+                    f"({number}), but at none of {self._masks['within']} other steps; test the goals there too, or pass an "
+                    "oracle that confirms these masks."
+                )
+        return None

@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from leo_wrappers.checks.errors import RunPosition
 from leo_wrappers.checks.goal_conditioned import commanded_goal, goal_setter_name, replay_options, without_goal_input
 from leo_wrappers.checks.results import ResetResult, Result, StepResult
+from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import MASK_KEY
 
 REMEDY = (
@@ -110,16 +111,28 @@ def repeat_call(env: gym.Env[Any, Any], call: Call, position: RunPosition) -> Re
         recorded = None if call.result is None else call.result.observation
         options = replay_options(env, call.arguments["options"], recorded)
         observation, info = env.reset(seed=call.arguments["seed"], options=options)
-        return ResetResult(observation, info[MASK_KEY], info)
+        return ResetResult(observation, _mask_in(info, position), info)
     if call.method == "step":
         position.count_step()
         observation, reward, terminated, truncated, info = env.step(call.arguments["action"])
-        return StepResult(observation, info[MASK_KEY], float(reward), terminated or truncated, terminated, truncated, info)
+        mask = _mask_in(info, position)
+        return StepResult(observation, mask, float(reward), terminated or truncated, terminated, truncated, info)
     if call.method == "command_goal":
         name = goal_setter_name(env)
         assert name is not None
         env.get_wrapper_attr(name)(call.arguments["goal"])
     return None
+
+
+def _mask_in(info: dict[str, Any], position: RunPosition) -> BoolArray:
+    if MASK_KEY not in info:
+        raise position.error(
+            f'info["{MASK_KEY}"] at every reset and every step',
+            f"only the keys {sorted(map(str, info))}",
+            "add the mask to the info on every return path",
+        )
+    mask: BoolArray = info[MASK_KEY]
+    return mask
 
 
 def check_same_result(first: Result, again: Result, names: tuple[str, ...], position: RunPosition, source: str) -> None:

@@ -79,9 +79,9 @@ class SB3Adapter:
         reset = self._check_reset(observations, row, position)
         if same_state and not np.array_equal(mask, reset.mask):
             raise position.error(
-                f'infos[{row}]["terminal_observation"] to be the last observation of the episode, like its mask',
-                "the first observation of the next episode",
-                "store a copy of the last observation there before the reset",
+                f'infos[{row}]["terminal_observation"] and the mask to describe the same last state of the episode',
+                "the first observation of the next episode with another mask",
+                "store a copy of the last observation, and compute the mask, before the reset",
                 select_names(self.names, mask != reset.mask),
             )
         return reset
@@ -90,7 +90,7 @@ class SB3Adapter:
         # The innermost VecEnv: the wrappers' own reset_infos stay empty.
         info = self.venv.unwrapped.reset_infos[row]
         mask = self._reset_masks[row].check(info, position, f"venv.unwrapped.reset_infos[{row}]")
-        return ResetResult(self._observation(observations, row), mask)
+        return ResetResult(self._observation(observations, row), mask, info)
 
     def _terminal_observation(self, info: dict[str, Any], row: int, position: RunPosition) -> Any:
         if "terminal_observation" not in info:

@@ -13,6 +13,7 @@ from leo_wrappers.checks.results import ResetResult, Result
 class VectorAdapter(Protocol):
     """A vector environment as N single environments."""
 
+    venv: Any
     num_envs: int
     names: tuple[str, ...]
     space: gym.Space[Any]

@@ -6,7 +6,7 @@ from typing import Any
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from leo_wrappers.checks import check_multigoal_env, check_multigoal_vec_env
-from leo_wrappers.checks.checker import Oracle
+from leo_wrappers.checks.episodes import Oracle
 from leo_wrappers.testing.env_source import EnvLike, EnvSource
 from leo_wrappers.testing.state_machine import run_state_machine
 
@@ -72,6 +72,7 @@ class MultiGoalEnvTests:
                 venv,
                 steps=self.steps,
                 observation_determines_mask=self.observation_determines_mask,
+                oracle=type(self).oracle,
                 env_fn=self.source.make,
             )
         finally:

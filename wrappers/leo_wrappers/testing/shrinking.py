@@ -6,7 +6,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from leo_wrappers.checks.checker import ContractChecker, Oracle
+from leo_wrappers.checks.checker import ContractChecker
+from leo_wrappers.checks.episodes import Oracle
 from leo_wrappers.checks.errors import ContractError
 from leo_wrappers.checks.recording import Call
 from leo_wrappers.testing.env_source import EnvSource

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 
-from leo_wrappers.checks.checker import ContractChecker, Oracle
+from leo_wrappers.checks.checker import ContractChecker
 from leo_wrappers.checks.declarations import read_goal_names
+from leo_wrappers.checks.episodes import Oracle
 from leo_wrappers.checks.errors import ContractError
 from leo_wrappers.checks.goal_conditioned import goal_setter_name
 from leo_wrappers.checks.recording import Call
