@@ -20,7 +20,7 @@ from leo_agents.dual_leo.policies import DualLEOPPOPolicy
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_choice, check_fraction, check_integer, check_positive, check_seed
 
 StudentKind = Literal["pqn", "ppo"]
 
@@ -71,10 +71,12 @@ def distill(
         True
     """
     check_teacher_kind(teacher)
-    if student_kind not in get_args(StudentKind):
-        raise ValueError(f"expected student_kind to be one of {get_args(StudentKind)}, got {student_kind!r}")
+    check_choice("student_kind", student_kind, get_args(StudentKind))
     for name, value in (("steps", steps), ("batch_size", batch_size), ("buffer_size", buffer_size)):
-        check_at_least(name, value, 1)
+        check_integer(name, value, 1)
+    check_fraction("epsilon", epsilon)
+    check_positive("learning_rate", learning_rate)
+    check_seed(seed)
     student = _make_student(
         student_kind, _environments(teacher, env), goal_input, descriptors, device=teacher.device, seed=seed, **student_kwargs
     )
