@@ -176,7 +176,7 @@ def test_policy_names(policy):
 
 
 def test_unknown_policy():
-    with pytest.raises(ValueError, match="expected policy to be one of .*, got 'Unknown'"):
+    with pytest.raises(ValueError, match=r"expected policy to be one of .*, got 'Unknown'"):
         LEODQN("Unknown", make_line(), **SMALL)
 
 
@@ -374,7 +374,7 @@ def test_replay_buffers_are_saved_and_others_rejected(tmp_path):
     with pytest.raises(ValueError, match=r"the 9 goals of the model, got 5 other goals; missing: \['at/5', 'at/6', 'at/7'\]"):
         make_model(wide).load_replay_buffer(tmp_path / "replay")
     reordered = DummyVecEnv([lambda: MultiGoalWrapper(LineEnv(), line_goals().subset([1, 0, 2, 3, 4]))] * 2)
-    with pytest.raises(ValueError, match="expected a replay buffer .* got them in another order"):
+    with pytest.raises(ValueError, match=r"expected a replay buffer .* got them in another order"):
         make_model(reordered).load_replay_buffer(tmp_path / "replay")
 
 
