@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -40,6 +41,7 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
     Subclasses have ``exploration_rate`` and a policy with ``q_values``.
     """
 
+    action_space: spaces.Discrete
     exploration_rate: float
     policy: Any
 
@@ -49,7 +51,7 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
 
     def _setup_goals(self) -> None:
         super()._setup_goals()
-        num_actions = int(self.action_space.n)  # type: ignore[attr-defined]
+        num_actions = int(self.action_space.n)
         # PQN has no such head, and the goal as input.
         warn_of_dense_head(
             self.policy_kwargs.get("head", ""), len(self.goal_names), num_actions, getattr(self, "goals_per_update", None)
@@ -84,4 +86,4 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
         return (actions if deterministic else self._explore(actions)), state
 
     def _explore(self, actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return epsilon_greedy(actions, int(self.action_space.n), self.exploration_rate)  # type: ignore[attr-defined]
+        return epsilon_greedy(actions, int(self.action_space.n), self.exploration_rate)

@@ -27,6 +27,7 @@ from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
 from leo_wrappers.validation import (
     check_at_least,
     check_choice,
+    check_env,
     check_fraction,
     check_integer,
     check_positive,
@@ -44,21 +45,29 @@ def find_goal_sampler(env: VecEnv | None) -> VecGoalSampler | None:
     return None if env is None else unwrap_vec_wrapper(env, VecGoalSampler)
 
 
+def wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+    """
+    Wrap an environment as Stable-Baselines3 does; also takes Gymnasium's vector environments.
+
+    :param env: an environment
+    :param verbose: 1 to print the wrappers
+    :param monitor_wrapper: whether to add a ``Monitor``
+    :return: a vectorized environment
+    """
+    check_env(env, (gym.Env, VectorEnv, VecEnv))
+    return BaseAlgorithm._wrap_env(GymVecEnv(env) if isinstance(env, VectorEnv) else env, verbose, monitor_wrapper)
+
+
 def wrap_multi_goal_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
     """
-    Wrap an environment as Stable-Baselines3 does; also takes Gymnasium's vector environments, and adds a ``VecGoalSampler`` if
-    no wrapper commands goals yet.
+    Wrap an environment, and add a ``VecGoalSampler`` if no wrapper commands goals yet.
 
     :param env: a multi-goal environment
     :param verbose: 1 to print the wrappers
     :param monitor_wrapper: whether to add a ``Monitor``
     :return: a goal-conditioned vectorized environment
     """
-    if not isinstance(env, gym.Env | VecEnv | VectorEnv):
-        raise TypeError(
-            f"expected an environment, got {type(env).__name__}; make one with gymnasium.make or gymnasium.make_vec"
-        )
-    venv = BaseAlgorithm._wrap_env(GymVecEnv(env) if isinstance(env, VectorEnv) else env, verbose, monitor_wrapper)
+    venv = wrap_env(env, verbose, monitor_wrapper)
     if GOAL_KEY in getattr(venv.observation_space, "spaces", {}):
         return venv
     if verbose >= 1:

@@ -56,6 +56,7 @@ class DualGoalAlgorithm(GoalAlgorithm):
     """
 
     not_saved: ClassVar[tuple[str, ...]] = ("teacher", "_pretrained_teacher")
+    action_space: spaces.Discrete
     teacher: RolloutQLearner
     n_steps: int
     batch_size: int
@@ -146,7 +147,7 @@ class DualGoalAlgorithm(GoalAlgorithm):
         if 0.0 < self.teacher_update_fraction < 1.0:
             goals_per_update = max(1, round(self.teacher_update_fraction * len(self.goal_names)))
         if self.teacher_update_fraction > 0.0:
-            num_actions = int(self.action_space.n)  # type: ignore[attr-defined]
+            num_actions = int(self.action_space.n)
             warn_of_dense_head(options["head"], len(self.goal_names), num_actions, goals_per_update)
         self.teacher = RolloutQLearner(
             policy,

@@ -26,7 +26,7 @@ from leo_wrappers import GoalSelector, achieved_from_infos
 from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from leo_wrappers.validation import check_fraction, check_integer, check_seed
+from leo_wrappers.validation import check_env, check_fraction, check_integer, check_seed
 
 # Outcomes of an episode: one of these, or the number of steps to success.
 _RUNNING, _FAILED, _ALREADY_TRUE = -2, -1, 0
@@ -128,6 +128,7 @@ def check_epsilon(epsilon: float) -> None:
 
 def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
     """Convert a single or vectorized multi-goal environment to a ``VecEnv`` with ``goal_id`` in the observation."""
+    check_env(env, (gym.Env, VectorEnv, VecEnv))
     if isinstance(env, VectorEnv):
         env = GymVecEnv(env)
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])

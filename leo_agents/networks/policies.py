@@ -29,6 +29,7 @@ class GoalPolicyMixin(BasePolicy):
     """
 
     goal_names: tuple[str, ...]
+    observation_space: spaces.Dict
     state_space: spaces.Space[Any]
 
     @abstractmethod
@@ -94,8 +95,11 @@ class GoalPolicyMixin(BasePolicy):
         :return: the observation with ``goal_id``
         """
         state = {key: value for key, value in add_goal(observation, 0).items() if key not in GOAL_INPUT_KEYS}
-        if isinstance(self.state_space, spaces.Dict) and state.keys() != self.state_space.spaces.keys():
-            raise ValueError(f"expected an observation with the keys {sorted(self.state_space.spaces)}, got {sorted(state)}")
+        keys = self.observation_space.spaces.keys() - GOAL_INPUT_KEYS
+        if state.keys() != keys:
+            raise ValueError(
+                f"expected an observation with the keys {sorted(keys)}, got {sorted(state)}; pass one of the environment"
+            )
         for key, value in state.items():
             space = self.state_space[key] if isinstance(self.state_space, spaces.Dict) else self.state_space
             shape, single_shape = np.shape(value), space.shape or ()

@@ -211,14 +211,16 @@ def check_callable(name: str, value: Any) -> None:
         raise TypeError(f"expected {name} to be a function, got {shorten(value)}; pass a function")
 
 
-def check_env(env: Any) -> None:
+def check_env(env: Any, kinds: tuple[type, ...] = (gym.Env,)) -> None:
     """
-    Raise a ``TypeError`` unless a value is a single Gymnasium environment.
+    Raise a ``TypeError`` unless a value is an environment.
 
     :param env: the value
+    :param kinds: the valid classes
     """
-    if not isinstance(env, gym.Env):
-        raise TypeError(f"expected a gymnasium.Env, got {type(env).__name__}; make one with gymnasium.make")
+    if not isinstance(env, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"expected an environment ({names}), got {type(env).__name__}; make one with gymnasium.make")
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

@@ -290,6 +290,7 @@ def _common_goal_names(venv: VecEnv) -> tuple[str, ...]:
     for number, other in enumerate(all_names):
         if tuple(other) != names:
             raise ValueError(
-                f"expected the same goals in the same order everywhere, environment {number} differs from 0; use one goal set"
+                f"expected the same goals in the same order everywhere, got environment {number} that differs from 0; use one "
+                "goal set"
             )
     return names
