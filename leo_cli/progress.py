@@ -89,7 +89,7 @@ class ProgressBoard:
 
     def print(self, line: str) -> None:
         """Print a line above the bars."""
-        self.console.print(line, markup=False)
+        self.console.print(line, markup=False, emoji=False)
 
     def close(self) -> None:
         """Finish all bars and release the terminal."""

@@ -20,7 +20,7 @@ from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.policies import Observation
 from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_integer
 
 
 class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
@@ -74,7 +74,9 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
 
     def _check_options(self) -> None:
         super()._check_options()
-        check_at_least("random_action_repeat", self.random_action_repeat, 1)
+        check_integer("random_action_repeat", self.random_action_repeat, 1)
+        if not isinstance(self.action_noise, ActionNoise | None):
+            raise TypeError(f"expected action_noise to be an ActionNoise, got {self.action_noise!r}; use NormalActionNoise")
 
     def _setup_model(self) -> None:
         super()._setup_model()

@@ -5,13 +5,15 @@ import os
 import pathlib
 from typing import Any, ClassVar, Self
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from leo_agents.learning.checkpoints import resume, save_checkpoint
@@ -22,6 +24,15 @@ from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
+from leo_wrappers.validation import (
+    check_at_least,
+    check_choice,
+    check_env,
+    check_fraction,
+    check_integer,
+    check_positive,
+    check_seed,
+)
 
 
 def find_goal_sampler(env: VecEnv | None) -> VecGoalSampler | None:
@@ -34,17 +45,29 @@ def find_goal_sampler(env: VecEnv | None) -> VecGoalSampler | None:
     return None if env is None else unwrap_vec_wrapper(env, VecGoalSampler)
 
 
+def wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+    """
+    Wrap an environment as Stable-Baselines3 does; also takes Gymnasium's vector environments.
+
+    :param env: an environment
+    :param verbose: 1 to print the wrappers
+    :param monitor_wrapper: whether to add a ``Monitor``
+    :return: a vectorized environment
+    """
+    check_env(env, (gym.Env, VectorEnv, VecEnv))
+    return BaseAlgorithm._wrap_env(GymVecEnv(env) if isinstance(env, VectorEnv) else env, verbose, monitor_wrapper)
+
+
 def wrap_multi_goal_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
     """
-    Wrap an environment as Stable-Baselines3 does; also takes Gymnasium's vector environments, and adds a ``VecGoalSampler`` if
-    no wrapper commands goals yet.
+    Wrap an environment, and add a ``VecGoalSampler`` if no wrapper commands goals yet.
 
     :param env: a multi-goal environment
     :param verbose: 1 to print the wrappers
     :param monitor_wrapper: whether to add a ``Monitor``
     :return: a goal-conditioned vectorized environment
     """
-    venv = BaseAlgorithm._wrap_env(GymVecEnv(env) if isinstance(env, VectorEnv) else env, verbose, monitor_wrapper)
+    venv = wrap_env(env, verbose, monitor_wrapper)
     if GOAL_KEY in getattr(venv.observation_space, "spaces", {}):
         return venv
     if verbose >= 1:
@@ -65,6 +88,38 @@ def check_discrete_actions(venv: VecEnv) -> VecEnv:
     return venv
 
 
+def check_learning_rate(learning_rate: float | Schedule) -> None:
+    """
+    Raise an error unless a learning rate, or both ends of its schedule, is a finite number of at least 0.
+
+    :param learning_rate: a number, or a function of the remaining progress
+    """
+    rates = [float(learning_rate(1.0)), float(learning_rate(0.0))] if callable(learning_rate) else [learning_rate]
+    for rate in rates:
+        check_at_least("learning_rate", rate, 0)
+
+
+def check_same_goals(expected: tuple[str, ...], names: tuple[str, ...], what: str) -> None:
+    """
+    Raise a ``ValueError`` unless goals are those of a model, in their order.
+
+    :param expected: names of the goals of the model
+    :param names: names of the other goals
+    :param what: description of what has the other goals
+    """
+    if names == expected:
+        return
+    if set(names) == set(expected):
+        raise ValueError(
+            f"expected {what} with the {len(expected)} goals of the model in this order, got them in another order; sort them"
+        )
+    missing, extra = sorted(set(expected) - set(names))[:3], sorted(set(names) - set(expected))[:3]
+    raise ValueError(
+        f"expected {what} with the {len(expected)} goals of the model, got {len(names)} other goals; "
+        f"missing: {missing}, unknown: {extra}"
+    )
+
+
 class GoalAlgorithm(BaseAlgorithm):
     """
     Mixin for one of Stable-Baselines3's algorithms, to be listed before it among the base classes.
@@ -83,6 +138,7 @@ class GoalAlgorithm(BaseAlgorithm):
     default_log_interval: ClassVar[int] = 1
     policy: GoalPolicyMixin  # type: ignore[assignment]
     gamma: float
+    max_grad_norm: float
 
     def __init__(
         self,
@@ -94,8 +150,13 @@ class GoalAlgorithm(BaseAlgorithm):
         **kwargs: Any,
     ) -> None:
         # Resolved here because the base class rejects "MlpPolicy" and "CnnPolicy" for Dict observations.
-        policy = self.policy_aliases.get(policy, policy) if isinstance(policy, str) else policy
+        if isinstance(policy, str):
+            check_choice("policy", policy, tuple(self.policy_aliases))
+            policy = self.policy_aliases[policy]
+        elif not (isinstance(policy, type) and issubclass(policy, BasePolicy)):
+            raise TypeError(f'expected a policy class or its name, got {policy!r}; use "MultiGoalPolicy"')
         super().__init__(policy, env, **kwargs)
+        check_seed(self.seed)
         self.goal_selector = goal_selector
         self.log_goals = log_goals
         self.goal_names: tuple[str, ...] = ()
@@ -144,6 +205,9 @@ class GoalAlgorithm(BaseAlgorithm):
         :param progress_bar: whether to show a progress bar
         :return: the model
         """
+        check_at_least("total_timesteps", total_timesteps, 0)
+        if log_interval is not None:
+            check_integer("log_interval", log_interval, 1)
         self._check_before_learn()
         return super().learn(  # type: ignore[safe-super]
             total_timesteps,
@@ -274,16 +338,14 @@ class GoalAlgorithm(BaseAlgorithm):
             ) from None
 
     def _check_goals(self, env: VecEnv) -> None:
-        names, mine = self._goals_of(env), tuple(self.goal_names)
-        if names == mine:
-            return
-        if set(names) == set(mine):
-            raise ValueError(f"expected the {len(mine)} goals of the model in the same order, got them in another order")
-        missing, extra = sorted(set(mine) - set(names))[:3], sorted(set(names) - set(mine))[:3]
-        raise ValueError(
-            f"expected an environment with the {len(mine)} goals of the model, got {len(names)} other goals; "
-            f"missing: {missing}, unknown: {extra}"
-        )
+        check_same_goals(tuple(self.goal_names), self._goals_of(env), "an environment")
+
+    def _check_options(self) -> None:
+        """Raise an error for invalid arguments before anything is allocated."""
+        check_fraction("gamma", self.gamma)
+        check_positive("max_grad_norm", self.max_grad_norm)
+        check_learning_rate(self.learning_rate)
+        check_integer("stats_window_size", self._stats_window_size, 1)
 
     def _check_before_learn(self) -> None:
         """Raise a ``ValueError`` if the model cannot be trained as it is."""

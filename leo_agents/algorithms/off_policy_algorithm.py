@@ -5,17 +5,29 @@ import pathlib
 from typing import Any, ClassVar
 
 import torch as th
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
 from leo_agents.algorithms.exploration import check_exploration
-from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
+from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_same_goals
 from leo_agents.learning.losses import GoalReduction, check_loss_options
 from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_wrappers.validation import check_fraction
+from leo_wrappers.validation import check_choice, check_fraction, check_integer
+
+
+def check_train_freq(train_freq: Any) -> None:
+    """
+    Raise an error unless a training frequency is a positive number of steps, or of ``"step"`` or ``"episode"``.
+
+    :param train_freq: a number, or a pair of number and unit
+    """
+    if isinstance(train_freq, TrainFreq):  # of a loaded model
+        return
+    frequency, unit = train_freq if isinstance(train_freq, tuple) and len(train_freq) == 2 else (train_freq, "step")
+    check_integer("train_freq", frequency, 1)
+    check_choice("the unit of train_freq", unit, ("step", "episode"))
 
 
 class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
@@ -77,26 +89,28 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
 
     def load_replay_buffer(self, path: str | pathlib.Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
         """
-        Load a replay buffer; it must have the same number of environments and goals.
+        Load a replay buffer; it must have the same number of environments and the same goals.
 
         :param path: the file
         :param truncate_last_traj: not used
         """
         before = self.replay_buffer
         super().load_replay_buffer(path, truncate_last_traj)
-        loaded: ReplayBuffer | None = self.replay_buffer
-        for what, expected in (("n_envs", self.n_envs), ("num_goals", len(self.goal_names))):
-            if getattr(loaded, what, None) != expected:
-                self.replay_buffer = before
-                raise ValueError(
-                    f"expected a replay buffer with {what} {expected}, got {getattr(loaded, what, None)}; load one that was "
-                    "saved by the same kind of training"
-                )
+        loaded, self.replay_buffer = self.replay_buffer, before
+        if not isinstance(loaded, GoalReplayBuffer) or loaded.n_envs != self.n_envs:
+            raise ValueError(
+                f"expected a GoalReplayBuffer with n_envs {self.n_envs}, got a {type(loaded).__name__} with n_envs "
+                f"{getattr(loaded, 'n_envs', None)}; load one that was saved by the same kind of training"
+            )
+        check_same_goals(self.goal_names, loaded.goal_names, "a replay buffer")
+        self.replay_buffer = loaded
 
     def _setup_model(self) -> None:
         self._check_options()
         self._setup_goals()
         super()._setup_model()
+        assert self.replay_buffer is not None
+        self.replay_buffer.goal_names = self.goal_names
         self.exploration_schedule = LinearSchedule(
             self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction
         )
@@ -108,14 +122,17 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "num_goals": num_goals}
 
     def _check_options(self) -> None:
-        """Raise a ``ValueError`` for invalid arguments before anything is allocated."""
+        super()._check_options()
         if self.optimize_memory_usage:
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
-        check_fraction("gamma", self.gamma)
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
-        if not self.max_grad_norm > 0.0:
-            raise ValueError(f"expected max_grad_norm above 0, got {self.max_grad_norm}")
+        check_fraction("tau", self.tau, positive=True)
+        for name, minimum in (("buffer_size", 1), ("batch_size", 1), ("learning_starts", 0)):
+            check_integer(name, getattr(self, name), minimum)
+        check_train_freq(self.train_freq)
+        if self.gradient_steps != -1:
+            check_integer("gradient_steps other than -1", self.gradient_steps, 1)
         if self.batch_size > self.buffer_size:
             raise ValueError(
                 f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"

@@ -23,7 +23,7 @@ from leo_agents.networks.state_network import state_space
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.sb3 import step_arrays
 from leo_wrappers.selection import make_goal_selector
-from leo_wrappers.validation import check_at_least, check_fraction
+from leo_wrappers.validation import check_fraction, check_integer
 
 # Values of arguments that are None: the paper's with paper_mode, else ours.
 DEFAULTS: dict[str, Any] = {
@@ -167,14 +167,11 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         super()._set_goal_selector()
 
     def _check_options(self) -> None:
-        """Raise a ``ValueError`` for invalid arguments before anything is allocated."""
+        super()._check_options()
         for name in ("n_steps", "batch_size", "n_epochs"):
-            check_at_least(name, getattr(self, name), 1)
-        for name in ("gamma", "q_lambda"):
-            check_fraction(name, getattr(self, name))
+            check_integer(name, getattr(self, name), 1)
+        check_fraction("q_lambda", self.q_lambda)
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
-        if not self.max_grad_norm > 0.0:
-            raise ValueError(f"expected max_grad_norm above 0, got {self.max_grad_norm}")
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True))
 
     def collect_rollouts(  # type: ignore[override]

@@ -4,15 +4,14 @@ from typing import Any, Literal, TypeVar, get_args
 
 import gymnasium as gym
 import numpy.typing as npt
-from gymnasium.vector import VectorEnv
 from sb3_contrib import TQC
 from stable_baselines3 import DQN, PPO, SAC, TD3
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
+from leo_agents.algorithms.goal_algorithm import wrap_env
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.policies import (
@@ -26,7 +25,7 @@ from leo_agents.baselines.policies import (
 from leo_agents.baselines.relabeling import RelabelingReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
-from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
+from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike
 from leo_wrappers.validation import check_choice
 
@@ -176,9 +175,7 @@ def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | N
     :param seed: seed of the goal selector
     :return: a vectorized environment with ``goal_id`` in its observation
     """
-    if isinstance(env, VectorEnv):
-        env = GymVecEnv(env)
-    venv = BaseAlgorithm._wrap_env(gym.make(env) if isinstance(env, str) else env)
+    venv = wrap_env(gym.make(env) if isinstance(env, str) else env)
     if GOAL_KEY not in getattr(venv.observation_space, "spaces", {}):
         return VecGoalSampler(venv, "seen" if goal_selector is None else goal_selector, on_success="terminate", seed=seed)
     if goal_selector is not None:

@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.baselines.relabeling import Ids, RelabelingReplayBuffer
 from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
-from leo_wrappers.validation import check_at_least, check_choice
+from leo_wrappers.validation import check_choice, check_integer
 
 HindsightStrategy = Literal["final", "future", "episode", "random"]
 
@@ -72,7 +72,7 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         verbose: int = 0,
     ) -> None:
         check_choice("goal_selection_strategy", goal_selection_strategy, get_args(HindsightStrategy))
-        check_at_least("n_sampled_goal", n_sampled_goal, 0)
+        check_integer("n_sampled_goal", n_sampled_goal, 0)
         super().__init__(
             buffer_size,
             observation_space,

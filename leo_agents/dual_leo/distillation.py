@@ -5,14 +5,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch as th
-from gymnasium.vector import VectorEnv
 from stable_baselines3 import PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
 from leo_agents.algorithms.exploration import epsilon_greedy
+from leo_agents.algorithms.goal_algorithm import wrap_env
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
 from leo_agents.baselines.pqn import PQN
 from leo_agents.dual_leo.dual_algorithm import PretrainedTeacher, check_teacher_fits, check_teacher_kind
@@ -20,8 +19,8 @@ from leo_agents.dual_leo.policies import DualLEOPPOPolicy
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
-from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.sb3 import VecGoalSampler
+from leo_wrappers.validation import check_at_least, check_choice, check_fraction, check_integer, check_seed
 
 StudentKind = Literal["pqn", "ppo"]
 
@@ -72,10 +71,12 @@ def distill(
         True
     """
     check_teacher_kind(teacher)
-    if student_kind not in get_args(StudentKind):
-        raise ValueError(f"expected student_kind to be one of {get_args(StudentKind)}, got {student_kind!r}")
+    check_choice("student_kind", student_kind, get_args(StudentKind))
     for name, value in (("steps", steps), ("batch_size", batch_size), ("buffer_size", buffer_size)):
-        check_at_least(name, value, 1)
+        check_integer(name, value, 1)
+    check_fraction("epsilon", epsilon)
+    check_at_least("learning_rate", learning_rate, 0)
+    check_seed(seed)
     student = _make_student(
         student_kind, _environments(teacher, env), goal_input, descriptors, device=teacher.device, seed=seed, **student_kwargs
     )
@@ -135,7 +136,7 @@ class _VisitedStates:
 def _environments(teacher: PretrainedTeacher, env: GymEnv | None) -> VecEnv:
     """Return the environments without the teacher's ``VecGoalSampler``, whose statistics must not change."""
     if env is not None:
-        return GymVecEnv(env) if isinstance(env, VectorEnv) else BaseAlgorithm._wrap_env(env)
+        return wrap_env(env)
     if teacher.env is None:
         raise ValueError("expected environments to visit states in, got none; pass env")
     # If the teacher is trained further, it starts with new episodes.

@@ -14,7 +14,8 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
+from leo_agents.algorithms.discrete_algorithm import warn_of_dense_head
+from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_learning_rate
 from leo_agents.algorithms.on_policy_algorithm import resolve_defaults, with_paper_network
 from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.learning.losses import check_loss_options
@@ -26,7 +27,7 @@ from leo_agents.networks.state_network import state_space
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import GOAL_KEY
-from leo_wrappers.validation import check_at_least, check_fraction
+from leo_wrappers.validation import check_fraction, check_integer, check_positive
 
 PretrainedTeacher = LEOPQN | LEODQN
 
@@ -55,6 +56,7 @@ class DualGoalAlgorithm(GoalAlgorithm):
     """
 
     not_saved: ClassVar[tuple[str, ...]] = ("teacher", "_pretrained_teacher")
+    action_space: spaces.Discrete
     teacher: RolloutQLearner
     n_steps: int
     batch_size: int
@@ -136,12 +138,17 @@ class DualGoalAlgorithm(GoalAlgorithm):
         """Create the teacher, with the weights of the pretrained one if there is one."""
         options = self._teacher_options()
         for name in ("batch_size", "n_epochs"):
-            check_at_least(name, options[name], 1)
+            check_integer(name, options[name], 1)
         check_fraction("q_lambda", options["q_lambda"])
+        check_positive("max_grad_norm", options["max_grad_norm"])
+        check_learning_rate(options["learning_rate"])
         check_loss_options(options["loss"], policy.q_net.squash, options["goal_reduction"])
         goals_per_update = None
         if 0.0 < self.teacher_update_fraction < 1.0:
             goals_per_update = max(1, round(self.teacher_update_fraction * len(self.goal_names)))
+        if self.teacher_update_fraction > 0.0:
+            num_actions = int(self.action_space.n)
+            warn_of_dense_head(options["head"], len(self.goal_names), num_actions, goals_per_update)
         self.teacher = RolloutQLearner(
             policy,
             n_epochs=options["n_epochs"],
@@ -223,7 +230,7 @@ def fraction_schedule(name: str, value: float | Schedule) -> Schedule:
 
 def checked_batch_size(env: Any, n_steps: int, batch_size: int) -> int:
     """
-    Raise a ``ValueError`` for single environments and empty rollouts, and warn if minibatches will be smaller than requested.
+    Raise an error for single environments and empty rollouts, and warn if minibatches will be smaller than requested.
 
     :param env: environments
     :param n_steps: number of steps of a rollout
@@ -235,8 +242,8 @@ def checked_batch_size(env: Any, n_steps: int, batch_size: int) -> int:
             f"expected vectorized environments, got {type(env).__name__}: use make_vec_env(..., n_envs=64), a vector "
             "environment (gymnasium.make_vec) or JaxVecEnv"
         )
-    check_at_least("n_steps", n_steps, 1)
-    check_at_least("batch_size", batch_size, 1)
+    check_integer("n_steps", n_steps, 1)
+    check_integer("batch_size", batch_size, 1)
     warn_of_batch_size(n_steps, env.num_envs, batch_size, stacklevel=4)
     return fitting_batch_size(n_steps, env.num_envs, batch_size)
 

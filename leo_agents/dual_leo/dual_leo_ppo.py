@@ -26,7 +26,7 @@ from leo_agents.networks.goal_descriptors import GoalInput
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
 from leo_wrappers.sb3 import step_arrays
 from leo_wrappers.selection import GoalSelectorLike
-from leo_wrappers.validation import check_fraction
+from leo_wrappers.validation import check_at_least, check_fraction, check_integer, check_positive
 
 
 class DualLEOPPO(DualGoalAlgorithm, PPO):
@@ -135,6 +135,8 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ) -> None:
+        if normalize_advantage and batch_size == 1:
+            check_integer("batch_size with normalize_advantage", batch_size, 2)
         super().__init__(
             policy,
             env,
@@ -171,8 +173,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
             "teacher_coef", LinearSchedule(0.1, 0.0, 1.0) if teacher_coef is None else teacher_coef
         )
         check_fraction("teacher_value_coef", teacher_value_coef)
-        if teacher_temperature < 0.0:
-            raise ValueError(f"expected teacher_temperature of at least 0, got {teacher_temperature}")
+        check_at_least("teacher_temperature", teacher_temperature, 0)
         self.teacher_temperature, self.teacher_value_coef = teacher_temperature, teacher_value_coef
         if _init_setup_model:
             self._setup_model()
@@ -181,7 +182,19 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         return check_discrete_actions(goal_conditioned_venv(env))
 
+    def _check_options(self) -> None:
+        super()._check_options()
+        check_integer("n_epochs", self.n_epochs, 1)
+        check_fraction("gae_lambda", self.gae_lambda)
+        for name in ("ent_coef", "vf_coef"):
+            check_at_least(name, getattr(self, name), 0)
+        for name in ("clip_range", "clip_range_vf", "target_kl"):
+            value = getattr(self, name)
+            if value is not None or name == "clip_range":
+                check_positive(name, float(value(1.0)) if callable(value) else value)
+
     def _setup_model(self) -> None:
+        self._check_options()
         self._setup_goals()
         super()._setup_model()
         with self._teacher_rng():

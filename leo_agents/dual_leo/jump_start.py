@@ -5,6 +5,7 @@ import numpy.typing as npt
 from stable_baselines3.common.utils import LinearSchedule
 
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.validation import check_fraction, check_integer
 
 
 class JumpStart:
@@ -25,10 +26,8 @@ class JumpStart:
     """
 
     def __init__(self, steps: int, fraction: float = 0.5) -> None:
-        if steps < 0:
-            raise ValueError(f"expected steps of at least 0, got {steps}")
-        if not 0.0 < fraction <= 1.0:
-            raise ValueError(f"expected fraction above 0 and up to 1, got {fraction}")
+        check_integer("steps", steps, 0)
+        check_fraction("fraction", fraction, positive=True)
         self.steps, self.fraction = steps, fraction
         self.rng = np.random.default_rng()
         self._steps_left: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 from leo_agents.evaluation.curves import append_to_curve, start_curve
 from leo_agents.evaluation.evaluate import check_epsilon, check_model, evaluate_goals, goal_vec_env
 from leo_agents.evaluation.goal_report import LEARNED, GoalReport, Goals, nan_mean, select_goals
+from leo_wrappers.validation import check_integer, check_seed
 
 
 class GoalEvalCallback(EventCallback):
@@ -80,11 +81,10 @@ class GoalEvalCallback(EventCallback):
         progress_bar: bool = False,
     ) -> None:
         super().__init__(callback_after_eval, verbose=verbose)
-        if eval_freq < 1 or episodes_per_goal < 1:
-            raise ValueError(
-                f"expected eval_freq and episodes_per_goal of at least 1, got {eval_freq} and {episodes_per_goal}; raise them"
-            )
+        check_integer("eval_freq", eval_freq, 1)
+        check_integer("episodes_per_goal", episodes_per_goal, 1)
         check_epsilon(epsilon)
+        check_seed(seed)
         self.eval_env = goal_vec_env(eval_env)
         self.eval_freq = eval_freq
         self.episodes_per_goal = episodes_per_goal

@@ -26,6 +26,7 @@ from leo_wrappers import GoalSelector, achieved_from_infos
 from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
+from leo_wrappers.validation import check_env, check_fraction, check_integer, check_seed
 
 # Outcomes of an episode: one of these, or the number of steps to success.
 _RUNNING, _FAILED, _ALREADY_TRUE = -2, -1, 0
@@ -82,9 +83,10 @@ def evaluate_goals(
         array([1])
     """
     for name, value in (("episodes_per_goal", episodes_per_goal), ("max_steps", max_steps)):
-        if value is not None and value < 1:
-            raise ValueError(f"expected {name} of at least 1, got {value}; increase it")
+        if value is not None:
+            check_integer(name, value, 1)
     check_epsilon(epsilon)
+    check_seed(seed)
     venv = goal_vec_env(env)
     goal_names = check_model(model, venv)
     if epsilon:
@@ -119,12 +121,14 @@ def _evaluate(
 
 def check_epsilon(epsilon: float) -> None:
     """Raise a ValueError unless the probability of a random action lies in [0, 1)."""
-    if not 0.0 <= epsilon < 1.0:
+    check_fraction("epsilon", epsilon)
+    if epsilon == 1.0:
         raise ValueError(f"expected epsilon in [0, 1), got {epsilon}; use e.g. 0.05")
 
 
 def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
     """Convert a single or vectorized multi-goal environment to a ``VecEnv`` with ``goal_id`` in the observation."""
+    check_env(env, (gym.Env, VectorEnv, VecEnv))
     if isinstance(env, VectorEnv):
         env = GymVecEnv(env)
     venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])

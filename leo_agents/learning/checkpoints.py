@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_w
 import leo_wrappers
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelector
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_integer
 
 Algorithm = TypeVar("Algorithm", bound=BaseAlgorithm)
 
@@ -43,7 +43,7 @@ class ExactCheckpoints(BaseCallback):
 
     def __init__(self, folder: str | os.PathLike[str], save_freq: int, verbose: int = 0) -> None:
         super().__init__(verbose)
-        check_at_least("save_freq", save_freq, 1)
+        check_integer("save_freq", save_freq, 1)
         self.folder = Path(folder)
         self.save_freq = save_freq
         self._next_save = 0

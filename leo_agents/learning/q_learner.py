@@ -11,6 +11,7 @@ from leo_agents.learning.optimization import bfloat16_autocast, optimizer_step
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.networks.q_policy import AllGoalsQPolicy
 from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
+from leo_wrappers.validation import check_integer
 
 
 class AllGoalsQLearner:
@@ -168,10 +169,10 @@ def names_of(goal_names: Sequence[str], goals: th.Tensor | None) -> Sequence[str
 
 def check_goals_per_update(goals_per_update: Any, num_goals: int) -> None:
     """
-    Raise a ``ValueError`` if not so many goals can be drawn.
+    Raise an error if not so many goals can be drawn.
 
     :param goals_per_update: number of goals to draw, or None for all
     :param num_goals: number of goals
     """
-    if goals_per_update is not None and not 1 <= goals_per_update <= num_goals:
-        raise ValueError(f"expected goals_per_update from 1 to {num_goals}, got {goals_per_update}")
+    if goals_per_update is not None:
+        check_integer("goals_per_update", goals_per_update, 1, num_goals)

@@ -16,7 +16,7 @@ from leo_agents.leo_dqn.policies import LEODQNPolicy
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_integer
 
 
 class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
@@ -178,7 +178,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
 
     def _check_options(self) -> None:
         super()._check_options()
-        check_at_least("target_update_freq", self.target_update_freq, 1)
+        check_integer("target_update_freq", self.target_update_freq, 1)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """

@@ -1,5 +1,6 @@
 """LEOSAC: SAC for all goals from every transition."""
 
+from math import isfinite
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,7 +17,25 @@ from leo_agents.leo_sac.policies import GaussianGoalActor, LEOSACPolicy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import GoalSelectorLike
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_at_least, check_finite, check_integer
+
+
+def check_ent_coef(ent_coef: str | float) -> None:
+    """
+    Raise an error unless an entropy coefficient is a number of at least 0, ``"auto"`` or ``"auto_x"`` with a positive x.
+
+    :param ent_coef: the coefficient
+    """
+    if not isinstance(ent_coef, str):
+        check_at_least("ent_coef", ent_coef, 0)
+        return
+    start, separator, initial_value = ent_coef.partition("_")
+    try:
+        valid = start == "auto" and (not separator or (isfinite(float(initial_value)) and float(initial_value) > 0.0))
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(f'expected ent_coef to be a number, "auto" or e.g. "auto_0.02", got {ent_coef!r}; pass one of these')
 
 
 class LEOSAC(ContinuousGoalAlgorithm, SAC):
@@ -166,7 +185,10 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
 
     def _check_options(self) -> None:
         super()._check_options()
-        check_at_least("target_update_interval", self.target_update_interval, 1)
+        check_integer("target_update_interval", self.target_update_interval, 1)
+        check_ent_coef(self.ent_coef)
+        if self.target_entropy != "auto":
+            check_finite("target_entropy", self.target_entropy)
         if self.entropy_in_target and self.policy_kwargs.get("squash", True):
             raise ValueError(
                 'expected values without bounds for entropy_in_target=True, got values in [0, 1]; use loss="squared" and '

@@ -17,7 +17,7 @@ from leo_agents.leo_td3.policies import DeterministicGoalActor, LEOTD3Policy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.selection import GoalSelectorLike
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_at_least, check_integer
 
 # Standard deviation of the default action noise; actions are in [-1, 1].
 DEFAULT_NOISE = 0.1
@@ -193,7 +193,9 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
 
     def _check_options(self) -> None:
         super()._check_options()
-        check_at_least("policy_delay", self.policy_delay, 1)
+        check_integer("policy_delay", self.policy_delay, 1)
+        check_at_least("target_policy_noise", self.target_policy_noise, 0)
+        check_at_least("target_noise_clip", self.target_noise_clip, 0)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """

@@ -15,7 +15,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from leo_agents.networks.heads import logit
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_integer
 
 # Hidden activations per block (1 MB in float32), so that a block stays in cache.
 BLOCK_ELEMENTS = 2**18
@@ -47,7 +47,7 @@ class ActionCriticHead(nn.Module):
     ) -> None:
         super().__init__()
         for name, size in (("num_goals", num_goals), ("action_dim", action_dim), ("width", width)):
-            check_at_least(name, size, 1)
+            check_integer(name, size, 1)
         self.num_goals = num_goals
         self.state = nn.Linear(features_dim, width)
         self.action = nn.Linear(action_dim, width, bias=False)

@@ -12,7 +12,7 @@ from torch import nn
 
 from leo_agents.networks.action_critic_head import ActionCriticHead
 from leo_agents.networks.state_network import StateNetwork, make_trunk
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_integer
 
 
 class GoalCritic(StateNetwork):
@@ -56,7 +56,7 @@ class GoalCritic(StateNetwork):
             raise ValueError(
                 "expected net_arch of the critic to have at least one layer, got none; the last one combines state and action"
             )
-        check_at_least("n_critics", n_critics, 1)
+        check_integer("n_critics", n_critics, 1)
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
         self.squash = squash
         inputs, action_dim = features_extractor.features_dim, get_action_dim(action_space)

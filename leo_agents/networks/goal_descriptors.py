@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.networks.map_extractor import MapExtractor, has_maps
 from leo_wrappers.keys import GOAL_KEY
-from leo_wrappers.validation import check_choice
+from leo_wrappers.validation import check_choice, float_array
 
 GoalInput = Literal["descriptor", "one_hot"]
 
@@ -29,7 +29,10 @@ def choose_descriptors(venv: VecEnv, goal_input: GoalInput, descriptors: npt.Arr
     check_choice("goal_input", goal_input, get_args(GoalInput))
     if goal_input == "one_hot" and descriptors is not None:
         raise ValueError('expected no descriptors with goal_input="one_hot", got some; use goal_input="descriptor"')
-    if goal_input == "one_hot" or descriptors is not None:
+    if goal_input == "one_hot":
+        return None
+    if descriptors is not None:
+        float_array("descriptors", descriptors)
         return descriptors
     # Prefer the points: unlike a goal set, an array can always be sent from a subprocess.
     points = goal_points(venv)

@@ -15,7 +15,7 @@ import torch as th
 from torch import nn
 
 from leo_agents.networks.grouped_linear import grouped_linear
-from leo_wrappers.validation import check_at_least
+from leo_wrappers.validation import check_integer
 
 # Elements per block of an intermediate result (a few MB), so that it stays in cache and memory is bounded.
 BLOCK_ELEMENTS = 2**20
@@ -33,7 +33,7 @@ class GoalHead(nn.Module, ABC):
     def __init__(self, features_dim: int, num_goals: int, num_actions: int) -> None:
         super().__init__()
         for name, size in (("features_dim", features_dim), ("num_goals", num_goals), ("num_actions", num_actions)):
-            check_at_least(name, size, 1)
+            check_integer(name, size, 1)
         self.features_dim = features_dim
         self.num_goals = num_goals
         self.num_actions = num_actions
@@ -207,7 +207,7 @@ class FactoredHead(GoalHead):
         initial_value: float = 0.5,
     ) -> None:
         super().__init__(features_dim, num_goals, num_actions)
-        check_at_least("rank", rank, 1)
+        check_integer("rank", rank, 1)
         self.rank = rank
         bound = 1.0 / math.sqrt(features_dim)
         self.weight = nn.Parameter(th.empty(num_actions, rank, features_dim).uniform_(-bound, bound))

@@ -16,6 +16,7 @@ from torch import nn
 from leo_agents.networks.state_network import StateNetwork, add_goal, default_extractor, state_space
 from leo_wrappers.goal_set import Goal, goal_index
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
+from leo_wrappers.validation import shorten
 
 Observation = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 
@@ -28,6 +29,7 @@ class GoalPolicyMixin(BasePolicy):
     """
 
     goal_names: tuple[str, ...]
+    observation_space: spaces.Dict
     state_space: spaces.Space[Any]
 
     @abstractmethod
@@ -60,6 +62,11 @@ class GoalPolicyMixin(BasePolicy):
                 f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
                 "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
             )
+        goal_ids, num_goals = np.asarray(observation[GOAL_KEY]), len(self.goal_names)
+        if goal_ids.dtype.kind not in "iu" or (goal_ids.size and not (goal_ids.min() >= 0 and goal_ids.max() < num_goals)):
+            raise ValueError(
+                f"expected {GOAL_KEY!r} to be integers from 0 to {num_goals - 1}, got {shorten(goal_ids)}; see goal_names"
+            )
         return super().predict(observation, state, episode_start, deterministic)
 
     def act(self, observation: Observation, goal: Goal) -> Any:
@@ -70,7 +77,11 @@ class GoalPolicyMixin(BasePolicy):
         :param goal: name or index
         :return: the action, an int for discrete actions
         """
-        actions, _ = self.predict(self.with_goal(observation, goal_index(self.goal_names, goal)), deterministic=True)
+        goal_observation = self.with_goal(observation, goal_index(self.goal_names, goal))
+        for key, value in goal_observation.items():
+            if np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
+                raise ValueError(f"expected a finite observation, got NaN or infinity in {key!r}; check the environment")
+        actions, _ = self.predict(goal_observation, deterministic=True)
         if np.ndim(actions) != len(self.action_space.shape or ()):
             raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
         return int(actions) if isinstance(self.action_space, spaces.Discrete) else actions
@@ -84,11 +95,21 @@ class GoalPolicyMixin(BasePolicy):
         :return: the observation with ``goal_id``
         """
         state = {key: value for key, value in add_goal(observation, 0).items() if key not in GOAL_INPUT_KEYS}
-        if isinstance(self.state_space, spaces.Dict) and state.keys() != self.state_space.spaces.keys():
-            raise ValueError(f"expected an observation with the keys {sorted(self.state_space.spaces)}, got {sorted(state)}")
-        key, value = next(iter(state.items()))
-        space = self.state_space[key] if isinstance(self.state_space, spaces.Dict) else self.state_space
-        batch_shape = np.shape(value)[: np.ndim(value) - len(space.shape or ())]
+        keys = self.observation_space.spaces.keys() - GOAL_INPUT_KEYS
+        if state.keys() != keys:
+            raise ValueError(
+                f"expected an observation with the keys {sorted(keys)}, got {sorted(state)}; pass one of the environment"
+            )
+        for key, value in state.items():
+            space = self.state_space[key] if isinstance(self.state_space, spaces.Dict) else self.state_space
+            shape, single_shape = np.shape(value), space.shape or ()
+            batch_shape = shape[: max(len(shape) - len(single_shape), 0)]
+            # Sorted, because images may have their channels first or last.
+            if len(batch_shape) > 1 or sorted(shape[len(batch_shape) :]) != sorted(single_shape):
+                raise ValueError(
+                    f"expected {key!r} of shape {single_shape}, or a batch of them, got {shape}; pass an observation of the "
+                    "environment"
+                )
         return add_goal(state, np.full(batch_shape, goal_id, dtype=np.int64))
 
 
@@ -188,9 +209,11 @@ def expected_steps(values: npt.NDArray[Any], gamma: float) -> npt.NDArray[Any]:
     Convert values to numbers of steps, ``1 + log(V_g(s)) / log(gamma)``, exact in deterministic environments.
 
     :param values: V_g(s), any shape
-    :param gamma: discount factor of the values
+    :param gamma: discount factor of the values, strictly between 0 and 1
     :return: numbers of steps of the same shape, infinite where the value is 0
     """
+    if not 0.0 < gamma < 1.0:
+        raise ValueError(f"expected gamma strictly between 0 and 1, got {gamma}; use values(), which have no number of steps")
     with np.errstate(divide="ignore"):
         return 1.0 + np.log(np.clip(values, 0.0, 1.0)) / np.log(gamma)
 

@@ -11,6 +11,7 @@ from torch import nn
 from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead
 from leo_agents.networks.state_network import StateNetwork, make_trunk
 from leo_wrappers.keys import GOAL_KEY
+from leo_wrappers.validation import check_choice
 
 HEADS: dict[str, type[GoalHead]] = {"dense": DenseHead, "factored": FactoredHead}
 
@@ -28,8 +29,7 @@ def make_head(
     :param head_kwargs: additional arguments of the head
     :return: the head
     """
-    if kind not in HEADS:
-        raise ValueError(f"expected head to be one of {list(HEADS)}, got {kind!r}")
+    check_choice("head", kind, tuple(HEADS))
     return HEADS[kind](features_dim, num_goals, num_actions, **(head_kwargs or {}))
 
 

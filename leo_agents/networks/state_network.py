@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from leo_agents.networks.batch_renorm import FusedBatchRenorm
 from leo_agents.networks.map_extractor import MapExtractor, has_maps
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
+from leo_wrappers.validation import check_integer
 
 # Updates in which batch renormalization uses batch statistics only, until its running statistics are reliable.
 RENORM_WARMUP = 1_000
@@ -78,6 +79,7 @@ def make_trunk(
     """
     layers: list[nn.Module] = [FusedBatchRenorm(input_dim, warmup_steps=RENORM_WARMUP)] if input_norm else []
     for width in net_arch:
+        check_integer("each width in net_arch", width, 1)
         layers.append(nn.Linear(input_dim, width))
         if layer_norm:
             layers.append(nn.LayerNorm(width))

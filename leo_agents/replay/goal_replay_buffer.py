@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from leo_agents.replay.memory import check_fits_in_memory, format_bytes
 from leo_wrappers import achieved_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
+from leo_wrappers.validation import check_fraction, check_integer
 
 
 class GoalReplayBufferSamples(NamedTuple):
@@ -88,9 +89,13 @@ class GoalReplayBuffer(DictReplayBuffer):
             )
         if optimize_memory_usage:
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share their storage")
-        if num_goals < 1 or n_steps < 1:
-            raise ValueError(f"expected num_goals and n_steps of at least 1, got {num_goals} and {n_steps}")
+        for name, value in (("buffer_size", buffer_size), ("n_envs", n_envs), ("num_goals", num_goals)):
+            check_integer(name, value, 1)
+        check_integer("n_steps", n_steps, 1, max(buffer_size // n_envs, 1))
+        check_fraction("gamma", gamma)
         self.num_goals = num_goals
+        # Set by the algorithm, which compares them when it loads a buffer.
+        self.goal_names: tuple[str, ...] = ()
         self.n_steps = n_steps
         self.gamma = gamma
         # The parent class would store the goal twice, as int64.

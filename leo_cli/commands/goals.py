@@ -40,7 +40,8 @@ class Goals:
         from leo_cli.environments import find_environment
         from leo_cli.overrides import parse_assignments
 
-        console = Console(highlight=False)
+        # Names of goals and environments are printed as they are, even if they look like rich's markup.
+        console = Console(highlight=False, markup=False, emoji=False)
         if not self.env:
             _list_environments(console)
             return 0
@@ -70,12 +71,14 @@ class Goals:
 
     def _print(self, console: Any, environment: "Environment", goal_ids: list[int], descriptors: Any) -> None:
         from rich.table import Table
+        from rich.text import Text
 
         from leo_wrappers import goal_families
 
         names = environment.goal_names
         families = goal_families([names[goal] for goal in goal_ids])
-        console.print(f"[bold]{environment.id}[/bold]: {len(names)} goals, actions {environment.action_space}")
+        counts = f": {len(names)} goals, actions {environment.action_space}"
+        console.print(Text.assemble((environment.id, "bold"), counts))
         unreachable = len(names) - len(environment.reachable_goals())
         if unreachable:
             console.print(f"{unreachable} of them cannot be reached from the initial states")
@@ -94,9 +97,11 @@ class Goals:
 
 
 def _list_environments(console: Any) -> None:
+    from rich.text import Text
+
     from leo_cli.environments import builtin_environments
 
-    console.print("[bold]Environments[/bold]: list the goals of one with leo goals ENV")
+    console.print(Text.assemble(("Environments", "bold"), ": list the goals of one with leo goals ENV"))
     for name in builtin_environments():
         console.print(f"  {name}")
 

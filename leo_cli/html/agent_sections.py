@@ -144,7 +144,7 @@ def _value_maps(result: RunResults, env: gym.Env[Any, Any], positions: GoalPosit
     agent = load_agent(result.run, result.seeds[0])
     observation, info = env.reset(seed=0)
     values = goal_values(agent, observation)
-    if values is None:
+    if values is None or not 0.0 < agent.gamma < 1.0:  # values without discount have no number of steps
         return
     cross = _start_position(observation, info["goals_achieved"][report.goal_ids], positions)
     title = "every goal, from the start"

@@ -7,6 +7,8 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
+from leo_wrappers.validation import check_iterable
+
 MAX_SIZE = 128
 """Largest number of rows or columns of a map: 16,384 cells."""
 
@@ -30,8 +32,10 @@ class GridMap:
     """
 
     def __init__(self, text: str | Sequence[str]) -> None:
-        rows = text.strip().splitlines() if isinstance(text, str) else list(text)
-        rows = [row.strip() for row in rows]
+        if isinstance(text, str):
+            text = text.strip().splitlines()
+        check_iterable("the rows of a map", text)
+        rows = [str(row).strip() for row in text]
         _check_rows(rows)
         letters = np.array([list(row) for row in rows])
         self.walls: npt.NDArray[np.bool_] = letters == WALL

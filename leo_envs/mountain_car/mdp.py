@@ -11,13 +11,14 @@ from gymnasium import spaces
 
 from leo_envs.common.mdp import BoolArray, FiniteMDP, FloatArray, IntArray
 from leo_envs.mountain_car.rendering import HillPainter
-from leo_wrappers.validation import check_choice
+from leo_wrappers.validation import check_choice, check_integer, float_array
 
 POSITIONS, VELOCITIES = (-1.2, 0.6), (-0.07, 0.07)
 """Ranges of the position and of the velocity."""
 STARTS = (-0.6, -0.4)
 """Range of the start position; the start velocity is 0."""
 GRAVITY = 0.0025
+MAX_MOMENTS = 1_000
 POSITION_GOALS, VELOCITY_GOALS = 18, 14
 """Number of goal intervals, of width 0.1 in position and 0.01 in velocity."""
 
@@ -73,7 +74,8 @@ class MountainCar(FiniteMDP):
         check_choice("goals", goals, ("position", "state"))
         self.engine = ENGINES[engine]
         self.shape = _checked_shape(shape)
-        self.moments = _checked_moments(moments)
+        check_integer("moments", moments, 1, MAX_MOMENTS)
+        self.moments = int(moments)
         self.goals = goals
         self._positions = np.linspace(*POSITIONS, self.shape[0])
         self._velocities = np.linspace(*VELOCITIES, self.shape[1])
@@ -116,7 +118,7 @@ class MountainCar(FiniteMDP):
 
     def state_at(self, start: Any) -> int:
         """Return the state nearest to a position (at rest), or to a position and a velocity."""
-        array = np.atleast_1d(np.asarray(start, dtype=np.float64))
+        array = np.atleast_1d(float_array("start", start))
         values = np.array([array[0], 0.0]) if array.shape == (1,) else array
         low, high = np.array([POSITIONS, VELOCITIES]).T
         if values.shape != (2,) or not ((values >= low) & (values <= high)).all():
@@ -203,9 +205,3 @@ def _checked_shape(shape: Sequence[int]) -> tuple[int, int]:
             f"at least {VELOCITY_GOALS + 1}, got {shape!r}; pass e.g. (181, 141)"
         )
     return int(counts[0]), int(counts[1])
-
-
-def _checked_moments(moments: int) -> int:
-    if isinstance(moments, bool) or not isinstance(moments, int | np.integer) or moments < 1:
-        raise ValueError(f"expected moments to be a positive integer, got {moments!r}; pass e.g. moments=5")
-    return int(moments)

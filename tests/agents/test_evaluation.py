@@ -301,5 +301,5 @@ class TestEpsilon:
 
     @pytest.mark.parametrize("epsilon", [-0.1, 1.0])
     def test_invalid_value(self, epsilon):
-        with pytest.raises(ValueError, match="expected epsilon in"):
+        with pytest.raises(ValueError, match="expected epsilon"):
             evaluate_goals(LeftModel(), make_line(), epsilon=epsilon)

@@ -204,7 +204,7 @@ def test_invalid_arguments() -> None:
         GoalReplayBuffer(10, spaces.Box(-1, 1, (2,)), ACTION_SPACE, num_goals=3)
     with pytest.raises(ValueError, match="optimize_memory_usage"):
         GoalReplayBuffer(10, obs_space(3), ACTION_SPACE, optimize_memory_usage=True, num_goals=3)
-    with pytest.raises(ValueError, match="n_steps of at least 1"):
+    with pytest.raises(ValueError, match="n_steps from 1 to 10, got 0"):
         GoalReplayBuffer(10, obs_space(3), ACTION_SPACE, num_goals=3, n_steps=0)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,6 +22,7 @@ from leo_cli.models import load_agent
 from leo_cli.outputs import check_output
 from leo_cli.run_folder import RunFolder
 from leo_cli.terminal import image_text, pressed_keys
+from leo_wrappers import GoalSet, MultiGoalWrapper
 from tests.cli.conftest import fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +83,16 @@ class TestGoals:
 
     def test_list_of_environments(self, leo):
         assert {"leo/GridWorld-v0", "leo/CraftaxClassic-v0"} <= set(leo("goals")[1].split())
+
+    def test_names_that_look_like_markup_are_printed_literally(self, leo):
+        names = ("[bold]left", "[/bold]right", ":key:/found")
+        goals = GoalSet(names, lambda signal: np.zeros((*signal.shape[:-1], 3), dtype=bool))
+        gym.register("test/Markup-v0", lambda **kwargs: MultiGoalWrapper(gym.make("CartPole-v1", **kwargs), goals))
+        try:
+            code, out, _ = leo("goals", "test/Markup-v0")
+        finally:
+            del gym.registry["test/Markup-v0"]
+        assert code == 0 and all(name in out for name in names)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

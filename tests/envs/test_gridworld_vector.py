@@ -209,7 +209,7 @@ def test_rendering() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_envs": 0}, "expected num_envs to be a positive integer, got 0"),
+        ({"num_envs": 0}, "expected num_envs of at least 1, got 0"),
         ({"num_envs": -3}, "expected num_envs"),
         ({"num_envs": 2.0}, "expected num_envs"),
         ({"autoreset_mode": "same"}, "expected autoreset_mode to be one of"),

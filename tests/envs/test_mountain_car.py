@@ -182,7 +182,7 @@ def test_rendering() -> None:
         ({"shape": (181, 140)}, "an odd number of velocities"),
         ({"shape": 5}, "expected shape to be the number of positions"),
         ({"shape": (4, 141)}, "at least 19"),
-        ({"moments": 0}, "expected moments to be a positive integer"),
+        ({"moments": 0}, "expected moments from 1 to 1000, got 0"),
         ({"goals": "speed"}, "expected goals to be one of"),
         ({"start": 3.0}, "expected a position from -1.2 to 0.6"),
         ({"start": (0.0, 1.0)}, "expected a position from -1.2 to 0.6"),

@@ -207,7 +207,7 @@ def test_bad_input(make, message):
 
 def test_every_environment_must_have_the_same_goals():
     other = MultiGoalWrapper(LineEnv(), line_goals().subset([1, 0, 2, 3, 4]))
-    with pytest.raises(ValueError, match="environment 1 differs from 0"):
+    with pytest.raises(ValueError, match="environment 1 that differs from 0"):
         VecGoalSampler(DummyVecEnv([make_line, lambda: other]))
 
 

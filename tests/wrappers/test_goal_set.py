@@ -124,10 +124,10 @@ def test_goal_sets_can_be_pickled():
         (lambda: PointGoals([[0.0]], 0.1, names=[3]), "non-empty strings"),
         (lambda: PointGoals([[0.0]], 0.0), "tolerance above 0"),
         (lambda: PointGoals([[np.nan]], 0.1), "finite points"),
-        (lambda: PointGoals([0.0], 0.1), "finite points"),
+        (lambda: PointGoals([0.0], 0.1), "points of shape"),
         (lambda: PointGoals([[0.0]], 0.1, metric="l1"), "expected metric"),
         (lambda: GridGoals([0], [0], [1]), "low < high"),
-        (lambda: GridGoals([0], [1], [0]), "at least one cell"),
+        (lambda: GridGoals([0], [1], [0]), "cells along each axis of at least 1, got 0"),
         (lambda: GridGoals([0], [1, 2], [1]), "of one length"),
         (lambda: GridGoals([0], [1], [2], names=["a"]), "one name per cell"),
         (lambda: left_right() | PointGoals([[0.0]], 1.0), "goal sets over the same signal"),
@@ -179,7 +179,7 @@ def test_only_points_can_be_reached():
         left_right().reaches([0, 0], [0, 0])
     with pytest.raises(TypeError, match="pass a function"):
         GoalSet(["a"])
-    with pytest.raises(TypeError, match="single string"):
+    with pytest.raises(TypeError, match="got 'abc'; write"):
         GoalSet("abc", lambda s: s)
 
 

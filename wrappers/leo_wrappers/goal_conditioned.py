@@ -14,7 +14,7 @@ from leo_wrappers.infos import read_mask
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.multi_goal import goal_env_method
 from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
-from leo_wrappers.validation import check_choice
+from leo_wrappers.validation import check_choice, check_env, check_seed
 
 _ONLY_ROW = np.zeros(1, dtype=np.int64)
 
@@ -61,6 +61,8 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         on_success: OnSuccess = "terminate",
         seed: int | None = None,
     ) -> None:
+        check_env(env)
+        check_seed(seed)
         gym.utils.RecordConstructorArgs.__init__(
             self, _disable_deepcopy=True, goal=goal, goal_selector=goal_selector, on_success=on_success, seed=seed
         )

@@ -4,11 +4,14 @@ import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import islice
 from math import isnan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from leo_wrappers.validation import check_callable, check_integer, check_iterable, float_array, shorten
 
 BoolArray = npt.NDArray[np.bool_]
 _ARRAY_LIKE = (np.ndarray, np.generic, list, tuple, int, float)
@@ -16,26 +19,48 @@ _ARRAY_LIKE = (np.ndarray, np.generic, list, tuple, int, float)
 Goal = str | int
 """A goal given by its name or by its index."""
 
+MAX_GOALS = 1_000_000
+"""Largest size of a goal set."""
+
 
 def check_goal_names(names: Iterable[str]) -> tuple[str, ...]:
     """
-    Validate goal names: at least one, non-empty strings, unique.
+    Validate goal names: at least one, non-empty, printable and unique.
 
     :param names: the goal names, in order
     :return: the names as a tuple
     """
-    if isinstance(names, str):
-        raise TypeError(f"expected a sequence of goal names, got the single string {names!r}; write [{names!r}]")
-    result = tuple(names)
+    check_iterable("goal names", names)
+    result = tuple(islice(names, MAX_GOALS + 1))
     if not result:
         raise ValueError("expected at least one goal, got an empty goal set; give it names")
+    check_goal_count(len(result))
     wrong = [name for name in result if not isinstance(name, str) or not name]
     if wrong:
         raise ValueError(f"expected goal names to be non-empty strings, got {wrong[:5]!r}; name every goal")
+    unprintable = [name for name in result if not name.isprintable()]
+    if unprintable:
+        raise ValueError(
+            f"expected goal names without line breaks and control characters, which break tables and reports, got "
+            f"{unprintable[:5]!r}; rename them"
+        )
     duplicates = sorted(name for name, count in Counter(result).items() if count > 1)
     if duplicates:
         raise ValueError(f"expected unique goal names, got duplicates of {duplicates[:5]!r}; rename or drop them")
     return result
+
+
+def check_goal_count(count: int) -> None:
+    """
+    Raise a ``ValueError`` for more than ``MAX_GOALS`` goals.
+
+    :param count: number of goals
+    """
+    if count > MAX_GOALS:
+        raise ValueError(
+            f"expected at most {MAX_GOALS:,} goals, got {count:,} or more: every step returns a mask of one bool "
+            "per goal; use a coarser grid or fewer goals"
+        )
 
 
 def goal_index(goal_names: Sequence[str], goal: Goal) -> int:
@@ -58,7 +83,7 @@ def goal_index(goal_names: Sequence[str], goal: Goal) -> int:
             near = difflib.get_close_matches(goal, goal_names, n=3, cutoff=0.4) or list(goal_names[:3])
             raise ValueError(f"expected one of the {len(goal_names)} goal names, got {goal!r}; nearest: {near}") from None
     if isinstance(goal, bool | np.bool_) or not isinstance(goal, int | np.integer):
-        raise TypeError(f"expected a goal name or index, got {goal!r} of type {type(goal).__name__}")
+        raise TypeError(f"expected a goal name or index, got {goal!r} of type {type(goal).__name__}; see goal_names")
     if not 0 <= goal < len(goal_names):
         raise ValueError(f"expected a goal id from 0 to {len(goal_names) - 1}, got {int(goal)}; see goal_names")
     return int(goal)
@@ -114,9 +139,9 @@ class GoalSet:
         signal_shape: Sequence[int] | None = None,
     ) -> None:
         self.names = check_goal_names(names)
-        self.signal_shape = None if signal_shape is None else tuple(signal_shape)
-        if test is None and type(self)._test is GoalSet._test:
-            raise TypeError("expected a test, got None; pass a function from a signal to bool[..., G]")
+        self.signal_shape = None if signal_shape is None else _checked_shape(signal_shape)
+        if type(self)._test is GoalSet._test:
+            check_callable("the test of a GoalSet", test)
         self._user_test = test
         if descriptors is not None:
             # Overrides the cached property, whose default is one-hot.
@@ -160,7 +185,12 @@ class GoalSet:
         signal = self._checked_signal(signal)
         if out is None:
             return self._test(signal)
-        out[...] = self._test(signal)
+        mask = self._test(signal)
+        if not isinstance(out, np.ndarray) or out.dtype != np.bool_ or out.shape != mask.shape:
+            raise ValueError(
+                f"expected out to be a bool array of shape {mask.shape}, got {shorten(out)}; leave it out for a new one"
+            )
+        out[...] = mask
         return out
 
     def reaches(self, signal: npt.ArrayLike, point: npt.ArrayLike) -> BoolArray:
@@ -191,12 +221,16 @@ class GoalSet:
         :param goals: names or indices
         :return: a new goal set over the same signal
         """
-        return SubsetGoals(self, [self.index(goal) for goal in goals])
+        return SubsetGoals(self, self._indices(goals))
 
     def __or__(self, other: "GoalSet") -> "GoalSet":
         if not isinstance(other, GoalSet):
             return NotImplemented
         return UnionGoals([self, other])
+
+    def _indices(self, goals: Iterable[Goal]) -> list[int]:
+        check_iterable("goal names or indices", goals)
+        return [self.index(goal) for goal in goals]
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -231,16 +265,18 @@ class GoalSet:
                 f"expected a signal of shape (..., {', '.join(map(str, shape))}), got {array.shape}; "
                 "pass `signal` to select the part of the state that the goals are defined on"
             )
+        if shape is not None and array.dtype.kind not in "biuf":
+            raise ValueError(f"expected a signal of numbers, got {array.dtype}; pass `signal` to select or convert it")
         if array.dtype.kind == "f" and isnan(_quick_sum(array)) and np.isnan(array).any():
             where = np.argwhere(np.isnan(array))[0].tolist()
             raise ValueError(f"expected a signal without NaN, got NaN at index {where}; check the state of the environment")
         return array
 
     def _checked_descriptors(self, descriptors: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        array = np.array(descriptors, dtype=np.float32)
-        if array.ndim != 2 or array.shape[0] != len(self) or not np.isfinite(array).all():
+        array = float_array("descriptors", descriptors).astype(np.float32)
+        if array.ndim != 2 or array.shape[0] != len(self):
             raise ValueError(
-                f"expected finite descriptors of shape ({len(self)}, d), one row per goal, got {array.shape}; "
+                f"expected descriptors of shape ({len(self)}, d), one row per goal, got {array.shape}; "
                 "omit them for one-hot vectors"
             )
         return array
@@ -251,6 +287,13 @@ def _quick_sum(array: npt.NDArray[np.floating]) -> float:
     if array.ndim == 1 and len(array) <= 32:
         return sum(array.tolist())
     return float(np.add.reduce(array, axis=None))
+
+
+def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    check_iterable("the axes of signal_shape", shape)
+    for size in shape:
+        check_integer("each entry of signal_shape", size, 0)
+    return tuple(shape)
 
 
 class SubsetGoals(GoalSet):

@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from leo_wrappers.goal_set import BoolArray, GoalSet
 from leo_wrappers.keys import GOAL_KEY, MASK_KEY
+from leo_wrappers.validation import check_callable, check_env
 
 GOAL_ENV_METHODS = ("compute_reward", "compute_terminated", "compute_truncated")
 
@@ -40,6 +41,9 @@ class MultiGoalWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruc
     def __init__(
         self, env: gym.Env[Any, Any], goals: GoalSet, signal: Callable[[Any, dict[str, Any]], Any] | None = None
     ) -> None:
+        check_env(env)
+        if signal is not None:
+            check_callable("signal", signal)
         gym.utils.RecordConstructorArgs.__init__(self, _disable_deepcopy=True, goals=goals, signal=signal)
         gym.Wrapper.__init__(self, env)
         if not isinstance(goals, GoalSet):

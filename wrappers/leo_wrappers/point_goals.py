@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import product
-from math import inf, isnan, nextafter, sqrt
+from math import inf, isnan, nextafter, prod, sqrt
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from leo_wrappers.goal_set import BoolArray, Goal, GoalSet
-from leo_wrappers.validation import check_choice
+from leo_wrappers.goal_set import BoolArray, Goal, GoalSet, check_goal_count
+from leo_wrappers.validation import check_choice, check_integer, check_iterable, check_positive, float_array
 
 Metric = Literal["l2", "linf"]
+
+# The squares of larger lengths overflow.
+MAX_LENGTH = 1e150
+# NumPy has no arrays of more than 64 axes, and the centers of a grid need one per axis.
+MAX_AXES = 32
 
 # Batches are tested in blocks of about this many differences, which fit into the cache.
 _BLOCK = 32_768
@@ -23,7 +28,7 @@ class PointGoals(GoalSet):
     Goals that are points: a goal is achieved if the distance to its point is at most ``tolerance``.
 
     :param points: the points, ``[G, d]``
-    :param tolerance: the largest distance at which a goal is achieved, above 0
+    :param tolerance: the largest distance at which a goal is achieved, above 0 and up to 1e150
     :param metric: ``"l2"`` (Euclidean) or ``"linf"`` (the largest coordinate difference)
     :param names: one name per point; ``"family/x,y,..."`` if None
     :param family: the family of the default names
@@ -46,16 +51,16 @@ class PointGoals(GoalSet):
         names: Iterable[str] | None = None,
         family: str = "point",
     ) -> None:
-        self.points = np.array(points, dtype=np.float64)
-        if self.points.ndim != 2 or 0 in self.points.shape or not np.isfinite(self.points).all():
-            raise ValueError(f"expected finite points of shape (G, d), got shape {self.points.shape}; pass one row per goal")
-        if not tolerance > 0:
-            raise ValueError(f"expected a tolerance above 0, got {tolerance}; pass the largest distance of a success")
+        self.points = float_array("points", points)
+        if self.points.ndim != 2 or 0 in self.points.shape:
+            raise ValueError(f"expected points of shape (G, d), got shape {self.points.shape}; pass one row per goal")
+        check_positive("tolerance", tolerance, MAX_LENGTH)
         check_choice("metric", metric, get_args(Metric))
         self.tolerance = float(tolerance)
         self.metric = metric
         if names is None:
             names = [f"{family}/" + ",".join(f"{x:g}" for x in point) for point in self.points + 0.0]  # no "-0"
+        check_iterable("goal names", names)
         names = tuple(names)
         if len(names) != len(self.points):
             raise ValueError(
@@ -68,7 +73,7 @@ class PointGoals(GoalSet):
 
     def achieved(self, signal: Any, out: BoolArray | None = None) -> BoolArray:
         """Test which points each signal reaches, see :class:`GoalSet`; with a fast path for the single signal of a step."""
-        if out is None and type(signal) is np.ndarray and signal.shape == self.signal_shape:
+        if out is None and type(signal) is np.ndarray and signal.shape == self.signal_shape and signal.dtype.kind in "fiub":
             sizes = self._size(self._coordinates - signal.astype(np.float64, copy=False)[:, None])
             if not isnan(sizes[0]):  # a NaN in the signal makes all sizes NaN; the slow path raises the error
                 return sizes <= self._largest_size
@@ -81,7 +86,7 @@ class PointGoals(GoalSet):
         :param goals: names or indices
         :return: a new set, which tests only these points
         """
-        ids = [self.index(goal) for goal in goals]
+        ids = self._indices(goals)
         names = [self.names[goal_id] for goal_id in ids]
         return PointGoals(self.points[ids], self.tolerance, metric=self.metric, names=names)
 
@@ -133,6 +138,18 @@ def _largest_square(length: float) -> float:
     return square
 
 
+def _checked_cells(shape: Sequence[int]) -> tuple[int, ...]:
+    """Validate the number of cells along each axis, before names and centers of too many are created."""
+    check_iterable("numbers of cells, one per axis,", shape)
+    for count in shape:
+        check_integer("the number of cells along each axis", count, 1)
+    cells = tuple(int(count) for count in shape)
+    if len(cells) > MAX_AXES:
+        raise ValueError(f"expected a grid of at most {MAX_AXES} axes, got {len(cells)}; choose the axes that matter")
+    check_goal_count(prod(cells))
+    return cells
+
+
 class GridGoals(GoalSet):
     """
     Goals that are the cells of a grid over a box: a point in the box achieves exactly one goal, a point outside none.
@@ -164,27 +181,26 @@ class GridGoals(GoalSet):
         names: Iterable[str] | None = None,
         family: str = "cell",
     ) -> None:
-        self.low = np.array(low, dtype=np.float64)
-        self.high = np.array(high, dtype=np.float64)
-        self.shape = tuple(int(n) for n in shape)
+        self.low, self.high = float_array("low", low), float_array("high", high)
+        self.shape = _checked_cells(shape)
         box_shape = (len(self.shape),)
         if self.low.shape != box_shape or self.high.shape != box_shape or not self.shape:
             raise ValueError(
                 f"expected low, high and shape of one length, got {self.low.shape}, {self.high.shape} and {len(self.shape)}; "
                 "pass one entry per axis"
             )
-        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low < self.high).all()):
+        if not ((self.low < self.high).all() and np.isfinite(self.high - self.low).all()):
             raise ValueError(
-                f"expected finite low < high on every axis, got {self.low.tolist()} and {self.high.tolist()}; swap or fix them"
+                f"expected low < high, with a finite difference, on every axis, got {self.low.tolist()} and "
+                f"{self.high.tolist()}; swap or fix them"
             )
-        if min(self.shape) < 1:
-            raise ValueError(f"expected at least one cell along each axis, got shape {self.shape}; pass positive integers")
         if names is None:
             names = (f"{family}/" + ",".join(map(str, cell)) for cell in product(*map(range, self.shape)))
+        check_iterable("goal names", names)
         names = tuple(names)
-        if len(names) != np.prod(self.shape):
+        if len(names) != prod(self.shape):
             raise ValueError(
-                f"expected one name per cell, got {len(names)} names for {np.prod(self.shape)} cells; omit names for defaults"
+                f"expected one name per cell, got {len(names)} names for {prod(self.shape)} cells; omit names for defaults"
             )
         axes = [
             low + (np.arange(n) + 0.5) * (high - low) / n for low, high, n in zip(self.low, self.high, self.shape, strict=True)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_wrappers.goal_set import BoolArray, GoalSet
+from leo_wrappers.validation import check_callable
 
 
 class PredicateGoals(GoalSet):
@@ -35,6 +36,12 @@ class PredicateGoals(GoalSet):
         descriptors: npt.ArrayLike | None = None,
         signal_shape: Sequence[int] | None = None,
     ) -> None:
+        if not isinstance(predicates, Mapping):
+            raise TypeError(
+                f"expected predicates by goal name, got {type(predicates).__name__}; pass a dictionary of functions"
+            )
+        for name, predicate in predicates.items():
+            check_callable(f"the predicate of goal {name!r}", predicate)
         self._predicates = dict(predicates)
         super().__init__(self._predicates, descriptors=descriptors, signal_shape=signal_shape)
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
+from leo_wrappers.validation import check_callable, check_integer, check_seed
 
 GoalIds = npt.NDArray[np.int64]
 
@@ -35,6 +36,7 @@ class GoalSelector:
 
     def __init__(self, *, skip_achieved: bool = True, seed: int | None = None) -> None:
         self.skip_achieved = skip_achieved
+        check_seed(seed)
         self.rng = np.random.default_rng(seed)
         self.goal_names: tuple[str, ...] = ()
 
@@ -72,6 +74,7 @@ class GoalSelector:
 
         :param seed: its seed
         """
+        check_seed(seed)
         self.rng = np.random.default_rng(seed)
 
     def observe(self, achieved: BoolArray) -> None:
@@ -203,6 +206,7 @@ class RoundRobinGoals(GoalSelector):
     """
 
     def __init__(self, *, start: int = 0) -> None:
+        check_integer("start", start, 0)
         super().__init__(skip_achieved=False)
         self.next_goal = start
 
@@ -231,6 +235,7 @@ class CallableGoals(GoalSelector):
     """
 
     def __init__(self, function: Callable[[GoalSelector, int], npt.ArrayLike], *, seed: int | None = None) -> None:
+        check_callable("the goal selector", function)
         super().__init__(skip_achieved=False, seed=seed)
         self.function = function
 

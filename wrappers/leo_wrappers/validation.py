@@ -1,9 +1,11 @@
 """Validation of user input. Error messages state what was expected, what was passed and what to do."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import inf, isfinite
 from typing import Any, SupportsIndex
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
@@ -77,32 +79,148 @@ def check_num_envs(num_envs: int) -> int:
     :param num_envs: number of parallel environments
     :return: the number as an int
     """
-    if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-        raise ValueError(f"expected num_envs to be a positive integer, got {num_envs!r}; pass num_envs=1 or more")
+    check_integer("num_envs", num_envs, 1)
     return int(num_envs)
 
 
-def check_fraction(name: str, value: float) -> None:
+def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:
     """
-    Raise a ValueError unless a number lies in [0, 1].
+    Raise a ``TypeError`` unless a value is an integer, and a ``ValueError`` if it is out of range.
+
+    :param name: name of the argument
+    :param value: its value
+    :param minimum: the smallest valid value
+    :param maximum: the largest valid value; None for no limit
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"expected {name} to be an integer, got {value!r}; pass e.g. {minimum}")
+    if maximum is not None and not minimum <= value <= maximum:
+        raise ValueError(f"expected {name} from {minimum} to {maximum}, got {value}; pass an integer in this range")
+    if value < minimum:
+        raise ValueError(f"expected {name} of at least {minimum}, got {value}; pass a larger integer")
+
+
+def check_seed(seed: Any) -> None:
+    """
+    Raise an error unless a seed is None or an integer that all random number generators accept.
+
+    :param seed: the seed
+    """
+    if seed is not None:
+        check_integer("seed", seed, 0, 2**32 - 1)
+
+
+def check_fraction(name: str, value: Any, *, positive: bool = False) -> None:
+    """
+    Raise a ``TypeError`` unless a value is a number, and a ``ValueError`` unless it lies in [0, 1].
+
+    :param name: name of the argument
+    :param value: its value
+    :param positive: whether 0 is invalid
+    """
+    _check_number(name, value)
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"expected {name} between 0 and 1, got {value}; pass a number in this range")
+    if positive and value == 0.0:
+        raise ValueError(f"expected {name} above 0 and up to 1, got {value}; pass a number in this range")
+
+
+def check_finite(name: str, value: Any) -> None:
+    """
+    Raise a ``TypeError`` unless a value is a number, and a ``ValueError`` for NaN and infinity.
 
     :param name: name of the argument
     :param value: its value
     """
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"expected {name} between 0 and 1, got {value}")
+    _check_number(name, value)
+    if not isfinite(value):
+        raise ValueError(f"expected a finite {name}, got {value}; pass a finite number")
 
 
-def check_at_least(name: str, value: float, minimum: float) -> None:
+def check_at_least(name: str, value: Any, minimum: float) -> None:
     """
-    Raise a ValueError if a number is too small.
+    Raise an error unless a value is a finite number that is not too small.
 
     :param name: name of the argument
     :param value: its value
     :param minimum: the smallest valid value
     """
-    if not value >= minimum:
-        raise ValueError(f"expected {name} of at least {minimum}, got {value}")
+    check_finite(name, value)
+    if value < minimum:
+        raise ValueError(f"expected {name} of at least {minimum}, got {value}; pass a larger number")
+
+
+def check_positive(name: str, value: Any, maximum: float = inf) -> None:
+    """
+    Raise a ``TypeError`` unless a value is a number, and a ``ValueError`` unless it is above 0 and not above a limit.
+
+    :param name: name of the argument
+    :param value: its value
+    :param maximum: the largest valid value; by default infinity is valid too
+    """
+    _check_number(name, value)
+    if not value > 0:
+        raise ValueError(f"expected {name} above 0, got {value}; pass a positive number")
+    if value > maximum:
+        raise ValueError(f"expected {name} of at most {maximum:g}, got {value}; pass a smaller number")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"expected {name} to be a number, got {value!r}; pass a float or an int")
+
+
+def float_array(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """
+    Convert numbers to a new array; raise a ``ValueError`` if they are not all finite.
+
+    :param name: description of the numbers
+    :param value: an array, or nested sequences of one length per level
+    :return: float64 of the same shape
+    """
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"expected {name} to be an array of numbers, got {shorten(value)}; pass e.g. a list of lists"
+        ) from None
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected finite {name}, got NaN or infinity in {shorten(value)}; replace these entries")
+    return array
+
+
+def check_iterable(name: str, value: Any) -> None:
+    """
+    Raise a ``TypeError`` for a value that is not iterable, and for a string.
+
+    :param name: description of the value
+    :param value: the value
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"expected a sequence of {name}, got {shorten(value)}; write [{shorten(value)}]")
+
+
+def check_callable(name: str, value: Any) -> None:
+    """
+    Raise a ``TypeError`` unless a value can be called.
+
+    :param name: description of the function
+    :param value: the value
+    """
+    if not callable(value):
+        raise TypeError(f"expected {name} to be a function, got {shorten(value)}; pass a function")
+
+
+def check_env(env: Any, kinds: tuple[type, ...] = (gym.Env,)) -> None:
+    """
+    Raise a ``TypeError`` unless a value is an environment.
+
+    :param env: the value
+    :param kinds: the valid classes
+    """
+    if not isinstance(env, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"expected an environment ({names}), got {type(env).__name__}; make one with gymnasium.make")
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
@@ -150,3 +268,14 @@ def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> Sequenc
     if len(seed) != num_envs:
         raise ValueError(f"expected {num_envs} seeds, got {len(seed)}; pass one per environment, or a single int")
     return seed
+
+
+def shorten(value: Any) -> str:
+    """
+    Return the ``repr`` of a value for an error message.
+
+    :param value: the value
+    :return: at most 80 characters
+    """
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

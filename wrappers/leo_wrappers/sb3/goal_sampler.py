@@ -19,7 +19,7 @@ from leo_wrappers.infos import read_mask
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, rows_of, step_arrays
 from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
-from leo_wrappers.validation import check_choice
+from leo_wrappers.validation import check_choice, check_seed
 
 
 class VecGoalSampler(VecEnvWrapper):
@@ -56,6 +56,12 @@ class VecGoalSampler(VecEnvWrapper):
     def __init__(
         self, venv: VecEnv, goal_selector: GoalSelectorLike = "seen", on_success: OnSuccess = "switch", seed: int | None = None
     ) -> None:
+        if not isinstance(venv, VecEnv):
+            raise TypeError(
+                f"expected a VecEnv of Stable-Baselines3, got {type(venv).__name__}; use make_vec_env, or GymVecEnv for a "
+                "vector environment of Gymnasium"
+            )
+        check_seed(seed)
         if unwrap_vec_normalize(venv) is not None:
             raise ValueError(
                 "expected no VecNormalize below VecGoalSampler, got one: replay buffers would store observations without "
@@ -284,6 +290,7 @@ def _common_goal_names(venv: VecEnv) -> tuple[str, ...]:
     for number, other in enumerate(all_names):
         if tuple(other) != names:
             raise ValueError(
-                f"expected the same goals in the same order everywhere, environment {number} differs from 0; use one goal set"
+                f"expected the same goals in the same order everywhere, got environment {number} that differs from 0; use one "
+                "goal set"
             )
     return names

@@ -35,6 +35,10 @@ class GymVecEnv(VecEnv):
     """
 
     def __init__(self, vector_env: VectorEnv[Any, Any, Any]) -> None:
+        if not isinstance(vector_env, VectorEnv):
+            raise TypeError(
+                f"expected a Gymnasium vector environment, got {type(vector_env).__name__}; use gymnasium.make_vec"
+            )
         mode = vector_env.metadata.get("autoreset_mode")
         if mode != AutoresetMode.SAME_STEP:
             raise ValueError(
