@@ -22,7 +22,7 @@ import yaml
 
 import leo_wrappers
 from leo_agents.evaluation import GoalReport
-from leo_agents.learning.checkpoints import latest_checkpoint
+from leo_agents.learning.checkpoint_files import latest_checkpoint
 from leo_cli.disk_space import check_disk_space
 from leo_cli.environments import Environment, find_environment
 from leo_cli.hyperparameters import Settings
