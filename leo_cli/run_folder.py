@@ -310,7 +310,7 @@ def _read_config(path: Path) -> RunConfig:
         )
     try:
         return RunConfig(**{**values, "settings": Settings.from_dict(values["settings"])})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"expected a complete {file}, got a damaged one ({error}); restore it, or train again") from error
 
 

@@ -64,7 +64,6 @@ def write_checkpoint(folder: Path, step: int, writers: Mapping[str, Callable[[IO
         partial.rename(final)
         _flush(folder)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)  # makes room for the check
         raise CheckpointNotSavedError(
             f"expected to write a checkpoint to {folder}, got: {error.strerror or error}; make sure that the folder is "
             f"writable and its disk has free space, then {_what_to_resume(folder)}"

@@ -278,6 +278,11 @@ def test_files_that_are_no_models_are_rejected(tmp_path):
         pass
     with zipfile.ZipFile(tmp_path / "list.zip", "w") as archive:
         archive.writestr("data", "[2]")
+    make_model(make_line()).save(tmp_path / "compression.zip")
+    content = bytearray((tmp_path / "compression.zip").read_bytes())
+    with zipfile.ZipFile(tmp_path / "compression.zip") as archive:
+        content[archive.start_dir + 10] = 99  # compression method of the first entry
+    (tmp_path / "compression.zip").write_bytes(content)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for path in before:
         with pytest.raises(ValueError, match=rf"expected a saved model, got .*{path.name}.*; check the path"):

@@ -59,6 +59,11 @@ def test_a_damaged_run_file(copy, leo):
     for content in (text[:200], f"format: {FORMAT}\n", "steps: 3\n", "- 1\n", ""):
         (copy / "run.yml").write_text(content)
         assert_fails(leo, copy, READERS, str(copy / "run.yml"), "train again" if content != text[:200] else "fix the file")
+    (copy / "run.yml").write_text(text.partition("  steps:")[0] + "  steps:")
+    assert_fails(leo, copy, READERS, f"expected a complete {copy / 'run.yml'}, got a damaged one", "train again")
+    for binary in (b"\x80\x81", b"[" * 100_000):
+        (copy / "run.yml").write_bytes(binary)
+        assert_fails(leo, copy, READERS, f"expected YAML in {copy / 'run.yml'}, got a syntax error", "fix the file")
 
 
 def test_a_missing_checkpoint(copy, leo):
