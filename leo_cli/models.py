@@ -1,16 +1,27 @@
 """Create, resume and load the models of a run."""
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from leo_agents.learning.checkpoints import check_format, latest_checkpoint, resume
+from leo_agents.learning.checkpoint_files import (
+    ALL_FILES,
+    MODEL_FILE,
+    CheckpointNotSavedError,
+    DamagedCheckpointError,
+    includes_environment,
+    latest_checkpoint,
+)
+from leo_agents.learning.checkpoints import load_checkpoint
 from leo_cli.algorithms import find_algorithm
 from leo_cli.environments import Environment
-from leo_cli.run_folder import RunFolder, SeedFolder
+from leo_cli.run_folder import PROVENANCE_FILE, RunFolder, SeedFolder
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def load_agent(run: RunFolder, seed: SeedFolder) -> Any:
@@ -21,10 +32,9 @@ def load_agent(run: RunFolder, seed: SeedFolder) -> Any:
     :param seed: a seed with a checkpoint
     :return: the model on the CPU, without an environment
     """
-    checkpoint = latest_checkpoint(seed.checkpoints)
-    check_format(checkpoint)
-    with _damage_reported(checkpoint, run):
-        return find_algorithm(run.config.algorithm).algorithm_class.load(checkpoint / "model.zip", device="cpu")
+    checkpoint = _find_checkpoint(run, seed, (MODEL_FILE,))
+    with _load_errors_explained(run, checkpoint):
+        return find_algorithm(run.config.algorithm).algorithm_class.load(checkpoint / MODEL_FILE, device="cpu")
 
 
 def make_model(run: RunFolder, seed: SeedFolder, environment: Environment, device: str) -> BaseAlgorithm:
@@ -38,24 +48,51 @@ def make_model(run: RunFolder, seed: SeedFolder, environment: Environment, devic
     :return: the model with its training environments
     """
     algorithm, settings = find_algorithm(run.config.algorithm), run.config.settings
-    checkpoint = seed.checkpoint
-    if checkpoint is None:
+    if seed.checkpoint is None:
         return algorithm.build(environment.make_vec(settings.num_envs), seed.seed, device, settings.hyperparameters)
-    check_format(checkpoint)
+    checkpoint = _find_checkpoint(run, seed, ALL_FILES)
     # Environments that could not be saved are created again and start with new episodes.
-    env = None if (checkpoint / "env.pkl").exists() else environment.make_vec(settings.num_envs)
-    with _damage_reported(checkpoint, run):
-        return resume(algorithm.algorithm_class, seed.checkpoints, env, device)
+    env = None if includes_environment(checkpoint) else environment.make_vec(settings.num_envs)
+    with _load_errors_explained(run, checkpoint):
+        return load_checkpoint(algorithm.algorithm_class, checkpoint, env, device)
 
 
 @contextmanager
-def _damage_reported(checkpoint: Path, run: RunFolder) -> Iterator[None]:
-    """Convert any exception, as unpickling a damaged file may raise, to one that names the checkpoint and the remedy."""
+def explain_full_disk(run: RunFolder, seed: SeedFolder) -> Iterator[None]:
+    """
+    Add to errors of a full disk during training how to continue.
+
+    :param run: the run
+    :param seed: the seed that is trained
+    """
+    try:
+        yield
+    except CheckpointNotSavedError as error:
+        raise OSError(f"{error}: leo train --resume {run.path}") from error
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise OSError(
+            f"expected to write to {seed.path}, got: {error.strerror}; free some space, then continue from "
+            f"{seed.checkpoint or 'the start'}: leo train --resume {run.path}"
+        ) from error
+
+
+def _find_checkpoint(run: RunFolder, seed: SeedFolder, files: Container[str]) -> Path:
+    try:
+        return latest_checkpoint(seed.checkpoints, files)
+    except DamagedCheckpointError as error:
+        raise ValueError(f"{error}: leo train --resume {run.path}") from error
+
+
+@contextmanager
+def _load_errors_explained(run: RunFolder, checkpoint: Path) -> Iterator[None]:
+    """Convert any exception, as unpickling may raise, to one that names the checkpoint and the remedy."""
     try:
         yield
     except Exception as error:
         raise ValueError(
-            f"expected a complete checkpoint at {checkpoint}, got a damaged one ({type(error).__name__}: {error}); nothing "
-            f"was changed: restore it, or remove {checkpoint.parent.parent} and train that seed again: "
+            f"expected to load {checkpoint}, whose files are undamaged, got {type(error).__name__}: {error}; install the "
+            f"versions listed in {run.path / PROVENANCE_FILE}, or delete {checkpoint.parent} and train that seed again: "
             f"leo train --resume {run.path}"
         ) from error

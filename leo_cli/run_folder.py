@@ -22,7 +22,7 @@ import yaml
 
 import leo_wrappers
 from leo_agents.evaluation import GoalReport
-from leo_agents.learning.checkpoints import latest_checkpoint
+from leo_agents.learning.checkpoint_files import latest_checkpoint
 from leo_cli.disk_space import check_disk_space
 from leo_cli.environments import Environment, find_environment
 from leo_cli.hyperparameters import Settings
@@ -310,7 +310,7 @@ def _read_config(path: Path) -> RunConfig:
         )
     try:
         return RunConfig(**{**values, "settings": Settings.from_dict(values["settings"])})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"expected a complete {file}, got a damaged one ({error}); restore it, or train again") from error
 
 

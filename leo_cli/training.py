@@ -12,7 +12,7 @@ from leo_cli.environments import Environment, available_cores
 from leo_cli.evaluation import evaluate_seed, make_evaluation_envs
 from leo_cli.interrupts import StopSignal
 from leo_cli.logger import make_logger
-from leo_cli.models import make_model
+from leo_cli.models import explain_full_disk, make_model
 from leo_cli.progress import Display
 from leo_cli.run_folder import RunFolder, SeedFolder
 
@@ -56,16 +56,17 @@ def train_seed(
         progress = ProgressCallback(display, seed.title, settings.steps, evaluation)
         callbacks = CallbackList([evaluation, progress, checkpoints, StopCallback(stop, seed.checkpoints)])
         model.set_logger(make_logger(seed.path, seed.progress, model.num_timesteps))
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="The checkpoint leaves out the environment")  # printed above
-                model.learn(settings.steps - model.num_timesteps, callbacks, reset_num_timesteps=False)
-        finally:
-            progress.close()
-            model.logger.close()
-            for env in (evaluation.eval_env, model.env):
-                if env is not None:
-                    env.close()
+        with explain_full_disk(run, seed):
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", message="The checkpoint leaves out the environment")  # printed above
+                    model.learn(settings.steps - model.num_timesteps, callbacks, reset_num_timesteps=False)
+            finally:
+                progress.close()
+                model.logger.close()
+                for env in (evaluation.eval_env, model.env):
+                    if env is not None:
+                        env.close()
     if not seed.goals.exists():
         display.print(f"seed {seed.seed}: evaluating {len(config.eval_goal_ids)} goals ...")
         cores = max(available_cores() // jobs, 1)

@@ -272,17 +272,18 @@ class GoalAlgorithm(BaseAlgorithm):
         check_model_format(path)
         return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
 
-    def save_checkpoint(self, folder: str | os.PathLike[str]) -> pathlib.Path:
+    def save_checkpoint(self, folder: str | os.PathLike[str], keep: int = 1) -> pathlib.Path:
         """
         Save everything that training needs to continue exactly, including replay buffer and environments.
 
-        Call it between two calls of ``learn``, or use :class:`~leo_agents.learning.checkpoints.ExactCheckpoints`. The previous
-        checkpoint is removed once the new one is complete.
+        Call it between two calls of ``learn``, or use :class:`~leo_agents.learning.checkpoints.ExactCheckpoints`. Older
+        checkpoints are removed once the new one is complete.
 
         :param folder: folder of the checkpoints
+        :param keep: number of checkpoints to keep
         :return: path of the new checkpoint
         """
-        return save_checkpoint(self, folder)
+        return save_checkpoint(self, folder, keep)
 
     @classmethod
     def resume(
@@ -294,6 +295,8 @@ class GoalAlgorithm(BaseAlgorithm):
         """
         Load the newest checkpoint: the next ``learn(..., reset_num_timesteps=False)`` continues bit for bit.
 
+        Files are verified by their checksums before they are loaded. If some are damaged, an older checkpoint is used with a
+        warning, or a :class:`~leo_agents.learning.checkpoint_files.DamagedCheckpointError` is raised if there is none.
         Checkpoints are pickles: load only those you trust.
 
         :param folder: folder of the checkpoints

@@ -1,13 +1,14 @@
 """Checkpoints for exact resumption: networks, optimizers, replay buffer, environments and all random number generators."""
 
 import inspect
-import json
+import io
 import os
 import random
-import shutil
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import cloudpickle
 import gymnasium as gym
@@ -18,34 +19,40 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_wrapper
 
-import leo_wrappers
+from leo_agents.learning.checkpoint_files import (
+    ALL_FILES,
+    ENV_FILE,
+    MODEL_FILE,
+    REPLAY_FILE,
+    STATE_FILE,
+    includes_environment,
+    latest_checkpoint,
+    write_checkpoint,
+)
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelector
 from leo_wrappers.validation import check_integer
 
 Algorithm = TypeVar("Algorithm", bound=BaseAlgorithm)
 
-PREFIX = "step-"
-PARTIAL_PREFIX = ".partial-"
-# Version of the layout of a checkpoint. Increase it whenever checkpoints written before can no longer be resumed.
-FORMAT = 2
-_FORMAT_FILE = "checkpoint.json"
-
 
 class ExactCheckpoints(BaseCallback):
     """
     Callback that saves a checkpoint at the start of a rollout, where training can be resumed bit for bit.
 
-    :param folder: folder of the checkpoints; each one replaces the one before
+    :param folder: folder of the checkpoints
     :param save_freq: minimum number of environment steps between checkpoints
+    :param keep: number of checkpoints to keep. With 2, training can resume from the previous one if the newest is damaged.
+        Each needs the disk space of a replay buffer, and one more is needed while saving
     :param verbose: 1 to print a message for each checkpoint
     """
 
-    def __init__(self, folder: str | os.PathLike[str], save_freq: int, verbose: int = 0) -> None:
+    def __init__(self, folder: str | os.PathLike[str], save_freq: int, keep: int = 1, verbose: int = 0) -> None:
         super().__init__(verbose)
         check_integer("save_freq", save_freq, 1)
+        check_integer("keep", keep, 1)
         self.folder = Path(folder)
-        self.save_freq = save_freq
+        self.save_freq, self.keep = save_freq, keep
         self._next_save = 0
 
     def _on_training_start(self) -> None:
@@ -53,7 +60,7 @@ class ExactCheckpoints(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         if self.model.num_timesteps >= self._next_save:
-            path = save_checkpoint(self.model, self.folder)
+            path = save_checkpoint(self.model, self.folder, self.keep)
             self._schedule_next()
             if self.verbose >= 1:
                 print(f"Saved checkpoint {path}")
@@ -65,58 +72,30 @@ class ExactCheckpoints(BaseCallback):
         self._next_save = (self.model.num_timesteps // self.save_freq + 1) * self.save_freq
 
 
-def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str]) -> Path:
+def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str], keep: int = 1) -> Path:
     """
-    Write a checkpoint and remove the older ones.
-
-    The checkpoint is written under a temporary name and renamed when it is complete, so a process killed while saving leaves
-    the previous checkpoint intact.
+    Write a checkpoint and remove older ones once it is complete.
 
     :param model: an algorithm of this library or of Stable-Baselines3
     :param folder: folder of its checkpoints
+    :param keep: number of checkpoints to keep, see :class:`ExactCheckpoints`
     :return: path of the new checkpoint
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{PARTIAL_PREFIX}{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    (partial / _FORMAT_FILE).write_text(json.dumps({"format": FORMAT, "leo-rl": leo_wrappers.__version__}))
-    model.save(partial / "model.zip")
-    _dump(_training_state(model), partial / "state.pkl")
-    _dump(getattr(model, "replay_buffer", None), partial / "replay.pkl")
+    check_integer("keep", keep, 1)
+    writers: dict[str, Callable[[IO[bytes]], object]] = {
+        MODEL_FILE: partial(_dump_model, model),
+        STATE_FILE: partial(_dump, _training_state(model)),
+        REPLAY_FILE: partial(_dump, getattr(model, "replay_buffer", None)),
+    }
     reason = why_not_exact(model.env)
     if reason is None:
-        _dump(_split_wrappers(model.env), partial / "env.pkl")
+        writers[ENV_FILE] = partial(_dump, _split_wrappers(model.env))
     else:
         warnings.warn(
             f"The checkpoint leaves out the environment, {reason}: resume with env=..., which starts a new episode.",
             stacklevel=2,
         )
-    for path in partial.iterdir():
-        _flush(path)
-    final = folder / f"{PREFIX}{model.num_timesteps:012d}"
-    older = [path for path in _complete(folder) if path != final]
-    if final.exists():  # a second checkpoint of the same step
-        final.rename(folder / f"{PARTIAL_PREFIX}old-{os.getpid()}")
-    partial.rename(final)
-    _flush(folder)
-    for path in [*older, *folder.glob(f"{PARTIAL_PREFIX}*")]:
-        shutil.rmtree(path, ignore_errors=True)
-    return final
-
-
-def latest_checkpoint(folder: str | os.PathLike[str]) -> Path:
-    """
-    Return the newest complete checkpoint.
-
-    :param folder: folder of the checkpoints of a training run
-    :return: path of the checkpoint
-    """
-    checkpoints = _complete(Path(folder))
-    if not checkpoints:
-        raise FileNotFoundError(f"expected a checkpoint ({PREFIX}...) in {folder}, found none; check the path")
-    return checkpoints[-1]
+    return write_checkpoint(Path(folder), model.num_timesteps, writers, keep)
 
 
 def resume(
@@ -126,7 +105,7 @@ def resume(
     device: th.device | str = "auto",
 ) -> Algorithm:
     """
-    Load the newest checkpoint, see :meth:`~leo_agents.algorithms.goal_algorithm.GoalAlgorithm.resume`.
+    Load the newest complete checkpoint, see :meth:`~leo_agents.algorithms.goal_algorithm.GoalAlgorithm.resume`.
 
     :param algorithm: class of the saved model, of this library or of Stable-Baselines3
     :param folder: folder of the checkpoints of a training run
@@ -134,42 +113,37 @@ def resume(
     :param device: PyTorch device
     :return: the model, ready for ``learn(..., reset_num_timesteps=False)``
     """
-    checkpoint = latest_checkpoint(folder)
-    check_format(checkpoint)
-    saved = _load_environment(checkpoint) if env is None else None
-    if env is None and saved is None:
-        raise ValueError(f"expected an environment, got None, and {checkpoint} contains none; pass env=...")
-    model = algorithm.load(checkpoint / "model.zip", env=saved or env, device=device, force_reset=saved is None)
+    checkpoint = latest_checkpoint(folder, ALL_FILES if env is None else (MODEL_FILE, STATE_FILE, REPLAY_FILE))
+    return load_checkpoint(algorithm, checkpoint, env, device)
+
+
+def load_checkpoint(
+    algorithm: type[Algorithm], checkpoint: Path, env: GymEnv | None = None, device: th.device | str = "auto"
+) -> Algorithm:
+    """
+    Load a checkpoint whose files have been verified by :func:`~leo_agents.learning.checkpoint_files.latest_checkpoint`.
+
+    :param algorithm: class of the saved model, of this library or of Stable-Baselines3
+    :param checkpoint: path of the checkpoint
+    :param env: environment to use instead of the saved one, or if none was saved; it starts a new episode
+    :param device: PyTorch device
+    :return: the model, ready for ``learn(..., reset_num_timesteps=False)``
+    """
+    saved: VecEnv | None = None
+    if env is None:
+        if not includes_environment(checkpoint):
+            raise ValueError(f"expected an environment, got None, and {checkpoint} contains none; pass env=...")
+        saved = _rewrap(_load(checkpoint / ENV_FILE))
+    model = algorithm.load(checkpoint / MODEL_FILE, env=saved or env, device=device, force_reset=saved is None)
     _load_training_state(model, checkpoint)
     return model
-
-
-def check_format(checkpoint: Path) -> None:
-    """
-    Raise ``ValueError`` if a checkpoint was written by an incompatible version. Nothing is unpickled.
-
-    :param checkpoint: path of the checkpoint
-    """
-    file = checkpoint / _FORMAT_FILE
-    try:
-        written = json.loads(file.read_text())
-        found, writer = written["format"], f"leo-rl {written['leo-rl']}"
-    except FileNotFoundError:
-        found, writer = f"1 (no {_FORMAT_FILE})", "an earlier version of leo-rl"
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"expected format and version in {file}, got {error!r}; restore the file, or train again") from error
-    if found != FORMAT:
-        raise ValueError(
-            f"expected a checkpoint of format {FORMAT}, as written by leo-rl {leo_wrappers.__version__}, in {checkpoint}, "
-            f"got format {found}, written by {writer}; resume it with the version that wrote it, or train again"
-        )
 
 
 def _load_training_state(model: BaseAlgorithm, checkpoint: Path) -> None:
     """Restore what ``model.zip`` does not contain, with the random number generators last."""
     if hasattr(model, "replay_buffer"):
-        model.load_replay_buffer(checkpoint / "replay.pkl")  # type: ignore[attr-defined]
-    state = _load(checkpoint / "state.pkl")
+        model.load_replay_buffer(checkpoint / REPLAY_FILE)  # type: ignore[attr-defined]
+    state = _load(checkpoint / STATE_FILE)
     for name, value in state["attributes"].items():
         setattr(model, name, value)
     selector = _goal_selector(model.env)
@@ -180,12 +154,6 @@ def _load_training_state(model: BaseAlgorithm, checkpoint: Path) -> None:
     th.set_rng_state(state["torch_rng"])
     if state["cuda_rng"] is not None and th.cuda.is_available():
         th.cuda.set_rng_state_all(state["cuda_rng"])
-
-
-def _load_environment(checkpoint: Path) -> VecEnv | None:
-    """Return the environment in its saved state, or None if it could not be saved."""
-    path = checkpoint / "env.pkl"
-    return _rewrap(_load(path)) if path.exists() else None
 
 
 def why_not_exact(env: VecEnv | None) -> str | None:
@@ -257,24 +225,17 @@ def _training_state(model: BaseAlgorithm) -> dict[str, Any]:
     }
 
 
-def _complete(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{PREFIX}*"))
+def _dump_model(model: BaseAlgorithm, file: IO[bytes]) -> None:
+    # Through memory, as PyTorch does not pass on an OSError of the file.
+    buffer = io.BytesIO()
+    model.save(buffer)
+    file.write(buffer.getbuffer())
 
 
-def _dump(value: Any, path: Path) -> None:
-    with open(path, "wb") as file:
-        cloudpickle.dump(value, file, protocol=5)
+def _dump(value: Any, file: IO[bytes]) -> None:
+    cloudpickle.dump(value, file, protocol=5)
 
 
 def _load(path: Path) -> Any:
     with open(path, "rb") as file:
         return cloudpickle.load(file)
-
-
-def _flush(path: Path) -> None:
-    """Flush to disk, so that a rename never becomes visible before the content of the files."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

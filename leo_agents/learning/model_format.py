@@ -24,7 +24,7 @@ def check_model_format(path: str | pathlib.Path | io.BufferedIOBase) -> None:
         with zipfile.ZipFile(file) as archive:
             data = json.loads(archive.read("data"))
         model_format = data.get("model_format", 1)
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError) as error:
+    except Exception as error:  # zipfile raises many types for damaged archives
         raise ValueError(f"expected a saved model, got {path}, which is none ({error}); check the path") from error
     finally:
         if file is not path:

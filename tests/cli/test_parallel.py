@@ -10,7 +10,7 @@ import pytest
 import torch as th
 
 from leo_agents import LEODQN
-from leo_agents.learning.checkpoints import latest_checkpoint
+from leo_agents.learning.checkpoint_files import latest_checkpoint
 from leo_cli.interrupts import block_sigint
 from tests.cli.conftest import train
 from tests.cli.test_train import start

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import yaml
 
+from leo_agents import LEODQN
 from leo_cli.run_folder import FORMAT
 from tests.cli.conftest import fingerprint, train
 
@@ -58,6 +59,11 @@ def test_a_damaged_run_file(copy, leo):
     for content in (text[:200], f"format: {FORMAT}\n", "steps: 3\n", "- 1\n", ""):
         (copy / "run.yml").write_text(content)
         assert_fails(leo, copy, READERS, str(copy / "run.yml"), "train again" if content != text[:200] else "fix the file")
+    (copy / "run.yml").write_text(text.partition("  steps:")[0] + "  steps:")
+    assert_fails(leo, copy, READERS, f"expected a complete {copy / 'run.yml'}, got a damaged one", "train again")
+    for binary in (b"\x80\x81", b"[" * 100_000):
+        (copy / "run.yml").write_bytes(binary)
+        assert_fails(leo, copy, READERS, f"expected YAML in {copy / 'run.yml'}, got a syntax error", "fix the file")
 
 
 def test_a_missing_checkpoint(copy, leo):
@@ -70,15 +76,42 @@ def test_a_damaged_checkpoint(copy, leo):
     (model,) = copy.glob("seed-0/checkpoints/step-*/model.zip")
     model.write_bytes(model.read_bytes()[:1000])
     readers = [reader for reader in READERS if reader[0] not in ("plot", "report")]
-    assert_fails(leo, copy, readers, str(model.parent), "damaged", "leo train --resume")
+    problem = f"{model.parent.name} (model.zip differs from its checksum)"
+    assert_fails(leo, copy, readers, str(model.parents[1]), problem, f"leo train --resume {copy}")
     before = fingerprint(copy)
     code, _, error = leo("train", "--resume", copy, "--steps", "400")
     assert code == 0, error  # nothing left to train
     change(copy, settings={**yaml.safe_load((copy / "run.yml").read_text())["settings"], "steps": 900})
     code, _, error = leo("train", "--resume", copy)
-    assert code == 2 and str(model.parent) in error
+    assert code == 2 and problem in error
     after = fingerprint(copy)
     assert {name for name in before if before[name] != after[name]} == {"run.yml", "commands.txt"}
+
+
+def test_folders_that_are_no_checkpoints(copy, leo):
+    checkpoints = copy / "seed-0" / "checkpoints"
+    (checkpoints / "step-latest").mkdir()
+    (checkpoints / "step-999999999999").mkdir()
+    with pytest.warns(UserWarning, match=r"step-999999999999 \(checkpoint.json is missing\)"):
+        code, out, error = leo("train", "--resume", copy, "--steps", "500")
+    assert code == 0 and "Nothing left" not in out, error
+    assert (checkpoints / "step-000000000500").exists()
+    shutil.rmtree(checkpoints / "step-000000000500")
+    assert_fails(leo, copy, [*READERS, ["train", "--resume"]], str(checkpoints), "checkpoint.json is missing", "train again")
+
+
+def test_the_older_checkpoint_is_used_if_the_newest_is_damaged(copy, leo):
+    older = copy / "seed-0" / "checkpoints" / "step-000000000400"
+    model = LEODQN.resume(older.parent)
+    model.learn(40, reset_num_timesteps=False)
+    newest = model.save_checkpoint(older.parent, keep=2)
+    (newest / "model.zip").unlink()
+    change(copy, settings={**yaml.safe_load((copy / "run.yml").read_text())["settings"], "steps": 900})
+    for command in (["eval", copy, "--goals", "0"], ["train", "--resume", copy]):
+        with pytest.warns(UserWarning, match=rf"older checkpoint {older}; not used: {newest.name} \(model.zip is missing\)"):
+            code, _, error = leo(*command)
+        assert code == 0, error
+    assert [path.name for path in older.parent.iterdir()] == ["step-000000000900"]
 
 
 def test_damaged_tables(copy, leo):

@@ -1,4 +1,5 @@
 import csv
+import errno
 import io
 import os
 import re
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from leo_agents import LEODQN
 from leo_agents.evaluation import GoalEvalCallback, GoalReport, read_curve
-from leo_agents.learning.checkpoints import latest_checkpoint
+from leo_agents.learning.checkpoint_files import latest_checkpoint
 from leo_cli.algorithms import ALGORITHMS
 from leo_cli.callbacks import ProgressCallback
 from leo_cli.disk_space import check_disk_space, checkpoint_bytes
@@ -221,7 +222,7 @@ def test_a_run_that_cannot_be_resumed_is_left_unchanged(run, tmp_path, leo):
     (latest_checkpoint(folder / "seed-0" / "checkpoints") / "state.pkl").write_bytes(b"cut")
     before = fingerprint(folder)
     code, _, error = leo("train", "--resume", folder, "--steps", "500")
-    assert code == 2 and "nothing was changed" in error
+    assert code == 2 and "state.pkl differs from its checksum" in error and f"leo train --resume {folder}" in error
     assert fingerprint(folder) == before
 
 
@@ -245,6 +246,30 @@ def test_an_unwritable_disk_fails_before_training(tmp_path):
     result = subprocess.run([sys.executable, "-B", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2 and "expected to write to" in result.stderr and "free some space" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("file", ["replay.pkl", "evaluations.csv"])
+def test_a_disk_that_fills_during_training(file, tmp_path, monkeypatch, leo):
+    class Filling(ProgressCallback):
+        def _on_step(self) -> bool:
+            if self.num_timesteps >= 200:
+                monkeypatch.setattr("leo_agents.learning.checkpoint_files.os.fsync", fail)
+                if file == "evaluations.csv":
+                    fail()
+            return super()._on_step()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("leo_cli.training.ProgressCallback", Filling)
+        folder = tmp_path / "run"
+        code, _, error = leo("train", "leodqn", *MAZE, *QUICK, *SMALL, "--steps", "400", "--folder", folder)
+    monkeypatch.undo()
+    newest = latest_checkpoint(folder / "seed-0" / "checkpoints")
+    assert code == 2 and "Traceback" not in error and f"leo train --resume {folder}" in error
+    assert "No space left on device" in error and str(newest) in error
+    assert leo("train", "--resume", folder)[0] == 0
 
 
 def test_a_disk_too_small_for_the_checkpoints_fails(tmp_path):
