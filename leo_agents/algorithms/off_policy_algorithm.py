@@ -49,11 +49,17 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         verbose: int,
         **kwargs: Any,
     ) -> None:
+        replay_buffer_class = replay_buffer_class or GoalReplayBuffer
+        if not issubclass(replay_buffer_class, GoalReplayBuffer):
+            raise ValueError(
+                f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it out: "
+                "every transition updates all goals, so none has to be relabeled. HER as a baseline: leo_agents.baselines"
+            )
         super().__init__(
             policy,
             env,
             gamma=gamma,
-            replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
+            replay_buffer_class=replay_buffer_class,
             # Not the ``n_steps`` of the base class, whose n-step buffer has no goals.
             replay_buffer_kwargs={"n_steps": n_steps, "gamma": gamma, "verbose": verbose, **(replay_buffer_kwargs or {})},
             verbose=verbose,
@@ -116,10 +122,6 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
         if not self.max_grad_norm > 0.0:
             raise ValueError(f"expected max_grad_norm above 0, got {self.max_grad_norm}")
-        if self.batch_size > self.buffer_size:
-            raise ValueError(
-                f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"
-            )
 
     def _on_step(self) -> None:
         """Update the exploration rate."""
