@@ -266,11 +266,19 @@ class GoalAlgorithm(BaseAlgorithm):
         :param custom_objects: objects to use instead of saved ones
         :param print_system_info: whether to print the system info of the saved model and the current one
         :param force_reset: whether to reset the environment before training
-        :param kwargs: attributes to change
+        :param kwargs: attributes to change; ``policy_kwargs`` cannot change and must be those of the training
         :return: the model
         """
         check_model_format(path)
-        return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        policy_kwargs = kwargs.pop("policy_kwargs", None)
+        model = super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
+        # The stored arguments include those that the algorithm added.
+        if policy_kwargs and not _is_part_of(policy_kwargs, model.policy_kwargs):
+            stored = {name: model.policy_kwargs.get(name) for name in policy_kwargs}
+            raise ValueError(
+                f"expected the policy_kwargs of the training, {stored}, got {policy_kwargs}; leave policy_kwargs out"
+            )
+        return model
 
     def save_checkpoint(self, folder: str | os.PathLike[str], keep: int = 1) -> pathlib.Path:
         """
@@ -333,12 +341,12 @@ class GoalAlgorithm(BaseAlgorithm):
 
     @staticmethod
     def _goals_of(env: VecEnv) -> tuple[str, ...]:
-        try:
-            return check_goal_names(env.get_attr("goal_names", 0)[0])
-        except AttributeError:
+        # Asked first: the worker processes of a SubprocVecEnv end if an attribute is missing.
+        if not env.has_attr("goal_names"):
             raise ValueError(
                 f"expected an environment with goal_names and {GOAL_KEY!r}, got one without names; use GoalConditionedWrapper"
-            ) from None
+            )
+        return check_goal_names(env.get_attr("goal_names", 0)[0])
 
     def _check_goals(self, env: VecEnv) -> None:
         check_same_goals(tuple(self.goal_names), self._goals_of(env), "an environment")
@@ -384,3 +392,12 @@ class GoalAlgorithm(BaseAlgorithm):
     def _excluded_save_params(self) -> list[str]:
         # The selector may be a function; the environment that a loaded model gets has its own.
         return [*super()._excluded_save_params(), "goal_selector", *self.not_saved]
+
+
+def _is_part_of(value: Any, stored: Any) -> bool:
+    """Whether a value equals the stored one, where stored dictionaries may have more entries and tuples became lists."""
+    if isinstance(value, dict) and isinstance(stored, dict):
+        return all(key in stored and _is_part_of(entry, stored[key]) for key, entry in value.items())
+    if isinstance(value, list | tuple | np.ndarray) and isinstance(stored, list | tuple | np.ndarray):
+        return len(value) == len(stored) and all(_is_part_of(one, other) for one, other in zip(value, stored, strict=True))
+    return bool(value == stored)

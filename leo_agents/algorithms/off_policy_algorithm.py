@@ -61,11 +61,17 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         verbose: int,
         **kwargs: Any,
     ) -> None:
+        replay_buffer_class = replay_buffer_class or GoalReplayBuffer
+        if not issubclass(replay_buffer_class, GoalReplayBuffer):
+            raise ValueError(
+                f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it "
+                "out: every transition updates all goals, so none has to be relabeled. HER as a baseline: leo_agents.baselines"
+            )
         super().__init__(
             policy,
             env,
             gamma=gamma,
-            replay_buffer_class=replay_buffer_class or GoalReplayBuffer,
+            replay_buffer_class=replay_buffer_class,
             # Not the ``n_steps`` of the base class, whose n-step buffer has no goals.
             replay_buffer_kwargs={"n_steps": n_steps, "gamma": gamma, "verbose": verbose, **(replay_buffer_kwargs or {})},
             verbose=verbose,
@@ -133,10 +139,6 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         check_train_freq(self.train_freq)
         if self.gradient_steps != -1:
             check_integer("gradient_steps other than -1", self.gradient_steps, 1)
-        if self.batch_size > self.buffer_size:
-            raise ValueError(
-                f"expected batch_size of at most buffer_size, got {self.batch_size} > {self.buffer_size}; enlarge the buffer"
-            )
 
     def _on_step(self) -> None:
         """Update the exploration rate."""

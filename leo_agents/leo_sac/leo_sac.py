@@ -65,6 +65,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
     :param target_update_interval: number of gradient steps between updates of the target network
     :param target_entropy: target of a learned entropy coefficient, ``"auto"`` for minus the dimension of the actions
     :param entropy_per_goal: learn an entropy coefficient per goal instead of one for all goals
+    :param use_sde: not supported, because state-dependent exploration learns the noise of a single policy
     :param entropy_in_target: add the entropy to the critics' targets as SAC does; needs ``loss="squared"`` and
         ``policy_kwargs={"squash": False}``
 
@@ -125,6 +126,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         amp: bool = False,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
+        use_sde: bool = False,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -163,6 +165,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             amp=amp,
             goal_selector=goal_selector,
             log_goals=log_goals,
+            use_sde=use_sde,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             policy_kwargs=dict(policy_kwargs or {}),
@@ -170,7 +173,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             seed=seed,
             device=device,
         )
-        # SAC's argument for state-dependent exploration, which the policy does not have.
+        # Added by SAC; the policy has no state-dependent exploration.
         del self.policy_kwargs["use_sde"]
         self.entropy_per_goal = entropy_per_goal
         self.entropy_in_target = entropy_in_target
@@ -185,6 +188,11 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
 
     def _check_options(self) -> None:
         super()._check_options()
+        if self.use_sde:
+            raise ValueError(
+                "expected use_sde=False, got True: state-dependent exploration learns the noise of one policy, LEOSAC has one "
+                "policy per goal; for exploration that is correlated in time use random_action_repeat or action_noise"
+            )
         check_integer("target_update_interval", self.target_update_interval, 1)
         check_ent_coef(self.ent_coef)
         if self.target_entropy != "auto":

@@ -6,7 +6,6 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
@@ -188,8 +187,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     def _setup_model(self) -> None:
         super()._setup_model()
         if self.action_noise is None:
-            action_dim = get_action_dim(self.action_space)
-            self.action_noise = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, DEFAULT_NOISE))
+            shape = self.action_space.shape or ()
+            self.action_noise = NormalActionNoise(np.zeros(shape), np.full(shape, DEFAULT_NOISE))
 
     def _check_options(self) -> None:
         super()._check_options()

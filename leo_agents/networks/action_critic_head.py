@@ -8,6 +8,7 @@ cost one matrix product. Targets and actor losses need Q_g(s, a_g), the diagonal
 goals' actions: one hidden layer per row and goal, without the off-diagonal values.
 """
 
+import warnings
 from typing import Any
 
 import torch as th
@@ -30,7 +31,7 @@ class ActionCriticHead(nn.Module):
     :param features_dim: number of features ``x(s)``
     :param num_goals: number of goals
     :param action_dim: dimension of the actions
-    :param width: width of the hidden layer that combines state and action
+    :param width: width of the hidden layer that combines state and action; 0 for none, if ``bilinear``
     :param bilinear: include the terms with ``v_g`` and ``V_g`` above, which are linear in the features and in the action; the
         hidden layer then only has to represent the rest
     :param initial_value: value of every goal at initialization
@@ -46,11 +47,15 @@ class ActionCriticHead(nn.Module):
         initial_value: float = 0.5,
     ) -> None:
         super().__init__()
-        for name, size in (("num_goals", num_goals), ("action_dim", action_dim), ("width", width)):
+        for name, size in (("num_goals", num_goals), ("action_dim", action_dim)):
             check_integer(name, size, 1)
+        check_integer("width", width, 0 if bilinear else 1)
         self.num_goals = num_goals
-        self.state = nn.Linear(features_dim, width)
-        self.action = nn.Linear(action_dim, width, bias=False)
+        with warnings.catch_warnings():
+            # Without a hidden layer, there are no weights to initialize.
+            warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+            self.state = nn.Linear(features_dim, width)
+            self.action = nn.Linear(action_dim, width, bias=False)
         # Zero initialization as in DenseHead: random initial values would first have to be unlearned.
         self.weight = nn.Parameter(th.zeros(num_goals, width))
         self.direct = nn.Parameter(th.zeros(num_goals, 1 + action_dim, features_dim)) if bilinear else None

@@ -10,7 +10,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
-from leo_agents.networks.state_network import StateNetwork, make_trunk
+from leo_agents.networks.state_network import ActingNetwork, make_trunk
+from leo_wrappers.keys import GOAL_KEY
 
 
 class GoalLinear(nn.Module):
@@ -51,7 +52,7 @@ class GoalLinear(nn.Module):
         return th.bmm(self.weight[goal_ids], features.unsqueeze(2)).squeeze(2) + self.bias[goal_ids]
 
 
-class GoalActorNetwork(StateNetwork):
+class GoalActorNetwork(ActingNetwork):
     """
     Base class of actors with one output head per goal. Subclasses implement :meth:`actions`.
 
@@ -82,6 +83,7 @@ class GoalActorNetwork(StateNetwork):
         normalize_images: bool = True,
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
+        self._squash_output = True
         self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm)
         width = net_arch[-1] if net_arch else features_extractor.features_dim
         self.head = GoalLinear(width, num_goals, self.outputs_per_component * get_action_dim(action_space))
@@ -106,6 +108,10 @@ class GoalActorNetwork(StateNetwork):
         """
         outputs = self.head.for_goals(self.features(obs), goal_ids.long().reshape(-1))
         return self.actions(outputs, deterministic)
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
+        assert isinstance(observation, dict)
+        return self.for_goals(observation, observation[GOAL_KEY], deterministic)
 
     def best(self, obs: PyTorchObs, goals: th.Tensor | None = None) -> th.Tensor:
         """

@@ -14,7 +14,6 @@ from torch import nn
 from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.policies import GoalPolicy, Observation
-from leo_wrappers.keys import GOAL_KEY
 
 NetArch = list[int] | dict[str, list[int]]
 
@@ -35,8 +34,9 @@ class ContinuousGoalPolicy(GoalPolicy):
         :class:`~leo_agents.networks.action_critic_head.ActionCriticHead`
     :param squash: whether values are the sigmoid of the head's outputs, in ``[0, 1]``
     :param n_critics: number of critics; targets take their minimum
-    :param features_extractor_class: features extractor of the state, one for the actor and one for the critic; chosen by the
-        state space if None
+    :param share_features_extractor: whether the critic uses the actor's features extractor, which then only learns from the
+        actor's loss
+    :param features_extractor_class: features extractor of the state; chosen by the state space if None
     :param features_extractor_kwargs: additional arguments of the features extractor
     :param normalize_images: whether to divide images by 255
     :param optimizer_class: optimizer, Adam by default
@@ -63,6 +63,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         head_kwargs: dict[str, Any] | None = None,
         squash: bool = True,
         n_critics: int = 2,
+        share_features_extractor: bool = False,
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
@@ -87,12 +88,17 @@ class ContinuousGoalPolicy(GoalPolicy):
             "head_kwargs": head_kwargs,
             "squash": squash,
             "n_critics": n_critics,
+            "share_features_extractor": share_features_extractor,
         }
         self._build(lr_schedule)
 
     def _build(self, lr_schedule: Schedule) -> None:
         """Create networks, target networks and optimizers."""
-        self.actor, self.critic, self.critic_target = self.make_actor(), self.make_critic(), self.make_critic()
+        share_features_extractor = self.net_args["share_features_extractor"]
+        self.actor = self.make_actor()
+        self.critic = self.make_critic(self.actor.features_extractor if share_features_extractor else None)
+        # The target has its own features extractor in any case, which follows that of the critic.
+        self.critic_target = self.make_critic()
         self.critic_target.load_state_dict(self.critic.state_dict())
         self.critic_target.set_training_mode(False)
         if self.has_actor_target:
@@ -100,7 +106,7 @@ class ContinuousGoalPolicy(GoalPolicy):
             self.actor_target.load_state_dict(self.actor.state_dict())
             self.actor_target.set_training_mode(False)
         self.actor.optimizer = self.make_optimizer(self.actor, lr_schedule(1))
-        self.critic.optimizer = self.make_optimizer(self.critic, lr_schedule(1))
+        self.critic.optimizer = self.make_optimizer(self.critic.trained_modules(), lr_schedule(1))
 
     def make_actor(self) -> GoalActorNetwork:
         """Create an actor."""
@@ -117,16 +123,21 @@ class ContinuousGoalPolicy(GoalPolicy):
         )
         return network.to(self.device)
 
-    def make_critic(self) -> GoalCritic:
-        """Create critics."""
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> GoalCritic:
+        """
+        Create critics.
+
+        :param features_extractor: features extractor of the actor to share; the critics have their own if None
+        :return: the critics
+        """
         _, critic_arch = get_actor_critic_arch(self.net_args["net_arch"])
         network = GoalCritic(
             self.observation_space,
             self.action_space,
             num_goals=len(self.goal_names),
-            features_extractor=self.make_features_extractor(),
+            features_extractor=features_extractor or self.make_features_extractor(),
             normalize_images=self.normalize_images,
-            **{**self.net_args, "net_arch": critic_arch},
+            **{**self.net_args, "net_arch": critic_arch, "share_features_extractor": features_extractor is not None},
         )
         return network.to(self.device)
 
@@ -161,8 +172,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         self.training = mode
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
-        assert isinstance(observation, dict)
-        return self.actor.for_goals(observation, observation[GOAL_KEY], deterministic)
+        return self.actor._predict(observation, deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.net_args}

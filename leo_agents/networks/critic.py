@@ -26,12 +26,13 @@ class GoalCritic(StateNetwork):
     :param action_space: action space
     :param num_goals: number of goals
     :param features_extractor: features extractor of the state
-    :param net_arch: widths of the hidden layers, at least one
+    :param net_arch: widths of the hidden layers; without any, values are bilinear in the features and the action
     :param activation_fn: activation function of the trunk
     :param layer_norm: apply layer normalization before each activation of the trunk
     :param head_kwargs: additional keyword arguments of the heads
     :param squash: pass the outputs through a sigmoid, which keeps the values in ``[0, 1]``
     :param n_critics: number of critics
+    :param share_features_extractor: whether the features extractor belongs to the actor and is not trained here
     :param normalize_images: divide images by 255
     """
 
@@ -50,21 +51,24 @@ class GoalCritic(StateNetwork):
         head_kwargs: dict[str, Any] | None = None,
         squash: bool = True,
         n_critics: int = 2,
+        share_features_extractor: bool = False,
         normalize_images: bool = True,
     ) -> None:
-        if not net_arch:
-            raise ValueError(
-                "expected net_arch of the critic to have at least one layer, got none; the last one combines state and action"
-            )
         check_integer("n_critics", n_critics, 1)
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
         self.squash = squash
+        self.share_features_extractor = share_features_extractor
         inputs, action_dim = features_extractor.features_dim, get_action_dim(action_space)
         width = net_arch[-2] if len(net_arch) > 1 else inputs
         self.trunks = nn.ModuleList(make_trunk(inputs, net_arch[:-1], activation_fn, layer_norm) for _ in range(n_critics))
         self.heads: Iterable[ActionCriticHead] = nn.ModuleList(  # type: ignore[assignment]
-            ActionCriticHead(width, num_goals, action_dim, net_arch[-1], **(head_kwargs or {})) for _ in range(n_critics)
+            ActionCriticHead(width, num_goals, action_dim, net_arch[-1] if net_arch else 0, **(head_kwargs or {}))
+            for _ in range(n_critics)
         )
+
+    def trained_modules(self) -> nn.Module:
+        """Return the modules that the critic's optimizer trains: without a shared features extractor."""
+        return nn.ModuleList([self.trunks, self.get_submodule("heads")]) if self.share_features_extractor else self
 
     def taken(self, obs: PyTorchObs, actions: th.Tensor, goals: th.Tensor | None = None) -> list[th.Tensor]:
         """
@@ -75,7 +79,8 @@ class GoalCritic(StateNetwork):
         :param goals: ids of the goals to compute ``[k]``; all of them by default
         :return: for each critic ``[B, G]`` or ``[B, k]``, before the sigmoid
         """
-        state = self.extract_state(obs)
+        with th.set_grad_enabled(th.is_grad_enabled() and not self.share_features_extractor):
+            state = self.extract_state(obs)
         return [head.taken(trunk(state), actions, goals) for trunk, head in zip(self.trunks, self.heads, strict=True)]
 
     def diagonal(

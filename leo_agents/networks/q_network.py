@@ -9,7 +9,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead
-from leo_agents.networks.state_network import StateNetwork, make_trunk
+from leo_agents.networks.state_network import ActingNetwork, make_trunk
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.validation import check_choice
 
@@ -33,7 +33,7 @@ def make_head(
     return HEADS[kind](features_dim, num_goals, num_actions, **(head_kwargs or {}))
 
 
-class GoalQNetwork(StateNetwork):
+class GoalQNetwork(ActingNetwork):
     """
     Q-network with a head for all goals.
 

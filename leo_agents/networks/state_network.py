@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from stable_baselines3.common.policies import BaseModel
+from stable_baselines3.common.policies import BaseModel, BasePolicy
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs
-from torch import Tensor, nn
+from torch import Tensor, as_tensor, nn
 
 from leo_agents.networks.batch_renorm import FusedBatchRenorm
 from leo_agents.networks.map_extractor import MapExtractor, has_maps
@@ -144,3 +144,20 @@ class StateNetwork(BaseModel):
             return obs
         state = {key: value for key, value in obs.items() if key not in GOAL_INPUT_KEYS}
         return next(iter(state.values())) if self._unwrap else state
+
+
+class ActingNetwork(StateNetwork, BasePolicy):
+    """Base class of networks that act for the commanded goal: their ``predict`` is that of the policy."""
+
+    def obs_to_tensor(self, observation: npt.NDArray[Any] | dict[str, npt.NDArray[Any]]) -> tuple[PyTorchObs, bool]:
+        """
+        Convert observations to tensors.
+
+        :param observation: an observation with ``goal_id``, or a batch of them
+        :return: tensors, always of a batch, and whether the observation was a batch
+        """
+        if not isinstance(observation, dict) or GOAL_KEY not in observation:
+            raise ValueError(f"expected an observation with {GOAL_KEY!r}, got one without; add the index of the goal to reach")
+        states, is_batch = super().obs_to_tensor(self.state_of(observation))  # type: ignore[arg-type]
+        goal_ids = as_tensor(observation[GOAL_KEY], device=self.device)
+        return {**(states if isinstance(states, dict) else {"observation": states}), GOAL_KEY: goal_ids}, is_batch

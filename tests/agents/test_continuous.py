@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from stable_baselines3 import HerReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
@@ -385,7 +386,7 @@ class Plain(gym.Env):
         (lambda name: make_model(name, Plain()), "wrap each with MultiGoalWrapper"),
         (lambda name: make_model(name, VecNormalize(dummy(1))), "wrap the other way round"),
         (lambda name: make_model(name, optimize_memory_usage=True), "optimize_memory_usage=False"),
-        (lambda name: make_model(name, batch_size=3_000), "batch_size of at most buffer_size, got 3000 > 2000"),
+        (lambda name: make_model(name, replay_buffer_class=HerReplayBuffer), "got HerReplayBuffer; leave it out"),
         (lambda name: make_model(name, goals_per_update=101), "goals_per_update from 1 to 100, got 101"),
         (lambda name: make_model(name, loss="huber"), "loss to be one of"),
         (lambda name: make_model(name, exploration_final_eps=1.5), "exploration_final_eps between 0 and 1, got 1.5"),
@@ -393,7 +394,6 @@ class Plain(gym.Env):
         (lambda name: make_model(name, max_grad_norm=0.0), "max_grad_norm above 0, got 0.0"),
         (lambda name: make_model(name, goal_reduction="max"), 'goal_reduction "mean" or "sum"'),
         (lambda name: make_model(name, policy_kwargs={"squash": False}), 'use loss="squared"'),
-        (lambda name: make_model(name, policy_kwargs={"net_arch": []}), "at least one layer"),
         (lambda name: make_model(name, policy_kwargs={"n_critics": 0}), "n_critics of at least 1"),
         (lambda name: make_model(name, goal_selector="nowhere"), "got 'nowhere'"),
         (

@@ -6,7 +6,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
-from stable_baselines3 import DQN
+from stable_baselines3 import DQN, HerReplayBuffer
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -327,7 +327,7 @@ def multi_goal(env):
         (lambda: make_model(LineEnv()), "wrap each with MultiGoalWrapper"),
         (lambda: make_model(VecNormalize(dummy(1))), "wrap the other way round"),
         (lambda: make_model(optimize_memory_usage=True), "optimize_memory_usage=False"),
-        (lambda: make_model(batch_size=3_000), "batch_size of at most buffer_size, got 3000 > 2000"),
+        (lambda: make_model(replay_buffer_class=HerReplayBuffer), "got HerReplayBuffer; leave it out"),
         (lambda: make_model(goals_per_update=6), "goals_per_update from 1 to 5, got 6"),
         (lambda: make_model(target_update_freq=0), "target_update_freq of at least 1, got 0"),
         (lambda: make_model(gamma=1.2), "gamma between 0 and 1, got 1.2"),

@@ -15,11 +15,11 @@ from leo_agents.learning.optimization import FusedRAdam
 from leo_agents.networks.heads import logit
 from leo_agents.networks.policies import Observation
 from leo_agents.networks.q_policy import GoalQPolicy
-from leo_agents.networks.state_network import StateNetwork, make_trunk
+from leo_agents.networks.state_network import ActingNetwork, make_trunk
 from leo_wrappers.keys import GOAL_KEY
 
 
-class GoalInputQNetwork(StateNetwork):
+class GoalInputQNetwork(ActingNetwork):
     """
     Q-network with the descriptor of one goal as additional input (universal value function approximator).
 

@@ -280,12 +280,12 @@ def _write_rows(obs: Any, rows: BoolArray, values: Any) -> None:
 
 
 def _common_goal_names(venv: VecEnv) -> tuple[str, ...]:
-    try:
-        all_names = venv.get_attr("goal_names")
-    except AttributeError:
+    # Asked first: the worker processes of a SubprocVecEnv end if an attribute is missing.
+    if not venv.has_attr("goal_names"):
         raise ValueError(
             "expected environments with goal_names, got some without; wrap each with MultiGoalWrapper before vectorizing"
-        ) from None
+        )
+    all_names = venv.get_attr("goal_names")
     names = check_goal_names(all_names[0])
     for number, other in enumerate(all_names):
         if tuple(other) != names:

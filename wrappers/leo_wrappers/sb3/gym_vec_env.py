@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
@@ -143,8 +143,11 @@ class GymVecEnv(VecEnv):
         :param attr_name: name of the attribute
         :return: True if they have it
         """
+        if isinstance(self.vector_env.unwrapped, AsyncVectorEnv):
+            # The worker processes end if an attribute is missing.
+            return all(self.vector_env.unwrapped.call("has_wrapper_attr", attr_name))
         try:
-            self.get_attr(attr_name, 0)
+            self.get_attr(attr_name)
         except AttributeError:
             return False
         return True
@@ -158,6 +161,9 @@ class GymVecEnv(VecEnv):
         :return: one value per environment
         """
         rows = list(self._get_indices(indices))
+        if isinstance(self.vector_env.unwrapped, AsyncVectorEnv):
+            values = self.vector_env.unwrapped.get_attr(attr_name)
+            return [values[row] for row in rows]
         environments = self._environments()
         if environments is not None:
             return [environments[row].get_wrapper_attr(attr_name) for row in rows]
@@ -185,6 +191,14 @@ class GymVecEnv(VecEnv):
         :param kwargs: keyword arguments
         :return: one result per environment
         """
+        vector_env = self.vector_env.unwrapped
+        if isinstance(vector_env, AsyncVectorEnv):
+            pipes = [vector_env.parent_pipes[row] for row in self._get_indices(indices)]
+            for pipe in pipes:
+                pipe.send(("_call", (method_name, args, kwargs)))
+            results, successes = zip(*[pipe.recv() for pipe in pipes], strict=True)
+            vector_env._raise_if_errors([*successes, *[True] * (self.num_envs - len(pipes))])
+            return list(results)
         environments = self._environments()
         if environments is None:
             raise AttributeError(
