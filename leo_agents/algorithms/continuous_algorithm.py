@@ -10,8 +10,8 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from leo_agents.algorithms.env_wrapping import wrap_multi_goal_env
 from leo_agents.algorithms.exploration import RepeatedRandomActions
-from leo_agents.algorithms.goal_algorithm import wrap_multi_goal_env
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.losses import goals_loss
 from leo_agents.learning.optimization import optimizer_step

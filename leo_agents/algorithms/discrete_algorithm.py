@@ -9,8 +9,9 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from leo_agents.algorithms.env_wrapping import check_discrete_actions, wrap_multi_goal_env
 from leo_agents.algorithms.exploration import epsilon_greedy
-from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_discrete_actions, wrap_multi_goal_env
+from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.networks.policies import Observation
 
 # A dense head of this many outputs and 256 features has 100 million weights, all of which every update reads and writes.

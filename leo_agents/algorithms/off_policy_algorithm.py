@@ -9,8 +9,9 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
+from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.algorithms.exploration import check_exploration
-from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_same_goals
+from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.learning.losses import GoalReduction, check_loss_options
 from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples

@@ -11,7 +11,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
-from leo_agents.algorithms.goal_algorithm import wrap_env
+from leo_agents.algorithms.env_wrapping import wrap_env
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.policies import (

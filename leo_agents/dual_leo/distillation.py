@@ -10,12 +10,12 @@ from stable_baselines3.common.type_aliases import GymEnv, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
+from leo_agents.algorithms.env_wrapping import wrap_env
 from leo_agents.algorithms.exploration import epsilon_greedy
-from leo_agents.algorithms.goal_algorithm import wrap_env
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
 from leo_agents.baselines.pqn import PQN
-from leo_agents.dual_leo.dual_algorithm import PretrainedTeacher, check_teacher_fits, check_teacher_kind
 from leo_agents.dual_leo.policies import DualLEOPPOPolicy
+from leo_agents.dual_leo.pretrained_teacher import PretrainedTeacher, check_teacher_fits, check_teacher_kind
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY

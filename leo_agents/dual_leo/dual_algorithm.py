@@ -18,33 +18,20 @@ from leo_agents.algorithms.discrete_algorithm import warn_of_dense_head
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_learning_rate
 from leo_agents.algorithms.on_policy_algorithm import resolve_defaults, with_paper_network
 from leo_agents.dual_leo.jump_start import JumpStart
+from leo_agents.dual_leo.pretrained_teacher import (
+    PretrainedTeacher,
+    check_teacher_fits,
+    check_teacher_kwargs,
+    network_of,
+)
 from leo_agents.learning.losses import check_loss_options
 from leo_agents.learning.rollout_q_learner import TARGET_ROWS, RolloutQLearner
-from leo_agents.leo_dqn import LEODQN
-from leo_agents.leo_pqn import LEOPQN, LEOPQNPolicy
+from leo_agents.leo_pqn import LEOPQNPolicy
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
-from leo_agents.networks.state_network import state_space
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.validation import check_fraction, check_integer, check_positive
-
-PretrainedTeacher = LEOPQN | LEODQN
-
-# Arguments of LEOPQN that the teacher has on its own; the others are the student's, or about acting.
-TEACHER_OPTIONS = (
-    "learning_rate",
-    "batch_size",
-    "n_epochs",
-    "q_lambda",
-    "max_grad_norm",
-    "loss",
-    "goal_reduction",
-    "amp",
-    "head",
-    "paper_mode",
-    "policy_kwargs",
-)
 
 
 class DualGoalAlgorithm(GoalAlgorithm):
@@ -75,18 +62,19 @@ class DualGoalAlgorithm(GoalAlgorithm):
         n_steps: int,
         batch_size: int,
         seed: int | None,
+        _init_setup_model: bool,
         **kwargs: Any,
     ) -> None:
         check_fraction("teacher_update_fraction", teacher_update_fraction)
         if teacher is None and teacher_update_fraction == 0.0:
             raise ValueError("expected a pretrained teacher for teacher_update_fraction=0, got None; pass teacher=...")
         check_teacher_kwargs(teacher, teacher_kwargs)
-        if env is not None:  # None while loading a model
+        if _init_setup_model:  # else a model is loaded, whose arguments are not known yet
             batch_size = checked_batch_size(env, n_steps, batch_size)
         super().__init__(policy, env, n_steps=n_steps, batch_size=batch_size, seed=seed, _init_setup_model=False, **kwargs)
         self._pretrained_teacher = teacher
         self.teacher_update_fraction = teacher_update_fraction
-        self.teacher_kwargs = {**_network_of(teacher), **(teacher_kwargs or {})}
+        self.teacher_kwargs = {**network_of(teacher), **(teacher_kwargs or {})}
         self.jump_start = copy.deepcopy(jump_start)
         self.goal_input, self.descriptors = goal_input, descriptors
         self._teacher_seed = int(np.random.default_rng(seed).integers(2**31))
@@ -246,65 +234,3 @@ def checked_batch_size(env: Any, n_steps: int, batch_size: int) -> int:
     check_integer("batch_size", batch_size, 1)
     warn_of_batch_size(n_steps, env.num_envs, batch_size, stacklevel=4)
     return fitting_batch_size(n_steps, env.num_envs, batch_size)
-
-
-def check_teacher_kwargs(teacher: Any, teacher_kwargs: dict[str, Any] | None) -> None:
-    """
-    Raise an error for a pretrained teacher of another kind, and for arguments that a teacher does not have.
-
-    :param teacher: pretrained teacher, or None
-    :param teacher_kwargs: arguments of the teacher
-    """
-    given = set(teacher_kwargs or {})
-    if given - set(TEACHER_OPTIONS):
-        raise ValueError(f"expected teacher_kwargs among {TEACHER_OPTIONS}, got {sorted(given - set(TEACHER_OPTIONS))}")
-    if teacher is None:
-        return
-    check_teacher_kind(teacher)
-    network = {"policy_kwargs", "head", "paper_mode"} & given
-    if network:
-        raise ValueError(f"expected teacher_kwargs without {sorted(network)}, got some: a pretrained teacher has its network")
-
-
-def check_teacher_kind(teacher: Any) -> None:
-    """
-    Raise a ``TypeError`` unless a pretrained teacher has values of all goals.
-
-    :param teacher: the teacher
-    """
-    if not isinstance(teacher, PretrainedTeacher):
-        raise TypeError(f"expected a LEOPQN or a LEODQN as teacher, got {type(teacher).__name__}")
-
-
-def check_teacher_fits(
-    teacher: PretrainedTeacher,
-    goal_names: tuple[str, ...],
-    observation_space: spaces.Space[Any],
-    action_space: spaces.Space[Any],
-) -> None:
-    """
-    Raise a ``ValueError`` unless a pretrained teacher has the environment's goals, observations and actions.
-
-    :param teacher: the teacher
-    :param goal_names: goals of the environment
-    :param observation_space: of the goal-conditioned environment
-    :param action_space: of the environment
-    """
-    names = tuple(teacher.goal_names)
-    if names != goal_names:
-        found = "the same goals in another order" if set(names) == set(goal_names) else f"one of {len(names)} other goals"
-        raise ValueError(f"expected a teacher of the {len(goal_names)} goals of the environment, got {found}")
-    for what, expected, actual in (
-        ("observations", state_space(observation_space), state_space(teacher.observation_space)),
-        ("actions", action_space, teacher.action_space),
-    ):
-        if expected != actual:
-            raise ValueError(f"expected a teacher of the environment's {what}, {expected}, got one of {actual}")
-
-
-def _network_of(teacher: PretrainedTeacher | None) -> dict[str, Any]:
-    """Return the arguments that create a network like that of a pretrained teacher."""
-    if teacher is None:
-        return {}
-    policy_kwargs = {name: value for name, value in teacher.policy_kwargs.items() if name != "goal_names"}
-    return {"policy_kwargs": policy_kwargs, "loss": teacher.loss}

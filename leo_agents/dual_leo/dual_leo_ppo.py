@@ -14,11 +14,12 @@ from stable_baselines3.common.utils import LinearSchedule, explained_variance, o
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
-from leo_agents.algorithms.goal_algorithm import check_discrete_actions
+from leo_agents.algorithms.env_wrapping import check_discrete_actions
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
-from leo_agents.dual_leo.dual_algorithm import DualGoalAlgorithm, PretrainedTeacher, fraction_schedule, teacher_q_values
+from leo_agents.dual_leo.dual_algorithm import DualGoalAlgorithm, fraction_schedule, teacher_q_values
 from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.dual_leo.policies import DualLEOPPOPolicy
+from leo_agents.dual_leo.pretrained_teacher import PretrainedTeacher
 from leo_agents.dual_leo.rollout_buffer import DualRolloutBuffer, DualRolloutBufferSamples
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.leo_pqn import LEOPQNPolicy
@@ -168,6 +169,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
             verbose=verbose,
             seed=seed,
             device=device,
+            _init_setup_model=_init_setup_model,
         )
         self.teacher_coef = fraction_schedule(
             "teacher_coef", LinearSchedule(0.1, 0.0, 1.0) if teacher_coef is None else teacher_coef

@@ -8,9 +8,10 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
 from leo_agents.baselines.pqn import PQN
-from leo_agents.dual_leo.dual_algorithm import DualGoalAlgorithm, PretrainedTeacher, fraction_schedule
+from leo_agents.dual_leo.dual_algorithm import DualGoalAlgorithm, fraction_schedule
 from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.dual_leo.policies import Combine, DualLEOPQNPolicy
+from leo_agents.dual_leo.pretrained_teacher import PretrainedTeacher
 from leo_agents.learning.losses import LossName
 from leo_agents.networks.goal_descriptors import GoalInput
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
@@ -136,6 +137,7 @@ class DualLEOPQN(DualGoalAlgorithm, PQN):
             verbose=verbose,
             seed=seed,
             device=device,
+            _init_setup_model=_init_setup_model,
         )
         self.teacher_weight = fraction_schedule("teacher_weight", teacher_weight)
         if _init_setup_model:
