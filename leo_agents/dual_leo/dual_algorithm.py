@@ -69,8 +69,11 @@ class DualGoalAlgorithm(GoalAlgorithm):
         if teacher is None and teacher_update_fraction == 0.0:
             raise ValueError("expected a pretrained teacher for teacher_update_fraction=0, got None; pass teacher=...")
         check_teacher_kwargs(teacher, teacher_kwargs)
-        if _init_setup_model:  # else a model is loaded, whose arguments are not known yet
+        if _init_setup_model:
             batch_size = checked_batch_size(env, n_steps, batch_size)
+        elif isinstance(env, VecEnv):
+            # A model is being loaded, with defaults instead of its own arguments: nothing to warn of.
+            batch_size = fitting_batch_size(n_steps, env.num_envs, batch_size)
         super().__init__(policy, env, n_steps=n_steps, batch_size=batch_size, seed=seed, _init_setup_model=False, **kwargs)
         self._pretrained_teacher = teacher
         self.teacher_update_fraction = teacher_update_fraction
