@@ -211,7 +211,7 @@ def test_rendering() -> None:
     [
         ({"num_envs": 0}, "expected num_envs of at least 1, got 0"),
         ({"num_envs": -3}, "expected num_envs"),
-        ({"num_envs": 2.0}, "expected num_envs"),
+        ({"num_envs": 2.0}, "expected num_envs to be an integer, got 2.0"),
         ({"autoreset_mode": "same"}, "expected autoreset_mode to be one of"),
         ({"max_episode_steps": 0}, "expected max_episode_steps to be a positive number"),
         ({"time_limit": -1}, "expected time_limit to be a positive number"),
@@ -220,7 +220,7 @@ def test_rendering() -> None:
     ],
 )
 def test_invalid_arguments_raise(arguments: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         GridWorldVectorEnv(**arguments)
 
 
