@@ -7,10 +7,12 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import warnings
 from collections import Counter
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -28,9 +30,7 @@ from leo_agents.learning.checkpoints import load_checkpoint
 from tests.agents.test_checkpoints import make_model, training_state
 from tests.line_env import make_line
 
-# Starts processes as quickly as fork does, but not from this process, in which JAX may have started threads.
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.agents.test_checkpoint_damage"])
+FORK = multiprocessing.get_context("fork")
 FILES = (*ALL_FILES, MANIFEST)
 
 
@@ -226,15 +226,23 @@ def save_and_die(folder, operation, same_step):
     model.save_checkpoint(folder)
 
 
-@pytest.mark.parametrize("same_step", [True, False])
-def test_a_kill_before_any_file_operation_of_saving(same_step, saved, tmp_path):
-    source, digests = saved
+def run_in_new_process(function, *arguments):
+    """Call a function of this module, which forks, in a process in which JAX has not started threads."""
+    script = "import sys; from tests.agents import test_checkpoint_damage as m; getattr(m, sys.argv[1])(*sys.argv[2:])"
+    subprocess.run([sys.executable, "-c", script, function.__name__, *map(str, arguments)], check=True)
+
+
+def kill_before_any_file_operation(source, copy, same_step):
+    digests = {}
+    for path in Path(source).iterdir():
+        model = load_checkpoint(LEODQN, path)
+        digests[model.num_timesteps] = digest(model)
     later = LEODQN.resume(source).learn(20, reset_num_timesteps=False)
-    digests = {**digests, later.num_timesteps: digest(later)}
+    digests[later.num_timesteps] = digest(later)
     operation, exit_code = 0, -signal.SIGKILL
     while exit_code == -signal.SIGKILL:
-        copy = shutil.copytree(source, tmp_path / "copy")
-        process = CONTEXT.Process(target=save_and_die, args=(copy, operation, same_step))
+        shutil.copytree(source, copy)
+        process = FORK.Process(target=save_and_die, args=(copy, operation, same_step == "True"))
         process.start()
         process.join()
         exit_code = process.exitcode
@@ -245,6 +253,11 @@ def test_a_kill_before_any_file_operation_of_saving(same_step, saved, tmp_path):
         shutil.rmtree(copy)
         operation += 1
     assert exit_code == 0 and operation > 15
+
+
+@pytest.mark.parametrize("same_step", [True, False])
+def test_a_kill_before_any_file_operation_of_saving(same_step, saved, tmp_path):
+    run_in_new_process(kill_before_any_file_operation, saved[0], tmp_path / "copy", same_step)
 
 
 def train(folder, saving=None):
@@ -267,11 +280,9 @@ def train(folder, saving=None):
     model.learn(2_000 - model.num_timesteps, callback, reset_num_timesteps=False)
 
 
-@pytest.mark.expensive
-@pytest.mark.timeout(1_200)
-def test_many_kills(tmp_path):
-    """After each of 200 kills, half of them while saving, the checkpoint equals that of an uninterrupted training."""
-    rng, kills, saving = np.random.default_rng(0), Counter(), CONTEXT.Value("b", 0, lock=False)
+def kill_at_random_times(tmp_path):
+    tmp_path = Path(tmp_path)
+    rng, kills, saving = np.random.default_rng(0), Counter(), FORK.Value("b", 0, lock=False)
     train(tmp_path / "uninterrupted")
     expected, resumed_at = {}, set()
     for path in (tmp_path / "uninterrupted").iterdir():
@@ -280,7 +291,7 @@ def test_many_kills(tmp_path):
     folder = tmp_path / "killed"
     while min(kills["saving"], kills["training"]) < 100:
         saving.value = False
-        process = CONTEXT.Process(target=train, args=(folder, saving))
+        process = FORK.Process(target=train, args=(folder, saving))
         process.start()
         time.sleep(rng.uniform(0.05, 0.6))
         if kills["saving"] < 100:
@@ -301,3 +312,10 @@ def test_many_kills(tmp_path):
         assert digest(model) == expected[model.num_timesteps]
         resumed_at.add(model.num_timesteps)
     print(dict(kills), f"resumed at {len(resumed_at)} different steps")
+
+
+@pytest.mark.expensive
+@pytest.mark.timeout(1_200)
+def test_many_kills(tmp_path):
+    """After each of 200 kills, half of them while saving, the checkpoint equals that of an uninterrupted training."""
+    run_in_new_process(kill_at_random_times, tmp_path)
