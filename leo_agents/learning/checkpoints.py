@@ -19,6 +19,8 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_wrapper
 
 import leo_wrappers
+from leo_agents.learning.ownership import sign_folder
+from leo_agents.learning.policy_data import attach_policy_data
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelector
 from leo_wrappers.validation import check_at_least
@@ -82,6 +84,7 @@ def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str]) -> Pat
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     (partial / _FORMAT_FILE).write_text(json.dumps({"format": FORMAT, "leo-rl": leo_wrappers.__version__}))
+    attach_policy_data(model)
     model.save(partial / "model.zip")
     _dump(_training_state(model), partial / "state.pkl")
     _dump(getattr(model, "replay_buffer", None), partial / "replay.pkl")
@@ -93,6 +96,7 @@ def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str]) -> Pat
             f"The checkpoint leaves out the environment, {reason}: resume with env=..., which starts a new episode.",
             stacklevel=2,
         )
+    sign_folder(partial)
     for path in partial.iterdir():
         _flush(path)
     final = folder / f"{PREFIX}{model.num_timesteps:012d}"
