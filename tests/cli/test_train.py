@@ -183,7 +183,7 @@ def test_the_default_folder_is_new_each_time(tmp_path, monkeypatch, leo):
         (["sac", "MountainCarContinuous", "--set", "policy_kwargs.critics=1"], "nearest: n_critics"),
         (["leodqn", "GridWorld", "--set", "policy_kwargs=8"], "policy_kwargs.net_arch"),
         (["leodqn", "GridWorld", "--set", "batch_size=many"], "expected a number for batch_size"),
-        (["leodqn", "GridWorld", "--set", "learning_rate=-1"], "learning rate"),
+        (["leodqn", "GridWorld", "--set", "learning_rate=-1"], "learning_rate of at least 0"),
         (["leodqn", "GridWorld", "--device", "gpu"], "as --device"),
         (["leodqn", "GridWorld", "--env-set", "sise=3"], "nearest: size"),
         (["leodqn", "GridWorld", "--steps", "0"], "at least 1"),
