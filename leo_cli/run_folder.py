@@ -28,7 +28,7 @@ from leo_agents.learning.ownership import is_signed, sign
 from leo_cli.disk_space import check_disk_space
 from leo_cli.environments import Environment, find_environment, is_builtin
 from leo_cli.hyperparameters import Settings
-from leo_cli.outputs import make_output_folder
+from leo_cli.outputs import check_output, make_output_folder
 from leo_cli.overrides import read_yaml
 from leo_cli.provenance import collect_provenance, command_line
 from leo_cli.suggestions import nearest
@@ -333,7 +333,7 @@ def _read_config(path: Path, trust: bool) -> RunConfig:
 
 
 def _record_command(path: Path) -> None:
-    with open(path / COMMANDS_FILE, "a", encoding="utf-8") as file:
+    with open(check_output(path / COMMANDS_FILE), "a", encoding="utf-8") as file:
         file.write(command_line() + "\n")
 
 
@@ -349,6 +349,6 @@ def _environment_content(environment: str, env_kwargs: dict[str, Any]) -> bytes:
 
 
 def _write_yaml(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
+    partial = check_output(path.with_name(path.name + ".partial"))
     partial.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
     os.replace(partial, path)

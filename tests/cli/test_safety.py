@@ -200,6 +200,15 @@ class TestForeignRuns:
         code, _, error = leo("report", poisoned, "--videos", "0")
         assert code == 2 and "a link to" in error and (tmp_path / "mine").read_text() == "mine"
 
+    @pytest.mark.parametrize("name", ["commands.txt", "run.yml.partial"])
+    def test_resuming_writes_through_no_link(self, run, tmp_path, leo, name):
+        folder = shutil.copytree(run, tmp_path / "run")
+        (tmp_path / "mine").write_text("mine")
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(tmp_path / "mine")
+        code, _, error = leo("train", "--resume", folder, "--steps", 500)
+        assert code == 2 and "a link to" in error and (tmp_path / "mine").read_text() == "mine"
+
 
 class TestOwnRuns:
     def test_no_flag_is_needed(self, run, tmp_path, leo):
