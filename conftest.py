@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ if sys.platform == "linux":
 # Tests of JAX environments mostly compile: cache compiled functions between runs.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path.home() / ".cache" / "leo" / "jax-tests"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+# The key that marks checkpoints as the user's own stays out of their configuration.
+os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir()) / f"leo-tests-{os.getuid() if hasattr(os, 'getuid') else ''}")
 
 import gymnasium  # noqa: E402
 import gymnasium.wrappers.common  # noqa: E402

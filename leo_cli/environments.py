@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -139,6 +140,15 @@ def builtin_environments() -> list[str]:
     return sorted(name for name, spec in gym.registry.items() if spec.namespace == "leo")
 
 
+def is_builtin(name: str) -> bool:
+    """
+    Return whether an id is that of an environment of ``leo_envs``, which runs no other code.
+
+    :param name: a full id
+    """
+    return ":" not in name and name in builtin_environments()
+
+
 def available_cores() -> int:
     """Return the number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -147,6 +157,9 @@ def available_cores() -> int:
 def _full_id(name: str) -> str:
     module, colon, env_id = name.rpartition(":")
     if colon:
+        # Searched last, and only now: no module of the current folder takes the place of an optional package.
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
         try:
             importlib.import_module(module)
         except ImportError as error:

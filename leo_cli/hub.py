@@ -1,4 +1,7 @@
-"""Share agents on the Hugging Face Hub through ``huggingface_sb3`` (the package sb3-team-hf-integration)."""
+"""
+Share agents on the Hugging Face Hub: uploads through ``huggingface_sb3`` (the package sb3-team-hf-integration), downloads
+without running code of the repository.
+"""
 
 import tempfile
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Any, TypeVar
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from leo_agents.evaluation import GoalReport
+from leo_agents.learning.policy_data import PickledPolicyError, PolicyAgent, attach_policy_data, load_policy, why_pickled
 
 Algorithm = TypeVar("Algorithm", bound=BaseAlgorithm)
 
@@ -26,13 +30,12 @@ A goal-conditioned agent for {num_goals} goals, trained with `leo-rl`, an implem
 ```python
 import gymnasium as gym
 import leo_envs
-from {module} import {algorithm}
 from leo_cli.hub import pull_agent
 
-model = pull_agent({algorithm}, "{repo_id}")
+agent = pull_agent("{repo_id}")
 env = gym.make("{env_id}")
 obs, info = env.reset()
-action = model.act(obs, goal="{goal}")
+action = agent.act(obs, goal="{goal}")
 ```
 
 ## Success rate by goal family
@@ -67,10 +70,11 @@ def push_agent(
             f"expected an agent with goals, got {type(model).__name__} without goal_names; push an algorithm of leo_agents"
         )
     with tempfile.TemporaryDirectory() as folder:
+        attach_policy_data(model)
         model.save(Path(folder) / MODEL)
         report.to_csv(Path(folder) / TABLE)
-        algorithm, module = type(model).__name__, type(model).__module__.partition(".")[0]
-        values = {"algorithm": algorithm, "module": module, "env_id": env_id, "repo_id": repo_id, "report": str(report)}
+        algorithm = type(model).__name__
+        values = {"algorithm": algorithm, "env_id": env_id, "repo_id": repo_id, "report": str(report)}
         card = _CARD.format(**values, num_goals=len(names), goal=names[0])
         (Path(folder) / "README.md").write_text(card, encoding="utf-8")
         message = f"{algorithm} on {env_id}"
@@ -78,19 +82,47 @@ def push_agent(
         return {path.name: str(push_to_hub(repo_id, str(path), message, token)) for path in files}
 
 
-def pull_agent(algorithm: type[Algorithm], repo_id: str, **load_kwargs: Any) -> Algorithm:
+def pull_agent(repo_id: str, device: str = "auto") -> PolicyAgent:
     """
-    Download and load an agent.
+    Download an agent and load it as data, without unpickling anything.
 
-    A saved model contains pickles, which can run arbitrary code when loaded, so ``huggingface_sb3`` downloads nothing unless
-    the environment variable ``TRUST_REMOTE_CODE`` is ``True``. Set it only for repositories that you trust.
+    :param repo_id: the repository, ``"user/name"``
+    :param device: device of the networks
+    :return: the agent
+    """
+    path = _download(repo_id)
+    reason = why_pickled(path)
+    if reason is not None:
+        raise PickledPolicyError(
+            f"expected an agent that is loaded as data, got {repo_id}: {reason}. Loading it runs the code in its pickles; "
+            "if you trust whoever wrote it, use pull_model(Algorithm, repo_id, trust=True)"
+        )
+    return load_policy(path, device)
+
+
+def pull_model(algorithm: type[Algorithm], repo_id: str, *, trust: bool = False, **load_kwargs: Any) -> Algorithm:
+    """
+    Download a model that can be trained further. Its pickles can run any code.
 
     :param algorithm: the model's class
     :param repo_id: the repository, ``"user/name"``
+    :param trust: must be True; nothing is downloaded otherwise
     :param load_kwargs: further arguments of ``algorithm.load``, such as ``env`` or ``device``
     :return: the loaded model
     """
-    return algorithm.load(_hub().load_from_hub(repo_id, MODEL), **load_kwargs)
+    if not trust:
+        raise ValueError(
+            f"expected trust=True to unpickle {repo_id}, which can run any code of whoever wrote it, got {trust}; pass it if "
+            "you trust them, or use pull_agent to load the policy alone"
+        )
+    return algorithm.load(_download(repo_id), **load_kwargs)
+
+
+def _download(repo_id: str) -> str:
+    _hub()
+    import huggingface_hub  # installed with huggingface_sb3
+
+    return str(huggingface_hub.hf_hub_download(repo_id, MODEL))
 
 
 def _hub() -> Any:

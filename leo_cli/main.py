@@ -32,9 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{_EXTRA} ({error})", file=sys.stderr)
         return EXIT_USAGE
     args = list(sys.argv[1:] if arguments is None else arguments)
-    # Lets my_package:MyEnv-v0 be imported from the current folder; installed packages take precedence.
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     args, benchmark_args = _split_benchmark_args(args)
     if args and not args[0].startswith("-") and args[0] not in COMMANDS:
         print(f"leo: {unknown('a command', args[0], COMMANDS)}", file=sys.stderr)

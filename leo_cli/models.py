@@ -17,24 +17,33 @@ from leo_agents.learning.checkpoint_files import (
     latest_checkpoint,
 )
 from leo_agents.learning.checkpoints import load_checkpoint
+from leo_agents.learning.policy_data import load_policy, why_pickled
 from leo_cli.algorithms import find_algorithm
 from leo_cli.environments import Environment
 from leo_cli.run_folder import PROVENANCE_FILE, RunFolder, SeedFolder
+from leo_cli.trust import check_pickles_trusted
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def load_agent(run: RunFolder, seed: SeedFolder) -> Any:
     """
-    Load the newest checkpoint for evaluation.
+    Load the policy of the newest checkpoint for evaluation. Only a policy with classes of the user's own is unpickled, and
+    only if the run is trusted or the checkpoint was written by this user on this machine.
 
     :param run: the run
     :param seed: a seed with a checkpoint
-    :return: the model on the CPU, without an environment
+    :return: a :class:`~leo_agents.learning.policy_data.PolicyAgent` on the CPU, or the unpickled model without an environment
     """
     checkpoint = _find_checkpoint(run, seed, (MODEL_FILE,))
+    model = checkpoint / MODEL_FILE
     with _load_errors_explained(run, checkpoint):
-        return find_algorithm(run.config.algorithm).algorithm_class.load(checkpoint / MODEL_FILE, device="cpu")
+        reason = why_pickled(model)
+        if reason is None:
+            return load_policy(model, "cpu")
+    check_pickles_trusted(run, checkpoint, f"the policy cannot be loaded as data, because {reason}")
+    with _load_errors_explained(run, checkpoint):
+        return find_algorithm(run.config.algorithm).algorithm_class.load(model, device="cpu")
 
 
 def make_model(run: RunFolder, seed: SeedFolder, environment: Environment, device: str) -> BaseAlgorithm:
@@ -51,6 +60,7 @@ def make_model(run: RunFolder, seed: SeedFolder, environment: Environment, devic
     if seed.checkpoint is None:
         return algorithm.build(environment.make_vec(settings.num_envs), seed.seed, device, settings.hyperparameters)
     checkpoint = _find_checkpoint(run, seed, ALL_FILES)
+    check_pickles_trusted(run, checkpoint, "training resumes from the pickled model, replay buffer and environments")
     # Environments that could not be saved are created again and start with new episodes.
     env = None if includes_environment(checkpoint) else environment.make_vec(settings.num_envs)
     with _load_errors_explained(run, checkpoint):

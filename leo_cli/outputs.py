@@ -12,6 +12,8 @@ def check_output(path: Path) -> Path:
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"expected a folder to write {path.name} to, got {path.parent}, a missing folder; create it")
+    if path.is_symlink() and path.resolve().is_file():
+        raise OSError(f"expected a file, got {path}, a link to {path.resolve()}; delete the link, or choose another file")
     existed = path.exists()
     try:
         with open(path, "ab"):

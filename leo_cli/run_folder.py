@@ -12,6 +12,7 @@ Read and write the folder of a run::
         checkpoints/        the newest state, from which training resumes exactly
 """
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,13 +24,15 @@ import yaml
 import leo_wrappers
 from leo_agents.evaluation import GoalReport
 from leo_agents.learning.checkpoint_files import latest_checkpoint
+from leo_agents.learning.ownership import is_signed, sign
 from leo_cli.disk_space import check_disk_space
-from leo_cli.environments import Environment, find_environment
+from leo_cli.environments import Environment, find_environment, is_builtin
 from leo_cli.hyperparameters import Settings
-from leo_cli.outputs import make_output_folder
+from leo_cli.outputs import check_output, make_output_folder
 from leo_cli.overrides import read_yaml
 from leo_cli.provenance import collect_provenance, command_line
 from leo_cli.suggestions import nearest
+from leo_cli.trust import HOW
 
 FORMAT = 2
 RUN_FILE, COMMANDS_FILE, PROVENANCE_FILE = "run.yml", "commands.txt", "provenance.yml"
@@ -47,6 +50,7 @@ class RunConfig:
     :param settings: steps, number of environments, evaluation, hyperparameters
     :param goals: names of all goals
     :param eval_goal_ids: ids of the goals that are evaluated
+    :param trusted: whether the environment may be one that is not built in, whose module is imported; not written to the file
     """
 
     algorithm: str
@@ -56,9 +60,15 @@ class RunConfig:
     settings: Settings
     goals: list[str]
     eval_goal_ids: list[int]
+    trusted: bool = True
 
     def find_environment(self) -> Environment:
         """Find the environment of the run, and check that it still has the same goals."""
+        if not self.trusted and not is_builtin(self.environment):
+            raise ValueError(
+                f"expected a built-in environment in a run that you did not create on this machine, got {self.environment!r}. "
+                f"Creating it would import a Python module and run its code; {HOW}"
+            )
         environment = find_environment(self.environment, self.env_kwargs)
         if list(environment.goal_names) != self.goals:
             raise ValueError(
@@ -145,11 +155,13 @@ class RunFolder:
     Folder of an existing run.
 
     :param path: the folder
+    :param trust: whether code that came with the run may be executed: pickles, and the module of its environment. Runs created
+        by the same user on the same machine are trusted without it
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.config = _read_config(self.path)
+    def __init__(self, path: str | os.PathLike[str], trust: bool = False) -> None:
+        self.path, self.trust = Path(path), trust
+        self.config = _read_config(self.path, trust)
 
     @property
     def seeds(self) -> list[SeedFolder]:
@@ -211,15 +223,16 @@ def create_run(path: Path, config: RunConfig) -> RunFolder:
     return RunFolder(path)
 
 
-def resume_run(path: Path, steps: int | None = None) -> RunFolder:
+def resume_run(path: Path, steps: int | None = None, trust: bool = False) -> RunFolder:
     """
     Open a run to continue its training.
 
     :param path: the run folder
     :param steps: new number of environment steps; at least the run's own, which is the default
+    :param trust: see :class:`RunFolder`
     :return: the run
     """
-    run = RunFolder(path)
+    run = RunFolder(path, trust)
     settings = run.config.settings
     if steps is not None and steps < settings.steps:
         raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {steps}; raise it")
@@ -244,16 +257,17 @@ def free_name(folder: Path, name: str) -> Path:
     return path
 
 
-def open_runs(paths: Sequence[str]) -> list[RunFolder]:
+def open_runs(paths: Sequence[str], trust: bool = False) -> list[RunFolder]:
     """
     Open several runs, and check that they evaluate the same goals.
 
     :param paths: the run folders
+    :param trust: see :class:`RunFolder`
     :return: the runs, without duplicates
     """
     if not paths:
         raise ValueError("expected at least one run folder, got none; name one under runs/")
-    runs = [RunFolder(path) for path in dict.fromkeys(paths)]
+    runs = [RunFolder(path, trust) for path in dict.fromkeys(paths)]
     first = runs[0].config
     for run in runs[1:]:
         other = run.config
@@ -291,7 +305,7 @@ def pick_seed(run: RunFolder, seed: int | None) -> SeedFolder:
     return next(iter(started.values())) if seed is None else started[seed]
 
 
-def _read_config(path: Path) -> RunConfig:
+def _read_config(path: Path, trust: bool) -> RunConfig:
     file = path / RUN_FILE
     if not file.is_file():
         others = sorted(str(other.parent) for other in path.parent.glob(f"*/{RUN_FILE}")) if path.parent.is_dir() else []
@@ -308,22 +322,33 @@ def _read_config(path: Path) -> RunConfig:
             "checkpoints cannot be read, and nothing was changed; install that version, or train again with another --folder "
             f"(the command is in {path / COMMANDS_FILE})"
         )
+    mark = values.pop("mark", None)
     try:
-        return RunConfig(**{**values, "settings": Settings.from_dict(values["settings"])})
+        trusted = trust or is_signed(_environment_content(values["environment"], values["env_kwargs"]), mark)
+        if not all(type(seed) is int for seed in values["seeds"]):  # they name folders
+            raise TypeError(f"seeds must be integers, got {values['seeds']}")
+        return RunConfig(**{**values, "settings": Settings.from_dict(values["settings"]), "trusted": trusted})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"expected a complete {file}, got a damaged one ({error}); restore it, or train again") from error
 
 
 def _record_command(path: Path) -> None:
-    with open(path / COMMANDS_FILE, "a", encoding="utf-8") as file:
+    with open(check_output(path / COMMANDS_FILE), "a", encoding="utf-8") as file:
         file.write(command_line() + "\n")
 
 
 def _write_config(path: Path, config: RunConfig) -> None:
-    _write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **asdict(config)})
+    content = asdict(config)
+    # Marks the environment as one that this user trains in, however the other settings are edited.
+    mark = sign(_environment_content(config.environment, config.env_kwargs)) if content.pop("trusted") else None
+    _write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **content, "mark": mark})
+
+
+def _environment_content(environment: str, env_kwargs: dict[str, Any]) -> bytes:
+    return json.dumps([environment, env_kwargs], sort_keys=True, default=str).encode()
 
 
 def _write_yaml(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
+    partial = check_output(path.with_name(path.name + ".partial"))
     partial.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
     os.replace(partial, path)

@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from leo_agents.algorithms.env_wrapping import check_same_goals, find_goal_sampl
 from leo_agents.learning.checkpoints import resume, save_checkpoint
 from leo_agents.learning.model_format import MODEL_FORMAT, check_model_format
 from leo_agents.learning.optimization import bfloat16_autocast
+from leo_agents.learning.policy_data import attach_policy_data
 from leo_agents.networks.policies import GoalPolicyMixin, Observation, expected_steps
 from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.keys import GOAL_KEY
@@ -169,6 +171,23 @@ class GoalAlgorithm(BaseAlgorithm):
         """
         return expected_steps(self.values(observation), self.gamma)
 
+    def save(
+        self,
+        path: str | pathlib.Path | io.BufferedIOBase,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """
+        Save the model, see Stable-Baselines3, with a description of the policy for
+        :func:`~leo_agents.learning.policy_data.load_policy`.
+
+        :param path: file
+        :param exclude: names of attributes to leave out
+        :param include: names of attributes to save although they are left out by default
+        """
+        attach_policy_data(self)
+        super().save(path, exclude, include)
+
     @classmethod
     def load(
         cls,
@@ -181,7 +200,8 @@ class GoalAlgorithm(BaseAlgorithm):
         **kwargs: Any,
     ) -> Self:
         """
-        Load a model, see Stable-Baselines3. Models are pickles: load only those you trust.
+        Load a model, see Stable-Baselines3. Models are pickles: load only those you trust, and others with
+        :func:`~leo_agents.learning.policy_data.load_policy`.
 
         :param path: file, with or without ``.zip``
         :param env: environment to train in; not needed for prediction

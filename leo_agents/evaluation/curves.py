@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from leo_agents.evaluation.chart_data import SuccessCurve
+from leo_agents.evaluation.csv_text import quote_text
 from leo_agents.evaluation.goal_report import LEARNED, FloatArray, GoalReport, IntArray, decile_mean, nan_mean
 
 CURVE_COLUMNS = ("timesteps", "goal_id", "goal", "family", "attempts", "successes", "already_true", "mean_steps")
@@ -104,8 +105,8 @@ def append_to_curve(path: Path, timesteps: int, report: GoalReport) -> None:
         for index, name in enumerate(report.goal_names):
             counts = [values[index] for values in (report.attempts, report.successes, report.already_true)]
             steps = report.mean_steps[index]
-            cells = [report.goal_ids[index], name, report.family_of[index], *counts, "" if np.isnan(steps) else f"{steps:.6g}"]
-            table.writerow([timesteps, *cells])
+            goal = [report.goal_ids[index], quote_text(name), quote_text(report.family_of[index])]
+            table.writerow([timesteps, *goal, *counts, "" if np.isnan(steps) else f"{steps:.6g}"])
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leo_agents.evaluation.csv_text import quote_text, unquote_text
 from leo_agents.evaluation.report_text import report_text
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_families, goal_index
 
@@ -287,7 +288,8 @@ class GoalReport:
                 rates = [_cell(values[index]) for values in (self.success_rate, low, high)]
                 steps = [_cell(self.mean_steps[index]), _cell(self.median_steps[index]), " ".join(map(str, self.steps[index]))]
                 position = [] if self.positions is None else [repr(x) for x in self.positions[index].tolist()]
-                table.writerow([self.goal_ids[index], name, self.family_of[index], *counts, *rates, *steps, *position])
+                goal = [self.goal_ids[index], quote_text(name), quote_text(self.family_of[index])]
+                table.writerow([*goal, *counts, *rates, *steps, *position])
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> "GoalReport":
@@ -307,7 +309,7 @@ class GoalReport:
         column = {name: [row[index] for row in rows] for index, name in enumerate(header)}
         numbers = {name: np.array(column[name], dtype=np.int64) for name in ("goal_id", "attempts", "already_true")}
         return cls(
-            tuple(column["goal"]),
+            tuple(unquote_text(cell) for cell in column["goal"]),
             numbers["goal_id"],
             numbers["attempts"],
             numbers["already_true"],

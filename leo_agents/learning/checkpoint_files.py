@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import leo_wrappers
+from leo_agents.learning.ownership import is_signed, sign
 
 FORMAT = 3
 """Version of the layout of a checkpoint, increased whenever checkpoints written before can no longer be resumed."""
 MANIFEST = "checkpoint.json"
-"""Written last. Lists format, version, step and the SHA-256 of each file, followed by its own."""
+"""Written last. Lists format, version, step and the SHA-256 of each file, followed by the user's mark and its own SHA-256."""
 MODEL_FILE, STATE_FILE, REPLAY_FILE, ENV_FILE = "model.zip", "state.pkl", "replay.pkl", "env.pkl"
 ALL_FILES = (MODEL_FILE, STATE_FILE, REPLAY_FILE, ENV_FILE)
 _PARTIAL = ".partial-"
@@ -54,7 +55,8 @@ def write_checkpoint(folder: Path, step: int, writers: Mapping[str, Callable[[IO
         _remove_partial(folder)
         partial.mkdir(parents=True)
         checksums = {name: _write_file(partial / name, write) for name, write in writers.items()}
-        manifest = {"format": FORMAT, "leo-rl": leo_wrappers.__version__, "step": step, "files": checksums}
+        manifest: dict[str, Any] = {"format": FORMAT, "leo-rl": leo_wrappers.__version__, "step": step, "files": checksums}
+        manifest["mark"] = sign(_canonical(manifest))
         text = json.dumps({**manifest, "sha256": _manifest_checksum(manifest)}, indent=2)
         _write_file(partial / MANIFEST, lambda file: file.write(text.encode()))
         _flush(partial)
@@ -105,6 +107,18 @@ def includes_environment(checkpoint: Path) -> bool:
     :param checkpoint: path of the checkpoint
     """
     return ENV_FILE in _read_manifest(checkpoint)["files"]
+
+
+def is_own_checkpoint(checkpoint: Path) -> bool:
+    """
+    Return whether this user wrote a checkpoint on this machine. This covers the files whose checksums were verified by
+    :func:`latest_checkpoint`.
+
+    :param checkpoint: path of the checkpoint
+    """
+    manifest = _read_manifest(checkpoint)
+    mark = manifest.pop("mark", None)
+    return is_signed(_canonical(manifest), mark)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -182,7 +196,11 @@ def _remove_partial(folder: Path) -> None:
 
 
 def _manifest_checksum(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_canonical(manifest)).hexdigest()
+
+
+def _canonical(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, sort_keys=True).encode()
 
 
 def _write_file(path: Path, write: Callable[[IO[bytes]], object]) -> str:

@@ -29,6 +29,7 @@ from leo_agents.learning.checkpoint_files import (
     latest_checkpoint,
     write_checkpoint,
 )
+from leo_agents.learning.policy_data import attach_policy_data
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelector
 from leo_wrappers.validation import check_integer
@@ -226,6 +227,7 @@ def _training_state(model: BaseAlgorithm) -> dict[str, Any]:
 
 
 def _dump_model(model: BaseAlgorithm, file: IO[bytes]) -> None:
+    attach_policy_data(model)
     # Through memory, as PyTorch does not pass on an OSError of the file.
     buffer = io.BytesIO()
     model.save(buffer)

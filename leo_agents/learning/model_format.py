@@ -8,6 +8,7 @@ import zipfile
 from stable_baselines3.common.save_util import open_path
 
 import leo_wrappers
+from leo_agents.learning.archive_size import check_archive_size
 
 MODEL_FORMAT = 2
 """Increased whenever models saved before can no longer be loaded; saved with every model as ``model_format``."""
@@ -22,6 +23,7 @@ def check_model_format(path: str | pathlib.Path | io.BufferedIOBase) -> None:
     file = open_path(path, "r", verbose=0, suffix="zip")
     try:
         with zipfile.ZipFile(file) as archive:
+            check_archive_size(archive, str(path))
             data = json.loads(archive.read("data"))
         model_format = data.get("model_format", 1)
     except Exception as error:  # zipfile raises many types for damaged archives

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from leo_cli.commands.options import Count, Names, Path, Run
+from leo_cli.commands.options import Count, Names, Path, Run, Trust
 from leo_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Eval:
     """Number of processor cores."""
     csv: Path = None
     """Also write a table of all seeds pooled to this file."""
+    trust: Trust = False
 
     def run(self) -> int:
         """Evaluate all seeds; return the exit code."""
@@ -49,7 +50,7 @@ class Eval:
         for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps), ("--cores", self.cores)):
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
-        run = RunFolder(self.run_folder)
+        run = RunFolder(self.run_folder, self.trust)
         goals = [run.config.goals.index(find_goal(run.config.goals, goal)) for goal in self.goals] or None
         if self.csv is not None:
             check_output(FilePath(self.csv))

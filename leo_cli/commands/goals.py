@@ -130,6 +130,7 @@ def _write_csv(path: str, names: Sequence[str], goal_ids: list[int], descriptors
     import csv
     from pathlib import Path as FilePath
 
+    from leo_agents.evaluation.csv_text import quote_text
     from leo_cli.outputs import check_output
 
     width = 0 if descriptors is None else descriptors.shape[1]
@@ -138,4 +139,4 @@ def _write_csv(path: str, names: Sequence[str], goal_ids: list[int], descriptors
         table.writerow(["goal_id", "goal", "family", *(f"descriptor_{index}" for index in range(width))])
         for goal in goal_ids:
             row = [] if descriptors is None else [f"{value:.6g}" for value in descriptors[goal]]
-            table.writerow([goal, names[goal], names[goal].split("/", 1)[0], *row])
+            table.writerow([goal, quote_text(names[goal]), quote_text(names[goal].split("/", 1)[0]), *row])

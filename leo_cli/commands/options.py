@@ -27,6 +27,9 @@ RepeatedNames = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.
 Seed = Annotated[int | None, tyro.conf.arg(metavar="SEED", help_behavior_hint="(default: the first)")]
 """Optional seed of a run."""
 
+Trust = Annotated[bool, tyro.conf.arg(help="Run code that came with the run (pickles, the module of its environment).")]
+"""Whether runs of other users or machines may run code; without it they stop where they would have to."""
+
 Env = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENV", help_behavior_hint="")]
 Run = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]
 Runs = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN", help_behavior_hint="")]

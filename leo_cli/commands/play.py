@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from leo_cli.commands.options import Assignments, Count, RepeatedNames, Seed
+from leo_cli.commands.options import Assignments, Count, RepeatedNames, Seed, Trust
 
 if TYPE_CHECKING:
     from leo_cli.run_folder import RunFolder
@@ -40,6 +40,7 @@ class Play:
     """Steps per second."""
     env_set: Assignments = ()
     """Arguments of the environment, when played by keyboard."""
+    trust: Trust = False
 
     def run(self) -> int:
         """Play the agent of a run, or an environment by keyboard; return the exit code."""
@@ -50,7 +51,7 @@ class Play:
         if self.fps <= 0:
             raise ValueError(f"expected --fps above 0, got {self.fps}; 8 is usual")
         if os.path.isdir(self.target) or self.target.startswith(("runs/", "./", "../", os.sep)):
-            self._play_agent(RunFolder(self.target))
+            self._play_agent(RunFolder(self.target, self.trust))
             return 0
         if self.goal:
             raise ValueError(f"expected --goal with a run's folder, got it with {self.target!r}; by keyboard, omit it")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from leo_cli.commands.options import Path, Runs
+from leo_cli.commands.options import Path, Runs, Trust
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Plot:
     """The runs' folders; several are compared."""
     out: Path = None
     """The folder to write to, created if necessary; plots/ in the first run's folder by default."""
+    trust: Trust = False
 
     def run(self) -> int:
         """Write the figures; return the exit code."""
@@ -28,7 +29,7 @@ class Plot:
         from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
 
-        runs = open_runs(self.runs)
+        runs = open_runs(self.runs, self.trust)
         folder = make_output_folder(runs[0].path / "plots" if self.out is None else FilePath(self.out))
         evaluate_missing(runs)
         for path in write_plots(read_results(runs), folder):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from leo_cli.commands.options import Path, RepeatedNames, Runs
+from leo_cli.commands.options import Path, RepeatedNames, Runs, Trust
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Report:
     """Goal to record a video of; repeat it for more."""
     videos: Annotated[int, tyro.conf.arg(metavar="N")] = 4
     """Number of goals to record videos of when none are named."""
+    trust: Trust = False
 
     def run(self) -> int:
         """Write the report; return the exit code."""
@@ -38,7 +39,7 @@ class Report:
 
         if self.videos < 0:
             raise ValueError(f"expected --videos of at least 0, got {self.videos}; 0 records none")
-        runs = open_runs(self.runs)
+        runs = open_runs(self.runs, self.trust)
         goals = [find_goal(runs[0].config.goals, goal) for goal in self.goal]
         out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))
         evaluate_missing(runs)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from leo_cli.commands.options import Assignments, Count, Env, Path
+from leo_cli.commands.options import Assignments, Count, Env, Path, Trust
 from leo_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from leo_cli.run_folder import RunConfig
 
 _STOPPING = "Stopping; running trainings save a checkpoint. Press Ctrl-C again to stop immediately."
-_WITH_RESUME = ("resume", "steps", "jobs", "device")
+_WITH_RESUME = ("resume", "steps", "jobs", "device", "trust")
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Train:
     """The run's folder; runs/ALGORITHM-ENV by default, with a number appended if that exists."""
     device: str = "auto"
     """cpu, cuda or auto."""
+    trust: Trust = False
 
     def run(self) -> int:
         """Create or resume a run and train its seeds; return the exit code."""
@@ -78,7 +79,7 @@ class Train:
         path, config = self._new_run() if self.resume is None else self._resumed_run()
         board = ProgressBoard(Console(highlight=False, soft_wrap=True))
         with InterruptHandler(_STOPPING) as stop, restore_on_failure(path), closing(board):
-            run = resume_run(path, self.steps) if config is None else create_run(path, config)
+            run = resume_run(path, self.steps, self.trust) if config is None else create_run(path, config)
             environment = run.config.find_environment()
             evaluated, total = len(run.config.eval_goal_ids), len(run.config.goals)
             note = f" ({total - evaluated} more cannot be reached from the initial states)" if evaluated < total else ""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from leo_cli.commands.options import Count, Path, Run, Seed
+from leo_cli.commands.options import Count, Path, Run, Seed, Trust
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Video:
     """Frames per second."""
     width: int = 320
     """Width of the frames in pixels."""
+    trust: Trust = False
 
     def run(self) -> int:
         """Record the video; return the exit code."""
@@ -47,7 +48,7 @@ class Video:
             raise ValueError("expected at least one --goal, got none; `leo goals ENV` lists them")
         if self.fps <= 0 or not 16 <= self.width <= 4096:
             raise ValueError(f"expected --fps above 0 and --width from 16 to 4096, got {self.fps} and {self.width}; change it")
-        run = RunFolder(self.run_folder)
+        run = RunFolder(self.run_folder, self.trust)
         goals = [find_goal(run.config.goals, goal) for goal in self.goal]
         path = run.path / "video.gif" if self.out is None else FilePath(self.out)
         check_video_path(path)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leo_agents import LEODQN
 from leo_agents.evaluation import GoalReport, evaluate_goals
+from leo_agents.learning.policy_data import PolicyAgent
 from leo_cli.commands import bench
 from leo_cli.commands.table import COMMANDS
 from leo_cli.models import load_agent
@@ -142,7 +142,7 @@ class TestEval:
     def test_ctrl_c_keeps_the_tables_of_finished_seeds(self, run, tmp_path, monkeypatch, leo):
         copy = shutil.copytree(run, tmp_path / "run")
         before = fingerprint(copy)
-        seen, predict = [], LEODQN.predict
+        seen, predict = [], PolicyAgent.predict
 
         def interrupted(model, *args, **kwargs):
             if model not in seen:
@@ -151,7 +151,7 @@ class TestEval:
                     signal.raise_signal(signal.SIGINT)
             return predict(model, *args, **kwargs)
 
-        monkeypatch.setattr(LEODQN, "predict", interrupted)
+        monkeypatch.setattr(PolicyAgent, "predict", interrupted)
         code, out, error = leo("eval", copy, "--episodes", "3")
         assert code == 130 and f"leo eval {copy}" in out and f"files written: {copy / 'seed-0' / 'goals.csv'}." in out
         assert "Stopping" in error and "Traceback" not in error

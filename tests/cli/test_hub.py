@@ -15,7 +15,7 @@ from stable_baselines3 import DQN
 import leo_envs  # noqa: F401
 from leo_agents import LEODQN
 from leo_agents.evaluation import GoalReport, evaluate_goals
-from leo_cli.hub import pull_agent, push_agent
+from leo_cli.hub import pull_agent, pull_model, push_agent
 
 
 @pytest.fixture
@@ -47,22 +47,22 @@ def trained():
     return model, evaluate_goals(model, env, seed=0, max_steps=20)
 
 
-def test_a_downloaded_agent_equals_the_uploaded_one(hub, trained, monkeypatch):
+def test_a_downloaded_agent_equals_the_uploaded_one(hub, trained):
     model, report = trained
     assert set(push_agent(model, "me/maze", "leo/GridWorld-v0", report)) == {"README.md", "goals.csv", "model.zip"}
-    with pytest.raises(ValueError, match="TRUST_REMOTE_CODE"):
-        pull_agent(LEODQN, "me/maze")
-    monkeypatch.setenv("TRUST_REMOTE_CODE", "True")
-    loaded = pull_agent(LEODQN, "me/maze", device="cpu")
-    pairs = zip(model.policy.parameters(), loaded.policy.parameters(), strict=True)
-    assert all(th.equal(one, other) for one, other in pairs)
+    with pytest.raises(ValueError, match="trust=True"):
+        pull_model(LEODQN, "me/maze")
+    loaded = pull_model(LEODQN, "me/maze", trust=True, device="cpu")
+    for policy in (loaded.policy, pull_agent("me/maze", "cpu").policy):
+        pairs = zip(model.policy.parameters(), policy.parameters(), strict=True)
+        assert all(th.equal(one, other) for one, other in pairs)
     assert GoalReport.from_csv(hub / "me/maze/goals.csv") == report
 
 
 def test_the_model_card_shows_how_to_load_the_agent(hub, trained):
     push_agent(trained[0], "me/maze", "leo/GridWorld-v0", trained[1])
     card = Path(hub / "me/maze/README.md").read_text()
-    assert 'pull_agent(LEODQN, "me/maze")' in card and str(trained[1]) in card
+    assert 'pull_agent("me/maze")' in card and str(trained[1]) in card
 
 
 def test_pushing_an_agent_without_goals_fails(hub, trained):
