@@ -212,7 +212,7 @@ class GoalAlgorithm(BaseAlgorithm):
         if policy_kwargs and not _is_part_of(policy_kwargs, model.policy_kwargs):
             stored = {name: model.policy_kwargs.get(name) for name in policy_kwargs}
             raise ValueError(
-                f"expected the policy_kwargs of the training, got {policy_kwargs}, stored are {stored}; leave policy_kwargs out"
+                f"expected the policy_kwargs of the training, {stored}, got {policy_kwargs}; leave policy_kwargs out"
             )
         return model
 

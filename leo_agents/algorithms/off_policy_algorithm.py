@@ -52,8 +52,8 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         replay_buffer_class = replay_buffer_class or GoalReplayBuffer
         if not issubclass(replay_buffer_class, GoalReplayBuffer):
             raise ValueError(
-                f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it out: "
-                "every transition updates all goals, so none has to be relabeled. HER as a baseline: leo_agents.baselines"
+                f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it "
+                "out: every transition updates all goals, without relabeling. HER as a baseline: leo_agents.baselines"
             )
         super().__init__(
             policy,

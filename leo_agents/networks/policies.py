@@ -55,7 +55,8 @@ class GoalPolicyMixin(BasePolicy):
         :param deterministic: whether to return deterministic actions
         :return: the actions and the state
         """
-        if not isinstance(observation, dict) or GOAL_KEY not in observation:
+        # The base class has an explanation for the (observation, info) of Gymnasium's reset.
+        if not isinstance(observation, tuple) and (not isinstance(observation, dict) or GOAL_KEY not in observation):
             raise ValueError(
                 f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
                 "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
