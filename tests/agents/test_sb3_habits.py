@@ -148,7 +148,7 @@ def test_actions_of_two_dimensions(kind):
 
 @pytest.mark.parametrize("kind", [LEODQN, LEOPQN])
 def test_asynchronous_environments(kind):
-    envs = AsyncVectorEnv([make_line] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs = AsyncVectorEnv([make_line] * 2, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP)
     try:
         assert make_model(kind, envs).learn(64).num_timesteps >= 64
     finally:

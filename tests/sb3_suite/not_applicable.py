@@ -28,7 +28,7 @@ NOT_APPLICABLE: list[NotApplicable] = [
     ),
     # Other arguments and attributes.
     NotApplicable("DualLEOPPO needs its own policy", r"test_gae", error="unexpected keyword argument 'goal_names'"),
-    NotApplicable("net_arch of a Q-network is a list", r".*::test_flexible_mlp\[A2C-", "must be tuple of ints"),
+    NotApplicable("net_arch of a Q-network is a list", r".*::test_flexible_mlp\[A2C-", "must be tuple of ints|DID NOT WARN"),
     NotApplicable("features extractors of DualLEOPPO also take the goal", error="unexpected keyword argument 'descriptors'"),
     NotApplicable("a Q-network has its own features extractor", r"test_train_eval_mode.*A2C", error="'NoneType' object"),
     NotApplicable("a Q-network has no pi_features_extractor", r".*::test_save_load_env_cnn\[A2C", "pi_features_extractor"),
@@ -47,6 +47,7 @@ NOT_APPLICABLE: list[NotApplicable] = [
     # Goals and Dict observations.
     NotApplicable("observations are Dict, with goal_id", r"test_callbacks.py::test_callbacks", error="^0$"),
     NotApplicable("observations are Dict, with goal_id", r".*::test_save_load_replay_buffer", "'dict' and 'dict'"),
+    NotApplicable("observations are Dict, with goal_id", r".*::test_evaluate_policy", "'dict' and 'dict'"),
     NotApplicable("all names of policies take Dict observations", r".*::test_policy_hint", "DID NOT RAISE"),
     NotApplicable("is_success is about the commanded goal", r".*::test_rollout_success_rate_onpolicy_algo", "== 0.3"),
     NotApplicable("errors about actions are ValueErrors", r".*::test_(action_spaces|multidim)", "expected .* actions"),

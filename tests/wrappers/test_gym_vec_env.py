@@ -50,8 +50,9 @@ def test_attributes_and_methods_of_the_environments():
         venv.set_attr("x", 1, indices=0)
 
 
+@pytest.mark.filterwarnings("ignore:.*ERROR")
 def test_asynchronous_environments():
-    venv = GymVecEnv(AsyncVectorEnv([make_line] * 2, autoreset_mode=AutoresetMode.SAME_STEP))
+    venv = GymVecEnv(AsyncVectorEnv([make_line] * 2, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP))
     try:
         assert venv.get_attr("goal_names", 1) == [make_line().get_wrapper_attr("goal_names")]
         assert venv.has_attr("set_commanded_goal") and not venv.has_attr("nothing")
