@@ -84,6 +84,16 @@ class GoalActorNetwork(ActingNetwork):
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
         self._squash_output = True
+        self.constructor_arguments = {
+            "observation_space": observation_space,
+            "action_space": action_space,
+            "num_goals": num_goals,
+            "features_extractor": features_extractor,
+            "net_arch": net_arch,
+            "activation_fn": activation_fn,
+            "layer_norm": layer_norm,
+            "normalize_images": normalize_images,
+        }
         self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm)
         width = net_arch[-1] if net_arch else features_extractor.features_dim
         self.head = GoalLinear(width, num_goals, self.outputs_per_component * get_action_dim(action_space))

@@ -57,6 +57,8 @@ class GoalPolicyMixin(BasePolicy):
         :param deterministic: whether to return deterministic actions
         :return: the actions and the state
         """
+        if isinstance(observation, tuple):  # (observation, info) of Gymnasium's reset, which the base class explains
+            return super().predict(observation, state, episode_start, deterministic)
         if not isinstance(observation, dict) or GOAL_KEY not in observation:
             raise ValueError(
                 f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "

@@ -69,6 +69,20 @@ class GoalQNetwork(ActingNetwork):
         input_norm: bool = False,
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
+        self.constructor_arguments = {
+            "observation_space": observation_space,
+            "action_space": action_space,
+            "num_goals": num_goals,
+            "features_extractor": features_extractor,
+            "net_arch": net_arch,
+            "activation_fn": activation_fn,
+            "layer_norm": layer_norm,
+            "head": head,
+            "head_kwargs": head_kwargs,
+            "squash": squash,
+            "normalize_images": normalize_images,
+            "input_norm": input_norm,
+        }
         self.squash = squash
         self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm, input_norm)
         width = net_arch[-1] if net_arch else features_extractor.features_dim

@@ -147,7 +147,13 @@ class StateNetwork(BaseModel):
 
 
 class ActingNetwork(StateNetwork, BasePolicy):
-    """Base class of networks that act for the commanded goal: their ``predict`` is that of the policy."""
+    """Base class of networks that act for the commanded goal: ``predict``, ``save`` and ``load`` are those of the policies."""
+
+    constructor_arguments: dict[str, Any]
+    """Set by the subclasses, for ``save``."""
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return self.constructor_arguments
 
     def obs_to_tensor(self, observation: npt.NDArray[Any] | dict[str, npt.NDArray[Any]]) -> tuple[PyTorchObs, bool]:
         """

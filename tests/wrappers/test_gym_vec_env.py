@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import RecordEpisodeStatistics
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from leo_wrappers import achieved_from_infos
-from leo_wrappers.sb3 import GymVecEnv
+from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
 from tests.line_env import LineEnv, make_line
 
 
@@ -48,6 +48,22 @@ def test_attributes_and_methods_of_the_environments():
         venv.get_attr("nothing")
     with pytest.raises(ValueError, match="indices=None"):
         venv.set_attr("x", 1, indices=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*ERROR")
+def test_asynchronous_environments():
+    venv = GymVecEnv(AsyncVectorEnv([make_line] * 2, context="forkserver", autoreset_mode=AutoresetMode.SAME_STEP))
+    try:
+        assert venv.get_attr("goal_names", 1) == [make_line().get_wrapper_attr("goal_names")]
+        assert venv.has_attr("set_commanded_goal") and not venv.has_attr("nothing")
+        venv.env_method("set_commanded_goal", 3, indices=1)
+        assert venv.get_attr("commanded") == [[], [3]]
+        obs = VecGoalSampler(venv, seed=0).reset()
+        assert obs["goal_id"].shape == (2,)
+        with pytest.raises(TypeError):
+            venv.env_method("set_commanded_goal", indices=1)
+    finally:
+        venv.close()
 
 
 def test_environments_without_goals():

@@ -53,6 +53,19 @@ class GoalInputQNetwork(ActingNetwork):
         initial_value: float = 0.5,
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
+        self.constructor_arguments = {
+            "observation_space": observation_space,
+            "action_space": action_space,
+            "descriptors": descriptors,
+            "features_extractor": features_extractor,
+            "net_arch": net_arch,
+            "activation_fn": activation_fn,
+            "layer_norm": layer_norm,
+            "squash": squash,
+            "normalize_images": normalize_images,
+            "input_norm": input_norm,
+            "initial_value": initial_value,
+        }
         self.squash = squash
         self.register_buffer("descriptors", descriptors)
         inputs = features_extractor.features_dim + descriptors.shape[1]
