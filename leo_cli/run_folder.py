@@ -23,7 +23,7 @@ import yaml
 
 import leo_wrappers
 from leo_agents.evaluation import GoalReport
-from leo_agents.learning.checkpoint_files import latest_checkpoint
+from leo_agents.learning.checkpoint_files import checkpoint_step, latest_checkpoint
 from leo_agents.learning.ownership import is_signed, sign
 from leo_cli.disk_space import check_disk_space
 from leo_cli.environments import Environment, find_environment, is_builtin
@@ -126,7 +126,7 @@ class SeedFolder:
     def steps_done(self) -> int | None:
         """Environment steps at the newest checkpoint; None without one."""
         checkpoint = self.checkpoint
-        return None if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+        return None if checkpoint is None else checkpoint_step(checkpoint)
 
     @property
     def is_trained(self) -> bool:

@@ -1,6 +1,5 @@
 """Base class of the Q-learning algorithms with discrete actions."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,26 +12,6 @@ from leo_agents.algorithms.env_wrapping import check_discrete_actions, wrap_mult
 from leo_agents.algorithms.exploration import epsilon_greedy
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.networks.policies import Observation
-
-# A dense head of this many outputs and 256 features has 100 million weights, all of which every update reads and writes.
-MANY_OUTPUTS = 400_000
-
-
-def warn_of_dense_head(head: str, num_goals: int, num_actions: int, goals_per_update: int | None) -> None:
-    """
-    Warn if updates will be slow because of a dense head for very many goals.
-
-    :param head: name of the head
-    :param num_goals: number of goals
-    :param num_actions: number of actions
-    :param goals_per_update: number of goals drawn for each update, or None for all
-    """
-    if head == "dense" and goals_per_update is None and num_goals * num_actions >= MANY_OUTPUTS:
-        warnings.warn(
-            f"expected fewer than {MANY_OUTPUTS:,} outputs of a dense head, got {num_goals:,} goals x {num_actions} actions: "
-            'updates will be slow and need gigabytes; use head="factored", or update fewer goals with goals_per_update=512',
-            stacklevel=3,
-        )
 
 
 class DiscreteGoalAlgorithm(GoalAlgorithm):
@@ -49,14 +28,6 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         return check_discrete_actions(wrap_multi_goal_env(env, verbose, monitor_wrapper))
-
-    def _setup_goals(self) -> None:
-        super()._setup_goals()
-        num_actions = int(self.action_space.n)
-        # PQN has no such head, and the goal as input.
-        warn_of_dense_head(
-            self.policy_kwargs.get("head", ""), len(self.goal_names), num_actions, getattr(self, "goals_per_update", None)
-        )
 
     def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
         """

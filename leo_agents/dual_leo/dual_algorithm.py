@@ -14,7 +14,6 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.algorithms.discrete_algorithm import warn_of_dense_head
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_learning_rate
 from leo_agents.algorithms.on_policy_algorithm import resolve_defaults, with_paper_network
 from leo_agents.dual_leo.jump_start import JumpStart
@@ -28,6 +27,7 @@ from leo_agents.learning.losses import check_loss_options
 from leo_agents.learning.rollout_q_learner import TARGET_ROWS, RolloutQLearner
 from leo_agents.leo_pqn import LEOPQNPolicy
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
+from leo_agents.networks.heads import warn_of_dense_head
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import GOAL_KEY

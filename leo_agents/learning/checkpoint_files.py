@@ -100,6 +100,15 @@ def latest_checkpoint(folder: str | os.PathLike[str], files: Container[str] = ()
     raise FileNotFoundError(f"expected a checkpoint (step-...) in {folder}, found none; check the path")
 
 
+def checkpoint_step(checkpoint: Path) -> int:
+    """
+    Return the number of environment steps at a checkpoint.
+
+    :param checkpoint: path of the checkpoint
+    """
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def includes_environment(checkpoint: Path) -> bool:
     """
     Return whether a checkpoint was written with the state of the environment.
@@ -124,11 +133,7 @@ def is_own_checkpoint(checkpoint: Path) -> bool:
 def _checkpoints(folder: Path) -> list[Path]:
     """Return everything that is named like a checkpoint, the newest first."""
     found = [path for path in folder.glob("*step-*") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: (_step(path), path.name), reverse=True)
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rpartition("-")[2])
+    return sorted(found, key=lambda path: (checkpoint_step(path), path.name), reverse=True)
 
 
 def _find_problems(checkpoint: Path, files: Container[str]) -> list[str]:
@@ -137,7 +142,7 @@ def _find_problems(checkpoint: Path, files: Container[str]) -> list[str]:
         manifest = _read_manifest(checkpoint)
     except DamagedCheckpointError as error:
         return [str(error)]
-    if manifest["step"] != _step(checkpoint):
+    if manifest["step"] != checkpoint_step(checkpoint):
         return [f"renamed, contains step {manifest['step']}"]
     checked = {name: expected for name, expected in manifest["files"].items() if name in files}
     return [problem for name, expected in checked.items() if (problem := _file_problem(checkpoint / name, expected))]
@@ -183,7 +188,7 @@ def _what_to_resume(folder: Path) -> str:
 def _remove_obsolete(folder: Path, new: Path, keep: int) -> None:
     """Remove checkpoints of later steps, which belong to an abandoned training, and all others but the newest ``keep``."""
     others = [path for path in _checkpoints(folder) if path != new and (path / MANIFEST).is_file()]
-    earlier = [path for path in others if _step(path) < _step(new)]
+    earlier = [path for path in others if checkpoint_step(path) < checkpoint_step(new)]
     for path in others:
         if path not in earlier[: keep - 1]:
             path.rename(folder / f"{_PARTIAL}{path.name}")  # a half-deleted checkpoint must not look like a damaged one

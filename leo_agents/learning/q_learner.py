@@ -72,8 +72,8 @@ class AllGoalsQLearner:
 
     @property
     def q_net_target(self) -> GoalQNetwork:
-        """The target network, or the online network if the policy has no target network."""
-        return getattr(self.policy, "q_net_target", self.policy.q_net)
+        """The network that computes the targets."""
+        return self.policy.q_net_target  # type: ignore[return-value]
 
     def autocast(self) -> th.autocast:
         """Return the context of the forward passes, bfloat16 if ``amp``."""

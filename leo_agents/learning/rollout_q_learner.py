@@ -6,6 +6,7 @@ import torch as th
 
 from leo_agents.learning.losses import all_goals_lambda_targets, all_goals_targets
 from leo_agents.learning.q_learner import AllGoalsQLearner, sample_goals
+from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.networks.q_policy import AllGoalsQPolicy
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
 
@@ -43,6 +44,11 @@ class RolloutQLearner(AllGoalsQLearner):
         self.q_lambda = q_lambda
         self.goals_per_update = goals_per_update
         self.features: list[th.Tensor] = []
+
+    @property
+    def q_net_target(self) -> GoalQNetwork:
+        """The online network: there is no target network."""
+        return self.q_net
 
     def start_rollout(self) -> None:
         """Discard the features of the previous rollout; to be called before the first step."""

@@ -13,6 +13,7 @@ from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.losses import GoalReduction
 from leo_agents.learning.q_learner import AllGoalsQLearner
 from leo_agents.leo_dqn.policies import LEODQNPolicy
+from leo_agents.networks.heads import warn_of_dense_head
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
@@ -175,6 +176,11 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             double_q=self.double_q,
             amp=self.amp,
         )
+
+    def _setup_goals(self) -> None:
+        super()._setup_goals()
+        num_actions = int(self.action_space.n)
+        warn_of_dense_head(self.policy_kwargs["head"], len(self.goal_names), num_actions, self.goals_per_update)
 
     def _check_options(self) -> None:
         super()._check_options()

@@ -11,6 +11,7 @@ from leo_agents.learning.losses import GoalReduction, LossName, check_loss_optio
 from leo_agents.learning.q_learner import check_goals_per_update
 from leo_agents.learning.rollout_q_learner import RolloutQLearner
 from leo_agents.leo_pqn.policies import LEOPQNPolicy
+from leo_agents.networks.heads import warn_of_dense_head
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
 from leo_wrappers.selection import GoalSelectorLike
@@ -162,7 +163,9 @@ class LEOPQN(GoalOnPolicyAlgorithm):
 
     def _setup_goals(self) -> None:
         super()._setup_goals()
-        check_goals_per_update(self.goals_per_update, len(self.goal_names))
+        num_goals = len(self.goal_names)
+        check_goals_per_update(self.goals_per_update, num_goals)
+        warn_of_dense_head(self.policy_kwargs["head"], num_goals, int(self.action_space.n), self.goals_per_update)
 
     def _check_options(self) -> None:
         super()._check_options()

@@ -6,6 +6,7 @@ actions for one goal. Each has its own method, which computes nothing else.
 """
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from leo_wrappers.validation import check_integer
 
 # Elements per block of an intermediate result (a few MB), so that it stays in cache and memory is bounded.
 BLOCK_ELEMENTS = 2**20
+# A dense head of this many outputs and 256 features has 100 million weights, all of which every update reads and writes.
+MANY_OUTPUTS = 400_000
 
 
 class GoalHead(nn.Module, ABC):
@@ -279,3 +282,20 @@ def logit(value: float) -> float:
     if not 0.0 < value < 1.0:
         raise ValueError(f"expected a value strictly between 0 and 1, got {value}; choose e.g. 0.5")
     return math.log(value / (1.0 - value))
+
+
+def warn_of_dense_head(head: str, num_goals: int, num_actions: int, goals_per_update: int | None) -> None:
+    """
+    Warn if updates will be slow because of a dense head for very many goals.
+
+    :param head: name of the head
+    :param num_goals: number of goals
+    :param num_actions: number of actions
+    :param goals_per_update: number of goals drawn for each update, or None for all
+    """
+    if head == "dense" and goals_per_update is None and num_goals * num_actions >= MANY_OUTPUTS:
+        warnings.warn(
+            f"expected fewer than {MANY_OUTPUTS:,} outputs of a dense head, got {num_goals:,} goals x {num_actions} actions: "
+            'updates will be slow and need gigabytes; use head="factored", or update fewer goals with goals_per_update=512',
+            stacklevel=3,
+        )

@@ -30,8 +30,8 @@ from leo_agents import (
     JumpStart,
     distill,
 )
-from leo_agents.algorithms.discrete_algorithm import MANY_OUTPUTS
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
+from leo_agents.networks.heads import MANY_OUTPUTS
 from leo_agents.networks.policies import expected_steps
 from leo_envs.bitflip import BitFlipEnv
 from leo_envs.gridworld import GridWorldEnv
