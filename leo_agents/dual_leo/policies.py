@@ -128,10 +128,11 @@ class DualLEOPPOPolicy(GoalInputPPOPolicy):
         )
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """Create the features extractor of the state and the goal's descriptor."""
+        """Create the features extractor of the state and the goal's descriptor, behind the normalizer."""
         parts = self.observation_space.spaces.items()  # type: ignore[attr-defined]
         inputs = spaces.Dict({key: space for key, space in parts if key != DESIRED_GOAL_KEY})
-        return self.features_extractor_class(inputs, **{"descriptors": self.descriptors, **self.features_extractor_kwargs})
+        kwargs = {"descriptors": self.descriptors, **self.features_extractor_kwargs}
+        return self.add_normalizer(self.features_extractor_class(inputs, **kwargs), inputs)
 
     def evaluate_all_actions(
         self, obs: PyTorchObs, actions: th.Tensor
