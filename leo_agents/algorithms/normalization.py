@@ -75,7 +75,8 @@ class NormalizingOnPolicyAlgorithm(NormalizingAlgorithm, OnPolicyAlgorithm):
         completed = super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         if completed:
             assert isinstance(rollout_buffer, DictRolloutBuffer)
-            # The first observations were those of the previous rollout's end, or the first of all.
-            self._update_normalizers({key: values[1:] for key, values in rollout_buffer.observations.items()})
+            # The first observations were added at the end of the previous rollout.
+            for step in range(1, rollout_buffer.buffer_size):
+                self._update_normalizers({key: values[step] for key, values in rollout_buffer.observations.items()})
             self._update_normalizers(self._last_obs)
         return completed

@@ -99,12 +99,12 @@ class ObservationNormalizer(nn.Module):
         count, mean, squares = np.zeros((3, len(self.mean)))
         for (start, stop), keys in self._keys_by_columns().items():
             rows = np.concatenate([np.asarray(arrays[key], dtype=np.float64).reshape(-1, stop - start) for key in keys])
-            count[start:stop], mean[start:stop] = len(rows), rows.mean(axis=0)
-            squares[start:stop] = np.square(rows - mean[start:stop]).sum(axis=0)
+            mean[start:stop] = rows.mean(axis=0)
             if not np.isfinite(mean[start:stop]).all():
                 raise ValueError(
                     f"expected finite observations, got NaN or infinity in {' or '.join(keys) or 'one'}; check the environment"
                 )
+            count[start:stop], squares[start:stop] = len(rows), np.square(rows - mean[start:stop]).sum(axis=0)
         device = self.mean.device
         self._merge(
             th.as_tensor(count, device=device), th.as_tensor(mean, device=device), th.as_tensor(squares, device=device)
@@ -118,7 +118,7 @@ class ObservationNormalizer(nn.Module):
 
     def _standardize(self, values: th.Tensor, key: str) -> th.Tensor:
         start, stop = self.columns[key]
-        low, high, mean, inverse_std = self.transform[:, start:stop].view(4, *self.shapes[key])
+        low, high, mean, inverse_std = self.transform[:, start:stop].view(4, *self.shapes[key]).unbind()
         # Clipping first keeps components that are not standardized exactly.
         return (values.clamp(low, high) - mean) * inverse_std
 
