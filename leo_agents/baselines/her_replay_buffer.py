@@ -10,13 +10,11 @@ from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.baselines.relabeling import Ids, RelabelingReplayBuffer
+from leo_agents.replay.episode_bounds import EpisodeBounds, continues_episode
 from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
 from leo_wrappers.validation import check_choice, check_integer
 
 HindsightStrategy = Literal["final", "future", "episode", "random"]
-
-# Last step of an episode that is still running.
-_OPEN = np.iinfo(np.int64).max
 
 
 class MaskHerReplayBuffer(RelabelingReplayBuffer):
@@ -87,17 +85,12 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         self.n_sampled_goal = n_sampled_goal
         self.her_ratio = n_sampled_goal / (n_sampled_goal + 1)
         self.goal_selection_strategy = goal_selection_strategy
-        # First and last step of each stored step's episode. Steps are counted from the first one ever added.
-        self.first_steps = np.zeros((self.buffer_size, n_envs), dtype=np.int64)
-        self.last_steps = np.full((self.buffer_size, n_envs), _OPEN, dtype=np.int64)
-        self.reset()
+        self.episodes = EpisodeBounds(self.buffer_size, n_envs)
 
     def reset(self) -> None:
         """Empty the buffer."""
         super().reset()
-        self.num_steps = 0
-        self._current_first = np.zeros(self.n_envs, dtype=np.int64)
-        self._ended = np.ones(self.n_envs, dtype=bool)
+        self.episodes = EpisodeBounds(self.buffer_size, self.n_envs)
 
     def add(  # type: ignore[override]
         self,
@@ -120,36 +113,9 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         """
         position = self.pos
         super().add(obs, next_obs, action, reward, done, infos)
-        starts = self._ended | ~self._continues(position)
-        for env_ind in np.flatnonzero(starts & (self.num_steps > 0)):
-            self._close_episode(int(env_ind))
-        self._current_first[starts] = self.num_steps
-        self.first_steps[position] = self._current_first
-        self.last_steps[position] = _OPEN
-        self._ended = np.asarray(done, dtype=bool) & ~np.array([bool(info.get(ENDED_BY_GOAL_KEY)) for info in infos])
-        self.num_steps += 1
-
-    def _continues(self, position: int) -> npt.NDArray[np.bool_]:
-        """
-        Check for each environment whether the step just stored starts in the state in which the one before ended.
-
-        Compares stored observations, which have the same dtype, without the commanded goal.
-        """
-        if self.num_steps == 0:
-            return np.zeros(self.n_envs, dtype=bool)
-        before = (position - 1) % self.buffer_size
-        same = np.ones(self.n_envs, dtype=bool)
-        for key, observations in self.observations.items():
-            if key != DESIRED_GOAL_KEY:
-                equal = observations[position] == self.next_observations[key][before]
-                same &= equal.reshape(self.n_envs, -1).all(axis=1)
-        return same
-
-    def _close_episode(self, env_ind: int) -> None:
-        """Set the step before the one just stored as the last step of its episode."""
-        oldest = self.num_steps - self.buffer_size + 1
-        steps = np.arange(max(self._current_first[env_ind], oldest), self.num_steps)
-        self.last_steps[steps % self.buffer_size, env_ind] = self.num_steps - 1
+        continues = continues_episode(self.observations, self.next_observations, position, DESIRED_GOAL_KEY)
+        ended_by_goal = np.array([bool(info.get(ENDED_BY_GOAL_KEY)) for info in infos])
+        self.episodes.add(continues, np.asarray(done, dtype=bool) & ~ended_by_goal)
 
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]
         env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
@@ -172,17 +138,14 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         return goals
 
     def _draw_steps(self, inds: Ids, env_inds: Ids) -> tuple[Ids, Ids]:
-        """Draw the steps that provide the hindsight goals; return steps (see ``first_steps``) and environments."""
-        newest = self.num_steps - 1
-        oldest = max(0, self.num_steps - self.buffer_size)
-        last = np.minimum(self.last_steps[inds, env_inds], newest)
+        """Draw the steps that provide the hindsight goals; return steps and environments."""
+        episodes = self.episodes
+        last = episodes.last(inds, env_inds)
         if self.goal_selection_strategy == "final":
             return last, env_inds
         if self.goal_selection_strategy == "future":
-            own = newest - (newest - inds) % self.buffer_size
-            return np.random.randint(own, last + 1), env_inds
+            return np.random.randint(episodes.steps_of(inds), last + 1), env_inds
         if self.goal_selection_strategy == "episode":
-            first = np.maximum(self.first_steps[inds, env_inds], oldest)
-            return np.random.randint(first, last + 1), env_inds
-        steps = np.random.randint(oldest, newest + 1, size=len(inds))
+            return np.random.randint(episodes.first(inds, env_inds), last + 1), env_inds
+        steps = np.random.randint(episodes.oldest, episodes.newest + 1, size=len(inds))
         return steps, np.random.randint(0, self.n_envs, size=len(inds))

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.replay.memory import check_fits_in_memory, format_bytes
+from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
 from leo_wrappers import achieved_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.validation import check_fraction, check_integer
@@ -46,7 +46,7 @@ class GoalReplayBufferSamples(NamedTuple):
         return gamma if self.discounts is None else self.discounts
 
 
-class GoalReplayBuffer(DictReplayBuffer):
+class GoalReplayBuffer(NStepDictReplayBuffer):
     """
     SB3's ``DictReplayBuffer`` that also stores the mask ``infos[i]["goals_achieved"]`` of each transition, bit-packed.
 
@@ -188,17 +188,6 @@ class GoalReplayBuffer(DictReplayBuffer):
             goal_ids = self.goal_ids[goal_inds, env_inds].astype(np.int64).reshape(-1, 1)
             tensors[GOAL_KEY] = self.to_torch(goal_ids, copy=False)
         return tensors
-
-    def _window_lengths(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
-        """Return the length of each window: ``n_steps``, or up to the end of the episode or the newest transition."""
-        lengths = np.ones(len(batch_inds), dtype=np.int64)
-        newest = (self.pos - 1) % self.buffer_size
-        open_windows = np.ones(len(batch_inds), dtype=bool)
-        for step in range(self.n_steps - 1):
-            inds = (batch_inds + step) % self.buffer_size
-            open_windows &= (self.dones[inds, env_inds] == 0) & (inds != newest)
-            lengths += open_windows
-        return lengths
 
     def _goal_returns(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return ``gamma ** k`` for the first step ``k`` of the window that achieved the goal, else 0."""
