@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
@@ -10,28 +11,42 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.algorithms.env_wrapping import wrap_multi_goal_env
+from leo_agents.algorithms.env_wrapping import wrap_env, wrap_multi_goal_env
 from leo_agents.algorithms.exploration import RepeatedRandomActions
+from leo_agents.algorithms.goal_env import RewardGoalTest, check_goal_env, has_point_goals
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.losses import goals_loss
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.learning.q_learner import names_of
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.critic import GoalCritic
-from leo_agents.networks.policies import Observation
-from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
+from leo_agents.networks.point_goals import Goals
+from leo_agents.networks.point_policy import PointGoalPolicyMixin
+from leo_agents.networks.policies import Observation, expected_steps
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
+from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer, PointGoalReplayBufferSamples
 from leo_wrappers.validation import check_integer
+
+# Goals that all rows of a batch have in common, if the goals are points and goals_per_update is None.
+SHARED_GOALS = 16
+
+Batch = GoalReplayBufferSamples | PointGoalReplayBufferSamples
 
 
 class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     """
     Mixin for Stable-Baselines3's TD3 or SAC, to be listed before it among the base classes.
 
+    The goals are those of the environment's finite set, or, in a goal environment without one, all points of the space of
+    ``desired_goal``.
+
     The parameters are those of :class:`~leo_agents.leo_td3.leo_td3.LEOTD3`.
     """
 
     checkpointed: ClassVar[tuple[str, ...]] = ("random_behavior",)
     not_saved: ClassVar[tuple[str, ...]] = ("random_behavior",)
+    point_policy_class: ClassVar[type[PointGoalPolicyMixin]]
+    """Class of the policy if the goals are points."""
     policy: ContinuousGoalPolicy  # type: ignore[assignment]
     critic: GoalCritic
     critic_target: GoalCritic
@@ -42,7 +57,8 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        venv = wrap_multi_goal_env(env, verbose, monitor_wrapper)
+        venv = wrap_env(env, verbose, monitor_wrapper)
+        venv = check_goal_env(venv) if has_point_goals(venv) else wrap_multi_goal_env(venv, verbose, monitor_wrapper)
         space = venv.action_space
         if not isinstance(space, spaces.Box):
             remedy = "use LEODQN" if isinstance(space, spaces.Discrete) else "make them one Box"
@@ -53,6 +69,35 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
                 "set them with gymnasium.wrappers.RescaleAction or in the environment"
             )
         return venv
+
+    @property
+    def has_point_goals(self) -> bool:
+        """Whether the goals are points, and not a finite set."""
+        return issubclass(self.policy_class, PointGoalPolicyMixin)
+
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s), the discounted probability of reaching the goal, of all goals, or of points.
+
+        :param observation: an observation, or a batch of them
+        :param goals: points ``[K, d]``, if the goals are points; the commanded ones, one per observation, if None
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        if isinstance(self.policy, PointGoalPolicyMixin):
+            return self.policy.values(observation, goals)
+        if goals is not None:
+            raise ValueError(f"expected no goals, which are the {len(self.goal_names)} of the model, got some; leave them out")
+        return self.policy.values(observation)
+
+    def expected_steps(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """
+        Convert the values of all goals, or of points, to numbers of steps, exact in deterministic environments.
+
+        :param observation: an observation, or a batch of them
+        :param goals: see :meth:`values`
+        :return: ``[B, G]`` or ``[B, K]``, infinite where the value is 0
+        """
+        return expected_steps(self.values(observation, goals), self.gamma)
 
     def predict(
         self,
@@ -82,6 +127,59 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         super()._setup_model()
         self.random_behavior = RepeatedRandomActions(get_action_dim(self.action_space), self.random_action_repeat)
 
+    def _setup_goals(self) -> None:
+        if self.env is not None and has_point_goals(self.env):
+            self._use_points()
+        if not self.has_point_goals:
+            super()._setup_goals()
+
+    def _use_points(self) -> None:
+        """Let the goals be points: choose the policy and the replay buffer."""
+        if self.goal_names:
+            raise ValueError(
+                f"expected an environment with the {len(self.goal_names)} goals of the model, got one without goal_names; "
+                "wrap it with MultiGoalWrapper and the goal set of the training"
+            )
+        for name, value in (("goal_selector", self.goal_selector), ("log_goals", self.log_goals)):
+            if value:
+                raise ValueError(
+                    f"expected no {name} in an environment without a finite goal set, got {value!r}; leave it out, or wrap "
+                    "the environment with MultiGoalWrapper and a goal set"
+                )
+        if not self.has_point_goals:
+            if not issubclass(self.point_policy_class, self.policy_class):
+                raise ValueError(
+                    f"expected {self.point_policy_class.__name__} or a subclass for goals that are points, got "
+                    f'{self.policy_class.__name__}; use "MultiGoalPolicy"'
+                )
+            self.policy_class = self.point_policy_class
+        if self.replay_buffer_class is GoalReplayBuffer:
+            self.replay_buffer_class = PointGoalReplayBuffer  # type: ignore[assignment]
+        shared_goals = SHARED_GOALS if self.goals_per_update is None else self.goals_per_update
+        self.replay_buffer_kwargs = {"shared_goals": shared_goals, **self.replay_buffer_kwargs}
+        self.policy_kwargs = {**self.policy_kwargs, "goal_names": ()}
+
+    def _check_goals(self, env: VecEnv) -> None:
+        if not self.has_point_goals:
+            super()._check_goals(env)
+        elif not has_point_goals(env):
+            raise ValueError(
+                "expected a goal environment without a finite goal set, in which the model was trained, got one with "
+                "goal_names; leave out MultiGoalWrapper"
+            )
+
+    def _sample_batch(self, batch_size: int) -> Any:
+        if self.has_point_goals:
+            assert isinstance(self.replay_buffer, PointGoalReplayBuffer) and self.env is not None
+            test = self.replay_buffer.goal_test
+            if not isinstance(test, RewardGoalTest) or test.venv is not self.env:
+                self.replay_buffer.goal_test = RewardGoalTest(self.env)
+        return super()._sample_batch(batch_size)
+
+    def _goals_of_update(self, batch: Batch) -> Goals:
+        """Return the goals that a batch updates; None for all goals of a finite set."""
+        return batch.goals if isinstance(batch, PointGoalReplayBufferSamples) else self._sample_goals()
+
     def _setup_learn(self, total_timesteps: int, callback: MaybeCallback = None, *args: Any, **kwargs: Any) -> Any:
         # The base class vectorizes the noise once; a loaded model may have another number of environments.
         noise = self.action_noise
@@ -99,22 +197,22 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         buffer_action = buffer_action.reshape(action.shape).astype(action.dtype)
         return self.policy.unscale_action(buffer_action), buffer_action
 
-    def _next_q_values(self, batch: GoalReplayBufferSamples, next_actions: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
+    def _next_q_values(self, batch: Batch, next_actions: th.Tensor, goals: Goals) -> th.Tensor:
         """Return min over critics of Q_target,g(s', a'_g) ``[B, K]``."""
         return self.critic_target.values(self.critic_target.lowest_diagonal(batch.next_observations, next_actions, goals))
 
-    def critic_loss(self, batch: GoalReplayBufferSamples, targets: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
+    def critic_loss(self, batch: Batch, targets: th.Tensor, goals: Goals = None) -> th.Tensor:
         """
         Compute the sum of the critics' losses of the taken actions.
 
         :param batch: transitions or n-step windows
         :param targets: ``[B, G]`` or ``[B, K]``
-        :param goals: goals of the targets ``[K]``; all goals if None
+        :param goals: goals of the targets, ids ``[K]`` or points; all goals if None
         :return: a scalar
         """
         with self._autocast(self.amp):
             outputs = self.critic.taken(batch.observations, batch.actions, goals)
-        names = names_of(self.goal_names, goals)
+        names = names_of(self.goal_names, goals) if goals is None or isinstance(goals, th.Tensor) else None
         losses = [
             goals_loss(one.float(), targets, self.loss, self.critic.squash, self.goal_reduction, names) for one in outputs
         ]

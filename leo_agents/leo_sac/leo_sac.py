@@ -11,11 +11,12 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.sac.sac import SAC
 
-from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm
+from leo_agents.algorithms.continuous_algorithm import Batch, ContinuousGoalAlgorithm
 from leo_agents.learning.losses import GoalReduction, all_goals_targets
-from leo_agents.leo_sac.policies import GaussianGoalActor, LEOSACPolicy
+from leo_agents.leo_sac.policies import GaussianGoalActor, LEOSACPointPolicy, LEOSACPolicy
 from leo_agents.networks.critic import GoalCritic
-from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
+from leo_agents.networks.point_goals import Goals
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
 from leo_wrappers.validation import check_at_least, check_finite, check_integer
 
@@ -88,6 +89,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         "CnnPolicy": LEOSACPolicy,
         "MultiInputPolicy": LEOSACPolicy,
     }
+    point_policy_class = LEOSACPointPolicy
     policy: LEOSACPolicy  # type: ignore[assignment]
     actor: GaussianGoalActor  # type: ignore[assignment]
     critic: GoalCritic  # type: ignore[assignment]
@@ -182,9 +184,13 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if self.ent_coef_optimizer is not None and self.log_ent_coef is not None and self.entropy_per_goal:
+        if self.ent_coef_optimizer is not None and self.log_ent_coef is not None and self._has_ent_coef_per_goal:
             self.log_ent_coef = self.log_ent_coef.detach().expand(len(self.goal_names)).clone().requires_grad_(True)
             self.ent_coef_optimizer = th.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1))
+
+    @property
+    def _has_ent_coef_per_goal(self) -> bool:
+        return self.entropy_per_goal and not self.has_point_goals
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -217,8 +223,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         self._update_learning_rate(optimizers)
         logged: dict[str, list[float]] = {"ent_coef": [], "actor_loss": [], "critic_loss": []}
         for _ in range(gradient_steps):
-            goals = self._sample_goals()
             batch = self._sample_batch(batch_size)
+            goals = self._goals_of_update(batch)
             with self._autocast(self.amp):
                 actions, log_probs = self.actor(batch.observations, goals)
             # Both losses use the coefficient before its update.
@@ -239,15 +245,13 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         for name, values in logged.items():
             self.logger.record(f"train/{name}", np.mean(values))
 
-    def targets(
-        self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None, ent_coef: th.Tensor | None = None
-    ) -> th.Tensor:
+    def targets(self, batch: Batch, goals: Goals = None, ent_coef: th.Tensor | None = None) -> th.Tensor:
         """
         Compute the TD targets of the taken actions, with V_g(s') the minimum over critics of Q_target,g(s', a') and a' ~
         pi_g(. | s').
 
         :param batch: transitions or n-step windows
-        :param goals: goals to compute ``[K]``; all goals if None
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
         :param ent_coef: entropy coefficients for ``entropy_in_target``, ``[K]`` or ``[1]``; the current ones if None
         :return: ``[B, G]`` or ``[B, K]``
         """
@@ -260,10 +264,10 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
 
     def actor_loss(
         self,
-        batch: GoalReplayBufferSamples,
+        batch: Batch,
         actions: th.Tensor,
         log_probs: th.Tensor,
-        goals: th.Tensor | None,
+        goals: Goals,
         ent_coef: th.Tensor,
     ) -> th.Tensor:
         """
@@ -280,13 +284,13 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             outputs = self.critic.lowest_diagonal(batch.observations, actions, goals)
         return self._mean_over_batch(ent_coef * log_probs - outputs.float())
 
-    def _ent_coef(self, goals: th.Tensor | None) -> th.Tensor:
+    def _ent_coef(self, goals: Goals) -> th.Tensor:
         """Return the entropy coefficients of the goals ``[K]``, or the common one ``[1]``."""
         if self.log_ent_coef is None:
             return self.ent_coef_tensor.reshape(1)
         return self._log_ent_coef_of(self.log_ent_coef, goals).exp()
 
-    def _update_ent_coef(self, log_probs: th.Tensor, goals: th.Tensor | None) -> None:
+    def _update_ent_coef(self, log_probs: th.Tensor, goals: Goals) -> None:
         """Increase the coefficient of goals whose entropy is below the target, decrease the others."""
         if self.ent_coef_optimizer is None or self.log_ent_coef is None:
             return
@@ -296,5 +300,5 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         self._minimize(self.ent_coef_optimizer, loss)
 
     @staticmethod
-    def _log_ent_coef_of(log_ent_coef: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
-        return log_ent_coef if goals is None or len(log_ent_coef) == 1 else log_ent_coef[goals]
+    def _log_ent_coef_of(log_ent_coef: th.Tensor, goals: Goals) -> th.Tensor:
+        return log_ent_coef[goals] if isinstance(goals, th.Tensor) and len(log_ent_coef) > 1 else log_ent_coef

@@ -9,6 +9,8 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 
 from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
+from leo_agents.networks.point_goals import Goals
+from leo_agents.networks.point_policy import PointGoalPolicyMixin
 
 
 class GaussianGoalActor(GoalActorNetwork):
@@ -16,12 +18,12 @@ class GaussianGoalActor(GoalActorNetwork):
 
     outputs_per_component = 2
 
-    def forward(self, obs: PyTorchObs, goals: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
+    def forward(self, obs: PyTorchObs, goals: Goals = None) -> tuple[th.Tensor, th.Tensor]:
         """
         Sample an action for every goal.
 
         :param obs: observations
-        :param goals: goals to compute ``[K]``; all goals if None
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
         :return: actions ``[B, G, act]`` or ``[B, K, act]`` in [-1, 1] and their log probabilities ``[B, G]`` or ``[B, K]``
         """
         outputs = self.head(self.features(obs), goals)
@@ -63,3 +65,7 @@ class LEOSACPolicy(ContinuousGoalPolicy):
     """Policy of LEOSAC; see :class:`~leo_agents.networks.continuous_policy.ContinuousGoalPolicy`."""
 
     actor_class: ClassVar[type[GoalActorNetwork]] = GaussianGoalActor
+
+
+class LEOSACPointPolicy(PointGoalPolicyMixin, LEOSACPolicy):
+    """Policy of LEOSAC for goals that are points."""

@@ -10,11 +10,12 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
 
-from leo_agents.algorithms.continuous_algorithm import ContinuousGoalAlgorithm
+from leo_agents.algorithms.continuous_algorithm import Batch, ContinuousGoalAlgorithm
 from leo_agents.learning.losses import GoalReduction, all_goals_targets
-from leo_agents.leo_td3.policies import DeterministicGoalActor, LEOTD3Policy
+from leo_agents.leo_td3.policies import DeterministicGoalActor, LEOTD3PointPolicy, LEOTD3Policy
 from leo_agents.networks.critic import GoalCritic
-from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
+from leo_agents.networks.point_goals import Goals
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
 from leo_wrappers.validation import check_at_least, check_integer
 
@@ -99,6 +100,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         "CnnPolicy": LEOTD3Policy,
         "MultiInputPolicy": LEOTD3Policy,
     }
+    point_policy_class = LEOTD3PointPolicy
     policy: LEOTD3Policy  # type: ignore[assignment]
     actor: DeterministicGoalActor  # type: ignore[assignment]
     actor_target: DeterministicGoalActor  # type: ignore[assignment]
@@ -208,8 +210,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         actor_losses, critic_losses = [], []
         for _ in range(gradient_steps):
             self._n_updates += 1
-            goals = self._sample_goals()
             batch = self._sample_batch(batch_size)
+            goals = self._goals_of_update(batch)
             targets = self.targets(batch, goals)
             critic_loss = self.critic_loss(batch, targets, goals)
             self._minimize(self.critic.optimizer, critic_loss)
@@ -224,13 +226,13 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             self.logger.record("train/actor_loss", np.mean(actor_losses))
         self.logger.record("train/critic_loss", np.mean(critic_losses))
 
-    def targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+    def targets(self, batch: Batch, goals: Goals = None) -> th.Tensor:
         """
         Compute the TD targets of the taken actions, with V_g(s') the minimum over critics of Q_target,g(s', a') and a' =
         pi_target,g(s') + noise.
 
         :param batch: transitions or n-step windows
-        :param goals: goals to compute ``[K]``; all goals if None
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
         :return: ``[B, G]`` or ``[B, K]``
         """
         with th.no_grad(), self._autocast(self.amp):
@@ -240,12 +242,12 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             next_values = self._next_q_values(batch, (next_actions + noise).clamp_(-1.0, 1.0), goals)
         return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, batch.discounts_or(self.gamma))
 
-    def actor_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+    def actor_loss(self, batch: Batch, goals: Goals = None) -> th.Tensor:
         """
         Compute the mean of -Q_g(s, pi_g(s)), by the first critic.
 
         :param batch: transitions
-        :param goals: goals to compute ``[K]``; all goals if None
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
         :return: a scalar
         """
         with self._autocast(self.amp):

@@ -7,17 +7,19 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 
 from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
+from leo_agents.networks.point_goals import Goals
+from leo_agents.networks.point_policy import PointGoalPolicyMixin
 
 
 class DeterministicGoalActor(GoalActorNetwork):
     """Deterministic actor of all goals; see :class:`~leo_agents.networks.actor.GoalActorNetwork`."""
 
-    def forward(self, obs: PyTorchObs, goals: th.Tensor | None = None) -> th.Tensor:
+    def forward(self, obs: PyTorchObs, goals: Goals = None) -> th.Tensor:
         """
         Compute pi_g(s) of all goals.
 
         :param obs: observations
-        :param goals: goals to compute ``[K]``; all goals if None
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
         :return: ``[B, G, act]`` or ``[B, K, act]`` in [-1, 1]
         """
         return self.best(obs, goals)
@@ -38,3 +40,7 @@ class LEOTD3Policy(ContinuousGoalPolicy):
 
     actor_class: ClassVar[type[GoalActorNetwork]] = DeterministicGoalActor
     has_actor_target: ClassVar[bool] = True
+
+
+class LEOTD3PointPolicy(PointGoalPolicyMixin, LEOTD3Policy):
+    """Policy of LEOTD3 for goals that are points."""

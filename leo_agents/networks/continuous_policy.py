@@ -118,7 +118,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         network = self.actor_class(
             self.observation_space,
             self.action_space,
-            num_goals=len(self.goal_names),
+            num_goals=len(self.goal_names) or None,
             features_extractor=self.make_features_extractor(),
             net_arch=actor_arch,
             activation_fn=self.net_args["activation_fn"],
@@ -138,7 +138,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         network = GoalCritic(
             self.observation_space,
             self.action_space,
-            num_goals=len(self.goal_names),
+            num_goals=len(self.goal_names) or None,
             features_extractor=features_extractor or self.make_features_extractor(),
             normalize_images=self.normalize_images,
             **{**self.net_args, "net_arch": critic_arch, "share_features_extractor": features_extractor is not None},

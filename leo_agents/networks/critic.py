@@ -10,7 +10,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
-from leo_agents.networks.action_critic_head import ActionCriticHead
+from leo_agents.networks.action_critic_head import ActionCriticHead, CriticHead
+from leo_agents.networks.point_goals import Goals, PointCriticHead, normalizer_of, point_size
 from leo_agents.networks.state_network import StateNetwork, make_trunk
 from leo_wrappers.validation import check_integer
 
@@ -24,7 +25,7 @@ class GoalCritic(StateNetwork):
 
     :param observation_space: goal-conditioned observation space
     :param action_space: action space
-    :param num_goals: number of goals
+    :param num_goals: number of goals; None for points in the space of ``desired_goal``
     :param features_extractor: features extractor of the state
     :param net_arch: widths of the hidden layers; without any, values are bilinear in the features and the action
     :param activation_fn: activation function of the trunk
@@ -43,7 +44,7 @@ class GoalCritic(StateNetwork):
         self,
         observation_space: spaces.Space[Any],
         action_space: spaces.Box,
-        num_goals: int,
+        num_goals: int | None,
         features_extractor: BaseFeaturesExtractor,
         net_arch: list[int],
         activation_fn: type[nn.Module] = nn.ReLU,
@@ -61,22 +62,29 @@ class GoalCritic(StateNetwork):
         inputs, action_dim = features_extractor.features_dim, get_action_dim(action_space)
         width = net_arch[-2] if len(net_arch) > 1 else inputs
         self.trunks = nn.ModuleList(make_trunk(inputs, net_arch[:-1], activation_fn, layer_norm) for _ in range(n_critics))
-        self.heads: Iterable[ActionCriticHead] = nn.ModuleList(  # type: ignore[assignment]
-            ActionCriticHead(width, num_goals, action_dim, net_arch[-1] if net_arch else 0, **(head_kwargs or {}))
-            for _ in range(n_critics)
-        )
+        sizes = {"features_dim": width, "action_dim": action_dim, "width": net_arch[-1] if net_arch else 0}
+
+        def make_head() -> CriticHead:
+            if num_goals is not None:
+                return ActionCriticHead(num_goals=num_goals, **sizes, **(head_kwargs or {}))
+            normalizer = normalizer_of(features_extractor)
+            return PointCriticHead(
+                goal_dim=point_size(observation_space), normalizer=normalizer, **sizes, **(head_kwargs or {})
+            )
+
+        self.heads: Iterable[Any] = nn.ModuleList(make_head() for _ in range(n_critics))
 
     def trained_modules(self) -> nn.Module:
         """Return the modules that the critic's optimizer trains: without a shared features extractor."""
         return nn.ModuleList([self.trunks, self.get_submodule("heads")]) if self.share_features_extractor else self
 
-    def taken(self, obs: PyTorchObs, actions: th.Tensor, goals: th.Tensor | None = None) -> list[th.Tensor]:
+    def taken(self, obs: PyTorchObs, actions: th.Tensor, goals: Goals = None) -> list[th.Tensor]:
         """
         Compute the outputs for Q_g(s, a) of the taken actions, for all goals.
 
         :param obs: observations
         :param actions: one action per row ``[B, act]``, scaled to ``[-1, 1]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: ids of the goals to compute ``[k]``, or points; all goals by default
         :return: for each critic ``[B, G]`` or ``[B, k]``, before the sigmoid
         """
         with th.set_grad_enabled(th.is_grad_enabled() and not self.share_features_extractor):
@@ -84,14 +92,14 @@ class GoalCritic(StateNetwork):
         return [head.taken(trunk(state), actions, goals) for trunk, head in zip(self.trunks, self.heads, strict=True)]
 
     def diagonal(
-        self, obs: PyTorchObs, actions: th.Tensor, goals: th.Tensor | None = None, n_critics: int | None = None
+        self, obs: PyTorchObs, actions: th.Tensor, goals: Goals = None, n_critics: int | None = None
     ) -> list[th.Tensor]:
         """
         Compute the outputs for Q_g(s, a_g), where each goal has its own action. Gradients flow into the actions only.
 
         :param obs: observations
         :param actions: one action per row and goal ``[B, G, act]`` or ``[B, k, act]``, scaled to ``[-1, 1]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: ids of the goals to compute ``[k]``, or points; all goals by default
         :param n_critics: evaluate only the first ``n_critics`` critics; all of them by default
         :return: for each critic ``[B, G]`` or ``[B, k]``, before the sigmoid
         """
@@ -100,13 +108,13 @@ class GoalCritic(StateNetwork):
             features = [trunk(state) for trunk in self.trunks[:n_critics]]
         return [head.diagonal(x, actions, goals) for x, head in zip(features, self.heads, strict=False)]
 
-    def lowest_diagonal(self, obs: PyTorchObs, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
+    def lowest_diagonal(self, obs: PyTorchObs, actions: th.Tensor, goals: Goals = None) -> th.Tensor:
         """
         Compute the minimum of :meth:`diagonal` over the critics (clipped double Q-learning).
 
         :param obs: observations
         :param actions: one action per row and goal ``[B, G, act]`` or ``[B, k, act]``, scaled to ``[-1, 1]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: ids of the goals to compute ``[k]``, or points; all goals by default
         :return: ``[B, G]`` or ``[B, k]``, before the sigmoid
         """
         return th.stack(self.diagonal(obs, actions, goals)).amin(dim=0)

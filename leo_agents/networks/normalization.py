@@ -86,8 +86,8 @@ class ObservationNormalizer(nn.Module):
         :return: tensors of the same shapes
         """
         if isinstance(observations, th.Tensor):
-            return self._standardize(observations, _ARRAY)
-        return {key: self._standardize(values, key) if key in self.columns else values for key, values in observations.items()}
+            return self.standardize(observations, _ARRAY)
+        return {key: self.standardize(values, key) for key, values in observations.items()}
 
     def update(self, observations: npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]) -> None:
         """
@@ -116,7 +116,16 @@ class ObservationNormalizer(nn.Module):
         new = th.stack([self.mean - CLIP * std, self.mean + CLIP * std, self.mean, 1.0 / std]).float()
         self.transform.copy_(th.where(self.is_standardized & (self.count > 0), new, self.transform))
 
-    def _standardize(self, values: th.Tensor, key: str) -> th.Tensor:
+    def standardize(self, values: th.Tensor, key: str) -> th.Tensor:
+        """
+        Standardize an entry of the observations.
+
+        :param values: ``[..., *shape]``, with the entry's shape
+        :param key: key of the entry
+        :return: the values, standardized if the entry is
+        """
+        if key not in self.columns:
+            return values
         start, stop = self.columns[key]
         low, high, mean, inverse_std = self.transform[:, start:stop].view(4, *self.shapes[key]).unbind()
         # Clipping first keeps components that are not standardized exactly.

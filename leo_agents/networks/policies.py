@@ -59,27 +59,18 @@ class GoalPolicyMixin(NormalizingPolicy):
         """
         if isinstance(observation, tuple):  # (observation, info) of Gymnasium's reset, which the base class explains
             return super().predict(observation, state, episode_start, deterministic)
-        if not isinstance(observation, dict) or GOAL_KEY not in observation:
-            raise ValueError(
-                f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
-                "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
-            )
-        goal_ids, num_goals = np.asarray(observation[GOAL_KEY]), len(self.goal_names)
-        if goal_ids.dtype.kind not in "iu" or (goal_ids.size and not (goal_ids.min() >= 0 and goal_ids.max() < num_goals)):
-            raise ValueError(
-                f"expected {GOAL_KEY!r} to be integers from 0 to {num_goals - 1}, got {shorten(goal_ids)}; see goal_names"
-            )
+        self._check_commanded_goals(observation)
         return super().predict(observation, state, episode_start, deterministic)
 
-    def act(self, observation: Observation, goal: Goal) -> Any:
+    def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
         """
         Get the deterministic action for a goal.
 
         :param observation: a single observation; a commanded goal in it is ignored
-        :param goal: name or index
+        :param goal: name or index, or a point if the goals of the policy are points
         :return: the action, an int for discrete actions
         """
-        goal_observation = self.with_goal(observation, goal_index(self.goal_names, goal))
+        goal_observation = self._command(observation, goal)
         for key, value in goal_observation.items():
             if np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
                 raise ValueError(f"expected a finite observation, got NaN or infinity in {key!r}; check the environment")
@@ -96,6 +87,28 @@ class GoalPolicyMixin(NormalizingPolicy):
         :param goal_id: index of the goal
         :return: the observation with ``goal_id``
         """
+        state, batch_shape = self._split_state(observation)
+        return add_goal(state, np.full(batch_shape, goal_id, dtype=np.int64))
+
+    def _command(self, observation: Observation, goal: Any) -> dict[str, npt.NDArray[Any]]:
+        """Command a goal as users give it."""
+        return self.with_goal(observation, goal_index(self.goal_names, goal))
+
+    def _check_commanded_goals(self, observation: Observation) -> None:
+        """Raise a ``ValueError`` unless observations contain commanded goals."""
+        if not isinstance(observation, dict) or GOAL_KEY not in observation:
+            raise ValueError(
+                f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
+                "GoalConditionedWrapper or VecGoalSampler, or use act(observation, goal)"
+            )
+        goal_ids, num_goals = np.asarray(observation[GOAL_KEY]), len(self.goal_names)
+        if goal_ids.dtype.kind not in "iu" or (goal_ids.size and not (goal_ids.min() >= 0 and goal_ids.max() < num_goals)):
+            raise ValueError(
+                f"expected {GOAL_KEY!r} to be integers from 0 to {num_goals - 1}, got {shorten(goal_ids)}; see goal_names"
+            )
+
+    def _split_state(self, observation: Observation) -> tuple[dict[str, npt.NDArray[Any]], tuple[int, ...]]:
+        """Return an observation without a commanded goal, and its batch shape: empty for a single observation."""
         state = {key: value for key, value in add_goal(observation, 0).items() if key not in GOAL_INPUT_KEYS}
         keys = self.observation_space.spaces.keys() - GOAL_INPUT_KEYS
         if state.keys() != keys:
@@ -112,7 +125,7 @@ class GoalPolicyMixin(NormalizingPolicy):
                     f"expected {key!r} of shape {single_shape}, or a batch of them, got {shape}; pass an observation of the "
                     "environment"
                 )
-        return add_goal(state, np.full(batch_shape, goal_id, dtype=np.int64))
+        return state, batch_shape
 
 
 class GoalPolicy(GoalPolicyMixin):

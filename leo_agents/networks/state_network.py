@@ -27,7 +27,7 @@ def state_space(observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
     :param observation_space: of a goal-conditioned environment
     :return: the space of states
     """
-    if not isinstance(observation_space, spaces.Dict) or GOAL_KEY not in observation_space.spaces:
+    if not isinstance(observation_space, spaces.Dict) or not observation_space.spaces.keys() & set(GOAL_INPUT_KEYS):
         raise ValueError(
             f"expected a Dict observation space with {GOAL_KEY!r}, got {observation_space}; "
             "wrap the environment with GoalConditionedWrapper or VecGoalSampler"
@@ -151,6 +151,8 @@ class ActingNetwork(StateNetwork, BasePolicy):
 
     constructor_arguments: dict[str, Any]
     """Set by the subclasses, for ``save``."""
+    goal_key: str = GOAL_KEY
+    """Key of the commanded goal in observations."""
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return self.constructor_arguments
@@ -162,8 +164,8 @@ class ActingNetwork(StateNetwork, BasePolicy):
         :param observation: an observation with ``goal_id``, or a batch of them
         :return: tensors, always of a batch, and whether the observation was a batch
         """
-        if not isinstance(observation, dict) or GOAL_KEY not in observation:
-            raise ValueError(f"expected an observation with {GOAL_KEY!r}, got one without; add the index of the goal to reach")
+        if not isinstance(observation, dict) or self.goal_key not in observation:
+            raise ValueError(f"expected an observation with {self.goal_key!r}, got one without; add the goal to reach")
         states, is_batch = super().obs_to_tensor(self.state_of(observation))  # type: ignore[arg-type]
-        goal_ids = as_tensor(observation[GOAL_KEY], device=self.device)
-        return {**(states if isinstance(states, dict) else {"observation": states}), GOAL_KEY: goal_ids}, is_batch
+        goals = as_tensor(observation[self.goal_key], device=self.device)
+        return {**(states if isinstance(states, dict) else {"observation": states}), self.goal_key: goals}, is_batch

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
+from leo_agents.networks.point_goals import CandidateGoals
 from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episode
 from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
@@ -21,30 +22,6 @@ GoalTest = Callable[[Points, Points], npt.NDArray[np.bool_]]
 
 # Future steps drawn for each own goal; the first one whose goal is not true already is used.
 _TRIALS = 4
-
-
-class CandidateGoals(NamedTuple):
-    """
-    The goals of an update: some that all rows of the batch have in common, and some of each row's own.
-
-    - ``shared``: points ``[S, d]``
-    - ``own``: points ``[batch, k, d]``
-
-    Outputs of networks for candidate goals have the columns of ``shared``, then those of ``own``: ``[batch, S + k]``.
-    """
-
-    shared: th.Tensor
-    own: th.Tensor
-
-    @classmethod
-    def common(cls, points: th.Tensor, batch_size: int) -> "CandidateGoals":
-        """Return candidates that are the same for every row, from points ``[S, d]``."""
-        return cls(points, points.new_empty(batch_size, 0, points.shape[1]))
-
-    @classmethod
-    def one_per_row(cls, points: th.Tensor) -> "CandidateGoals":
-        """Return candidates with one goal per row, from points ``[batch, d]``."""
-        return cls(points[:0], points.unsqueeze(1))
 
 
 class PointGoalReplayBufferSamples(NamedTuple):

@@ -1,0 +1,104 @@
+"""Mixin of policies whose goals are points: any point can be commanded, instead of one of a finite set of goals."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+
+from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
+from leo_agents.networks.point_goals import CandidateGoals
+from leo_agents.networks.policies import Observation
+from leo_wrappers.keys import DESIRED_GOAL_KEY
+from leo_wrappers.validation import shorten
+
+Points = npt.NDArray[np.float32]
+
+
+class PointGoalPolicyMixin(ContinuousGoalPolicy):
+    """
+    Mixin for a policy of a finite goal set, to be listed before it among the base classes: goals are points in the space of
+    ``desired_goal``, and ``goal_names`` is empty.
+    """
+
+    @property
+    def goal_space(self) -> spaces.Box:
+        """The space of the points."""
+        space = self.observation_space[DESIRED_GOAL_KEY]
+        assert isinstance(space, spaces.Box)
+        return space
+
+    def with_goal(self, observation: Observation, goal: Any) -> dict[str, npt.NDArray[Any]]:
+        """
+        Command a goal in an observation, or the same goal in every row of a batch.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is replaced
+        :param goal: a point ``[d]``
+        :return: the observation with ``desired_goal``
+        """
+        point = self.checked_points(goal, ndim=1)
+        state, batch_shape = self._split_state(observation)
+        return {**state, DESIRED_GOAL_KEY: np.broadcast_to(point, (*batch_shape, *point.shape)).copy()}
+
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s) = min over critics of Q_g(s, pi_g(s)) of goals.
+
+        :param observation: an observation, or a batch of them
+        :param goals: points ``[K, d]``; the commanded ones in ``desired_goal``, one per observation, if None
+        :return: ``[B, K]``, or ``[B, 1]`` for the commanded goals
+        """
+        if goals is None and not (isinstance(observation, dict) and DESIRED_GOAL_KEY in observation):
+            raise ValueError(f"expected goals, or observations with {DESIRED_GOAL_KEY!r}, got neither; pass points [K, d]")
+        points = None if goals is None else self.checked_points(goals, ndim=2)
+        obs: Any = observation if points is None else self.with_goal(observation, points[0])
+        tensors: Any = self.obs_to_tensor(obs)[0]
+        commanded = tensors[DESIRED_GOAL_KEY]
+        if points is None:
+            candidates = CandidateGoals.one_per_row(commanded)
+        else:
+            candidates = CandidateGoals.common(th.as_tensor(points, device=self.device), len(commanded))
+        self.set_training_mode(False)
+        with th.no_grad():
+            outputs = self.critic.lowest_diagonal(tensors, self.actor.best(tensors, candidates), candidates)
+            return self.critic.values(outputs).cpu().numpy()
+
+    def checked_points(self, goals: Any, ndim: int) -> Points:
+        """
+        Convert points to an array and raise a ``ValueError`` unless they are points of the goal space.
+
+        :param goals: a point, or several
+        :param ndim: 1 for a point ``[d]``, 2 for several ``[K, d]``
+        :return: float32 ``[d]`` or ``[K, d]``
+        """
+        shape = self.goal_space.shape
+        if isinstance(goals, str) or np.ndim(goals) == 0:
+            raise ValueError(f"expected a goal of {shape[0]} coordinates, got {goals!r}; this model has no finite goal set")
+        points = np.asarray(goals, dtype=np.float32)
+        if points.ndim != ndim or points.shape[-1:] != shape:
+            expected = f"a goal of {shape[0]} coordinates" if ndim == 1 else f"goals of shape [K, {shape[0]}]"
+            raise ValueError(f"expected {expected}, got an array of shape {points.shape}; pass points like desired_goal")
+        outside = ~((points >= self.goal_space.low) & (points <= self.goal_space.high))
+        if outside.any():
+            raise ValueError(
+                f"expected finite goals between {shorten(self.goal_space.low)} and {shorten(self.goal_space.high)}, "
+                f"got {shorten(points[outside.any(axis=-1)] if ndim == 2 else points)}; pass points of the goal space"
+            )
+        return points
+
+    def _command(self, observation: Observation, goal: Any) -> dict[str, npt.NDArray[Any]]:
+        return self.with_goal(observation, goal)
+
+    def _check_commanded_goals(self, observation: Observation) -> None:
+        if not isinstance(observation, dict) or DESIRED_GOAL_KEY not in observation:
+            raise ValueError(
+                f"expected an observation with {DESIRED_GOAL_KEY!r}, got one without; pass one of the environment, or use "
+                "act(observation, goal)"
+            )
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """Create the features extractor of the state; the statistics of points include the commanded goals."""
+        extractor = self.features_extractor_class(self.state_space, **self.features_extractor_kwargs)
+        return self.add_normalizer(extractor, self.observation_space)
