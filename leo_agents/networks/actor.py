@@ -26,6 +26,8 @@ class GoalActorNetwork(ActingNetwork):
     :param net_arch: widths of the hidden layers
     :param activation_fn: activation function
     :param layer_norm: apply layer normalization before each activation
+    :param encoder_kwargs: additional keyword arguments of the head's :class:`~leo_agents.networks.point_goals.GoalEncoder`, if
+        the goals are points
     :param normalize_images: divide images by 255
     """
 
@@ -43,6 +45,7 @@ class GoalActorNetwork(ActingNetwork):
         net_arch: list[int],
         activation_fn: type[nn.Module] = nn.ReLU,
         layer_norm: bool = True,
+        encoder_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
@@ -55,16 +58,18 @@ class GoalActorNetwork(ActingNetwork):
             "net_arch": net_arch,
             "activation_fn": activation_fn,
             "layer_norm": layer_norm,
+            "encoder_kwargs": encoder_kwargs,
             "normalize_images": normalize_images,
         }
         self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm)
         width = net_arch[-1] if net_arch else features_extractor.features_dim
         outputs = self.outputs_per_component * get_action_dim(action_space)
-        self.head: Any = (
-            PointActorHead(width, point_size(observation_space), outputs, normalizer=normalizer_of(features_extractor))
-            if num_goals is None
-            else GoalLinear(width, num_goals, outputs)
-        )
+        self.head: Any
+        if num_goals is None:
+            size, normalizer = point_size(observation_space), normalizer_of(features_extractor)
+            self.head = PointActorHead(width, size, outputs, encoder_kwargs, normalizer)
+        else:
+            self.head = GoalLinear(width, num_goals, outputs)
         self.goal_key = DESIRED_GOAL_KEY if num_goals is None else GOAL_KEY
 
     def features(self, obs: PyTorchObs) -> th.Tensor:

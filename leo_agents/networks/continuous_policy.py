@@ -32,6 +32,8 @@ class ContinuousGoalPolicy(GoalPolicy):
     :param layer_norm: whether to apply layer normalization before each activation
     :param head_kwargs: additional arguments of the critics' heads, see
         :class:`~leo_agents.networks.action_critic_head.ActionCriticHead`
+    :param encoder_kwargs: additional arguments of the networks that read the goal, see
+        :class:`~leo_agents.networks.point_goals.GoalEncoder`; only if the goals are points
     :param squash: whether values are the sigmoid of the head's outputs, in ``[0, 1]``
     :param n_critics: number of critics; targets take their minimum
     :param share_features_extractor: whether the critic uses the actor's features extractor, which then only learns from the
@@ -63,6 +65,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         activation_fn: type[nn.Module] = nn.ReLU,
         layer_norm: bool = True,
         head_kwargs: dict[str, Any] | None = None,
+        encoder_kwargs: dict[str, Any] | None = None,
         squash: bool = True,
         n_critics: int = 2,
         share_features_extractor: bool = False,
@@ -90,6 +93,7 @@ class ContinuousGoalPolicy(GoalPolicy):
             "activation_fn": activation_fn,
             "layer_norm": layer_norm,
             "head_kwargs": head_kwargs,
+            "encoder_kwargs": encoder_kwargs,
             "squash": squash,
             "n_critics": n_critics,
             "share_features_extractor": share_features_extractor,
@@ -123,6 +127,7 @@ class ContinuousGoalPolicy(GoalPolicy):
             net_arch=actor_arch,
             activation_fn=self.net_args["activation_fn"],
             layer_norm=self.net_args["layer_norm"],
+            encoder_kwargs=self.net_args["encoder_kwargs"],
             normalize_images=self.normalize_images,
         )
         return network.to(self.device)

@@ -31,6 +31,8 @@ class GoalCritic(StateNetwork):
     :param activation_fn: activation function of the trunk
     :param layer_norm: apply layer normalization before each activation of the trunk
     :param head_kwargs: additional keyword arguments of the heads
+    :param encoder_kwargs: additional keyword arguments of the heads' :class:`~leo_agents.networks.point_goals.GoalEncoder`, if
+        the goals are points
     :param squash: pass the outputs through a sigmoid, which keeps the values in ``[0, 1]``
     :param n_critics: number of critics
     :param share_features_extractor: whether the features extractor belongs to the actor and is not trained here
@@ -50,6 +52,7 @@ class GoalCritic(StateNetwork):
         activation_fn: type[nn.Module] = nn.ReLU,
         layer_norm: bool = True,
         head_kwargs: dict[str, Any] | None = None,
+        encoder_kwargs: dict[str, Any] | None = None,
         squash: bool = True,
         n_critics: int = 2,
         share_features_extractor: bool = False,
@@ -63,14 +66,17 @@ class GoalCritic(StateNetwork):
         width = net_arch[-2] if len(net_arch) > 1 else inputs
         self.trunks = nn.ModuleList(make_trunk(inputs, net_arch[:-1], activation_fn, layer_norm) for _ in range(n_critics))
         sizes = {"features_dim": width, "action_dim": action_dim, "width": net_arch[-1] if net_arch else 0}
+        if num_goals is None:
+            points = {
+                "goal_dim": point_size(observation_space),
+                "encoder_kwargs": encoder_kwargs,
+                "normalizer": normalizer_of(features_extractor),
+            }
 
         def make_head() -> CriticHead:
-            if num_goals is not None:
-                return ActionCriticHead(num_goals=num_goals, **sizes, **(head_kwargs or {}))
-            normalizer = normalizer_of(features_extractor)
-            return PointCriticHead(
-                goal_dim=point_size(observation_space), normalizer=normalizer, **sizes, **(head_kwargs or {})
-            )
+            if num_goals is None:
+                return PointCriticHead(**sizes, **points, **(head_kwargs or {}))
+            return ActionCriticHead(num_goals=num_goals, **sizes, **(head_kwargs or {}))
 
         self.heads: Iterable[Any] = nn.ModuleList(make_head() for _ in range(n_critics))
 

@@ -122,14 +122,14 @@ class PointCriticHead(CriticHead):
         width: int,
         bilinear: bool = True,
         initial_value: float = 0.5,
-        encoder_kwargs: dict[str, float] | None = None,
+        encoder_kwargs: dict[str, Any] | None = None,
         normalizer: ObservationNormalizer | None = None,
     ) -> None:
         super().__init__(features_dim, action_dim, width, bilinear)
         self.initial_logit = logit(initial_value)
         self.direct_shape = (1 + action_dim, features_dim) if bilinear else None
         outputs = width + ((1 + action_dim) * features_dim if bilinear else 0) + 1
-        self.encoder = GoalEncoder(goal_dim, outputs, normalizer=normalizer, **(encoder_kwargs or {}))  # type: ignore[arg-type]
+        self.encoder = GoalEncoder(goal_dim, outputs, normalizer=normalizer, **(encoder_kwargs or {}))
         # Zero initialization, as in the head of a finite goal set.
         nn.init.zeros_(self.encoder.output.weight)
         nn.init.zeros_(self.encoder.output.bias)
@@ -188,7 +188,7 @@ class PointCriticHead(CriticHead):
     def _own_logits(
         self, features: th.Tensor, actions: th.Tensor, parameters: GoalParameters, fixed: bool = False
     ) -> th.Tensor:
-        """Compute the logits of goals with their own parameters in each row, ``[batch, k]``; ``fixed`` ones have no gradient."""
+        """Compute the logits of goals with their own parameters in each row ``[batch, k]``, without their gradient if fixed."""
         weight, bias = self.action.weight.detach() if fixed else self.action.weight, parameters.bias
         with th.set_grad_enabled(th.is_grad_enabled() and not fixed):
             hidden = self.state(features).unsqueeze(1)
@@ -215,13 +215,13 @@ class PointActorHead(nn.Module):
         features_dim: int,
         goal_dim: int,
         outputs: int,
-        encoder_kwargs: dict[str, float] | None = None,
+        encoder_kwargs: dict[str, Any] | None = None,
         normalizer: ObservationNormalizer | None = None,
     ) -> None:
         super().__init__()
         self.shape = (outputs, features_dim + 1)
         size = outputs * (features_dim + 1)
-        self.encoder = GoalEncoder(goal_dim, size, normalizer=normalizer, **(encoder_kwargs or {}))  # type: ignore[arg-type]
+        self.encoder = GoalEncoder(goal_dim, size, normalizer=normalizer, **(encoder_kwargs or {}))
         # Weights of the size of a linear layer's: outputs of the encoder are sums over its inputs.
         inputs = self.encoder.output.in_features
         bound = math.sqrt(3.0 / inputs) * 1.0 / math.sqrt(features_dim)

@@ -29,8 +29,8 @@ class PointGoalReplayBufferSamples(NamedTuple):
     The fields of SB3's ``DictReplayBufferSamples``, candidate goals and their returns.
 
     - ``goals``: points drawn for this batch, K per row.
-    - ``goal_returns``: discounted return of each of them within the n-step window, float32 ``[batch, K]``: ``gamma ** k`` where
-      it was first achieved k steps after the first step of the window, else 0.
+    - ``goal_returns``: discounted return of each of them within the n-step window, float32 ``[batch, K]``: ``gamma ** k``
+      where it was first achieved k steps after the first step of the window, else 0.
     - ``discounts``: ``gamma`` to the power of the window's length, ``[batch, 1]``.
     - ``next_observations``, ``dones``: at the end of the window. As in SB3, ``dones`` is 1 where the episode terminated, not
       where it was truncated.
