@@ -9,7 +9,7 @@ goals' actions: one hidden layer per row and goal, without the off-diagonal valu
 """
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch as th
 from torch import nn
@@ -22,89 +22,7 @@ from leo_wrappers.validation import check_integer
 BLOCK_ELEMENTS = 2**18
 
 
-class GoalParameters(NamedTuple):
-    """
-    The parameters of K goals: ``weight`` ``[K, width]``, ``direct`` ``[K, 1 + action_dim, features_dim]`` with ``v_g`` and
-    ``V_g`` (None if there are no such terms) and ``bias`` ``[K]``.
-    """
-
-    weight: th.Tensor
-    direct: th.Tensor | None
-    bias: th.Tensor
-
-
-class CriticHead(nn.Module):
-    """
-    Base class of critic heads for continuous actions, with the hidden layer that combines state and action.
-
-    :param features_dim: number of features ``x(s)``
-    :param action_dim: dimension of the actions
-    :param width: width of the hidden layer; 0 for none, if ``bilinear``
-    :param bilinear: include the terms with ``v_g`` and ``V_g`` above
-    """
-
-    def __init__(self, features_dim: int, action_dim: int, width: int, bilinear: bool) -> None:
-        super().__init__()
-        check_integer("action_dim", action_dim, 1)
-        check_integer("width", width, 0 if bilinear else 1)
-        with warnings.catch_warnings():
-            # Without a hidden layer, there are no weights to initialize.
-            warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
-            self.state = nn.Linear(features_dim, width)
-            self.action = nn.Linear(action_dim, width, bias=False)
-
-    def taken_logits(self, features: th.Tensor, actions: th.Tensor, parameters: GoalParameters) -> th.Tensor:
-        """
-        Compute the logits of the taken actions.
-
-        :param features: ``[batch, features_dim]``
-        :param actions: one action per row ``[batch, action_dim]``
-        :param parameters: of K goals
-        :return: ``[batch, K]``
-        """
-        weight, direct, bias = parameters
-        hidden = th.relu(self.state(features) + self.action(actions))
-        logits = th.addmm(bias, hidden, weight.t())
-        if direct is not None:
-            # All bilinear terms as one product: [x, a_1 x, a_2 x, ...] times [v_g, V_g].
-            scaled = th.cat([features, (actions[:, :, None] * features[:, None]).flatten(1)], dim=1)
-            logits = th.addmm(logits, scaled, direct.flatten(1).t())
-        return logits.to(bias.dtype)
-
-    def diagonal_logits(self, features: th.Tensor, actions: th.Tensor, parameters: GoalParameters) -> th.Tensor:
-        """
-        Compute the logits of each goal for its own action.
-
-        Gradients flow into the actions only: targets need none, and the actor loss keeps the critic fixed.
-
-        :param features: ``[batch, features_dim]``
-        :param actions: one action per row and goal ``[batch, K, action_dim]``
-        :param parameters: of K goals
-        :return: ``[batch, K]``
-        """
-        weight = parameters.weight
-        if actions.ndim != 3 or actions.shape[:2] != (len(features), len(weight)):
-            raise ValueError(
-                f"expected actions of shape [{len(features)}, {len(weight)}, action_dim], one for each row and goal, "
-                f"got {tuple(actions.shape)}"
-            )
-        # In full precision: autocast does not cast the operations inside a custom autograd function.
-        with th.autocast(features.device.type, enabled=False):
-            return self._diagonal_logits(features.to(weight.dtype), actions.to(weight.dtype), parameters)
-
-    def _diagonal_logits(self, features: th.Tensor, actions: th.Tensor, parameters: GoalParameters) -> th.Tensor:
-        weight, direct, bias = parameters
-        with th.no_grad():
-            hidden = self.state(features)
-        logits = _Diagonal.apply(hidden, actions, self.action.weight, weight) + bias.detach()  # type: ignore[no-untyped-call]
-        if direct is None:
-            return logits
-        with th.no_grad():
-            linear = (features @ direct.flatten(0, 1).t()).view(len(features), *direct.shape[:2])
-        return logits + linear[:, :, 0] + (linear[:, :, 1:] * actions).sum(dim=2)
-
-
-class ActionCriticHead(CriticHead):
+class ActionCriticHead(nn.Module):
     """
     Logits of all goals for continuous actions, on top of the features of the state.
 
@@ -128,23 +46,20 @@ class ActionCriticHead(CriticHead):
         bilinear: bool = True,
         initial_value: float = 0.5,
     ) -> None:
-        check_integer("num_goals", num_goals, 1)
-        super().__init__(features_dim, action_dim, width, bilinear)
+        super().__init__()
+        for name, size in (("num_goals", num_goals), ("action_dim", action_dim)):
+            check_integer(name, size, 1)
+        check_integer("width", width, 0 if bilinear else 1)
         self.num_goals = num_goals
+        with warnings.catch_warnings():
+            # Without a hidden layer, there are no weights to initialize.
+            warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+            self.state = nn.Linear(features_dim, width)
+            self.action = nn.Linear(action_dim, width, bias=False)
         # Zero initialization as in DenseHead: random initial values would first have to be unlearned.
         self.weight = nn.Parameter(th.zeros(num_goals, width))
         self.direct = nn.Parameter(th.zeros(num_goals, 1 + action_dim, features_dim)) if bilinear else None
         self.bias = nn.Parameter(th.full((num_goals,), logit(initial_value)))
-
-    def goal_parameters(self, goals: th.Tensor | None = None) -> GoalParameters:
-        """
-        Return the parameters of goals.
-
-        :param goals: ids of the goals ``[k]``; all of them by default
-        :return: their weights, direct weights and biases
-        """
-        direct = None if self.direct is None else _rows(self.direct, goals)
-        return GoalParameters(_rows(self.weight, goals), direct, _rows(self.bias, goals))
 
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
@@ -155,18 +70,48 @@ class ActionCriticHead(CriticHead):
         :param goals: ids of the goals to compute ``[k]``; all of them by default
         :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
-        return self.taken_logits(features, actions, self.goal_parameters(goals))
+        hidden = th.relu(self.state(features) + self.action(actions))
+        logits = th.addmm(_rows(self.bias, goals), hidden, _rows(self.weight, goals).t())
+        if self.direct is not None:
+            # All bilinear terms as one product: [x, a_1 x, a_2 x, ...] times [v_g, V_g].
+            scaled = th.cat([features, (actions[:, :, None] * features[:, None]).flatten(1)], dim=1)
+            logits = th.addmm(logits, scaled, _rows(self.direct, goals).flatten(1).t())
+        return logits.to(self.bias.dtype)
 
     def diagonal(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
-        Compute the logits of each goal for its own action, see :meth:`diagonal_logits`.
+        Compute the logits of each goal for its own action.
+
+        Gradients flow into the actions only: targets need none, and the actor loss keeps the critic fixed.
 
         :param features: ``[batch, features_dim]``
         :param actions: one action per row and goal ``[batch, num_goals, action_dim]`` or ``[batch, k, action_dim]``
         :param goals: ids of the goals to compute ``[k]``; all of them by default
         :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
-        return self.diagonal_logits(features, actions, self.goal_parameters(goals))
+        weight = _rows(self.weight, goals)
+        if actions.ndim != 3 or actions.shape[:2] != (len(features), len(weight)):
+            raise ValueError(
+                f"expected actions of shape [{len(features)}, {len(weight)}, action_dim], one for each row and goal, "
+                f"got {tuple(actions.shape)}"
+            )
+        # In full precision: autocast does not cast the operations inside a custom autograd function.
+        with th.autocast(features.device.type, enabled=False):
+            return self._diagonal_logits(features.to(weight.dtype), actions.to(weight.dtype), weight, goals)
+
+    def _diagonal_logits(
+        self, features: th.Tensor, actions: th.Tensor, weight: th.Tensor, goals: th.Tensor | None
+    ) -> th.Tensor:
+        with th.no_grad():
+            hidden = self.state(features)
+        bias = _rows(self.bias, goals).detach()
+        logits = _Diagonal.apply(hidden, actions, self.action.weight, weight) + bias  # type: ignore[no-untyped-call]
+        if self.direct is None:
+            return logits
+        with th.no_grad():
+            direct = _rows(self.direct, goals)
+            linear = (features @ direct.flatten(0, 1).t()).view(len(features), *direct.shape[:2])
+        return logits + linear[:, :, 0] + (linear[:, :, 1:] * actions).sum(dim=2)
 
 
 class _Diagonal(th.autograd.Function):

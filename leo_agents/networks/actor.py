@@ -67,7 +67,7 @@ class GoalActorNetwork(ActingNetwork):
         self.head: Any
         if num_goals is None:
             size, normalizer = point_size(observation_space), normalizer_of(features_extractor)
-            self.head = PointActorHead(width, size, outputs, encoder_kwargs, normalizer)
+            self.head = PointActorHead(width, size, POINT_WIDTH, outputs, encoder_kwargs=encoder_kwargs, normalizer=normalizer)
         else:
             self.head = GoalLinear(width, num_goals, outputs)
         self.goal_key = DESIRED_GOAL_KEY if num_goals is None else GOAL_KEY

@@ -10,7 +10,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
-from leo_agents.networks.action_critic_head import ActionCriticHead, CriticHead
+from leo_agents.networks.action_critic_head import ActionCriticHead
 from leo_agents.networks.point_goals import Goals, PointCriticHead, normalizer_of, point_size
 from leo_agents.networks.state_network import StateNetwork, make_trunk
 from leo_wrappers.validation import check_integer
@@ -73,7 +73,7 @@ class GoalCritic(StateNetwork):
                 "normalizer": normalizer_of(features_extractor),
             }
 
-        def make_head() -> CriticHead:
+        def make_head() -> nn.Module:
             if num_goals is None:
                 return PointCriticHead(**sizes, **points, **(head_kwargs or {}))
             return ActionCriticHead(num_goals=num_goals, **sizes, **(head_kwargs or {}))

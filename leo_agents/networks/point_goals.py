@@ -1,19 +1,13 @@
-"""
-Heads for goals that are points: what the other heads store per goal, a network computes from the goal's point.
+"""Heads for goals that are points: they read the goal instead of having an output for each goal."""
 
-For a linear network and one-hot points, these are the heads of a finite goal set.
-"""
-
-import math
 from typing import Any, NamedTuple
 
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
+from torch.func import functional_call
 
-from leo_agents.networks.action_critic_head import CriticHead, GoalParameters
-from leo_agents.networks.goal_linear import GoalLinear
 from leo_agents.networks.heads import logit
 from leo_agents.networks.normalization import NormalizedExtractor, ObservationNormalizer
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
@@ -50,7 +44,7 @@ Goals = th.Tensor | CandidateGoals | None
 
 class GoalEncoder(nn.Module):
     """
-    Network from the point of a goal to the parameters of a head.
+    Network from the point of a goal to its encoding.
 
     Random Fourier features let neighboring goals have different values, e.g. on both sides of a wall, which a network of the
     coordinates alone learns only slowly.
@@ -88,7 +82,7 @@ class GoalEncoder(nn.Module):
 
     def forward(self, points: th.Tensor) -> th.Tensor:
         """
-        Compute the parameters of goals.
+        Encode goals.
 
         :param points: ``[..., d]``
         :return: ``[..., outputs]``
@@ -100,15 +94,92 @@ class GoalEncoder(nn.Module):
         return self.output(self.hidden(th.cat([points, phases.sin(), phases.cos()], dim=-1)))  # type: ignore[no-any-return]
 
 
-class PointCriticHead(CriticHead):
+class PairNetwork(nn.Module):
     """
-    :class:`~leo_agents.networks.action_critic_head.ActionCriticHead` for goals that are points.
+    Network of pairs of a state and a goal: it adds an encoding of the goal to one of the state and applies two layers.
 
-    :param features_dim: number of features ``x(s)``
+    State and goal are encoded once each, and only two narrow layers are computed for every pair.
+
+    :param features_dim: number of features of the state
+    :param goal_dim: dimension of the points
+    :param width: width of the encodings
+    :param outputs: number of outputs per pair
+    :param hidden_dim: width of the layer between the encodings and the outputs
+    :param action_dim: dimension of an action that is encoded and added too; 0 for none
+    :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
+    :param normalizer: standardizes the points; None if they are used as they are
+    """
+
+    def __init__(
+        self,
+        features_dim: int,
+        goal_dim: int,
+        width: int,
+        outputs: int,
+        hidden_dim: int = 64,
+        action_dim: int = 0,
+        encoder_kwargs: dict[str, Any] | None = None,
+        normalizer: ObservationNormalizer | None = None,
+    ) -> None:
+        super().__init__()
+        check_integer("width", width, 1)
+        check_integer("hidden_dim", hidden_dim, 1)
+        self.state = nn.Linear(features_dim, width)
+        self.action = nn.Linear(action_dim, width, bias=False) if action_dim else None
+        self.encoder = GoalEncoder(goal_dim, width, normalizer=normalizer, **(encoder_kwargs or {}))
+        self.layers = nn.Sequential(
+            nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, outputs)
+        )
+
+    def forward(self, features: th.Tensor, goals: CandidateGoals, actions: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the outputs of all pairs.
+
+        :param features: ``[batch, features_dim]``
+        :param goals: candidate goals, K per row
+        :param actions: one action per pair ``[batch, K, action_dim]`` or per row ``[batch, 1, action_dim]``
+        :return: ``[batch, K, outputs]``
+        """
+        return self.layers(self._add(self._encode(features, goals), actions))  # type: ignore[no-any-return]
+
+    def action_gradient_only(self, features: th.Tensor, goals: CandidateGoals, actions: th.Tensor) -> th.Tensor:
+        """
+        As :meth:`forward`, but gradients flow into the actions only.
+
+        :param features: ``[batch, features_dim]``
+        :param goals: candidate goals, K per row
+        :param actions: one action per pair ``[batch, K, action_dim]``
+        :return: ``[batch, K, outputs]``
+        """
+        with th.no_grad():
+            encodings = self._encode(features, goals)
+        fixed = {name: parameter.detach() for name, parameter in self.layers.named_parameters()}
+        return functional_call(self.layers, fixed, (self._add(encodings, actions, fixed=True),))  # type: ignore[no-any-return]
+
+    def _encode(self, features: th.Tensor, goals: CandidateGoals) -> th.Tensor:
+        """Return the sums of the encodings of states and goals ``[batch, K, width]``."""
+        batch_size, num_own = goals.own.shape[:2]
+        encoded = self.encoder(th.cat([goals.shared, goals.own.flatten(0, 1)]))
+        shared, own = encoded.split([len(goals.shared), batch_size * num_own])
+        own = own.view(batch_size, num_own, -1)
+        return th.cat([shared.expand(batch_size, -1, -1), own], dim=1) + self.state(features).unsqueeze(1)
+
+    def _add(self, encodings: th.Tensor, actions: th.Tensor | None, fixed: bool = False) -> th.Tensor:
+        if self.action is None or actions is None:
+            return encodings
+        weight = self.action.weight.detach() if fixed else self.action.weight
+        return encodings + nn.functional.linear(actions, weight)
+
+
+class PointCriticHead(nn.Module):
+    """
+    Logits of Q_g(s, a) for goals that are points.
+
+    :param features_dim: number of features of the state
     :param goal_dim: dimension of the points
     :param action_dim: dimension of the actions
-    :param width: width of the hidden layer that combines state and action; 0 for none, if ``bilinear``
-    :param bilinear: include the terms that are linear in the features and in the action
+    :param width: width of the layer that combines state, action and goal
+    :param hidden_dim: width of the layer after it
     :param initial_value: value of every goal at initialization
     :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
     :param normalizer: standardizes the points; None if they are used as they are
@@ -120,35 +191,18 @@ class PointCriticHead(CriticHead):
         goal_dim: int,
         action_dim: int,
         width: int,
-        bilinear: bool = True,
+        hidden_dim: int = 64,
         initial_value: float = 0.5,
         encoder_kwargs: dict[str, Any] | None = None,
         normalizer: ObservationNormalizer | None = None,
     ) -> None:
-        super().__init__(features_dim, action_dim, width, bilinear)
-        self.initial_logit = logit(initial_value)
-        self.direct_shape = (1 + action_dim, features_dim) if bilinear else None
-        outputs = width + ((1 + action_dim) * features_dim if bilinear else 0) + 1
-        self.encoder = GoalEncoder(goal_dim, outputs, normalizer=normalizer, **(encoder_kwargs or {}))
-        # Zero initialization, as in the head of a finite goal set.
-        nn.init.zeros_(self.encoder.output.weight)
-        nn.init.zeros_(self.encoder.output.bias)
+        super().__init__()
+        self.pairs = PairNetwork(features_dim, goal_dim, width, 1, hidden_dim, action_dim, encoder_kwargs, normalizer)
+        # As in the head of a finite goal set: random initial values would first have to be unlearned.
+        nn.init.zeros_(self.pairs.layers[-1].weight)  # type: ignore[arg-type]
+        nn.init.constant_(self.pairs.layers[-1].bias, logit(initial_value))  # type: ignore[arg-type]
 
-    def goal_parameters(self, points: th.Tensor) -> GoalParameters:
-        """
-        Compute the parameters of goals.
-
-        :param points: ``[..., d]``
-        :return: their weights, direct weights and biases
-        """
-        outputs = self.encoder(points)
-        width = self.state.out_features
-        direct = None
-        if self.direct_shape is not None:
-            direct = outputs[..., width:-1].unflatten(-1, self.direct_shape)
-        return GoalParameters(outputs[..., :width], direct, outputs[..., -1] + self.initial_logit)
-
-    def taken(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:  # type: ignore[override]
+    def taken(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
         Compute the logits of the taken actions.
 
@@ -157,15 +211,9 @@ class PointCriticHead(CriticHead):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        parts = []
-        if len(goals.shared):
-            parts.append(self.taken_logits(features, actions, self.goal_parameters(goals.shared)))
-        if goals.own.shape[1]:
-            pair_actions = actions.unsqueeze(1).expand(-1, goals.own.shape[1], -1)
-            parts.append(self._own_logits(features, pair_actions, self.goal_parameters(goals.own)))
-        return th.cat(parts, dim=1)
+        return self.pairs(features, goals, actions.unsqueeze(1)).squeeze(2)  # type: ignore[no-any-return]
 
-    def diagonal(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:  # type: ignore[override]
+    def diagonal(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
         Compute the logits of each goal for its own action. Gradients flow into the actions only.
 
@@ -174,76 +222,15 @@ class PointCriticHead(CriticHead):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        parts, num_shared = [], len(goals.shared)
-        with th.no_grad():
-            features = features.detach()
-            shared = self.goal_parameters(goals.shared) if num_shared else None
-            own = self.goal_parameters(goals.own) if goals.own.shape[1] else None
-        if shared is not None:
-            parts.append(self.diagonal_logits(features, actions[:, :num_shared], shared))
-        if own is not None:
-            parts.append(self._own_logits(features, actions[:, num_shared:], own, fixed=True))
-        return th.cat(parts, dim=1)
-
-    def _own_logits(
-        self, features: th.Tensor, actions: th.Tensor, parameters: GoalParameters, fixed: bool = False
-    ) -> th.Tensor:
-        """Compute the logits of goals with their own parameters in each row ``[batch, k]``, without their gradient if fixed."""
-        weight, bias = self.action.weight.detach() if fixed else self.action.weight, parameters.bias
-        with th.set_grad_enabled(th.is_grad_enabled() and not fixed):
-            hidden = self.state(features).unsqueeze(1)
-        logits = (th.relu(hidden + actions @ weight.t()) * parameters.weight).sum(dim=2) + bias
-        if parameters.direct is not None:
-            linear = th.einsum("bf,bkaf->bka", features, parameters.direct)
-            logits = logits + linear[:, :, 0] + (linear[:, :, 1:] * actions).sum(dim=2)
-        return logits.to(bias.dtype)
+        return self.pairs.action_gradient_only(features, goals, actions).squeeze(2)
 
 
-class PointActorHead(nn.Module):
+class PointActorHead(PairNetwork):
     """
-    Linear output layer of an actor whose weights depend on the point of the goal.
+    Outputs of an actor for goals that are points; see :class:`PairNetwork`.
 
-    :param features_dim: number of features
-    :param goal_dim: dimension of the points
-    :param outputs: number of outputs per goal
-    :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
-    :param normalizer: standardizes the points; None if they are used as they are
+    The methods are those of :class:`~leo_agents.networks.goal_linear.GoalLinear`.
     """
-
-    def __init__(
-        self,
-        features_dim: int,
-        goal_dim: int,
-        outputs: int,
-        encoder_kwargs: dict[str, Any] | None = None,
-        normalizer: ObservationNormalizer | None = None,
-    ) -> None:
-        super().__init__()
-        self.shape = (outputs, features_dim + 1)
-        size = outputs * (features_dim + 1)
-        self.encoder = GoalEncoder(goal_dim, size, normalizer=normalizer, **(encoder_kwargs or {}))
-        # Weights of the size of a linear layer's: outputs of the encoder are sums over its inputs.
-        inputs = self.encoder.output.in_features
-        bound = math.sqrt(3.0 / inputs) * 1.0 / math.sqrt(features_dim)
-        nn.init.uniform_(self.encoder.output.weight, -bound, bound)
-        nn.init.zeros_(self.encoder.output.bias)
-
-    def forward(self, features: th.Tensor, goals: CandidateGoals) -> th.Tensor:
-        """
-        Compute the outputs of candidate goals.
-
-        :param features: ``[batch, features_dim]``
-        :param goals: candidate goals, K per row
-        :return: ``[batch, K, outputs]``, float32 under autocast too
-        """
-        parts = []
-        if len(goals.shared):
-            weight, bias = self._weights(goals.shared)
-            parts.append(GoalLinear.outputs(features, weight, bias))
-        if goals.own.shape[1]:
-            weight, bias = self._weights(goals.own)
-            parts.append(th.einsum("bf,bkof->bko", features, weight) + bias)
-        return th.cat(parts, dim=1)
 
     def for_goals(self, features: th.Tensor, points: th.Tensor) -> th.Tensor:
         """
@@ -251,13 +238,9 @@ class PointActorHead(nn.Module):
 
         :param features: ``[batch, features_dim]``
         :param points: the goal of each row ``[batch, d]``
-        :return: ``[batch, outputs]``, float32 under autocast too
+        :return: ``[batch, outputs]``
         """
         return self(features, CandidateGoals.one_per_row(points)).squeeze(1)  # type: ignore[no-any-return]
-
-    def _weights(self, points: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
-        parameters = self.encoder(points).unflatten(-1, self.shape)
-        return parameters[..., :-1], parameters[..., -1]
 
 
 def point_size(observation_space: spaces.Space[Any]) -> int:

@@ -118,7 +118,8 @@ def test_episodes_continue_after_the_commanded_goal_is_switched() -> None:
     episodes = buffer.observations["observation"][..., 2]
     switches = [t for t in range(buffer.pos - 1) if ended_by_goal[t] and episodes[t] == episodes[t + 1]]
     assert switches, "no success within an episode: the test covers nothing"
-    last_steps = np.minimum(buffer.last_steps[: buffer.pos, 0], buffer.pos - 1)
+    inds = np.arange(buffer.pos)
+    last_steps = buffer.episodes.last(inds, np.zeros_like(inds))
     assert all(last_steps[t] > t for t in switches)
 
 
