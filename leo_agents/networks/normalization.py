@@ -22,6 +22,9 @@ MAX_BOUND, MIN_WIDTH = 3.0, 1.0
 
 # Key of observations that are not a dict.
 _ARRAY = ""
+_IDENTITY = np.array([[-np.inf], [np.inf], [0.0], [1.0]], dtype=np.float32)
+
+FloatArray = npt.NDArray[np.float64]
 
 
 class ObservationNormalizer(nn.Module):
@@ -52,7 +55,6 @@ class ObservationNormalizer(nn.Module):
     count: th.Tensor
     mean: th.Tensor
     squared_deviations: th.Tensor
-    is_standardized: th.Tensor
     transform: th.Tensor
 
     def __init__(self, observation_space: spaces.Space[Any]) -> None:
@@ -60,18 +62,20 @@ class ObservationNormalizer(nn.Module):
         self.is_dict = isinstance(observation_space, spaces.Dict)
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.columns: dict[str, tuple[int, int]] = {}
+        self.groups: list[tuple[int, int, list[str]]] = []
         masks: list[npt.NDArray[np.bool_]] = []
         num_columns = 0
         for keys, shape, mask in _shared_entries(observation_space):
+            start, num_columns = num_columns, num_columns + mask.size
             for key in keys:
-                self.shapes[key], self.columns[key] = shape, (num_columns, num_columns + mask.size)
+                self.shapes[key], self.columns[key] = shape, (start, num_columns)
+            self.groups.append((start, num_columns, keys))
             masks.append(mask)
-            num_columns += mask.size
+        self.is_standardized = np.concatenate(masks)
         for name in ("count", "mean", "squared_deviations"):
             self.register_buffer(name, th.zeros(num_columns, dtype=th.float64))
-        self.register_buffer("is_standardized", th.as_tensor(np.concatenate(masks)), persistent=False)
         # Lower bound, upper bound, mean and inverse standard deviation that forward uses.
-        self.register_buffer("transform", th.tensor([[-th.inf], [th.inf], [0.0], [1.0]]).repeat(1, num_columns))
+        self.register_buffer("transform", th.as_tensor(_IDENTITY).repeat(1, num_columns))
 
     @property
     def is_empty(self) -> bool:
@@ -96,25 +100,28 @@ class ObservationNormalizer(nn.Module):
         :param observations: an array ``[B, ...]``, or a dict of them
         """
         arrays = observations if isinstance(observations, Mapping) else {_ARRAY: observations}
-        count, mean, squares = np.zeros((3, len(self.mean)))
-        for (start, stop), keys in self._keys_by_columns().items():
-            rows = np.concatenate([np.asarray(arrays[key], dtype=np.float64).reshape(-1, stop - start) for key in keys])
-            mean[start:stop] = rows.mean(axis=0)
-            if not np.isfinite(mean[start:stop]).all():
+        # In NumPy, whose functions take a fraction of PyTorch's time for a few numbers.
+        count, mean, squares = np.empty((3, len(self.mean)))
+        for start, stop, keys in self.groups:
+            parts = [np.asarray(arrays[key], dtype=np.float64).reshape(-1, stop - start) for key in keys]
+            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            row_mean = np.add.reduce(rows, axis=0) / len(rows)
+            if not np.isfinite(row_mean).all():
                 raise ValueError(
                     f"expected finite observations, got NaN or infinity in {' or '.join(keys) or 'one'}; check the environment"
                 )
-            count[start:stop], squares[start:stop] = len(rows), np.square(rows - mean[start:stop]).sum(axis=0)
-        device = self.mean.device
-        self._merge(
-            th.as_tensor(count, device=device), th.as_tensor(mean, device=device), th.as_tensor(squares, device=device)
-        )
+            count[start:stop], mean[start:stop] = len(rows), row_mean
+            squares[start:stop] = np.add.reduce(np.square(rows - row_mean), axis=0)
+        self._merge(count, mean, squares)
 
     def refresh(self) -> None:
         """Let :meth:`forward` use the statistics of all observations added so far."""
-        std = (self.squared_deviations / self.count).sqrt_().clamp_(min=MIN_STD)
-        new = th.stack([self.mean - CLIP * std, self.mean + CLIP * std, self.mean, 1.0 / std]).float()
-        self.transform.copy_(th.where(self.is_standardized & (self.count > 0), new, self.transform))
+        if self.is_empty:
+            return
+        count, mean, squares = self._statistics()
+        std = np.maximum(np.sqrt(squares / count), MIN_STD)
+        transform = np.array([mean - CLIP * std, mean + CLIP * std, mean, 1.0 / std], dtype=np.float32)
+        self.transform.copy_(th.from_numpy(np.where(self.is_standardized, transform, _IDENTITY)))
 
     def standardize(self, values: th.Tensor, key: str) -> th.Tensor:
         """
@@ -131,19 +138,21 @@ class ObservationNormalizer(nn.Module):
         # Clipping first keeps components that are not standardized exactly.
         return (values.clamp(low, high) - mean) * inverse_std
 
-    def _merge(self, count: th.Tensor, mean: th.Tensor, squared_deviations: th.Tensor) -> None:
-        """Merge the statistics of a batch into the running ones, as in the parallel variance algorithm of Chan et al."""
-        total = self.count + count
-        delta, weight = mean - self.mean, count / total
-        self.mean.addcmul_(delta, weight)
-        self.squared_deviations.add_(squared_deviations).add_(delta.square_().mul_(self.count).mul_(weight))
-        self.count.copy_(total)
+    def _statistics(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return self.count.cpu().numpy(), self.mean.cpu().numpy(), self.squared_deviations.cpu().numpy()
 
-    def _keys_by_columns(self) -> dict[tuple[int, int], list[str]]:
-        result: dict[tuple[int, int], list[str]] = {}
-        for key, columns in self.columns.items():
-            result.setdefault(columns, []).append(key)
-        return result
+    def _merge(self, count: FloatArray, mean: FloatArray, squared_deviations: FloatArray) -> None:
+        """Merge the statistics of a batch into the running ones, as in the parallel variance algorithm of Chan et al."""
+        count_before, mean_before, squares_before = self._statistics()
+        total = count_before + count
+        delta, weight = mean - mean_before, count / total
+        squares = squares_before + squared_deviations + np.square(delta) * count_before * weight
+        for buffer, values in (
+            (self.mean, mean_before + delta * weight),
+            (self.squared_deviations, squares),
+            (self.count, total),
+        ):
+            buffer.copy_(th.from_numpy(values))
 
 
 class NormalizedExtractor(BaseFeaturesExtractor):
