@@ -30,18 +30,6 @@ class GoalLinear(nn.Module):
         :return: ``[batch, num_goals, outputs]`` or ``[batch, k, outputs]``, float32 under autocast too
         """
         weight, bias = (self.weight, self.bias) if goals is None else (self.weight[goals], self.bias[goals])
-        return self.outputs(features, weight, bias)
-
-    @staticmethod
-    def outputs(features: th.Tensor, weight: th.Tensor, bias: th.Tensor) -> th.Tensor:
-        """
-        Apply one linear layer per goal.
-
-        :param features: ``[batch, features_dim]``
-        :param weight: ``[k, outputs, features_dim]``
-        :param bias: ``[k, outputs]``
-        :return: ``[batch, k, outputs]``
-        """
         outputs = th.addmm(bias.reshape(-1), features, weight.flatten(0, 1).t())
         return outputs.to(bias.dtype).view(-1, *bias.shape)
 
