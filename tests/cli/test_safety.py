@@ -24,7 +24,7 @@ import leo_envs  # noqa: F401
 from leo_agents import LEODQN, LEOPQN
 from leo_agents.evaluation import GoalReport
 from leo_agents.evaluation.csv_text import quote_text, unquote_text
-from leo_agents.learning import ownership
+from leo_agents.learning import ownership, policy_data
 from leo_agents.learning.checkpoint_files import ALL_FILES, MANIFEST
 from leo_agents.learning.policy_data import PickledPolicyError, attach_policy_data, load_policy, why_pickled
 from leo_cli.algorithms import ALGORITHMS
@@ -49,6 +49,13 @@ SPACES = [
     spaces.Box(0, 255, (36, 36, 3), np.uint8),
     spaces.Dict({"map": spaces.Box(0, 9, (7, 5), np.uint8), "x": BOX}),
     spaces.Dict({"x": BOX, "kind": spaces.Discrete(4), "tags": spaces.MultiBinary(3), "parts": spaces.MultiDiscrete([2, 3])}),
+]
+OTHER_SPACES = [
+    spaces.Discrete(3, start=2),
+    spaces.MultiDiscrete([2, 3], start=[1, 4]),
+    spaces.Box(-1, 1, (2,), np.float64),
+    spaces.Box(0, 9, (2,), np.int16),
+    spaces.MultiBinary([2, 3]),
 ]
 
 
@@ -301,6 +308,10 @@ class TestPolicyData:
         obs = env.reset(seed=0)[0]
         np.testing.assert_array_equal(agent.q_values(obs), model.q_values(obs))
         np.testing.assert_array_equal(agent.expected_steps(obs), model.expected_steps(obs))
+
+    @pytest.mark.parametrize("space", OTHER_SPACES, ids=str)
+    def test_spaces(self, space):
+        assert policy_data._decode(json.loads(json.dumps(policy_data._encode(space, "observation_space")))) == space
 
     def test_nothing_is_unpickled(self, model_file, marker):
         poison_model(model_file, marker)
