@@ -223,7 +223,7 @@ class GoalAlgorithm(BaseAlgorithm):
             )
         return model
 
-    def save_checkpoint(self, folder: str | os.PathLike[str], keep: int = 1) -> pathlib.Path:
+    def save_checkpoint(self, folder: str | os.PathLike[str], keep: int = 2) -> pathlib.Path:
         """
         Save everything that training needs to continue exactly, including replay buffer and environments.
 
@@ -231,7 +231,7 @@ class GoalAlgorithm(BaseAlgorithm):
         checkpoints are removed once the new one is complete.
 
         :param folder: folder of the checkpoints
-        :param keep: number of checkpoints to keep
+        :param keep: number of checkpoints to keep, see :class:`~leo_agents.learning.checkpoints.ExactCheckpoints`
         :return: path of the new checkpoint
         """
         return save_checkpoint(self, folder, keep)
