@@ -134,12 +134,12 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
-        check_fraction("tau", self.tau, positive=True)
+        check_fraction("tau", self.tau)
         for name, minimum in (("buffer_size", 1), ("batch_size", 1), ("learning_starts", 0)):
             check_integer(name, getattr(self, name), minimum)
         check_train_freq(self.train_freq)
         if self.gradient_steps != -1:
-            check_integer("gradient_steps other than -1", self.gradient_steps, 1)
+            check_integer("gradient_steps other than -1", self.gradient_steps, 0)
 
     def _on_step(self) -> None:
         """Update the exploration rate."""

@@ -43,7 +43,7 @@ class ExactCheckpoints(BaseCallback):
 
     :param folder: folder of the checkpoints
     :param save_freq: minimum number of environment steps between checkpoints
-    :param keep: number of checkpoints to keep. With at least 2, training can resume from an older one if the newest is damaged.
+    :param keep: number of checkpoints to keep. With 2, training can resume from the previous one if the newest is damaged.
         Each needs the disk space of a replay buffer, and one more is needed while saving
     :param verbose: 1 to print a message for each checkpoint
     """

@@ -288,7 +288,7 @@ def test_the_estimated_checkpoint_size_covers_the_files(run):
     opened = RunFolder(run)
     model = make_model(opened, opened.seeds[0], opened.config.find_environment(), "cpu")
     written = sum(path.stat().st_size for path in latest_checkpoint(opened.seeds[0].checkpoints).iterdir())
-    # The estimate is for two checkpoints, one of which is kept; the spare bytes of check_disk_space cover everything but weights and replay buffer.
+    # The estimate is for two checkpoints; the spare bytes of check_disk_space cover everything but weights and replay buffer.
     assert 0.5 * written < checkpoint_bytes(model, keep=1) and 2 * written < checkpoint_bytes(model, keep=1) + 1_000_000
 
 

@@ -5,7 +5,7 @@ Each is rejected before it does harm, by a ``ValueError`` or ``TypeError`` that 
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from math import inf, nan
 from pathlib import Path
@@ -73,6 +73,10 @@ CHOICE = ("nonsense", 1, [])
 ENV = (3, None, LineEnv, gym.make_vec)
 
 
+Table = dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]]
+"""Functions, their valid arguments, and bad values by argument."""
+
+
 def assert_rejected(call: Callable[[], Any], what: str) -> None:
     try:
         call()
@@ -96,7 +100,7 @@ def box_env() -> gym.Env:
     return MultiGoalWrapper(gym.make("MountainCarContinuous-v0"), GridGoals([-1.2, -0.07], [0.6, 0.07], [3, 2]))
 
 
-GOAL_SETS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+GOAL_SETS: Table = {
     GoalSet: (
         {"names": ["a"], "test": lambda signal: signal > 0},
         {
@@ -136,7 +140,7 @@ GOAL_SETS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, .
 }
 
 TIME_LIMIT = (0, -1, 1.5, nan, True, "long", [])
-ENVIRONMENTS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+ENVIRONMENTS: Table = {
     GridWorldEnv: (
         {},
         {
@@ -169,7 +173,7 @@ ENVIRONMENTS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any
     ),
 }
 
-SELECTORS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+SELECTORS: Table = {
     UniformGoals: ({}, {"seed": SEED}),
     RoundRobinGoals: ({}, {"start": NATURAL_NUMBER}),
     CallableGoals: ({"function": len}, {"function": (3, None, "abc"), "seed": SEED}),
@@ -179,7 +183,7 @@ SELECTORS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, .
     ),
 }
 
-WRAPPERS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+WRAPPERS: Table = {
     MultiGoalWrapper: (
         {"env": LineEnv(), "goals": line_goals()},
         {"env": ENV, "goals": (None, ["a"], GoalSet), "signal": (3, "observation")},
@@ -226,9 +230,9 @@ OFF_POLICY = {
     "buffer_size": POSITIVE_INTEGER,
     "learning_starts": NATURAL_NUMBER,
     "batch_size": POSITIVE_INTEGER,
-    "tau": POSITIVE_FRACTION,
+    "tau": FRACTION,
     "train_freq": (0, -1, 1.5, "step", None, (1, "year"), (0, "step"), (1,), (1, "step", 2)),
-    "gradient_steps": (0, -2, 1.5, nan, *NOT_NUMBERS),
+    "gradient_steps": (-2, 1.5, nan, *NOT_NUMBERS),
     "n_steps": (*POSITIVE_INTEGER, 10**9),
     "loss": CHOICE,
     "goals_per_update": (0, -1, 99, 1.5, nan, True, "all"),
@@ -275,7 +279,7 @@ DUAL = {
     "goal_input": CHOICE,
     "descriptors": ([[1.0]], [1.0], [["a"]], [[nan]] * 5),
 }
-ALGORITHMS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+ALGORITHMS: Table = {
     LEODQN: (
         {"env": env(), "buffer_size": 1_000},
         {**OFF_POLICY, "target_update_freq": POSITIVE_INTEGER, "head": CHOICE},
@@ -342,7 +346,7 @@ def replay_buffer(**kwargs: Any) -> GoalReplayBuffer:
     return GoalReplayBuffer(observation_space=venv.observation_space, action_space=venv.action_space, **arguments)
 
 
-FUNCTIONS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+FUNCTIONS: Table = {
     replay_buffer: (
         {},
         {
@@ -369,7 +373,7 @@ FUNCTIONS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, .
 }
 
 
-def cases(*tables: Mapping[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]]) -> Iterator[Any]:
+def cases(*tables: Table) -> Iterator[Any]:
     for table in tables:
         for function, (kwargs, bad) in table.items():
             for name, values in bad.items():
