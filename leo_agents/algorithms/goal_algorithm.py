@@ -14,6 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from leo_agents.algorithms.argument_types import check_argument_types
 from leo_agents.algorithms.env_wrapping import check_same_goals, find_goal_sampler, wrap_multi_goal_env
 from leo_agents.learning.checkpoints import resume, save_checkpoint
 from leo_agents.learning.model_format import MODEL_FORMAT, check_model_format
@@ -64,6 +65,11 @@ class GoalAlgorithm(BaseAlgorithm):
     policy: GoalPolicyMixin  # type: ignore[assignment]
     gamma: float
     max_grad_norm: float
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the types of the arguments before the constructors use them."""
+        check_argument_types(cls, args, kwargs)
+        return super().__new__(cls)
 
     def __init__(
         self,

@@ -5,10 +5,12 @@ import pathlib
 from typing import Any, ClassVar
 
 import torch as th
+from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
+from leo_agents.algorithms.argument_types import check_class
 from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
@@ -63,6 +65,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
         **kwargs: Any,
     ) -> None:
         replay_buffer_class = replay_buffer_class or GoalReplayBuffer
+        check_class("replay_buffer_class", replay_buffer_class, BaseBuffer)
         if not issubclass(replay_buffer_class, GoalReplayBuffer):
             raise ValueError(
                 f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it "
