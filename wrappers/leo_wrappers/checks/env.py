@@ -38,8 +38,8 @@ def check_multigoal_env(
     ``goal_id`` and ``is_success``. Then replays the same calls, also with shorter time limits, reset options, other random
     numbers in some steps, other orders of the actions and other commanded goals, compares the masks, and runs the other two
     checkers. A :class:`~leo_wrappers.checks.ContractError` reports the goals, the step and the seed, what was expected, and
-    how to fix it. A ``UserWarning`` reports masks that are probably wrong, and how many could be compared where observations
-    rarely repeat. The environment is left open; reset it before its next use.
+    how to fix it. A ``UserWarning`` reports masks that are probably wrong and, without a goal set, how many could be compared.
+    The environment is left open; reset it before its next use.
 
     Every mask is computed again where there is a goal set: that of a :class:`~leo_wrappers.MultiGoalWrapper`, or an attribute
     ``goal_set`` of the environment without wrappers, tested on the observation's ``achieved_goal`` or on what its method
