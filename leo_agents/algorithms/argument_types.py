@@ -7,13 +7,12 @@ from typing import Any
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
 from leo_wrappers.validation import check_bool, check_integer, shorten
 
 _POLICY_CLASSES = {
-    "features_extractor_class": BaseFeaturesExtractor,
+    "features_extractor_class": nn.Module,
     "activation_fn": nn.Module,
     "optimizer_class": th.optim.Optimizer,
 }
