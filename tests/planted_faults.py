@@ -261,7 +261,11 @@ OTHER_FAULTS = [
     Fault("own time limit terminates", "time limit to truncate", result=_ends_by_itself),
     Fault("observation out of range", "an observation in", result=lambda w, r: (r[0] - 100, *r[1:])),
     Fault("observation of another dtype", "an observation in", result=lambda w, r: (r[0].astype(float), *r[1:])),
-    Fault("random observation, not seeded", "same seed", result=lambda w, r: (r[0] * np.float32(np.random.random()), *r[1:])),
+    Fault(
+        "random observation, not seeded",
+        "same seed|observation was the same",
+        result=lambda w, r: (r[0] * np.float32(np.random.random()), *r[1:]),
+    ),
     Fault("list of names", "tuple of str", names=list),
     Fault("duplicate names", "unique", names=lambda names: ("a", *names[1:-1], "a")),
     Fault("names not str", "non-empty strings", names=lambda names: tuple(range(len(names)))),

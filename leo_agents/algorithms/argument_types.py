@@ -88,4 +88,7 @@ def _check_net_arch(net_arch: Any) -> None:
         if not isinstance(widths, list | tuple):
             raise TypeError(f"expected net_arch to be a list of widths, got {shorten(net_arch)}; pass e.g. [256, 256]")
         for width in widths:
-            check_integer("each width in net_arch", width, 1)
+            if isinstance(width, dict):  # the older form of Stable-Baselines3's actor-critics
+                _check_net_arch(width)
+            else:
+                check_integer("each width in net_arch", width, 1)
