@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from leo_wrappers.checks.arguments import check_checker_arguments
 from leo_wrappers.checks.checker import ContractChecker
 from leo_wrappers.checks.declarations import check_same_goal_names, read_goal_names
 from leo_wrappers.checks.episodes import Oracle
@@ -64,7 +65,19 @@ def check_multigoal_env(
         >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
         >>> check_multigoal_env(MultiGoalWrapper(gym.make("CartPole-v1"), goals), skip_sb3_check=True)
     """
-    _check_arguments(env, steps)
+    if not isinstance(env, gym.Env):
+        raise TypeError(
+            f"expected a gymnasium.Env, got {type(env).__name__}; use check_multigoal_vec_env for vector environments"
+        )
+    check_checker_arguments(
+        oracle=oracle,
+        env_fn=env_fn,
+        steps=steps,
+        seed=seed,
+        observation_determines_mask=observation_determines_mask,
+        skip_sb3_check=skip_sb3_check,
+        skip_gymnasium_check=skip_gymnasium_check,
+    )
     actions = sample_actions(env.action_space, seed, steps)
     action_source = f"The actions of this run are env.action_space.sample() after env.action_space.seed({seed})."
     checker = ContractChecker(env, observation_determines_mask=observation_determines_mask, oracle=oracle, record=True)
@@ -87,15 +100,6 @@ def check_multigoal_env(
         run_gymnasium_check(env)
     if not skip_sb3_check:
         run_sb3_check(env)
-
-
-def _check_arguments(env: Any, steps: int) -> None:
-    if not isinstance(env, gym.Env):
-        raise TypeError(
-            f"expected a gymnasium.Env, got {type(env).__name__}; use check_multigoal_vec_env for vector environments"
-        )
-    if steps < 1:
-        raise ValueError(f"expected at least one step, got steps={steps}; pass a positive number of steps")
 
 
 def play(env: ContractChecker, seed: int, actions: list[Any]) -> None:
