@@ -22,14 +22,15 @@ from leo_wrappers.validation import check_choice, check_fraction, check_integer
 
 def check_train_freq(train_freq: Any) -> None:
     """
-    Raise an error unless a training frequency is a positive number of steps, or of ``"step"`` or ``"episode"``.
+    Raise a ``ValueError``, as Stable-Baselines3, unless a training frequency is a positive number of steps or episodes.
 
     :param train_freq: a number, or a pair of number and unit
     """
     if isinstance(train_freq, TrainFreq):  # of a loaded model
         return
     frequency, unit = train_freq if isinstance(train_freq, tuple) and len(train_freq) == 2 else (train_freq, "step")
-    check_integer("train_freq", frequency, 1)
+    if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
+        raise ValueError(f'expected train_freq to be a positive integer, got {train_freq!r}; pass e.g. 4 or (1, "episode")')
     check_choice("the unit of train_freq", unit, ("step", "episode"))
 
 

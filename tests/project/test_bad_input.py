@@ -496,6 +496,10 @@ class TestModels:
         state = model.observation_space.sample()["observation"]
         for bad in (state + nan, state + inf, state[:0], np.append(state, 0.0), state[None, None], np.stack([state] * 2)):
             assert_rejected(partial(model.act, bad, 0), f"act({bad!r})")
+        for bad in (state + nan, state + inf):
+            assert_rejected(partial(model.values, bad), f"values({bad!r})")
+            observation = {**model.observation_space.sample(), "observation": bad}
+            assert_rejected(partial(model.predict, observation), f"predict({observation!r})")
         for bad in (None, "abc", 1.0, {}, {"other": state}):
             assert_rejected(partial(model.act, bad, 0), f"act({bad!r})")
             assert_rejected(partial(model.values, bad), f"values({bad!r})")
