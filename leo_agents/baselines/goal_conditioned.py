@@ -27,7 +27,7 @@ from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalIn
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike
-from leo_wrappers.validation import check_choice
+from leo_wrappers.validation import check_bool, check_choice
 
 BufferName = Literal["plain", "her", "all_goals"]
 
@@ -82,6 +82,7 @@ def goal_conditioned_dqn(
         >>> type(model).__name__, type(model.replay_buffer).__name__
         ('DQN', 'MaskHerReplayBuffer')
     """
+    check_bool("squash", squash)
     venv = goal_conditioned_venv(env, goal_selector)
     kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, dqn_kwargs)
     kwargs["policy_kwargs"]["squash"] = squash
@@ -119,9 +120,10 @@ def goal_conditioned_actor_critic(
         >>> type(model).__name__, type(model.replay_buffer).__name__
         ('SAC', 'MaskHerReplayBuffer')
     """
-    policies = [policy for base, policy in ACTOR_CRITIC_POLICIES.items() if issubclass(algorithm, base)]
+    bases = ACTOR_CRITIC_POLICIES.items()
+    policies = [policy for base, policy in bases if isinstance(algorithm, type) and issubclass(algorithm, base)]
     if not policies:
-        raise ValueError(f"expected TD3, SAC, TQC or a subclass, got {algorithm.__name__}; use the class directly")
+        raise ValueError(f"expected TD3, SAC, TQC or a subclass, got {algorithm!r}; use the class directly")
     venv = goal_conditioned_venv(env, goal_selector)
     policy: Any = policies[0]
     return algorithm(policy, venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, kwargs))

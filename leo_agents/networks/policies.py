@@ -21,6 +21,17 @@ from leo_wrappers.validation import shorten
 Observation = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 
 
+def check_finite_observation(observation: dict[str, Any]) -> None:
+    """
+    Raise a ``ValueError`` if an observation contains NaN or infinity, for which networks return meaningless actions.
+
+    :param observation: an observation, or a batch of them
+    """
+    for key, value in observation.items():
+        if np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
+            raise ValueError(f"expected a finite observation, got NaN or infinity in {key!r}; check the environment")
+
+
 class GoalPolicyMixin(BasePolicy):
     """
     Mixin of policies that act for the goal in the observation, ``goal_id``, or for any goal by name.
@@ -69,6 +80,7 @@ class GoalPolicyMixin(BasePolicy):
             raise ValueError(
                 f"expected {GOAL_KEY!r} to be integers from 0 to {num_goals - 1}, got {shorten(goal_ids)}; see goal_names"
             )
+        check_finite_observation(observation)
         return super().predict(observation, state, episode_start, deterministic)
 
     def act(self, observation: Observation, goal: Goal) -> Any:
@@ -80,9 +92,6 @@ class GoalPolicyMixin(BasePolicy):
         :return: the action, an int for discrete actions
         """
         goal_observation = self.with_goal(observation, goal_index(self.goal_names, goal))
-        for key, value in goal_observation.items():
-            if np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
-                raise ValueError(f"expected a finite observation, got NaN or infinity in {key!r}; check the environment")
         actions, _ = self.predict(goal_observation, deterministic=True)
         if np.ndim(actions) != len(self.action_space.shape or ()):
             raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
@@ -112,6 +121,7 @@ class GoalPolicyMixin(BasePolicy):
                     f"expected {key!r} of shape {single_shape}, or a batch of them, got {shape}; pass an observation of the "
                     "environment"
                 )
+        check_finite_observation(state)
         return add_goal(state, np.full(batch_shape, goal_id, dtype=np.int64))
 
 
