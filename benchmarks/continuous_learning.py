@@ -4,25 +4,28 @@ How fast agents with continuous actions learn to reach every goal: LEOTD3 and LE
 Run ``python benchmarks/continuous_learning.py --env leo/FetchReach-v0 --steps 20000``; table, curves and figure are written to
 ``benchmarks/results/continuous_learning_<env>.*``. ``--seeds``, ``--algorithms`` and ``--jobs`` make it shorter.
 
-All agents use the same environment for the same number of steps, the same number of gradient steps of 256 transitions, and
-hidden layers of 256. They differ in their goals and in what a gradient step updates:
+All agents use the same environment for the same number of steps and normalize their inputs by running statistics. All but the
+Zoo's make the same number of gradient steps of 256 transitions, with hidden layers of 256. They differ in their goals and in
+what a gradient step updates:
 
 - LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition updates all of them. Repeated random actions
   are part of their exploration (``--epsilon``). "5 steps": five-step targets, which Stable-Baselines3's HER does not have.
   "32 heads": targets and actor update 32 random goals per gradient step instead of all.
-- TD3 + HER, SAC + HER, TQC + HER: the unmodified classes of Stable-Baselines3 and sb3-contrib, on the environment with its own
-  random goals, points anywhere in its goal space; hindsight with 4 "future" goals per transition. TD3 explores with normal
-  noise of 0.1, as LEOTD3 does. Learning rate and target updates are LEO's, which are faster than Stable-Baselines3's defaults.
+- TD3 + HER, SAC + HER, TQC + HER: Stable-Baselines3 and sb3-contrib with ``HerReplayBuffer``
+  (``leo_agents.baselines.goal_env_actor_critic``), on the environment with its own random goals, points anywhere in its goal
+  space; hindsight with 4 "future" goals per transition. TD3 explores with normal noise of 0.1, as LEOTD3 does. Learning rate
+  and target updates are LEO's, which are faster than Stable-Baselines3's defaults. "clipped": the target critics' values are
+  clipped to the range of possible returns, as in the HER paper. "raw": without normalized inputs.
+- TQC + HER (Zoo): the settings of RL Zoo for Fetch, three hidden layers of 512, batches of 2,048, gamma .95 and a gradient
+  step after every environment step.
 
-No agent normalizes its observations. With ``VecNormalize`` the HER agents learn FetchReach much faster (see README.md), so
-this benchmark is not a comparison with well-tuned HER.
-
-TQC, "5 steps" and "32 heads" only run if selected by ``--algorithms``.
+By default the first two of both kinds run; the others are selected by ``--algorithms``.
 
 Two success rates, both of the policy without noise and with one episode per goal: over all goals of the grid, and over random
-goals of the environment. For a random goal LEO is commanded the nearest goal of the grid, the other agents the goal itself. A
-goal is reached if any step of the episode is within the environment's tolerance of it; goals achieved at the start are not
-attempted. Intervals are 95 % by Student's t over seeds. ``continuous_speed.py`` measures the cost of a gradient step.
+goals, which the environment draws as its desired goals. For a random goal LEO is commanded the nearest goal of the grid, the
+other agents the goal itself. A goal is reached if any step of the episode is within the environment's tolerance of it; goals
+achieved at the start are not attempted. Intervals are 95 % by Student's t over seeds. ``continuous_speed.py`` measures the
+cost of a gradient step.
 """
 
 import os
@@ -41,7 +44,7 @@ import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
 from sb3_contrib import TQC  # noqa: E402
-from stable_baselines3 import SAC, TD3, HerReplayBuffer  # noqa: E402
+from stable_baselines3 import SAC, TD3  # noqa: E402
 from stable_baselines3.common.noise import NormalActionNoise  # noqa: E402
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm  # noqa: E402
 from training_runs import (  # noqa: E402
@@ -57,6 +60,7 @@ from training_runs import (  # noqa: E402
 
 import leo_envs  # noqa: E402
 from leo_agents import LEOSAC, LEOTD3  # noqa: E402
+from leo_agents.baselines import goal_env_actor_critic  # noqa: E402
 from leo_agents.evaluation import evaluate_goals  # noqa: E402
 
 gym.register_envs(leo_envs)
@@ -71,17 +75,34 @@ COLORS = {
     "TD3 + HER": "#e07b39",
     "SAC + HER": "#8e4ec6",
     "TQC + HER": "#c0356b",
+    "TD3 + HER, clipped": "#f2b48a",
+    "SAC + HER, clipped": "#c9a6e3",
+    "TQC + HER, clipped": "#e38fb0",
+    "TD3 + HER, raw": "#8a5a34",
+    "SAC + HER, raw": "#553278",
+    "TQC + HER (Zoo)": "#3d3d3d",
 }
 LEO = {"LEOTD3": LEOTD3, "LEOSAC": LEOSAC}
 VARIANTS: dict[str, dict[str, Any]] = {"": {}, "5 steps": {"n_steps": 5}, "32 heads": {"goals_per_update": 32}}
+ZOO_NAME = "TQC + HER (Zoo)"
 DEFAULT = ("LEOTD3", "LEOSAC", "TD3 + HER", "SAC + HER")
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
+BASELINES = {"TD3 + HER": TD3, "SAC + HER": SAC, "TQC + HER": TQC}
+BASELINE_VARIANTS: dict[str, dict[str, Any]] = {"": {}, "clipped": {"clip_targets": True}, "raw": {"normalize": False}}
 HINDSIGHT: dict[str, Any] = {
-    "replay_buffer_class": HerReplayBuffer,
     "replay_buffer_kwargs": {"n_sampled_goal": 4, "goal_selection_strategy": "future"},
     "policy_kwargs": {"net_arch": [256, 256]},
     "learning_rate": 1e-3,
     "tau": 0.05,
+}
+ZOO: dict[str, Any] = {
+    "batch_size": 2_048,
+    "gamma": 0.95,
+    "learning_rate": 1e-3,
+    "tau": 0.05,
+    "train_freq": 1,
+    "gradient_steps": 1,
+    "policy_kwargs": {"net_arch": [512, 512, 512], "n_critics": 2},
 }
 
 
@@ -117,12 +138,14 @@ def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPol
     if name in LEO:
         exploration = {"exploration_initial_eps": options.epsilon, "exploration_final_eps": options.epsilon}
         return LEO[name]("MultiGoalPolicy", env, **exploration, **VARIANTS[variant], **kwargs)
-    hindsight = copy.deepcopy(HINDSIGHT)  # these classes modify their arguments
-    if algorithm in ("SAC + HER", "TQC + HER"):
-        return {"SAC + HER": SAC, "TQC + HER": TQC}[algorithm]("MultiInputPolicy", env, **kwargs, **hindsight)
-    action_dim = env.action_space.shape[0]  # type: ignore[index]
-    noise = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
-    return TD3("MultiInputPolicy", env, action_noise=noise, **kwargs, **hindsight)
+    if name == ZOO_NAME:
+        return goal_env_actor_critic(TQC, env, **copy.deepcopy({**kwargs, **HINDSIGHT, **ZOO}))
+    if name == "TD3 + HER":
+        action_dim = env.action_space.shape[0]  # type: ignore[index]
+        kwargs["action_noise"] = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
+    # A copy, because these classes modify their arguments.
+    hindsight = copy.deepcopy({**HINDSIGHT, **BASELINE_VARIANTS[variant]})
+    return goal_env_actor_critic(BASELINES[name], env, **kwargs, **hindsight)
 
 
 class DesiredGoalAgent:
@@ -226,10 +249,10 @@ def format_table(table: list[Row]) -> str:
     :param table: from :func:`summarize`
     :return: text
     """
-    lines = [f"{'':16s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s}"]
+    lines = [f"{'':20s} {'gradient steps':>14s} {'goals of the grid':>18s} {'random goals':>18s}"]
     for line in table:
         cells = [f"{format_quantity(line, key, '{:.3f}'.format):>18s}" for key in ("success", "random_success")]
-        lines.append(f"{line['algorithm']:16s} {line['gradient_steps']:>14,} {' '.join(cells)}")
+        lines.append(f"{line['algorithm']:20s} {line['gradient_steps']:>14,} {' '.join(cells)}")
     return "\n".join(lines)
 
 
@@ -246,7 +269,8 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
         "what": (__doc__ or "").strip(),
         "goals": len(make_env(options).get_wrapper_attr("goal_names")),
         "settings": SHARED,
-        "hindsight": {key: str(value) for key, value in HINDSIGHT.items()},
+        "hindsight": HINDSIGHT,
+        "zoo": ZOO,
         "table": table,
     }
     write_results(options, about, rows, "gymnasium", "numpy", "stable-baselines3", "torch")

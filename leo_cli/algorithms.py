@@ -100,7 +100,7 @@ class AlgorithmSpec:
         return functions + _constructor_chain(self.algorithm_class)
 
 
-_SB3, _CONTRIB = "stable_baselines3", "sb3_contrib"
+_BASELINES = "leo_agents.baselines"
 _DQN, _ACTOR_CRITIC = "goal_conditioned_dqn", "goal_conditioned_actor_critic"
 _PLAIN, _HER, _ALL_GOALS = {"buffer": "plain"}, {"buffer": "her"}, {"buffer": "all_goals"}
 _ON_POLICY_ENVS = 64
@@ -112,18 +112,18 @@ ALGORITHMS = {
     "dualleoppo": AlgorithmSpec("leo_agents:DualLEOPPO", True, num_envs=_ON_POLICY_ENVS),
     "leotd3": AlgorithmSpec("leo_agents:LEOTD3", False),
     "leosac": AlgorithmSpec("leo_agents:LEOSAC", False),
-    "dqn": AlgorithmSpec(f"{_SB3}:DQN", True, _DQN, _PLAIN),
-    "dqn+her": AlgorithmSpec(f"{_SB3}:DQN", True, _DQN, _HER),
-    "dqn+all-goals": AlgorithmSpec(f"{_SB3}:DQN", True, _DQN, _ALL_GOALS),
+    "dqn": AlgorithmSpec(f"{_BASELINES}:NormalizedDQN", True, _DQN, _PLAIN),
+    "dqn+her": AlgorithmSpec(f"{_BASELINES}:NormalizedDQN", True, _DQN, _HER),
+    "dqn+all-goals": AlgorithmSpec(f"{_BASELINES}:NormalizedDQN", True, _DQN, _ALL_GOALS),
     "pqn": AlgorithmSpec("leo_agents:PQN", True, num_envs=_ON_POLICY_ENVS),
     "pqn+her": AlgorithmSpec("leo_agents:PQN", True, None, {"her_ratio": 0.8}, _ON_POLICY_ENVS),
-    "ppo": AlgorithmSpec(f"{_SB3}:PPO", True, "goal_conditioned_ppo", num_envs=_ON_POLICY_ENVS),
-    "td3": AlgorithmSpec(f"{_SB3}:TD3", False, _ACTOR_CRITIC, _PLAIN),
-    "td3+her": AlgorithmSpec(f"{_SB3}:TD3", False, _ACTOR_CRITIC, _HER),
-    "sac": AlgorithmSpec(f"{_SB3}:SAC", False, _ACTOR_CRITIC, _PLAIN),
-    "sac+her": AlgorithmSpec(f"{_SB3}:SAC", False, _ACTOR_CRITIC, _HER),
-    "tqc": AlgorithmSpec(f"{_CONTRIB}:TQC", False, _ACTOR_CRITIC, _PLAIN),
-    "tqc+her": AlgorithmSpec(f"{_CONTRIB}:TQC", False, _ACTOR_CRITIC, _HER),
+    "ppo": AlgorithmSpec(f"{_BASELINES}:NormalizedPPO", True, "goal_conditioned_ppo", num_envs=_ON_POLICY_ENVS),
+    "td3": AlgorithmSpec(f"{_BASELINES}:NormalizedTD3", False, _ACTOR_CRITIC, _PLAIN),
+    "td3+her": AlgorithmSpec(f"{_BASELINES}:NormalizedTD3", False, _ACTOR_CRITIC, _HER),
+    "sac": AlgorithmSpec(f"{_BASELINES}:NormalizedSAC", False, _ACTOR_CRITIC, _PLAIN),
+    "sac+her": AlgorithmSpec(f"{_BASELINES}:NormalizedSAC", False, _ACTOR_CRITIC, _HER),
+    "tqc": AlgorithmSpec(f"{_BASELINES}:NormalizedTQC", False, _ACTOR_CRITIC, _PLAIN),
+    "tqc+her": AlgorithmSpec(f"{_BASELINES}:NormalizedTQC", False, _ACTOR_CRITIC, _HER),
 }
 
 

@@ -16,7 +16,14 @@ _POLICY_CLASSES = {
     "activation_fn": nn.Module,
     "optimizer_class": th.optim.Optimizer,
 }
-_POLICY_FLAGS = ("layer_norm", "squash", "input_norm", "normalize_images", "share_features_extractor")
+_POLICY_FLAGS = (
+    "layer_norm",
+    "squash",
+    "input_norm",
+    "normalize_images",
+    "normalize_observations",
+    "share_features_extractor",
+)
 
 
 def check_argument_types(algorithm: type[BaseAlgorithm], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

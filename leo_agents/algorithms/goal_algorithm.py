@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 import torch as th
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.argument_types import check_argument_types
 from leo_agents.algorithms.env_wrapping import check_same_goals, find_goal_sampler, wrap_multi_goal_env
+from leo_agents.algorithms.normalization import NormalizingAlgorithm
 from leo_agents.learning.checkpoints import resume, save_checkpoint
 from leo_agents.learning.model_format import MODEL_FORMAT, check_model_format
 from leo_agents.learning.optimization import bfloat16_autocast
@@ -46,7 +46,7 @@ def check_learning_rate(learning_rate: float | Schedule) -> None:
         check_at_least("learning_rate", rate, 0)
 
 
-class GoalAlgorithm(BaseAlgorithm):
+class GoalAlgorithm(NormalizingAlgorithm):
     """
     Mixin for one of Stable-Baselines3's algorithms, to be listed before it among the base classes.
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import torch as th
 from stable_baselines3.common.buffers import BaseBuffer
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
@@ -14,6 +13,7 @@ from leo_agents.algorithms.argument_types import check_class
 from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
+from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
 from leo_agents.learning.losses import GoalReduction, check_loss_options
 from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
@@ -34,7 +34,7 @@ def check_train_freq(train_freq: Any) -> None:
     check_choice("the unit of train_freq", unit, ("step", "episode"))
 
 
-class GoalOffPolicyAlgorithm(GoalAlgorithm, OffPolicyAlgorithm):
+class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
     """
     Mixin for one of Stable-Baselines3's off-policy algorithms, to be listed before it among the base classes.
 

@@ -40,7 +40,12 @@ PAPER_DEFAULTS: dict[str, Any] = {
     "exploration_final_eps": 0.01,
     "loss": "squared",
 }
-PAPER_NETWORK: dict[str, Any] = {"net_arch": [1024, 1024, 1024, 1024], "input_norm": True}
+# Batch renormalization takes the place of running statistics.
+PAPER_NETWORK: dict[str, Any] = {
+    "net_arch": [1024, 1024, 1024, 1024],
+    "input_norm": True,
+    "normalize_observations": False,
+}
 
 
 def resolve_defaults(paper_mode: bool, **arguments: Any) -> dict[str, Any]:
@@ -189,6 +194,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         self.policy.set_training_mode(False)
         # From the progress at the last update, so that a resumed run explores in the same way.
         self.exploration_rate = self.exploration_schedule(self._current_progress_remaining)
+        self._refresh_normalizers()
         callback.on_rollout_start()
         rollout_buffer.reset(self._last_obs)
         self._start_rollout()
@@ -205,6 +211,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
                 return False
             self._update_info_buffer(infos, dones)
             rollout_buffer.add(actions, step)
+            self._update_normalizers(new_obs)
             self._last_obs = new_obs  # type: ignore[assignment]
             self._last_episode_starts = dones
         if self.goal_sampler is not None:

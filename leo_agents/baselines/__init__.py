@@ -1,18 +1,24 @@
 """
 Baselines: goal-conditioned agents with or without relabeling (:func:`goal_conditioned_dqn`,
-:func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`). PQN is :class:`~leo_agents.PQN`.
+:func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`, :func:`goal_env_actor_critic`). PQN is
+:class:`~leo_agents.PQN`.
 """
 
+from leo_agents.baselines.algorithms import NormalizedDQN, NormalizedPPO, NormalizedSAC, NormalizedTD3, NormalizedTQC
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.goal_conditioned import (
     goal_conditioned_actor_critic,
     goal_conditioned_dqn,
     goal_conditioned_ppo,
     goal_conditioned_venv,
+    goal_env_actor_critic,
 )
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.naive_relabeling import naive_all_goals_loss, naive_goal_losses
 from leo_agents.baselines.policies import (
+    GoalEnvSACPolicy,
+    GoalEnvTD3Policy,
+    GoalEnvTQCPolicy,
     GoalInputDQNPolicy,
     GoalInputPPOPolicy,
     GoalInputSACPolicy,
@@ -24,16 +30,25 @@ from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 __all__ = [
     "AllGoalsReplayBuffer",
     "GoalDescriptorExtractor",
+    "GoalEnvSACPolicy",
+    "GoalEnvTD3Policy",
+    "GoalEnvTQCPolicy",
     "GoalInputDQNPolicy",
     "GoalInputPPOPolicy",
     "GoalInputSACPolicy",
     "GoalInputTD3Policy",
     "GoalInputTQCPolicy",
     "MaskHerReplayBuffer",
+    "NormalizedDQN",
+    "NormalizedPPO",
+    "NormalizedSAC",
+    "NormalizedTD3",
+    "NormalizedTQC",
     "goal_conditioned_actor_critic",
     "goal_conditioned_dqn",
     "goal_conditioned_ppo",
     "goal_conditioned_venv",
+    "goal_env_actor_critic",
     "naive_all_goals_loss",
     "naive_goal_losses",
 ]

@@ -1,20 +1,26 @@
 """Goal-conditioned baselines: algorithms of Stable-Baselines3 with the commanded goal as an input of the network."""
 
+import inspect
 from typing import Any, Literal, TypeVar, get_args
 
 import gymnasium as gym
 import numpy.typing as npt
 from sb3_contrib import TQC
-from stable_baselines3 import DQN, PPO, SAC, TD3
+from stable_baselines3 import DQN, PPO, SAC, TD3, HerReplayBuffer
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from leo_agents.algorithms.env_wrapping import wrap_env
+from leo_agents.baselines.algorithms import NormalizedDQN, NormalizedPPO, with_normalization
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.policies import (
+    BoundedValuesMixin,
+    GoalEnvSACPolicy,
+    GoalEnvTD3Policy,
+    GoalEnvTQCPolicy,
     GoalInputDQNPolicy,
     GoalInputPolicyMixin,
     GoalInputPPOPolicy,
@@ -43,6 +49,11 @@ ACTOR_CRITIC_POLICIES: dict[type[OffPolicyAlgorithm], type[GoalInputPolicyMixin]
     SAC: GoalInputSACPolicy,
     TQC: GoalInputTQCPolicy,
 }
+GOAL_ENV_POLICIES: dict[type[OffPolicyAlgorithm], type[BoundedValuesMixin]] = {
+    TD3: GoalEnvTD3Policy,
+    SAC: GoalEnvSACPolicy,
+    TQC: GoalEnvTQCPolicy,
+}
 
 
 def goal_conditioned_dqn(
@@ -52,15 +63,16 @@ def goal_conditioned_dqn(
     buffer: BufferName = "plain",
     descriptors: npt.ArrayLike | None = None,
     squash: bool = True,
+    normalize: bool = True,
     goal_selector: GoalSelectorLike | None = None,
     **dqn_kwargs: Any,
 ) -> DQN:
     """
     Create a goal-conditioned DQN (UVFA): the Q-network reads the commanded goal and the state.
 
-    The model is a plain ``stable_baselines3.DQN`` whose policy also has ``values`` and ``act``. Achieving the commanded goal
-    terminates the episode; time limits bootstrap. Restore it with ``DQN.load``; pass ``env=goal_conditioned_venv(env)`` to
-    continue training.
+    The model is a ``stable_baselines3.DQN`` whose policy normalizes its inputs and also has ``values`` and ``act``. Achieving
+    the commanded goal terminates the episode; time limits bootstrap. Restore it with ``DQN.load``; to continue training, with
+    ``NormalizedDQN.load(..., env=goal_conditioned_venv(env))``, which updates the statistics of the observations.
 
     :param env: a multi-goal environment, a vectorized one, or an id; or a goal-conditioned one with
         ``on_success="terminate"``
@@ -70,6 +82,8 @@ def goal_conditioned_dqn(
         (:class:`~leo_agents.baselines.AllGoalsReplayBuffer`); ``replay_buffer_kwargs`` are passed to the buffer
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
     :param squash: keep the values in ``[0, 1]``, see :class:`~leo_agents.baselines.policies.GoalInputDQNPolicy`
+    :param normalize: standardize observations and goals by running statistics, see
+        :class:`~leo_agents.networks.normalization.ObservationNormalizer`
     :param goal_selector: selects the commanded goals in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"``
         when None
     :param dqn_kwargs: arguments of ``stable_baselines3.DQN``
@@ -80,13 +94,13 @@ def goal_conditioned_dqn(
         >>> import gymnasium as gym, leo_envs
         >>> model = goal_conditioned_dqn(gym.make("leo/GridWorld-v0"), buffer="her", seed=0).learn(200)
         >>> type(model).__name__, type(model.replay_buffer).__name__
-        ('DQN', 'MaskHerReplayBuffer')
+        ('NormalizedDQN', 'MaskHerReplayBuffer')
     """
-    check_bool("squash", squash)
+    for name, flag in (("squash", squash), ("normalize", normalize)):
+        check_bool(name, flag)
     venv = goal_conditioned_venv(env, goal_selector)
-    kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, dqn_kwargs)
-    kwargs["policy_kwargs"]["squash"] = squash
-    return DQN(GoalInputDQNPolicy, venv, **kwargs)
+    options = {"squash": squash, "normalize_observations": normalize}
+    return NormalizedDQN(GoalInputDQNPolicy, venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, options, dqn_kwargs))
 
 
 def goal_conditioned_actor_critic(
@@ -96,6 +110,8 @@ def goal_conditioned_actor_critic(
     goal_input: GoalInput = "descriptor",
     buffer: BufferName = "plain",
     descriptors: npt.ArrayLike | None = None,
+    clip_targets: bool = False,
+    normalize: bool = True,
     goal_selector: GoalSelectorLike | None = None,
     **kwargs: Any,
 ) -> ActorCritic:
@@ -107,9 +123,11 @@ def goal_conditioned_actor_critic(
     :param goal_input: as in :func:`goal_conditioned_dqn`
     :param buffer: as in :func:`goal_conditioned_dqn`
     :param descriptors: as in :func:`goal_conditioned_dqn`
+    :param clip_targets: clip the values of the target critics to ``[0, 1]``, the range of possible returns
+    :param normalize: as in :func:`goal_conditioned_dqn`
     :param goal_selector: as in :func:`goal_conditioned_dqn`
     :param kwargs: arguments of the class
-    :return: the untrained model
+    :return: the untrained model, an instance of a subclass of ``algorithm``
 
     Example::
 
@@ -118,15 +136,54 @@ def goal_conditioned_actor_critic(
         >>> env = gym.make("leo/MountainCarContinuous-v0")
         >>> model = goal_conditioned_actor_critic(SAC, env, buffer="her", seed=0, learning_starts=50).learn(60)
         >>> type(model).__name__, type(model.replay_buffer).__name__
-        ('SAC', 'MaskHerReplayBuffer')
+        ('NormalizedSAC', 'MaskHerReplayBuffer')
     """
-    bases = ACTOR_CRITIC_POLICIES.items()
-    policies = [policy for base, policy in bases if isinstance(algorithm, type) and issubclass(algorithm, base)]
-    if not policies:
-        raise ValueError(f"expected TD3, SAC, TQC or a subclass, got {algorithm!r}; use the class directly")
+    policy = _policy_of(algorithm, ACTOR_CRITIC_POLICIES)
     venv = goal_conditioned_venv(env, goal_selector)
-    policy: Any = policies[0]
-    return algorithm(policy, venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, kwargs))
+    options = {"value_range": (0.0, 1.0) if clip_targets else None, "normalize_observations": normalize}
+    kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, options, kwargs)
+    return with_normalization(algorithm)(policy, venv, **kwargs)
+
+
+def goal_env_actor_critic(
+    algorithm: type[ActorCritic],
+    env: GymEnv | str,
+    *,
+    clip_targets: bool = False,
+    normalize: bool = True,
+    **kwargs: Any,
+) -> ActorCritic:
+    """
+    Create TD3, SAC or TQC with Stable-Baselines3's ``HerReplayBuffer`` for a goal environment and its own desired goals.
+
+    The observation is a Dict of ``observation``, ``achieved_goal`` and ``desired_goal``; a set of goals is not needed.
+
+    :param algorithm: the class of the algorithm, one of the three or a subclass
+    :param env: a goal environment, a vectorized one, or an id
+    :param clip_targets: clip the values of the target critics to ``[-1 / (1 - gamma), 0]``, the range of possible returns for
+        rewards of -1 and 0, as in the HER paper
+    :param normalize: as in :func:`goal_conditioned_dqn`
+    :param kwargs: arguments of the class
+    :return: the untrained model, an instance of a subclass of ``algorithm``
+
+    Example::
+
+        >>> import gymnasium as gym, leo_envs
+        >>> from stable_baselines3 import TD3
+        >>> model = goal_env_actor_critic(TD3, "leo/FetchReach-v0", seed=0, learning_starts=60).learn(60)
+        >>> model.policy.normalizer.mean.shape
+        torch.Size([13])
+    """
+    policy = _policy_of(algorithm, GOAL_ENV_POLICIES)
+    cls = with_normalization(algorithm)
+    gamma = kwargs.get("gamma", inspect.signature(cls).parameters["gamma"].default)
+    value_range = (-1.0 / max(1.0 - gamma, 1e-6), 0.0) if clip_targets else None
+    policy_kwargs = {
+        "value_range": value_range,
+        "normalize_observations": normalize,
+        **(kwargs.pop("policy_kwargs", None) or {}),
+    }
+    return cls(policy, env, policy_kwargs=policy_kwargs, **{"replay_buffer_class": HerReplayBuffer, **kwargs})
 
 
 def goal_conditioned_ppo(
@@ -134,20 +191,22 @@ def goal_conditioned_ppo(
     *,
     goal_input: GoalInput = "descriptor",
     descriptors: npt.ArrayLike | None = None,
+    normalize: bool = True,
     goal_selector: GoalSelectorLike | None = None,
     **ppo_kwargs: Any,
 ) -> PPO:
     """
     Create a goal-conditioned PPO: policy and value function read the commanded goal and the state.
 
-    The model is a plain ``stable_baselines3.PPO`` whose policy also has ``values`` and ``act``. Achieving the commanded goal
-    terminates the episode; time limits bootstrap. Restore it with ``PPO.load``; pass ``env=goal_conditioned_venv(env)`` to
-    continue training.
+    The model is a ``stable_baselines3.PPO`` whose policy normalizes its inputs and also has ``values`` and ``act``. Achieving
+    the commanded goal terminates the episode; time limits bootstrap. Restore it with ``PPO.load``; to continue training, with
+    ``NormalizedPPO.load(..., env=goal_conditioned_venv(env))``, which updates the statistics of the observations.
 
     :param env: a multi-goal environment, preferably a vectorized one, or an id; or a goal-conditioned one with
         ``on_success="terminate"``
     :param goal_input: encode the goal as its ``"descriptor"`` or its id as ``"one_hot"``
     :param descriptors: a vector per goal ``[num_goals, d]``; taken from the environment's goal set when None
+    :param normalize: as in :func:`goal_conditioned_dqn`
     :param goal_selector: selects the commanded goals in training, as in :class:`~leo_wrappers.sb3.VecGoalSampler`; ``"seen"``
         when None
     :param ppo_kwargs: arguments of ``stable_baselines3.PPO``
@@ -158,13 +217,14 @@ def goal_conditioned_ppo(
         >>> import gymnasium as gym, leo_envs
         >>> envs = gym.make_vec("leo/GridWorld-v0", num_envs=8, autoreset_mode="SameStep")
         >>> type(goal_conditioned_ppo(envs, n_steps=16, batch_size=64, seed=0).learn(128)).__name__
-        'PPO'
+        'NormalizedPPO'
     """
     if "policy" in ppo_kwargs:
         raise ValueError("expected no policy, got one; choose the input with goal_input, or use PPO directly")
     venv = goal_conditioned_venv(env, goal_selector)
-    policy_kwargs = _policy_kwargs(venv, goal_input, descriptors, ppo_kwargs.pop("policy_kwargs", None) or {})
-    return PPO(GoalInputPPOPolicy, venv, policy_kwargs=policy_kwargs, **ppo_kwargs)
+    policy_kwargs = {"normalize_observations": normalize, **(ppo_kwargs.pop("policy_kwargs", None) or {})}
+    policy_kwargs = _policy_kwargs(venv, goal_input, descriptors, policy_kwargs)
+    return NormalizedPPO(GoalInputPPOPolicy, venv, policy_kwargs=policy_kwargs, **ppo_kwargs)
 
 
 def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | None = None, seed: int | None = None) -> VecEnv:
@@ -195,10 +255,23 @@ def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | N
     return venv
 
 
+def _policy_of(algorithm: type[OffPolicyAlgorithm], policies: dict[type[OffPolicyAlgorithm], Any]) -> Any:
+    """Return the policy class for an algorithm, by its base class."""
+    for base, policy in policies.items():
+        if isinstance(algorithm, type) and issubclass(algorithm, base):
+            return policy
+    raise ValueError(f"expected TD3, SAC, TQC or a subclass, got {algorithm!r}; use the class directly")
+
+
 def _goal_kwargs(
-    venv: VecEnv, goal_input: GoalInput, buffer: BufferName, descriptors: npt.ArrayLike | None, kwargs: dict[str, Any]
+    venv: VecEnv,
+    goal_input: GoalInput,
+    buffer: BufferName,
+    descriptors: npt.ArrayLike | None,
+    policy_options: dict[str, Any],
+    kwargs: dict[str, Any],
 ) -> dict[str, Any]:
-    """Add the descriptors and the replay buffer to the user's arguments."""
+    """Add options of the policy, the descriptors and the replay buffer to the user's arguments."""
     check_choice("buffer", buffer, get_args(BufferName))
     conflicts = {"policy", "replay_buffer_class"} & set(kwargs)
     if conflicts:
@@ -210,7 +283,9 @@ def _goal_kwargs(
         buffer_kwargs.setdefault("goal_points", _observed_points(venv))
     return {
         **kwargs,
-        "policy_kwargs": _policy_kwargs(venv, goal_input, descriptors, kwargs.get("policy_kwargs") or {}),
+        "policy_kwargs": _policy_kwargs(
+            venv, goal_input, descriptors, {**policy_options, **(kwargs.get("policy_kwargs") or {})}
+        ),
         "replay_buffer_class": BUFFERS[buffer],
         "replay_buffer_kwargs": buffer_kwargs,
     }

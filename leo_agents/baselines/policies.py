@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from sb3_contrib.tqc.policies import MultiInputPolicy as TQCMultiInputPolicy
-from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import MultiInputPolicy as DQNMultiInputPolicy
 from stable_baselines3.dqn.policies import QNetwork
@@ -17,12 +18,58 @@ from stable_baselines3.sac.policies import MultiInputPolicy as SACMultiInputPoli
 from stable_baselines3.td3.policies import MultiInputPolicy as TD3MultiInputPolicy
 from torch import nn
 
+from leo_agents.networks.normalization import NormalizingPolicy
 from leo_agents.networks.policies import GoalPolicyMixin, Observation
 from leo_agents.networks.state_network import state_space
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
 
-class GoalInputPolicyMixin(GoalPolicyMixin):
+class NormalizedInputMixin(NormalizingPolicy):
+    """
+    Mixin for a policy of Stable-Baselines3 with normalized inputs, to be listed before it among the base classes.
+
+    :param args: arguments of the policy
+    :param normalize_observations: whether to standardize observations and goals by running statistics, see
+        :class:`~leo_agents.networks.normalization.ObservationNormalizer`
+    :param kwargs: arguments of the policy
+    """
+
+    def __init__(self, *args: Any, normalize_observations: bool = True, **kwargs: Any) -> None:
+        self.normalize_observations = normalize_observations
+        super().__init__(*args, **kwargs)
+
+    def make_features_extractor(self) -> BaseFeaturesExtractor:
+        """Create a features extractor behind the normalizer that all networks share."""
+        return self.add_normalizer(super().make_features_extractor(), self.observation_space)
+
+
+class BoundedValuesMixin(BasePolicy):
+    """
+    Mixin for an actor-critic policy of Stable-Baselines3 with bounded targets, to be listed before it among the base classes.
+
+    :param args: arguments of the policy
+    :param value_range: smallest and largest possible return, to which the outputs of the target critics are clipped, as in the
+        HER paper; no clipping if None
+    :param kwargs: arguments of the policy
+    """
+
+    def __init__(self, *args: Any, value_range: tuple[float, float] | None = None, **kwargs: Any) -> None:
+        if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
+            raise ValueError(f"expected value_range to be two increasing numbers, got {value_range}; use e.g. (0, 1)")
+        self.value_range = value_range
+        super().__init__(*args, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)  # type: ignore[misc]
+        if self.value_range is not None:
+            for network in self.critic_target.q_networks:  # type: ignore[union-attr]
+                network.append(nn.Hardtanh(*self.value_range))  # type: ignore[operator]
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "value_range": self.value_range}
+
+
+class GoalInputPolicyMixin(NormalizedInputMixin, GoalPolicyMixin):
     """
     Mixin for a policy of Stable-Baselines3 that reads the commanded goal, to be listed before it among the base classes.
 
@@ -126,7 +173,7 @@ class GoalInputPPOPolicy(GoalInputPolicyMixin, MultiInputActorCriticPolicy):
         return self.predict_values(obs)
 
 
-class _OffPolicyActorCriticMixin(GoalInputPolicyMixin):
+class _OffPolicyActorCriticMixin(BoundedValuesMixin, GoalInputPolicyMixin):
     def commanded_values(self, obs: PyTorchObs) -> th.Tensor:
         estimates = self.critic(obs, self._predict(obs, deterministic=True))  # type: ignore[operator]
         if isinstance(estimates, tuple):
@@ -144,3 +191,15 @@ class GoalInputSACPolicy(_OffPolicyActorCriticMixin, SACMultiInputPolicy):
 
 class GoalInputTQCPolicy(_OffPolicyActorCriticMixin, TQCMultiInputPolicy):
     """Policy of goal-conditioned TQC; the arguments are those of the base classes."""
+
+
+class GoalEnvTD3Policy(BoundedValuesMixin, NormalizedInputMixin, TD3MultiInputPolicy):
+    """Policy of TD3 for goal environments; the arguments are those of the base classes."""
+
+
+class GoalEnvSACPolicy(BoundedValuesMixin, NormalizedInputMixin, SACMultiInputPolicy):
+    """Policy of SAC for goal environments; the arguments are those of the base classes."""
+
+
+class GoalEnvTQCPolicy(BoundedValuesMixin, NormalizedInputMixin, TQCMultiInputPolicy):
+    """Policy of TQC for goal environments; the arguments are those of the base classes."""

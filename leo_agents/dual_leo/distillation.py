@@ -5,13 +5,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch as th
-from stable_baselines3 import PPO
 from stable_baselines3.common.type_aliases import GymEnv, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 from torch.nn import functional as F
 
 from leo_agents.algorithms.env_wrapping import wrap_env
 from leo_agents.algorithms.exploration import epsilon_greedy
+from leo_agents.baselines.algorithms import NormalizedPPO
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv
 from leo_agents.baselines.pqn import PQN
 from leo_agents.dual_leo.policies import DualLEOPPOPolicy
@@ -39,7 +39,7 @@ def distill(
     descriptors: npt.ArrayLike | None = None,
     seed: int | None = None,
     **student_kwargs: Any,
-) -> PQN | PPO:
+) -> PQN | NormalizedPPO:
     """
     Train a student with the goal as input to imitate a trained LEO agent.
 
@@ -88,7 +88,7 @@ def distill(
 
 
 def _imitate(
-    student: PQN | PPO,
+    student: PQN | NormalizedPPO,
     teacher: PretrainedTeacher,
     visited: "_VisitedStates",
     steps: int,
@@ -99,6 +99,8 @@ def _imitate(
     schedule = th.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
     student.policy.set_training_mode(True)
     for _ in range(steps):
+        student._update_normalizers(visited.obs)
+        student._refresh_normalizers()
         visited.step()
         goal_ids = th.randint(len(teacher.goal_names), (batch_size,), device=teacher.device)
         optimizer_step(optimizer, _imitation_loss(teacher, student, visited.sample(batch_size), goal_ids))
@@ -151,17 +153,19 @@ def _make_student(
     descriptors: npt.ArrayLike | None,
     policy_kwargs: dict[str, Any] | None = None,
     **kwargs: Any,
-) -> PQN | PPO:
+) -> PQN | NormalizedPPO:
     table = choose_descriptors(env, goal_input, descriptors)
     policy_kwargs = {"descriptors": None if table is None else np.asarray(table).tolist(), **(policy_kwargs or {})}
     if kind == "pqn":
         return PQN("GoalInputPolicy", env, policy_kwargs=policy_kwargs, **kwargs)
     venv = goal_conditioned_venv(env)
     policy_kwargs["goal_names"] = tuple(venv.get_attr("goal_names", 0)[0])
-    return PPO(DualLEOPPOPolicy, venv, policy_kwargs=policy_kwargs, **kwargs)
+    return NormalizedPPO(DualLEOPPOPolicy, venv, policy_kwargs=policy_kwargs, **kwargs)
 
 
-def _imitation_loss(teacher: PretrainedTeacher, student: PQN | PPO, obs: TensorDict, goal_ids: th.Tensor) -> th.Tensor:
+def _imitation_loss(
+    teacher: PretrainedTeacher, student: PQN | NormalizedPPO, obs: TensorDict, goal_ids: th.Tensor
+) -> th.Tensor:
     with th.no_grad():
         teacher.policy.set_training_mode(False)
         q_values = teacher.q_net.values(teacher.q_net.goal_outputs(obs, goal_ids))

@@ -28,6 +28,7 @@ from leo_agents.learning.rollout_q_learner import TARGET_ROWS, RolloutQLearner
 from leo_agents.leo_pqn import LEOPQNPolicy
 from leo_agents.networks.goal_descriptors import GoalInput, choose_descriptors
 from leo_agents.networks.heads import warn_of_dense_head
+from leo_agents.networks.normalization import NormalizingPolicy
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import GOAL_KEY
@@ -167,6 +168,10 @@ class DualGoalAlgorithm(GoalAlgorithm):
         with th.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             th.manual_seed(self._teacher_seed + self.num_timesteps)
             yield
+
+    def _normalizing_policies(self) -> list[NormalizingPolicy]:
+        # Each network has the statistics that it was trained with; those of a frozen teacher stay as they are.
+        return [self.policy] if self.teacher_update_fraction == 0.0 else [self.policy, self.teacher.policy]
 
     def _train_teacher(self, rollout: GoalRolloutBuffer) -> None:
         """Update the teacher for all goals, or the drawn ones, from a rollout."""

@@ -229,6 +229,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
         :return: False if the callback stopped training
         """
         assert isinstance(self._last_obs, dict)
+        self._refresh_normalizers()
         self.policy.set_training_mode(False)
         self.teacher.policy.set_training_mode(False)
         rollout_buffer.reset()
@@ -250,6 +251,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
                 return False
             self._update_info_buffer(infos, dones)
             self.teacher_rollout.add(actions, step)
+            self._update_normalizers(new_obs)
             self._bootstrap_truncated(rewards, dones, infos)
             rollout_buffer.add(
                 obs,

@@ -130,7 +130,7 @@ class DualLEOPPOPolicy(GoalInputPPOPolicy):
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """
-        Create the features extractor of the state and the goal. One that does not take descriptors reads the goal as one-hot.
+        Create the features extractor of the state and the goal, behind the normalizer. One that does not take descriptors reads the goal as one-hot.
         """
         parts = self.observation_space.spaces.items()  # type: ignore[attr-defined]
         inputs = spaces.Dict({key: space for key, space in parts if key != DESIRED_GOAL_KEY})
@@ -144,7 +144,7 @@ class DualLEOPPOPolicy(GoalInputPPOPolicy):
                 f'({", ".join(parameters)}); add the argument, or pass goal_input="one_hot" to read {GOAL_KEY!r} from the '
                 "observation"
             )
-        return extractor_class(inputs, **kwargs)
+        return self.add_normalizer(extractor_class(inputs, **kwargs), inputs)
 
     def evaluate_all_actions(
         self, obs: PyTorchObs, actions: th.Tensor

@@ -10,7 +10,7 @@ from stable_baselines3.common.save_util import open_path
 import leo_wrappers
 from leo_agents.learning.archive_size import check_archive_size
 
-MODEL_FORMAT = 2
+MODEL_FORMAT = 3
 """Increased whenever models saved before can no longer be loaded; saved with every model as ``model_format``."""
 
 

@@ -39,6 +39,8 @@ class ContinuousGoalPolicy(GoalPolicy):
     :param features_extractor_class: features extractor of the state; chosen by the state space if None
     :param features_extractor_kwargs: additional arguments of the features extractor
     :param normalize_images: whether to divide images by 255
+    :param normalize_observations: whether to standardize observations by running statistics, see
+        :class:`~leo_agents.networks.normalization.ObservationNormalizer`
     :param optimizer_class: optimizer, Adam by default
     :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
     """
@@ -67,6 +69,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
+        normalize_observations: bool = True,
         optimizer_class: type[th.optim.Optimizer] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
@@ -77,6 +80,7 @@ class ContinuousGoalPolicy(GoalPolicy):
             features_extractor_class=features_extractor_class,
             features_extractor_kwargs=features_extractor_kwargs,
             normalize_images=normalize_images,
+            normalize_observations=normalize_observations,
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
             squash_output=True,

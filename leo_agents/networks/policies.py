@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
+from leo_agents.networks.normalization import NormalizingPolicy
 from leo_agents.networks.state_network import StateNetwork, add_goal, default_extractor, state_space
 from leo_wrappers.goal_set import Goal, goal_index
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
@@ -32,7 +32,7 @@ def check_finite_observation(observation: dict[str, Any]) -> None:
             raise ValueError(f"expected a finite observation, got NaN or infinity in {key!r}; check the environment")
 
 
-class GoalPolicyMixin(BasePolicy):
+class GoalPolicyMixin(NormalizingPolicy):
     """
     Mixin of policies that act for the goal in the observation, ``goal_id``, or for any goal by name.
 
@@ -135,6 +135,8 @@ class GoalPolicy(GoalPolicyMixin):
     :param features_extractor_class: features extractor of the state; chosen by the state space if None
     :param features_extractor_kwargs: additional arguments of the features extractor
     :param normalize_images: whether to divide images by 255
+    :param normalize_observations: whether to standardize observations by running statistics, see
+        :class:`~leo_agents.networks.normalization.ObservationNormalizer`
     :param optimizer_class: optimizer; :attr:`default_optimizer_class` if None
     :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
     :param squash_output: whether the actions are squashed into [-1, 1]
@@ -150,6 +152,7 @@ class GoalPolicy(GoalPolicyMixin):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
+        normalize_observations: bool = True,
         optimizer_class: type[th.optim.Optimizer] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
         squash_output: bool = False,
@@ -170,6 +173,7 @@ class GoalPolicy(GoalPolicyMixin):
         )
         self.goal_names = tuple(goal_names)
         self.state_space = states
+        self.normalize_observations = normalize_observations
 
     def forward(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         """
@@ -182,8 +186,9 @@ class GoalPolicy(GoalPolicyMixin):
         return self._predict(obs, deterministic=deterministic)
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """Create the features extractor of the state."""
-        return self.features_extractor_class(self.state_space, **self.features_extractor_kwargs)
+        """Create the features extractor of the state, behind the normalizer that all networks share."""
+        extractor = self.features_extractor_class(self.state_space, **self.features_extractor_kwargs)
+        return self.add_normalizer(extractor, self.state_space)
 
     def make_optimizer(self, network: nn.Module, learning_rate: float) -> th.optim.Optimizer:
         """

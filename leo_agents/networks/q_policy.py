@@ -62,6 +62,8 @@ class AllGoalsQPolicy(GoalQPolicy):
     :param features_extractor_class: features extractor of the state; chosen by the state space if None
     :param features_extractor_kwargs: additional arguments of the features extractor
     :param normalize_images: whether to divide images by 255
+    :param normalize_observations: whether to standardize observations by running statistics, see
+        :class:`~leo_agents.networks.normalization.ObservationNormalizer`
     :param optimizer_class: optimizer; Adam for LEODQN and RAdam for LEOPQN if None
     :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
     :param input_norm: whether to apply batch renormalization to the extracted features
@@ -84,6 +86,7 @@ class AllGoalsQPolicy(GoalQPolicy):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
+        normalize_observations: bool = True,
         optimizer_class: type[th.optim.Optimizer] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
         input_norm: bool = False,
@@ -97,6 +100,7 @@ class AllGoalsQPolicy(GoalQPolicy):
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
             normalize_images=normalize_images,
+            normalize_observations=normalize_observations,
         )
         self.net_args: dict[str, Any] = {
             "net_arch": [256, 256] if net_arch is None else list(net_arch),

@@ -217,12 +217,14 @@ def test_squash_bounds_the_values(squash: bool) -> None:
 
 
 def test_descriptors_come_from_the_environment() -> None:
-    extractor = goal_conditioned_dqn(make_line()).q_net.features_extractor
+    extractor = goal_conditioned_dqn(make_line(), normalize=False).q_net.features_extractor
     th.testing.assert_close(extractor.descriptors, th.arange(5.0)[:, None])
-    extractor = goal_conditioned_dqn(make_line(), descriptors=np.eye(5, 2)).q_net.features_extractor
+    extractor = goal_conditioned_dqn(make_line(), descriptors=np.eye(5, 2), normalize=False).q_net.features_extractor
     th.testing.assert_close(extractor.descriptors, th.eye(5, 2))
-    assert goal_conditioned_dqn(make_line(), goal_input="one_hot").q_net.features_extractor.descriptors is None
-    predicates = goal_conditioned_dqn(stamped_line()).q_net.features_extractor
+    assert (
+        goal_conditioned_dqn(make_line(), goal_input="one_hot", normalize=False).q_net.features_extractor.descriptors is None
+    )
+    predicates = goal_conditioned_dqn(stamped_line(), normalize=False).q_net.features_extractor
     th.testing.assert_close(predicates.descriptors, th.eye(NUM_GOALS))
 
 

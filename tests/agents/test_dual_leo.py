@@ -176,7 +176,7 @@ def test_teacher_coef_0_equals_ppo(env, more):
     dual = make_model(DualLEOPPO, env(), teacher_coef=0.0, **more)
     before = weights(dual.teacher.policy)
     dual.learn(512)
-    assert type(ppo) is PPO
+    assert isinstance(ppo, PPO)
     np.testing.assert_array_equal(weights(dual.policy), weights(ppo.policy))
     assert (weights(dual.teacher.policy) != before).any()
     imitating = make_model(DualLEOPPO, env(), teacher_coef=0.1).learn(512)

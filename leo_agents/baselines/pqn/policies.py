@@ -117,6 +117,8 @@ class PQNPolicy(GoalQPolicy):
     :param features_extractor_class: features extractor of the state; chosen by the state space if None
     :param features_extractor_kwargs: additional arguments of the features extractor
     :param normalize_images: whether to divide images by 255
+    :param normalize_observations: whether to standardize observations by running statistics, see
+        :class:`~leo_agents.networks.normalization.ObservationNormalizer`
     :param optimizer_class: optimizer, RAdam by default
     :param optimizer_kwargs: additional arguments of the optimizer
     :param input_norm: whether to apply batch renormalization to features and descriptors
@@ -140,6 +142,7 @@ class PQNPolicy(GoalQPolicy):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         features_extractor_kwargs: dict[str, Any] | None = None,
         normalize_images: bool = True,
+        normalize_observations: bool = True,
         optimizer_class: type[th.optim.Optimizer] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
         input_norm: bool = False,
@@ -154,6 +157,7 @@ class PQNPolicy(GoalQPolicy):
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
             normalize_images=normalize_images,
+            normalize_observations=normalize_observations,
         )
         num_goals = len(self.goal_names)
         table = np.eye(num_goals) if descriptors is None else np.asarray(descriptors)
