@@ -130,7 +130,8 @@ class DualLEOPPOPolicy(GoalInputPPOPolicy):
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """
-        Create the features extractor of the state and the goal, behind the normalizer. One that does not take descriptors reads the goal as one-hot.
+        Create the features extractor of the state and the goal, behind the normalizer. One that does not take descriptors
+        reads the goal as one-hot.
         """
         parts = self.observation_space.spaces.items()  # type: ignore[attr-defined]
         inputs = spaces.Dict({key: space for key, space in parts if key != DESIRED_GOAL_KEY})
