@@ -3,7 +3,7 @@ Sample efficiency of cheaper heads: environment steps that LEODQN needs on the p
 
 Run ``python benchmarks/heads_accuracy.py --jobs 2``; results are written to ``results/heads_accuracy.json``, with a figure of
 steps over cost. The costs are those of 512 goals, 43 actions and a network of 4 x 1024, from ``heads_speed.py --goals 512
---actions 43 --nets "4 x 1024" --rounds 20 --patience 300 --out benchmarks/results/heads_speed_512x43``.
+--actions 43 --nets "4 x 1024" --rounds 5 --patience 40 --out benchmarks/results/heads_speed_512x43``.
 
 The settings are those of ``gridworld_learning.py``, except for the network. The required width of the last hidden layer
 depends on the environment, not on the layers before it, so the network is 2 x 1024, with layers as wide as in the network

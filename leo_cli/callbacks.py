@@ -74,19 +74,20 @@ class StopCallback(BaseCallback):
 
     :param stop: the request
     :param folder: folder of the checkpoints
+    :param keep: number of checkpoints to keep
     """
 
-    def __init__(self, stop: StopSignal, folder: Path) -> None:
+    def __init__(self, stop: StopSignal, folder: Path, keep: int) -> None:
         super().__init__()
-        self.stop, self.folder = stop, folder
+        self.stop, self.folder, self.keep = stop, folder, keep
 
     def _on_rollout_start(self) -> None:
         if self.stop.requested:
-            save_checkpoint(self.model, self.folder)
+            save_checkpoint(self.model, self.folder, self.keep)
             raise Interrupted
 
     def _on_training_end(self) -> None:
-        save_checkpoint(self.model, self.folder)
+        save_checkpoint(self.model, self.folder, self.keep)
 
     def _on_step(self) -> bool:
         return True

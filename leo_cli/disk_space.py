@@ -34,32 +34,34 @@ def check_disk_space(folder: Path, needed: int = 0) -> None:
     if free < required:
         raise OSError(
             f"expected {required / 1e6:,.0f} MB for checkpoints in {folder}, got {free / 1e6:,.0f} MB of free space; free "
-            "some, choose another --folder, or set a smaller buffer_size"
+            "some, choose another --folder, keep fewer checkpoints, or set a smaller buffer_size"
         )
 
 
-def check_checkpoint_space(folder: Path, model: BaseAlgorithm, jobs: int) -> None:
+def check_checkpoint_space(folder: Path, model: BaseAlgorithm, keep: int, jobs: int) -> None:
     """
     Check that the checkpoints of a training fit on the disk.
 
     :param folder: folder of the checkpoints
     :param model: the model to train
+    :param keep: number of checkpoints to keep
     :param jobs: number of trainings that write to the same disk
     """
-    check_disk_space(folder, jobs * checkpoint_bytes(model))
+    check_disk_space(folder, jobs * checkpoint_bytes(model, keep))
 
 
-def checkpoint_bytes(model: BaseAlgorithm) -> int:
+def checkpoint_bytes(model: BaseAlgorithm, keep: int) -> int:
     """
     Estimate the disk space that the checkpoints of a model need.
 
     :param model: the model
-    :return: bytes of two checkpoints: a new one is complete before the previous one is deleted
+    :param keep: number of checkpoints to keep
+    :return: bytes of one checkpoint more, because a new one is complete before the oldest one is deleted
     """
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.policy.parameters())
     buffer = _array_bytes(vars(model.replay_buffer)) if isinstance(model, OffPolicyAlgorithm) else 0
     # Adam keeps two moments per weight.
-    return 2 * (3 * weights + buffer)
+    return (keep + 1) * (3 * weights + buffer)
 
 
 def _array_bytes(value: Any) -> int:

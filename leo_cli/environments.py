@@ -176,7 +176,7 @@ def _full_id(name: str) -> str:
         return forms[env_id.lower()]
     # Built-in ones first: most other environments in the registry have no goals.
     near = [] if colon else nearest(env_id, builtin) or [forms[form] for form in nearest(env_id, forms)]
-    raise unknown("an environment", env_id, near or [*builtin, *sorted(gym.registry)], near)
+    raise unknown("an environment (`leo goals` lists them)", env_id, near or [*builtin, *sorted(gym.registry)], near)
 
 
 def _short_name(env_id: str) -> str:

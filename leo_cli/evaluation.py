@@ -11,7 +11,7 @@ from leo_agents.evaluation import GoalReport, evaluate_goals
 from leo_cli.environments import Environment, available_cores
 from leo_cli.interrupts import Interrupted, StopSignal
 from leo_cli.models import load_agent
-from leo_cli.outputs import check_output
+from leo_cli.outputs import check_inside, check_output
 from leo_cli.run_folder import RunFolder, SeedFolder
 
 # More vectorized environments are no faster, and JAX compiles them slowly.
@@ -71,6 +71,7 @@ def evaluate_seed(
     settings = run.config.settings.evaluation
     partial = seed.goals.with_suffix(".partial")
     if goals is None:
+        check_inside(seed.path, run.path)
         check_output(partial)
     goal_ids = run.config.eval_goal_ids if goals is None else goals
     cores = available_cores() if cores is None else cores

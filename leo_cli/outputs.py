@@ -25,6 +25,17 @@ def check_output(path: Path) -> Path:
     return path
 
 
+def check_inside(path: Path, run: Path) -> None:
+    """
+    Check that a folder of a run is no link out of the run: results would be written to someone else's choice of folder.
+
+    :param path: the folder
+    :param run: the run folder
+    """
+    if not path.resolve().is_relative_to(run.resolve()):
+        raise OSError(f"expected a folder of the run {run}, got {path}, a link to {path.resolve()}; delete the link")
+
+
 def make_output_folder(path: Path, option: str = "--out") -> Path:
     """
     Create a folder and its parents if they do not exist.

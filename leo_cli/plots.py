@@ -11,6 +11,7 @@ from leo_agents.evaluation.chart_data import family_rates
 from leo_agents.evaluation.plot_style import COLOR_MAP, GRAY, new_figure, run_color, tidy
 from leo_agents.evaluation.plots import curve_figure, family_figure
 from leo_agents.evaluation.report_text import short_number
+from leo_cli.outputs import check_output
 from leo_cli.results import RunResults, goal_order
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def write_plots(results: Sequence[RunResults], folder: Path) -> list[Path]:
     :param folder: existing folder to write to
     :return: paths of the files
     """
-    paths = []
-    for name, plot in PLOTS.items():
-        paths.append(folder / name)
-        plot(results).savefig(paths[-1], dpi=150)
+    paths = [check_output(folder / name) for name in PLOTS]
+    for path, plot in zip(paths, PLOTS.values(), strict=True):
+        plot(results).savefig(path, dpi=150)
     return paths

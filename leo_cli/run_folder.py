@@ -9,7 +9,7 @@ Read and write the folder of a run::
         evaluations.csv     success rate of each goal during training
         progress.csv        values logged by the algorithm; TensorBoard's events are next to it
         goals.csv           success rate of each goal in the final evaluation
-        checkpoints/        the newest state, from which training resumes exactly
+        checkpoints/        the newest states, from which training resumes exactly
 """
 
 import json
@@ -23,7 +23,7 @@ import yaml
 
 import leo_wrappers
 from leo_agents.evaluation import GoalReport
-from leo_agents.learning.checkpoint_files import checkpoint_step, latest_checkpoint
+from leo_agents.learning.checkpoint_files import MODEL_FILE, DamagedCheckpointError, checkpoint_step, latest_checkpoint
 from leo_agents.learning.ownership import is_signed, sign
 from leo_cli.disk_space import check_disk_space
 from leo_cli.environments import Environment, find_environment, is_builtin
@@ -129,9 +129,17 @@ class SeedFolder:
         return None if checkpoint is None else checkpoint_step(checkpoint)
 
     @property
+    def loadable_steps(self) -> int:
+        """Environment steps at the newest checkpoint whose model is undamaged; 0 without one."""
+        try:
+            return checkpoint_step(latest_checkpoint(self.checkpoints, (MODEL_FILE,)))
+        except (FileNotFoundError, DamagedCheckpointError):
+            return 0
+
+    @property
     def is_trained(self) -> bool:
         """Whether training is complete."""
-        return (self.steps_done or 0) >= self.steps
+        return self.loadable_steps >= self.steps
 
     @property
     def is_finished(self) -> bool:

@@ -37,7 +37,7 @@ def train_seed(
     if not seed.is_trained:
         model = make_model(run, seed, environment, device)
         seed.path.mkdir(parents=True, exist_ok=True)
-        check_checkpoint_space(seed.path, model, jobs)
+        check_checkpoint_space(seed.path, model, settings.keep, jobs)
         seed.goals.unlink(missing_ok=True)
         evaluation = GoalEvalCallback(
             make_evaluation_envs(environment, len(config.eval_goal_ids)),
@@ -49,12 +49,12 @@ def train_seed(
             csv_path=seed.evaluations,
             verbose=0,
         )
-        checkpoints = ExactCheckpoints(seed.checkpoints, max(settings.steps // _NUM_CHECKPOINTS, 1))
+        checkpoints = ExactCheckpoints(seed.checkpoints, max(settings.steps // _NUM_CHECKPOINTS, 1), settings.keep)
         if why_not_exact(model.env) is not None:
             message = "checkpoints do not contain the state of this environment: a resumed training starts new episodes"
             display.print(f"seed {seed.seed}: {message}")
         progress = ProgressCallback(display, seed.title, settings.steps, evaluation)
-        callbacks = CallbackList([evaluation, progress, checkpoints, StopCallback(stop, seed.checkpoints)])
+        callbacks = CallbackList([evaluation, progress, checkpoints, StopCallback(stop, seed.checkpoints, settings.keep)])
         model.set_logger(make_logger(seed.path, seed.progress, model.num_timesteps))
         with explain_full_disk(run, seed):
             try:

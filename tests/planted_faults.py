@@ -1,11 +1,18 @@
-"""Correct environments without a goal set, and faults to plant in them."""
+"""
+Correct environments without a goal set, and faults to plant in them.
+
+    python -m tests.planted_faults
+
+prints what the checkers find, per fault, kind of environment (rows) and environment (columns); it takes about a minute.
+"""
 
 import re
 import warnings
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -254,7 +261,11 @@ OTHER_FAULTS = [
     Fault("own time limit terminates", "time limit to truncate", result=_ends_by_itself),
     Fault("observation out of range", "an observation in", result=lambda w, r: (r[0] - 100, *r[1:])),
     Fault("observation of another dtype", "an observation in", result=lambda w, r: (r[0].astype(float), *r[1:])),
-    Fault("random observation, not seeded", "same seed", result=lambda w, r: (r[0] * np.float32(np.random.random()), *r[1:])),
+    Fault(
+        "random observation, not seeded",
+        "same seed|observation was the same",
+        result=lambda w, r: (r[0] * np.float32(np.random.random()), *r[1:]),
+    ),
     Fault("list of names", "tuple of str", names=list),
     Fault("duplicate names", "unique", names=lambda names: ("a", *names[1:-1], "a")),
     Fault("names not str", "non-empty strings", names=lambda names: tuple(range(len(names)))),
@@ -263,6 +274,7 @@ OTHER_FAULTS = [
 
 
 FAULTS = {fault.name: fault for fault in [*MASK_FAULTS, *FORM_FAULTS, *OTHER_FAULTS]}
+KINDS = ("single", "gymnasium", "sb3")
 VECTOR_FAULTS = {
     "gymnasium": {
         "final mask of the reset": STATE + "|as from a single environment",
@@ -308,6 +320,21 @@ def check(kind: str, make: Callable[[], gym.Env[Any, Any]], vector_fault: str = 
         check_multigoal_vec_env(type("Faulty", (FaultyVecEnv,), {"fault": vector_fault})([make] * 3))
 
 
+def cases() -> Iterator[tuple[str, str, str, Callable[[], None], str]]:
+    """
+    Yield all combinations of faults and environments.
+
+    :return: name of the fault, kind of environment, name of the environment, the check, and what a clear message matches
+    """
+    for kind in KINDS:
+        for base, make in BASES.items():
+            for fault in FAULTS.values():
+                if kind in fault.kinds:
+                    yield fault.name, kind, base, partial(check, kind, partial(make_faulty, base, fault)), fault.match
+            for name, match in VECTOR_FAULTS.get(kind, {}).items():
+                yield name, kind, base, partial(check, kind, make, name), match
+
+
 def outcome(run: Callable[[], None], match: str) -> str:
     """
     Return the outcome of a check of a faulty environment.
@@ -315,7 +342,7 @@ def outcome(run: Callable[[], None], match: str) -> str:
     :param run: runs the check
     :param match: regular expression that a clear message matches
     :return: "found" by an error or warning that matches, "misleading" for any other error, "announced" if only the
-        warning that few masks could be compared points to it, else "missed"
+        warning about how many masks could be compared points to it, else "missed"
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -329,3 +356,18 @@ def outcome(run: Callable[[], None], match: str) -> str:
     if any(re.search(match, message) for message in messages):
         return "found"
     return "announced" if any("could be compared" in message for message in messages) else "missed"
+
+
+def main() -> None:
+    """Print a table of the outcomes, and how many there are of each."""
+    table: dict[tuple[str, str], dict[str, str]] = {}
+    for name, kind, base, run, match in cases():
+        table.setdefault((name, kind), {})[base] = outcome(run, match)
+    print(f"{'fault':44} {'kind':10} " + " ".join(f"{base:15}" for base in BASES))
+    for (name, kind), outcomes in sorted(table.items()):
+        print(f"{name:44} {kind:10} " + " ".join(f"{outcomes[base]:15}" for base in BASES))
+    print(dict(Counter(result for outcomes in table.values() for result in outcomes.values())))
+
+
+if __name__ == "__main__":
+    main()

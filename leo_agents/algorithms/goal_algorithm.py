@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
+from leo_agents.algorithms.argument_types import check_argument_types
 from leo_agents.algorithms.env_wrapping import check_same_goals, find_goal_sampler, wrap_multi_goal_env
 from leo_agents.algorithms.normalization import NormalizingAlgorithm
 from leo_agents.learning.checkpoints import resume, save_checkpoint
@@ -64,6 +65,11 @@ class GoalAlgorithm(NormalizingAlgorithm):
     policy: GoalPolicyMixin  # type: ignore[assignment]
     gamma: float
     max_grad_norm: float
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the types of the arguments before the constructors use them."""
+        check_argument_types(cls, args, kwargs)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -223,7 +229,7 @@ class GoalAlgorithm(NormalizingAlgorithm):
             )
         return model
 
-    def save_checkpoint(self, folder: str | os.PathLike[str], keep: int = 1) -> pathlib.Path:
+    def save_checkpoint(self, folder: str | os.PathLike[str], keep: int = 2) -> pathlib.Path:
         """
         Save everything that training needs to continue exactly, including replay buffer and environments.
 
@@ -231,7 +237,7 @@ class GoalAlgorithm(NormalizingAlgorithm):
         checkpoints are removed once the new one is complete.
 
         :param folder: folder of the checkpoints
-        :param keep: number of checkpoints to keep
+        :param keep: number of checkpoints to keep, see :class:`~leo_agents.learning.checkpoints.ExactCheckpoints`
         :return: path of the new checkpoint
         """
         return save_checkpoint(self, folder, keep)

@@ -5,9 +5,11 @@ import pathlib
 from typing import Any, ClassVar
 
 import torch as th
+from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
+from leo_agents.algorithms.argument_types import check_class
 from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
@@ -20,14 +22,15 @@ from leo_wrappers.validation import check_choice, check_fraction, check_integer
 
 def check_train_freq(train_freq: Any) -> None:
     """
-    Raise an error unless a training frequency is a positive number of steps, or of ``"step"`` or ``"episode"``.
+    Raise a ``ValueError``, as Stable-Baselines3, unless a training frequency is a positive number of steps or episodes.
 
     :param train_freq: a number, or a pair of number and unit
     """
     if isinstance(train_freq, TrainFreq):  # of a loaded model
         return
     frequency, unit = train_freq if isinstance(train_freq, tuple) and len(train_freq) == 2 else (train_freq, "step")
-    check_integer("train_freq", frequency, 1)
+    if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
+        raise ValueError(f'expected train_freq to be a positive integer, got {train_freq!r}; pass e.g. 4 or (1, "episode")')
     check_choice("the unit of train_freq", unit, ("step", "episode"))
 
 
@@ -63,6 +66,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
         **kwargs: Any,
     ) -> None:
         replay_buffer_class = replay_buffer_class or GoalReplayBuffer
+        check_class("replay_buffer_class", replay_buffer_class, BaseBuffer)
         if not issubclass(replay_buffer_class, GoalReplayBuffer):
             raise ValueError(
                 f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it "
@@ -134,12 +138,12 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
-        check_fraction("tau", self.tau, positive=True)
+        check_fraction("tau", self.tau)
         for name, minimum in (("buffer_size", 1), ("batch_size", 1), ("learning_starts", 0)):
             check_integer(name, getattr(self, name), minimum)
         check_train_freq(self.train_freq)
         if self.gradient_steps != -1:
-            check_integer("gradient_steps other than -1", self.gradient_steps, 1)
+            check_integer("gradient_steps other than -1", self.gradient_steps, 0)
 
     def _on_step(self) -> None:
         """Update the exploration rate."""

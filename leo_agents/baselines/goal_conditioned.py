@@ -33,7 +33,7 @@ from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalIn
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike
-from leo_wrappers.validation import check_choice
+from leo_wrappers.validation import check_bool, check_choice
 
 BufferName = Literal["plain", "her", "all_goals"]
 
@@ -96,6 +96,8 @@ def goal_conditioned_dqn(
         >>> type(model).__name__, type(model.replay_buffer).__name__
         ('NormalizedDQN', 'MaskHerReplayBuffer')
     """
+    for name, flag in (("squash", squash), ("normalize", normalize)):
+        check_bool(name, flag)
     venv = goal_conditioned_venv(env, goal_selector)
     options = {"squash": squash, "normalize_observations": normalize}
     return NormalizedDQN(GoalInputDQNPolicy, venv, **_goal_kwargs(venv, goal_input, buffer, descriptors, options, dqn_kwargs))
@@ -256,9 +258,9 @@ def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | N
 def _policy_of(algorithm: type[OffPolicyAlgorithm], policies: dict[type[OffPolicyAlgorithm], Any]) -> Any:
     """Return the policy class for an algorithm, by its base class."""
     for base, policy in policies.items():
-        if issubclass(algorithm, base):
+        if isinstance(algorithm, type) and issubclass(algorithm, base):
             return policy
-    raise ValueError(f"expected TD3, SAC, TQC or a subclass, got {algorithm.__name__}; use the class directly")
+    raise ValueError(f"expected TD3, SAC, TQC or a subclass, got {algorithm!r}; use the class directly")
 
 
 def _goal_kwargs(

@@ -83,6 +83,10 @@ class DualGoalAlgorithm(GoalAlgorithm):
         self.goal_input, self.descriptors = goal_input, descriptors
         self._teacher_seed = int(np.random.default_rng(seed).integers(2**31))
         if self.jump_start is not None:
+            if not isinstance(self.jump_start, JumpStart):
+                raise TypeError(
+                    f"expected jump_start to be a JumpStart, got {jump_start!r}; pass JumpStart(steps=...) or None"
+                )
             self.jump_start.seed(self._teacher_seed)
 
     def _setup_goals(self) -> None:

@@ -1,5 +1,6 @@
 """Policies of Dual LEO."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -128,11 +129,23 @@ class DualLEOPPOPolicy(GoalInputPPOPolicy):
         )
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
-        """Create the features extractor of the state and the goal's descriptor, behind the normalizer."""
+        """
+        Create the features extractor of the state and the goal, behind the normalizer. One that does not take descriptors
+        reads the goal as one-hot.
+        """
         parts = self.observation_space.spaces.items()  # type: ignore[attr-defined]
         inputs = spaces.Dict({key: space for key, space in parts if key != DESIRED_GOAL_KEY})
-        kwargs = {"descriptors": self.descriptors, **self.features_extractor_kwargs}
-        return self.add_normalizer(self.features_extractor_class(inputs, **kwargs), inputs)
+        extractor_class, kwargs = self.features_extractor_class, self.features_extractor_kwargs
+        parameters = inspect.signature(extractor_class).parameters
+        if "descriptors" in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            kwargs = {"descriptors": self.descriptors, **kwargs}
+        elif self.descriptors is not None:
+            raise TypeError(
+                f"expected a features_extractor_class whose constructor takes descriptors, got {extractor_class.__name__}"
+                f'({", ".join(parameters)}); add the argument, or pass goal_input="one_hot" to read {GOAL_KEY!r} from the '
+                "observation"
+            )
+        return self.add_normalizer(extractor_class(inputs, **kwargs), inputs)
 
     def evaluate_all_actions(
         self, obs: PyTorchObs, actions: th.Tensor

@@ -89,7 +89,8 @@ def latest_checkpoint(folder: str | os.PathLike[str], files: Container[str] = ()
         found = _find_problems(checkpoint, files)
         if not found:
             if problems:
-                warnings.warn(f"Using the older checkpoint {checkpoint}; not used: {'; '.join(problems)}.", stacklevel=2)
+                # All calls warn from this line, so that a command that looks several times prints the warning once.
+                warnings.warn(f"Using the older checkpoint {checkpoint}; not used: {'; '.join(problems)}.", stacklevel=1)
             return checkpoint
         problems.append(f"{checkpoint.name} ({', '.join(found)})")
     if problems:

@@ -48,7 +48,7 @@ class ExactCheckpoints(BaseCallback):
     :param verbose: 1 to print a message for each checkpoint
     """
 
-    def __init__(self, folder: str | os.PathLike[str], save_freq: int, keep: int = 1, verbose: int = 0) -> None:
+    def __init__(self, folder: str | os.PathLike[str], save_freq: int, keep: int = 2, verbose: int = 0) -> None:
         super().__init__(verbose)
         check_integer("save_freq", save_freq, 1)
         check_integer("keep", keep, 1)
@@ -73,7 +73,7 @@ class ExactCheckpoints(BaseCallback):
         self._next_save = (self.model.num_timesteps // self.save_freq + 1) * self.save_freq
 
 
-def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str], keep: int = 1) -> Path:
+def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str], keep: int = 2) -> Path:
     """
     Write a checkpoint and remove older ones once it is complete.
 

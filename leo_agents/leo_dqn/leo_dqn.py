@@ -37,10 +37,11 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param buffer_size: size of the replay buffer, in transitions
     :param learning_starts: number of environment steps before the first gradient step
     :param batch_size: number of transitions per gradient step
-    :param tau: coefficient of the Polyak update of the target network, 1 for hard updates
+    :param tau: coefficient of the Polyak update of the target network, 1 for hard updates, 0 for none
     :param gamma: discount factor
     :param train_freq: number of (vectorized) environment steps between updates
-    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one
+    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one,
+        0 for no training
     :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
     :param replay_buffer_kwargs: additional arguments of the replay buffer
     :param optimize_memory_usage: not supported for Dict observations

@@ -46,10 +46,11 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param buffer_size: size of the replay buffer, in transitions
     :param learning_starts: number of environment steps, with random actions, before the first gradient step
     :param batch_size: number of transitions per gradient step
-    :param tau: coefficient of the Polyak update of the target networks
+    :param tau: coefficient of the Polyak update of the target networks, 1 for hard updates, 0 for none
     :param gamma: discount factor
     :param train_freq: number of (vectorized) environment steps between updates
-    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one
+    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one,
+        0 for no training
     :param action_noise: noise added to actions during training; Gaussian with standard deviation 0.1 if None
     :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
     :param replay_buffer_kwargs: additional arguments of the replay buffer

@@ -161,7 +161,7 @@ class PairNetwork(nn.Module):
         batch_size, num_own = goals.own.shape[:2]
         encoded = self.encoder(th.cat([goals.shared, goals.own.flatten(0, 1)]))
         shared, own = encoded.split([len(goals.shared), batch_size * num_own])
-        own = own.view(batch_size, num_own, -1)
+        own = own.view(batch_size, num_own, self.state.out_features)
         return th.cat([shared.expand(batch_size, -1, -1), own], dim=1) + self.state(features).unsqueeze(1)
 
     def _add(self, encodings: th.Tensor, actions: th.Tensor | None, fixed: bool = False) -> th.Tensor:

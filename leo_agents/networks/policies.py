@@ -21,6 +21,17 @@ from leo_wrappers.validation import shorten
 Observation = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 
 
+def check_finite_observation(observation: dict[str, Any]) -> None:
+    """
+    Raise a ``ValueError`` if an observation contains NaN or infinity, for which networks return meaningless actions.
+
+    :param observation: an observation, or a batch of them
+    """
+    for key, value in observation.items():
+        if np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
+            raise ValueError(f"expected a finite observation, got NaN or infinity in {key!r}; check the environment")
+
+
 class GoalPolicyMixin(NormalizingPolicy):
     """
     Mixin of policies that act for the goal in the observation, ``goal_id``, or for any goal by name.
@@ -60,6 +71,7 @@ class GoalPolicyMixin(NormalizingPolicy):
         if isinstance(observation, tuple):  # (observation, info) of Gymnasium's reset, which the base class explains
             return super().predict(observation, state, episode_start, deterministic)
         self._check_commanded_goals(observation)
+        check_finite_observation(observation)
         return super().predict(observation, state, episode_start, deterministic)
 
     def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
@@ -71,9 +83,6 @@ class GoalPolicyMixin(NormalizingPolicy):
         :return: the action, an int for discrete actions
         """
         goal_observation = self._command(observation, goal)
-        for key, value in goal_observation.items():
-            if np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
-                raise ValueError(f"expected a finite observation, got NaN or infinity in {key!r}; check the environment")
         actions, _ = self.predict(goal_observation, deterministic=True)
         if np.ndim(actions) != len(self.action_space.shape or ()):
             raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
@@ -125,6 +134,7 @@ class GoalPolicyMixin(NormalizingPolicy):
                     f"expected {key!r} of shape {single_shape}, or a batch of them, got {shape}; pass an observation of the "
                     "environment"
                 )
+        check_finite_observation(state)
         return state, batch_shape
 
 

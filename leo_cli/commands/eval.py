@@ -71,7 +71,7 @@ class Eval:
                         **options,
                     )
                     reports.append(report)
-                    print(f"seed {seed.seed}, after {seed.steps_done:,} steps of training\n{report}\n", flush=True)
+                    print(f"seed {seed.seed}, after {seed.loadable_steps:,} steps of training\n{report}\n", flush=True)
             except Interrupted:
                 written = [] if goals else [str(seed.goals) for seed in seeds[: len(reports)]]
                 print(f"Stopped; files written: {', '.join(written) or 'none'}. Start again with: leo eval {run.path}")

@@ -24,13 +24,15 @@ class Plot:
         from pathlib import Path as FilePath
 
         from leo_cli.evaluation import evaluate_missing
-        from leo_cli.outputs import make_output_folder
+        from leo_cli.outputs import check_inside, make_output_folder
         from leo_cli.plots import write_plots
         from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
 
         runs = open_runs(self.runs, self.trust)
         folder = make_output_folder(runs[0].path / "plots" if self.out is None else FilePath(self.out))
+        if self.out is None:
+            check_inside(folder, runs[0].path)
         evaluate_missing(runs)
         for path in write_plots(read_results(runs), folder):
             print(f"Wrote {path}")

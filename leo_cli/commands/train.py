@@ -46,6 +46,8 @@ class Train:
     """The first seed."""
     num_envs: Count = None
     """Number of parallel environments."""
+    keep: Count = None
+    """Number of checkpoints to keep; training resumes from an older one if the newest is damaged."""
     evaluations: Count = None
     """Number of evaluations during training."""
     episodes: Count = None
@@ -126,6 +128,7 @@ class Train:
             self.set,
             steps=self.steps,
             num_envs=self.num_envs,
+            keep=self.keep,
             evaluations=self.evaluations,
             final_episodes=self.episodes,
         )

@@ -100,7 +100,10 @@ def over_time_section(results: Sequence[RunResults]) -> str:
         figures.append(f"<figure>{chart}{caption}</figure>")
     if not figures:
         return ""
-    note = "One row per goal, grouped by family, highest success over time first; the same order for every run."
+    note = (
+        "One row per goal, grouped by family, highest success over time first; the same order for every run. Blank: achieved "
+        "at the reset, so not attempted."
+    )
     grid = element("div", "".join(figures), class_="columns")
     return card("Goals over time", grid, ramp_legend("0 % success", "100 %"), note=note, id_="time")
 

@@ -11,7 +11,7 @@ from leo_cli.overrides import merge, parse_assignments, read_yaml
 from leo_cli.suggestions import unknown
 
 FOLDER = Path(__file__).parent
-_GENERAL = ("steps", "num_envs", "evaluation")
+_GENERAL = ("steps", "num_envs", "keep", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,21 @@ class Settings:
 
     :param steps: environment steps
     :param num_envs: number of parallel environments
+    :param keep: number of checkpoints to keep; with at least 2, training can resume if the newest is damaged
     :param evaluation: settings of the evaluations
     :param hyperparameters: arguments of the algorithm
     """
 
     steps: int = 100_000
     num_envs: int = 1
+    keep: int = 2
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     hyperparameters: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         evaluation = {f"evaluation.{name}": value for name, value in asdict(self.evaluation).items()}
         epsilon = evaluation.pop("evaluation.epsilon")
-        for name, value in {"steps": self.steps, "num_envs": self.num_envs, **evaluation}.items():
+        for name, value in {"steps": self.steps, "num_envs": self.num_envs, "keep": self.keep, **evaluation}.items():
             if value is None and name == "evaluation.max_steps":
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -79,6 +81,7 @@ def load_settings(
     *,
     steps: int | None = None,
     num_envs: int | None = None,
+    keep: int | None = None,
     evaluations: int | None = None,
     final_episodes: int | None = None,
 ) -> Settings:
@@ -91,6 +94,7 @@ def load_settings(
     :param assignments: hyperparameters from the command line, ``key=value``
     :param steps: overrides the environment steps
     :param num_envs: overrides the number of parallel environments
+    :param keep: overrides the number of checkpoints to keep
     :param evaluations: overrides ``evaluation.count``
     :param final_episodes: overrides ``evaluation.final_episodes``
     :return: the settings
@@ -107,7 +111,7 @@ def load_settings(
     values: dict[str, Any] = {"num_envs": find_algorithm(algorithm).num_envs}
     values |= {key: value for key, value in content.items() if key in _GENERAL}
     values = merge(values, {key: hyperparameters.pop(key) for key in list(hyperparameters) if key in _GENERAL})
-    values = merge(values, _without_none({"steps": steps, "num_envs": num_envs}))
+    values = merge(values, _without_none({"steps": steps, "num_envs": num_envs, "keep": keep}))
     values = merge(values, {"evaluation": _without_none({"count": evaluations, "final_episodes": final_episodes})})
     check_hyperparameters(algorithm, hyperparameters, str(path))
     changes = parse_assignments(assignments, "--set")

@@ -24,3 +24,19 @@ def one_hot(numbers: npt.ArrayLike, width: int, dtype: npt.DTypeLike) -> npt.NDA
     # Flat indices: indexing with (row, column) pairs takes three times as long.
     result.reshape(-1)[np.arange(0, result.size, width) + indices.reshape(-1)] = 1
     return result
+
+
+def finite_array(value: npt.ArrayLike, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray | None:
+    """
+    Convert numbers to an array.
+
+    :param value: the numbers
+    :param shape: shape of the array
+    :param dtype: dtype of the array
+    :return: the array; None if the value has another shape, or not only finite numbers
+    """
+    try:
+        array = np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError):
+        return None
+    return array if array.shape == shape and np.isfinite(array).all() else None

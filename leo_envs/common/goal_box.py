@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from leo_wrappers import PointGoals
+from leo_wrappers.goal_set import check_goal_count
+from leo_wrappers.validation import float_array
 
 Points = npt.NDArray[np.float64]
 Resolution = int | Sequence[int]
@@ -59,9 +62,9 @@ class GoalBox:
 
     def _grid(self, resolution: Resolution) -> Points:
         counts = check_resolution(resolution, len(self.low))
-        axes = [
-            spread(low, high, count if high > low else 1) for low, high, count in zip(self.low, self.high, counts, strict=True)
-        ]
+        counts = tuple(count if high > low else 1 for low, high, count in zip(self.low, self.high, counts, strict=True))
+        check_goal_count(prod(counts))
+        axes = [spread(low, high, count) for low, high, count in zip(self.low, self.high, counts, strict=True)]
         return np.array(list(product(*axes)), dtype=np.float64)
 
     def _checked(self, points: npt.ArrayLike) -> Points:
@@ -128,7 +131,9 @@ def check_resolution(resolution: Any, axes: int) -> tuple[int, ...]:
         raise ValueError(
             f"expected resolution to be a positive integer, or {axes} of them, got {resolution!r}; pass e.g. resolution=5"
         )
-    return tuple(int(count) for count in counts)
+    result = tuple(int(count) for count in counts)
+    check_goal_count(max(result))
+    return result
 
 
 def check_points(points: npt.ArrayLike, axes: int) -> Points:
@@ -139,8 +144,8 @@ def check_points(points: npt.ArrayLike, axes: int) -> Points:
     :param axes: number of coordinates of a point
     :return: float64 ``[G, axes]``
     """
-    result = np.array(points, dtype=np.float64)
-    if result.ndim != 2 or result.shape[1] != axes or len(result) == 0 or not np.isfinite(result).all():
+    result = float_array("points", points)
+    if result.ndim != 2 or result.shape[1] != axes or len(result) == 0:
         raise ValueError(f"expected finite points of shape (G, {axes}), got shape {result.shape}; pass one row per goal")
     return result
 

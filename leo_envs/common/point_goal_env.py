@@ -9,6 +9,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
+from leo_envs.common.arrays import finite_array
 from leo_envs.common.window import warn_no_render_mode
 from leo_wrappers import GoalSet
 from leo_wrappers.validation import check_choice
@@ -232,17 +233,17 @@ class PointGoalEnv(gym.Env[Any, Any]):
         }
 
     def _checked_goal(self, point: npt.ArrayLike) -> Array:
-        array = np.array(point, dtype=np.float32)
-        if array.shape != self.goal_points.shape[1:] or not np.isfinite(array).all():
+        array = finite_array(point, self.goal_points.shape[1:], np.float32)
+        if array is None:
             raise ValueError(
                 f"expected a goal of {self.goal_points.shape[1]} finite coordinates, got {point!r}; "
                 "pass a point like those in goal_points"
             )
-        return array
+        return array.copy()
 
     def _checked_action(self, action: npt.ArrayLike) -> Array:
-        array = np.asarray(action, dtype=np.float32)
-        if array.shape != self.action_space.shape or not np.isfinite(array).all():
+        array = finite_array(action, self.action_space.shape, np.float32)
+        if array is None:
             raise ValueError(
                 f"expected an action of shape {self.action_space.shape} with finite numbers, got {action!r}; pass one that "
                 "action_space contains"

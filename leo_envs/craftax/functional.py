@@ -19,7 +19,7 @@ from leo_envs.craftax.observations import Observation, make_observation
 from leo_wrappers.goal_set import Goal, GoalSet
 from leo_wrappers.jax_envs import FunctionalEnv
 from leo_wrappers.jax_envs.functional_env import Tree
-from leo_wrappers.validation import check_choice, check_time_limit
+from leo_wrappers.validation import check_choice, check_iterable, check_time_limit
 
 TIME_LIMIT = 10_000
 _NO_LIMIT = np.iinfo(np.int32).max
@@ -39,7 +39,7 @@ class CraftaxBase(FunctionalEnv):
     """
 
     observation: str = "compact"
-    goals: tuple[Goal, ...] | None = None
+    goals: Sequence[Goal] | None = None
     time_limit: int | None = TIME_LIMIT
 
     variant: ClassVar[Variant]
@@ -48,6 +48,7 @@ class CraftaxBase(FunctionalEnv):
         check_time_limit(self.time_limit)
         make_observation(self.variant, self.observation)
         if self.goals is not None:
+            check_iterable("goals", self.goals)
             # A tuple, so that environments can be compared and hashed.
             object.__setattr__(self, "goals", tuple(self.goals))
             self.goal_set  # noqa: B018  (validates the goals)
@@ -158,4 +159,4 @@ def make_craftax(
     """
     check_choice("variant", variant, VARIANTS)
     cls = CraftaxClassic if variant == "classic" else Craftax
-    return cls(observation, None if goals is None else tuple(goals), time_limit)
+    return cls(observation, goals, time_limit)

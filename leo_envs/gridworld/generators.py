@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_envs.gridworld.maps import FREE, START, WALL, check_size
+from leo_wrappers.validation import check_fraction, check_integer
 
 
 def random_map(size: int | Sequence[int], seed: int = 0, wall_density: float = 0.3) -> str:
@@ -28,8 +29,8 @@ def random_map(size: int | Sequence[int], seed: int = 0, wall_density: float = 0
         _#___
     """
     rows, columns = check_size(size)
-    if not 0.0 <= wall_density <= 1.0:
-        raise ValueError(f"expected wall_density from 0 to 1, got {wall_density!r}; pass e.g. wall_density=0.3")
+    check_integer("seed", seed, 0)
+    check_fraction("wall_density", wall_density)
     walls = np.random.default_rng(seed).random((rows, columns)) < wall_density
     return _text(walls, (rows // 2, columns // 2))
 
@@ -55,6 +56,7 @@ def maze_map(size: int | Sequence[int], seed: int = 0) -> str:
         ___#___
     """
     rows, columns = check_size(size)
+    check_integer("seed", seed, 0)
     walls = np.ones((rows, columns), dtype=np.bool_)
     start = (rows // 2 // 2 * 2, columns // 2 // 2 * 2)
     walls[start] = False

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from leo_envs.common.arrays import finite_array
 from leo_envs.common.env import FiniteMDPEnv
 from leo_envs.common.mdp import FloatArray
 from leo_envs.mountain_car.mdp import MountainCar
@@ -115,7 +116,7 @@ class MountainCarContinuousEnv(FiniteMDPEnv):
         :param action: the force, ``[1]``
         :return: index into the engine's ``forces``
         """
-        array = np.asarray(action, dtype=np.float64)
-        if array.shape != (1,) or not np.isfinite(array).all():
+        array = finite_array(action, (1,), np.float64)
+        if array is None:
             raise ValueError(f"expected a force in an array of shape (1,), got {action!r}; pass e.g. [0.5]")
         return int(np.abs(np.array(self.mdp.engine.forces) - np.clip(array[0], -1.0, 1.0)).argmin())

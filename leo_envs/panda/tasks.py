@@ -8,7 +8,15 @@ import numpy as np
 
 from leo_envs.common.goal_box import Resolution, check_tolerance
 from leo_envs.panda.workspace import HIGH, LOW, is_reachable
-from leo_wrappers.validation import check_choice
+from leo_wrappers.validation import (
+    check_at_least,
+    check_bool,
+    check_choice,
+    check_finite,
+    check_fraction,
+    check_positive,
+    float_array,
+)
 
 Vector = tuple[float, ...]
 
@@ -106,8 +114,12 @@ def check_task(task: PandaTask) -> None:
     _check_shapes(task)
     check_tolerance(task.tolerance)
     for name in ("object_mass", "friction", "max_displacement"):
-        if not 0 < getattr(task, name) < np.inf:
-            raise ValueError(f"expected {name} above 0, got {getattr(task, name)!r}; pass e.g. {name}=0.1")
+        check_finite(name, getattr(task, name))
+        check_positive(name, getattr(task, name))
+    check_fraction("air_share", task.air_share)
+    check_at_least("object_distance", task.object_distance, 0.0)
+    for name in ("has_object", "fingers_move"):
+        check_bool(name, getattr(task, name))
     check_choice("object_shape", task.object_shape, ("box", "cylinder"))
     if min(task.object_size) <= 0 or (task.fingers_move and task.object_size[1] >= 0.035):
         raise ValueError(
@@ -136,11 +148,9 @@ def _check_shapes(task: PandaTask) -> None:
         value: Any = getattr(task, field.name)
         default = getattr(PANDA_TASKS["reach"], field.name) if field.name != "resolution" else None
         if isinstance(default, tuple):
-            array = np.asarray(value, dtype=np.float64)
-            if array.shape != (len(default),) or not np.isfinite(array).all():
-                raise ValueError(
-                    f"expected {field.name} to be {len(default)} finite numbers, got {value!r}; pass e.g. {default}"
-                )
+            array = float_array(field.name, value)
+            if array.shape != (len(default),):
+                raise ValueError(f"expected {field.name} to be {len(default)} numbers, got {value!r}; pass e.g. {default}")
     for name in ("goal_range", "object_range"):
         if min(getattr(task, name)) < 0:
             raise ValueError(f"expected {name} of 0 or more along each axis, got {getattr(task, name)}; pass half extents")

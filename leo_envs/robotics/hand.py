@@ -1,6 +1,7 @@
 """Shadow hand whose fingers meet the thumb."""
 
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from leo_envs.common.robotics_extra import import_robotics
 from leo_envs.common.target_site import move_site
 from leo_envs.robotics.base import RoboticsEnv
 from leo_wrappers import PointGoals
+from leo_wrappers.goal_set import check_goal_count
 
 FINGERS = ("first", "middle", "ring", "little")
 THUMB = 4
@@ -98,6 +100,7 @@ def hand_goals(rest: npt.NDArray[Any], palm: npt.NDArray[Any], resolution: Resol
     :return: the goals
     """
     axes = [spread(-MEETING_SPREAD, MEETING_SPREAD, count) for count in check_resolution(resolution, 3)]
+    check_goal_count(1 + len(FINGERS) * prod(map(len, axes)))
     points, names = [rest], ["rest/hand"]
     for finger, offset in product(range(len(FINGERS)), product(*axes)):
         tips = rest.reshape(-1, 3).copy()

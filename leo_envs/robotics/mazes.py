@@ -14,7 +14,8 @@ from leo_envs.common.point_goal_env import Array
 from leo_envs.common.robotics_extra import import_robotics
 from leo_envs.robotics.base import RoboticsEnv
 from leo_wrappers import PointGoals
-from leo_wrappers.validation import check_choice
+from leo_wrappers.goal_set import check_goal_count
+from leo_wrappers.validation import check_bool, check_choice, check_iterable
 
 MAZES = {
     "UMaze": "U_MAZE",
@@ -100,6 +101,8 @@ class MazeEnv(RoboticsEnv, EzPickle):
             render_mode=render_mode,
         )
         check_choice("robot", robot, ROBOTS)
+        check_bool("reset_target", reset_target)
+        check_bool("contact_forces", contact_forces)
         simulation = _make_simulation(robot, _maze_map(maze), contact_forces)
         goals = maze_goals(simulation.maze, resolution, tolerance, points)
         fps = round(1.0 / _body(simulation).dt)
@@ -151,6 +154,7 @@ def maze_goals(
         steps = [(np.arange(count) + 0.5) / count - 0.5 for count in check_resolution(resolution, 2)]
         free = [(row, column) for row, column in product(range(maze.map_length), range(maze.map_width))]
         free = [(row, column) for row, column in free if maze.maze_map[row][column] != WALL]
+        check_goal_count(len(free) * len(steps[0]) * len(steps[1]))
         cells = [(row + down, column + right) for row, column in free for down, right in product(*steps)]
         chosen = np.array([maze.cell_rowcol_to_xy(cell) for cell in cells])
     # Adding zero turns -0 into 0.
@@ -194,6 +198,9 @@ def _maze_map(maze: str | Sequence[Sequence[int | str]]) -> list[list[Any]]:
     if isinstance(maze, str):
         check_choice("maze", maze, tuple(MAZES))
         maze = getattr(import_robotics("gymnasium_robotics.envs.maze.maps"), MAZES[maze])
+    check_iterable("rows", maze)
+    for row in maze:
+        check_iterable("cells", row)
     rows = [list(row) for row in maze]
     cells = [cell for row in rows for cell in row]
     even = len({len(row) for row in rows}) == 1

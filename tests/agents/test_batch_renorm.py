@@ -43,3 +43,12 @@ def test_a_batch_of_one_row_is_finite() -> None:
     layer = FusedBatchRenorm(2)
     assert th.isfinite(layer(th.ones(1, 2))).all()
     assert th.isfinite(layer.ra_var).all()
+
+
+def test_running_statistics_of_a_small_batch_equal_batch_normalization() -> None:
+    fused, reference = FusedBatchRenorm(2, momentum=0.2), th.nn.BatchNorm1d(2, momentum=0.2)
+    batch = th.tensor([[0.0, 5.0], [2.0, 5.5], [7.0, -1.0]])
+    for layer in (fused, reference):
+        layer(batch)
+    th.testing.assert_close(fused.ra_mean, reference.running_mean)
+    th.testing.assert_close(fused.ra_var, reference.running_var)

@@ -26,7 +26,7 @@ from leo_agents.learning.checkpoint_files import (
     DamagedCheckpointError,
     latest_checkpoint,
 )
-from leo_agents.learning.checkpoints import load_checkpoint
+from leo_agents.learning.checkpoints import load_checkpoint, save_checkpoint
 from tests.agents.test_checkpoints import make_model, training_state
 from tests.line_env import make_line
 
@@ -169,6 +169,17 @@ def test_checkpoints_that_are_kept(tmp_path):
         model.save_checkpoint(tmp_path, keep=0)
     with pytest.raises(ValueError, match="expected keep"):
         ExactCheckpoints(tmp_path, save_freq=40, keep=0)
+
+
+def test_files_and_folder_are_flushed_before_the_checkpoint_appears(tmp_path, monkeypatch):
+    """Otherwise a power failure could leave a complete manifest and incomplete files."""
+    flushed, flushed_before, fsync, rename = [], [], os.fsync, os.rename
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(os.fstat(descriptor).st_ino), fsync(descriptor)))
+    monkeypatch.setattr(os, "rename", lambda source, target: (flushed_before.extend(flushed), rename(source, target)))
+    checkpoint = save_checkpoint(make_model(make_line()), tmp_path)
+    expected = [path.stat().st_ino for path in (*(checkpoint / name for name in FILES), checkpoint)]
+    assert [number for number in flushed_before if number in expected] == expected
+    assert flushed[-1] == tmp_path.stat().st_ino, "the rename itself"
 
 
 @pytest.mark.parametrize("call", range(7))

@@ -184,13 +184,15 @@ def test_saving_between_two_calls_of_learn(tmp_path):
     assert_same(training_state(resumed), expected)
 
 
-def test_only_the_newest_checkpoint_is_kept(tmp_path):
+def test_the_two_newest_checkpoints_are_kept(tmp_path):
     model = make_model(make_line()).learn(50)
     model.save_checkpoint(tmp_path)
     model.save_checkpoint(tmp_path)
     model.learn(20, reset_num_timesteps=False)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000000000052"]
-    newest = model.save_checkpoint(tmp_path)
+    newest = [model.learn(20, reset_num_timesteps=False).save_checkpoint(tmp_path) for _ in range(2)]
+    assert sorted(tmp_path.iterdir()) == newest
+    newest = model.learn(20, reset_num_timesteps=False).save_checkpoint(tmp_path, keep=1)
     assert list(tmp_path.iterdir()) == [newest]
 
 

@@ -167,11 +167,13 @@ def test_teacher_weight_follows_its_schedule():
 # DualLEOPPO: imitation
 
 
-@pytest.mark.parametrize("env", [lines, grid], ids=["dummy", "native"])
-def test_teacher_coef_0_equals_ppo(env):
+@pytest.mark.parametrize(
+    ("env", "more"), [(lines, {}), (grid, {}), (lines, {"target_kl": 1e-4})], ids=["dummy", "native", "early stopping"]
+)
+def test_teacher_coef_0_equals_ppo(env, more):
     options = {**SMALL, "n_epochs": 4, "ent_coef": 0.01, "learning_rate": 1e-3, "policy_kwargs": {"net_arch": [16]}}
-    ppo = goal_conditioned_ppo(env(), **options).learn(512)
-    dual = make_model(DualLEOPPO, env(), teacher_coef=0.0)
+    ppo = goal_conditioned_ppo(env(), **options, **more).learn(512)
+    dual = make_model(DualLEOPPO, env(), teacher_coef=0.0, **more)
     before = weights(dual.teacher.policy)
     dual.learn(512)
     assert isinstance(ppo, PPO)
@@ -204,15 +206,18 @@ def loss_by_definition(model, batch, teacher_coef):
     ratios = th.exp(distribution.log_prob(batch.actions.flatten()) - batch.old_log_prob)
     advantages = (batch.advantages - batch.advantages.mean()) / batch.advantages.std()
     surrogate = th.minimum(advantages * ratios, advantages * ratios.clamp(0.8, 1.2)).mean()
-    ppo = -surrogate - 0.01 * distribution.entropy().mean() + 0.5 * (batch.returns - values).square().mean()
+    clip_range_vf = float("inf") if model.clip_range_vf is None else model.clip_range_vf(1.0)
+    clipped_values = batch.old_values + (values - batch.old_values).clamp(-clip_range_vf, clip_range_vf)
+    ppo = -surrogate - 0.01 * distribution.entropy().mean() + 0.5 * (batch.returns - clipped_values).square().mean()
     log_probs = th.stack([distribution.log_prob(th.full((5,), action)) for action in range(2)], dim=1)
     cross_entropy = -(batch.teacher_probs * log_probs).sum() / 5
     value_loss = (values - batch.teacher_values).square().mean()
     return ppo + teacher_coef * cross_entropy + model.teacher_value_coef * value_loss
 
 
-def test_loss_terms_against_the_definition_and_finite_differences():
-    model = make_model(DualLEOPPO, teacher_value_coef=0.7)
+@pytest.mark.parametrize("clip_range_vf", [None, 0.3])
+def test_loss_terms_against_the_definition_and_finite_differences(clip_range_vf):
+    model = make_model(DualLEOPPO, teacher_value_coef=0.7, clip_range_vf=clip_range_vf)
     model.policy.double()
     batch = ppo_batch()
     terms = model.loss_terms(batch, 0.3)

@@ -292,6 +292,10 @@ class TestEpsilon:
         noisy = evaluate_goals(LeftModel(), make_line(**line), 5, 0, goals=[2], epsilon=0.9)
         assert greedy.success_rate[0] == 0.0 and noisy.success_rate[0] > 0.5
 
+    def test_every_environment_has_random_actions(self):
+        venv = DummyVecEnv([lambda: make_line(start=0, horizon=60)] * 3)
+        assert evaluate_goals(LeftModel(), venv, 6, 0, goals=[1], epsilon=0.9).successes.tolist() == [6]
+
     def test_same_seed_gives_same_report_without_the_global_generator(self):
         np.random.seed(3)
         reports = [evaluate_goals(LeftModel(), make_line(start=0), 5, 7, epsilon=0.5) for _ in range(2)]

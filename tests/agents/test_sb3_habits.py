@@ -7,6 +7,7 @@ import torch as th
 from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from stable_baselines3 import HerReplayBuffer
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, PQN, DualLEOPPO, DualLEOPQN
@@ -144,6 +145,35 @@ def test_actions_of_two_dimensions(kind):
     for env in (make_env(), DummyVecEnv([make_env] * 2)):
         model = make_model(kind, env).learn(40)
         assert model.act(np.zeros(3, dtype=np.float32), 1).shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", OFF_POLICY)
+def test_gradient_steps(kind):
+    """0 for no training, -1 for as many as environment steps since the last training."""
+    for gradient_steps, updates in ((0, 0), (-1, 30)):
+        model = make_model(kind, train_freq=5, gradient_steps=gradient_steps)
+        before = [parameter.clone() for parameter in model.policy.parameters()]
+        model.learn(40)
+        assert model._n_updates == updates
+        assert all(map(th.equal, before, model.policy.parameters())) == (gradient_steps == 0)
+
+
+@pytest.mark.parametrize("kind", OFF_POLICY)
+def test_target_networks_stay_with_tau_0(kind):
+    model = make_model(kind, tau=0)
+    online, target = (model.q_net, model.q_net_target) if kind is LEODQN else (model.critic, model.critic_target)
+    before = [parameter.clone() for parameter in target.parameters()]
+    model.learn(40)
+    assert all(map(th.equal, before, target.parameters())) and not all(map(th.equal, before, online.parameters()))
+
+
+def test_features_extractors_of_dual_leo_ppo():
+    """Without an argument for descriptors, an extractor reads the goal as one-hot; descriptors would be lost."""
+    options = {"policy_kwargs": {"features_extractor_class": CombinedExtractor}}
+    model = make_model(DualLEOPPO, goal_input="one_hot", **options).learn(32)
+    assert model.policy.features_dim == 1 + len(model.goal_names)
+    with pytest.raises(TypeError, match=r"takes descriptors, got CombinedExtractor\(observation_space, .*goal_input="):
+        make_model(DualLEOPPO, **options)
 
 
 @pytest.mark.parametrize("kind", [LEODQN, LEOPQN])

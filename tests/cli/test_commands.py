@@ -205,9 +205,9 @@ class TestPlay:
             assert code == 2 and message in error
 
     def test_images_as_half_blocks(self):
-        picture = np.zeros((4, 3, 3), dtype=np.uint8)
-        picture[1, :, 0] = 255
-        lines = image_text(picture, columns=3).splitlines()
+        image = np.zeros((4, 3, 3), dtype=np.uint8)
+        image[1, :, 0] = 255
+        lines = image_text(image, columns=3).splitlines()
         assert len(lines) == 2 and all(line.count("\u2580") == 3 for line in lines)
         assert "\x1b[38;2;0;0;0m\x1b[48;2;255;0;0m" in lines[0] and "255" not in lines[1]
 

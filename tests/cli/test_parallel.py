@@ -74,8 +74,8 @@ def test_ctrl_c_stops_all_seeds_with_a_checkpoint_each(tmp_path, leo):
 
 def test_when_a_seed_fails_the_others_finish_and_the_error_names_it(run, tmp_path, leo):
     folder = shutil.copytree(run, tmp_path / "run")
-    model = latest_checkpoint(folder / "seed-0" / "checkpoints") / "model.zip"
-    model.write_bytes(model.read_bytes()[:1_000])
+    for model in folder.glob("seed-0/checkpoints/*/model.zip"):
+        model.write_bytes(model.read_bytes()[:1_000])
     code, out, error = leo("train", "--resume", folder, "--steps", "500", "--jobs", "2")
     assert code == 2 and "Traceback" not in out + error
     assert f"seed 0 failed, in {folder / 'seed-0'}: expected a complete checkpoint" in out

@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
+import torch as th
 import yaml
 
-from leo_agents import LEODQN
+from leo_agents.learning.policy_data import load_policy
 from leo_cli.run_folder import FORMAT
 from tests.cli.conftest import fingerprint, train
 
@@ -26,6 +27,10 @@ def copy(run, tmp_path):
 def change(copy, **values):
     content = yaml.safe_load((copy / "run.yml").read_text())
     (copy / "run.yml").write_text(yaml.safe_dump({**content, **values}))
+
+
+def load_weights(checkpoint):
+    return load_policy(checkpoint / "model.zip", "cpu").policy.state_dict()
 
 
 def assert_fails(leo, copy, readers, *messages):
@@ -73,45 +78,57 @@ def test_a_missing_checkpoint(copy, leo):
 
 
 def test_a_damaged_checkpoint(copy, leo):
-    (model,) = copy.glob("seed-0/checkpoints/step-*/model.zip")
+    older, model = sorted(copy.glob("seed-0/checkpoints/step-*/model.zip"))
+    shutil.rmtree(older.parent)
     model.write_bytes(model.read_bytes()[:1000])
     readers = [reader for reader in READERS if reader[0] not in ("plot", "report")]
     problem = f"{model.parent.name} (model.zip differs from its checksum)"
     assert_fails(leo, copy, readers, str(model.parents[1]), problem, f"leo train --resume {copy}")
     before = fingerprint(copy)
-    code, _, error = leo("train", "--resume", copy, "--steps", "400")
-    assert code == 0, error  # nothing left to train
-    change(copy, settings={**yaml.safe_load((copy / "run.yml").read_text())["settings"], "steps": 900})
-    code, _, error = leo("train", "--resume", copy)
-    assert code == 2 and problem in error
-    after = fingerprint(copy)
-    assert {name for name in before if before[name] != after[name]} == {"run.yml", "commands.txt"}
+    for steps in ("400", "900"):
+        code, _, error = leo("train", "--resume", copy, "--steps", steps)
+        assert code == 2 and problem in error
+    assert fingerprint(copy) == before
 
 
 def test_folders_that_are_no_checkpoints(copy, leo):
     checkpoints = copy / "seed-0" / "checkpoints"
+    shutil.rmtree(checkpoints / "step-000000000360")
     (checkpoints / "step-latest").mkdir()
     (checkpoints / "step-999999999999").mkdir()
     with pytest.warns(UserWarning, match=r"step-999999999999 \(checkpoint.json is missing\)"):
         code, out, error = leo("train", "--resume", copy, "--steps", "500")
     assert code == 0 and "Nothing left" not in out, error
     assert (checkpoints / "step-000000000500").exists()
-    shutil.rmtree(checkpoints / "step-000000000500")
+    for checkpoint in checkpoints.glob("step-000000000*"):
+        shutil.rmtree(checkpoint)
     assert_fails(leo, copy, [*READERS, ["train", "--resume"]], str(checkpoints), "checkpoint.json is missing", "train again")
 
 
 def test_the_older_checkpoint_is_used_if_the_newest_is_damaged(copy, leo):
-    older = copy / "seed-0" / "checkpoints" / "step-000000000400"
-    model = LEODQN.resume(older.parent)
-    model.learn(40, reset_num_timesteps=False)
-    newest = model.save_checkpoint(older.parent, keep=2)
+    """Also after training is complete: the last steps are trained again, with the same result."""
+    older, newest = sorted((copy / "seed-0" / "checkpoints").iterdir())
+    weights, table = load_weights(newest), (copy / "seed-0" / "goals.csv").read_bytes()
     (newest / "model.zip").unlink()
-    change(copy, settings={**yaml.safe_load((copy / "run.yml").read_text())["settings"], "steps": 900})
-    for command in (["eval", copy, "--goals", "0"], ["train", "--resume", copy]):
-        with pytest.warns(UserWarning, match=rf"older checkpoint {older}; not used: {newest.name} \(model.zip is missing\)"):
-            code, _, error = leo(*command)
-        assert code == 0, error
-    assert [path.name for path in older.parent.iterdir()] == ["step-000000000900"]
+    warning = rf"older checkpoint {older}; not used: {newest.name} \(model.zip is missing\)"
+    with pytest.warns(UserWarning, match=warning):
+        code, out, error = leo("eval", copy, "--goals", "0")
+    assert code == 0 and f"seed 0, after {int(older.name[5:])} steps" in out, error
+    with pytest.warns(UserWarning, match=warning):
+        code, _, error = leo("train", "--resume", copy)
+    assert code == 0, error
+    assert sorted(older.parent.iterdir()) == [older, newest] and (copy / "seed-0" / "goals.csv").read_bytes() == table
+    again = load_weights(newest)
+    assert all(th.equal(again[name], weight) for name, weight in weights.items())
+
+
+def test_the_number_of_checkpoints_to_keep(run, tmp_path, leo):
+    assert {len(list(path.iterdir())) for path in run.glob("seed-*/checkpoints")} == {2}  # the default
+    assert yaml.safe_load((run / "run.yml").read_text())["settings"]["keep"] == 2
+    assert train(tmp_path / "run", "leodqn", "--keep", "3") == 0
+    assert len(list((tmp_path / "run" / "seed-0" / "checkpoints").iterdir())) == 3
+    code, _, error = leo("train", "leodqn", "GridWorld", "--keep", "0")
+    assert code == 2 and "expected keep to be a whole number of at least 1, got 0" in error
 
 
 def test_damaged_tables(copy, leo):

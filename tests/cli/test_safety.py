@@ -24,7 +24,8 @@ import leo_envs  # noqa: F401
 from leo_agents import LEODQN, LEOPQN
 from leo_agents.evaluation import GoalReport
 from leo_agents.evaluation.csv_text import quote_text, unquote_text
-from leo_agents.learning import ownership
+from leo_agents.evaluation.curves import append_to_curve, read_curve, start_curve
+from leo_agents.learning import ownership, policy_data
 from leo_agents.learning.checkpoint_files import ALL_FILES, MANIFEST
 from leo_agents.learning.policy_data import PickledPolicyError, attach_policy_data, load_policy, why_pickled
 from leo_cli.algorithms import ALGORITHMS
@@ -32,7 +33,7 @@ from leo_cli.environments import find_environment
 from leo_cli.hub import pull_agent, pull_model
 from leo_cli.models import load_agent
 from leo_cli.run_folder import RunFolder
-from tests.cli.conftest import train
+from tests.cli.conftest import fingerprint, train
 
 PICKLES = ("state.pkl", "replay.pkl", "env.pkl")
 OPENING = [
@@ -49,6 +50,13 @@ SPACES = [
     spaces.Box(0, 255, (36, 36, 3), np.uint8),
     spaces.Dict({"map": spaces.Box(0, 9, (7, 5), np.uint8), "x": BOX}),
     spaces.Dict({"x": BOX, "kind": spaces.Discrete(4), "tags": spaces.MultiBinary(3), "parts": spaces.MultiDiscrete([2, 3])}),
+]
+OTHER_SPACES = [
+    spaces.Discrete(3, start=2),
+    spaces.MultiDiscrete([2, 3], start=[1, 4]),
+    spaces.Box(-1, 1, (2,), np.float64),
+    spaces.Box(0, 9, (2,), np.int16),
+    spaces.MultiBinary([2, 3]),
 ]
 
 
@@ -200,6 +208,29 @@ class TestForeignRuns:
         code, _, error = leo("report", poisoned, "--videos", "0")
         assert code == 2 and "a link to" in error and (tmp_path / "mine").read_text() == "mine"
 
+    @pytest.mark.parametrize("name", ["curves.png", "final.png", "families.png", "goals_over_time.png", ""])
+    def test_figures_are_not_written_through_links(self, poisoned, tmp_path, leo, name):
+        (tmp_path / "others").mkdir()
+        (tmp_path / "others" / "curves.png").write_text("mine")
+        if name:
+            (poisoned / "plots").mkdir()
+            (poisoned / "plots" / name).symlink_to(tmp_path / "others" / "curves.png")
+        else:
+            (poisoned / "plots").symlink_to(tmp_path / "others")
+        code, _, error = leo("plot", poisoned)
+        assert code == 2 and "a link to" in error
+        assert [path.read_text() for path in (tmp_path / "others").iterdir()] == ["mine"]
+        assert leo("plot", poisoned, "--out", tmp_path / "figures")[0] == 0
+
+    def test_results_are_not_written_through_the_folder_of_a_seed(self, poisoned, tmp_path, leo):
+        others = shutil.move(poisoned / "seed-0", tmp_path / "others")
+        (poisoned / "seed-0").symlink_to(others)
+        before = fingerprint(others)
+        for command in ("eval", "plot", "report"):
+            code, _, error = leo(command, poisoned)
+            assert code == 2 and "a link to" in error
+        assert fingerprint(others) == before
+
     @pytest.mark.parametrize("name", ["commands.txt", "run.yml.partial"])
     def test_resuming_writes_through_no_link(self, run, tmp_path, leo, name):
         folder = shutil.copytree(run, tmp_path / "run")
@@ -224,10 +255,18 @@ class TestOwnRuns:
         text = Path("run/run.yml").read_text()
         Path("run/run.yml").write_text(text.replace("num_envs: 1", "num_envs: 2"))  # other settings may be edited
         assert leo("eval", "run", "--episodes", "1")[0] == 0
+        marked = Path("run/run.yml").read_text()
+        Path("run/run.yml").write_text(marked.replace("size: 5", "size: 7"))  # its arguments may not
+        code, _, error = leo("eval", "run")
+        assert code == 2 and "own_module:leo/GridWorld-v0" in error and "--trust" in error
+        Path("run/run.yml").write_text(marked)
         stranger()
         code, _, error = leo("eval", "run")
         assert code == 2 and "own_module:leo/GridWorld-v0" in error
         assert leo("eval", "run", "--episodes", "1", "--trust")[0] == 0
+        # With more steps, the environment is marked, too.
+        assert leo("train", "--resume", "run", "--steps", "80", "--trust")[0] == 0
+        assert leo("eval", "run", "--episodes", "1")[0] == 0
 
     def test_an_own_extractor_is_loaded_by_its_user_alone(self, run, tmp_path, stranger):
         folder = shutil.copytree(run, tmp_path / "run")
@@ -250,6 +289,23 @@ class TestOwnRuns:
         assert not ownership.is_signed(b"content", None) and not ownership.is_signed(b"content", "ü")
         if os.name == "posix":
             assert stat.S_IMODE(ownership.key_path().stat().st_mode) == 0o600
+
+    def test_without_its_key_a_run_needs_trust_again(self, run, tmp_path, monkeypatch, leo):
+        folder = shutil.copytree(run, tmp_path / "run")
+        key = shutil.copytree(ownership.key_path().parent, tmp_path / "home" / "leo-rl") / "key"
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+        assert leo("train", "--resume", folder, "--steps", 450)[0] == 0
+        key.unlink()
+        code, _, error = leo("train", "--resume", folder, "--steps", 500)
+        assert code == 2 and "--trust" in error
+
+    def test_the_folder_of_the_key(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert ownership.key_path() == tmp_path / ".config" / "leo-rl" / "key"
+        monkeypatch.setattr(sys, "platform", "win32")
+        monkeypatch.setenv("APPDATA", str(tmp_path / "Roaming"))
+        assert ownership.key_path() == tmp_path / "Roaming" / "leo-rl" / "key"
 
     def test_nothing_is_trusted_without_a_key(self, tmp_path, monkeypatch):
         (tmp_path / "file").touch()
@@ -301,6 +357,10 @@ class TestPolicyData:
         obs = env.reset(seed=0)[0]
         np.testing.assert_array_equal(agent.q_values(obs), model.q_values(obs))
         np.testing.assert_array_equal(agent.expected_steps(obs), model.expected_steps(obs))
+
+    @pytest.mark.parametrize("space", OTHER_SPACES, ids=str)
+    def test_spaces(self, space):
+        assert policy_data._decode(json.loads(json.dumps(policy_data._encode(space, "observation_space")))) == space
 
     def test_nothing_is_unpickled(self, model_file, marker):
         poison_model(model_file, marker)
@@ -401,6 +461,10 @@ class TestSpreadsheets:
         report.to_csv(tmp_path / "goals.csv")
         assert "0,'=cmd(),'=cmd(),2" in (tmp_path / "goals.csv").read_text()
         assert GoalReport.from_csv(tmp_path / "goals.csv") == report
+        start_curve(tmp_path / "evaluations.csv", 0)
+        append_to_curve(tmp_path / "evaluations.csv", 10, report)
+        assert ",'=cmd(),'=cmd()," in (tmp_path / "evaluations.csv").read_text()
+        assert read_curve(tmp_path / "evaluations.csv").timesteps.tolist() == [10]
 
 
 def test_training_of_a_stranger_is_not_marked_as_ones_own(tmp_path, stranger, leo):

@@ -8,6 +8,7 @@ import yaml
 
 from leo_agents import LEODQN
 from leo_cli import zoo
+from tests.cli.test_safety import poison_model
 
 
 @pytest.fixture
@@ -33,6 +34,11 @@ def test_train_and_enjoy(run, tmp_path):
     assert dict(config)["n_timesteps"] == 400 and dict(config)["train_freq"] == 1  # as in leo train
     out = run("enjoy", "--no-render", "-n", "250")
     assert "Success rate:" in out and "1 Episodes" in out
+    # As SECURITY.md says, the zoo unpickles the models that it loads.
+    poison_model(folder / "leo-GridWorld-v0.zip", tmp_path / "code-was-run")
+    with pytest.raises(Exception):  # noqa: B017 - whatever the zoo makes of the unpickled values
+        run("enjoy", "--no-render", "-n", "250")
+    assert (tmp_path / "code-was-run").exists()
 
 
 def test_optuna(run):

@@ -104,7 +104,7 @@ def test_invalid_sizes_raise(make: type[random_map], size: object) -> None:
 
 @pytest.mark.parametrize("density", [-0.1, 1.1, float("nan")])
 def test_invalid_density_raises(density: float) -> None:
-    with pytest.raises(ValueError, match="expected wall_density from 0 to 1"):
+    with pytest.raises(ValueError, match="expected wall_density between 0 and 1"):
         random_map(4, wall_density=density)
 
 

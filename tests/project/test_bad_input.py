@@ -5,7 +5,7 @@ Each is rejected before it does harm, by a ``ValueError`` or ``TypeError`` that 
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from math import inf, nan
 from pathlib import Path
@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from leo_agents import (
@@ -30,6 +31,7 @@ from leo_agents import (
     JumpStart,
     distill,
 )
+from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn, goal_conditioned_ppo
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
 from leo_agents.networks.heads import MANY_OUTPUTS
 from leo_agents.networks.policies import expected_steps
@@ -73,6 +75,10 @@ CHOICE = ("nonsense", 1, [])
 ENV = (3, None, LineEnv, gym.make_vec)
 
 
+Table = dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]]
+"""Functions, their valid arguments, and bad values by argument."""
+
+
 def assert_rejected(call: Callable[[], Any], what: str) -> None:
     try:
         call()
@@ -96,7 +102,7 @@ def box_env() -> gym.Env:
     return MultiGoalWrapper(gym.make("MountainCarContinuous-v0"), GridGoals([-1.2, -0.07], [0.6, 0.07], [3, 2]))
 
 
-GOAL_SETS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+GOAL_SETS: Table = {
     GoalSet: (
         {"names": ["a"], "test": lambda signal: signal > 0},
         {
@@ -136,7 +142,7 @@ GOAL_SETS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, .
 }
 
 TIME_LIMIT = (0, -1, 1.5, nan, True, "long", [])
-ENVIRONMENTS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+ENVIRONMENTS: Table = {
     GridWorldEnv: (
         {},
         {
@@ -169,7 +175,7 @@ ENVIRONMENTS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any
     ),
 }
 
-SELECTORS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+SELECTORS: Table = {
     UniformGoals: ({}, {"seed": SEED}),
     RoundRobinGoals: ({}, {"start": NATURAL_NUMBER}),
     CallableGoals: ({"function": len}, {"function": (3, None, "abc"), "seed": SEED}),
@@ -179,7 +185,7 @@ SELECTORS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, .
     ),
 }
 
-WRAPPERS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+WRAPPERS: Table = {
     MultiGoalWrapper: (
         {"env": LineEnv(), "goals": line_goals()},
         {"env": ENV, "goals": (None, ["a"], GoalSet), "signal": (3, "observation")},
@@ -209,7 +215,23 @@ WRAPPERS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ..
     ),
 }
 
+NOT_DICTS = (3, "x", [], {3: 1})
+NOT_CLASSES = (3, "relu", dict, object())
+FLAG = (2, "yes", None, nan, [])
+POLICY_KWARGS = (
+    *NOT_DICTS,
+    {"nonsense": 1},
+    *({name: value} for name in ("features_extractor_class", "activation_fn", "optimizer_class") for value in NOT_CLASSES),
+    *({name: value} for name in ("features_extractor_kwargs", "optimizer_kwargs") for value in NOT_DICTS),
+    *({"normalize_images": value} for value in FLAG if value is not None),
+    *({"net_arch": value} for value in (3, "wide", [0], [-1], [1.5], ["a"], [nan], [True], [None])),
+)
 COMMON = {
+    "policy_kwargs": POLICY_KWARGS,
+    "log_goals": FLAG,
+    "tensorboard_log": (3, []),
+    "verbose": (-1, 3, 1.5, "loud", None, []),
+    "device": (3, "gpu", None, []),
     "policy": ("nonsense", 3, None, LineEnv),
     "learning_rate": RATE,
     "gamma": FRACTION,
@@ -226,15 +248,17 @@ OFF_POLICY = {
     "buffer_size": POSITIVE_INTEGER,
     "learning_starts": NATURAL_NUMBER,
     "batch_size": POSITIVE_INTEGER,
-    "tau": POSITIVE_FRACTION,
+    "tau": FRACTION,
     "train_freq": (0, -1, 1.5, "step", None, (1, "year"), (0, "step"), (1,), (1, "step", 2)),
-    "gradient_steps": (0, -2, 1.5, nan, *NOT_NUMBERS),
+    "gradient_steps": (-2, 1.5, nan, *NOT_NUMBERS),
     "n_steps": (*POSITIVE_INTEGER, 10**9),
     "loss": CHOICE,
     "goals_per_update": (0, -1, 99, 1.5, nan, True, "all"),
     "goal_reduction": CHOICE,
-    "optimize_memory_usage": (True,),
-    "policy_kwargs": ({"net_arch": [0]}, {"net_arch": [-1]}, {"net_arch": [1.5]}, {"net_arch": ["a"]}),
+    "optimize_memory_usage": (True, 2, "yes"),
+    "replay_buffer_class": (3, "x", dict),
+    "replay_buffer_kwargs": (*NOT_DICTS, {"nonsense": 1}, {"n_steps": 0}),
+    "amp": FLAG,
 }
 CONTINUOUS = {
     **OFF_POLICY,
@@ -254,15 +278,19 @@ ON_POLICY = {
     "n_epochs": tuple(value for value in POSITIVE_INTEGER if value is not None),
     "q_lambda": FRACTION,
     "loss": CHOICE,
-    "policy_kwargs": ({"net_arch": [0]}, {"net_arch": [-1]}, {"net_arch": [1.5]}),
+    "amp": FLAG,
+    "paper_mode": FLAG,
 }
 for _name in ("exploration_initial_eps", "exploration_final_eps"):  # None is their default
     ON_POLICY[_name] = tuple(value for value in FRACTION if value is not None)
+TEACHER_WEIGHT = (-0.1, 1.1, nan, lambda progress: 2.0)
 DUAL = {
     "env": (*ENV, make_line()),
     "teacher": (3, "teacher", LineEnv()),
     "teacher_update_fraction": (0.0, *FRACTION),  # 0 needs a pretrained teacher
+    "jump_start": (3, "x"),
     "teacher_kwargs": (
+        *NOT_DICTS,
         {"nonsense": 1},
         {"learning_rate": -1.0},
         {"batch_size": 0},
@@ -275,10 +303,10 @@ DUAL = {
     "goal_input": CHOICE,
     "descriptors": ([[1.0]], [1.0], [["a"]], [[nan]] * 5),
 }
-ALGORITHMS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+ALGORITHMS: Table = {
     LEODQN: (
         {"env": env(), "buffer_size": 1_000},
-        {**OFF_POLICY, "target_update_freq": POSITIVE_INTEGER, "head": CHOICE},
+        {**OFF_POLICY, "target_update_freq": POSITIVE_INTEGER, "head": CHOICE, "double_q": FLAG},
     ),
     LEOTD3: (
         {"env": box_env(), "buffer_size": 1_000},
@@ -295,6 +323,9 @@ ALGORITHMS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, 
             **CONTINUOUS,
             "ent_coef": (-0.1, nan, inf, "nonsense", "auto_", "auto_0", "auto_-1", "auto_x", "auto_nan", None, []),
             "target_update_interval": POSITIVE_INTEGER,
+            "entropy_per_goal": FLAG,
+            "entropy_in_target": FLAG,
+            "use_sde": FLAG,
             "target_entropy": (nan, inf, "nonsense", None, []),
         },
     ),
@@ -305,7 +336,13 @@ ALGORITHMS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, 
     PQN: ({"env": envs()}, {**ON_POLICY, "her_ratio": FRACTION}),
     DualLEOPQN: (
         {"env": envs()},
-        {**ON_POLICY, **DUAL, "teacher_weight": (-0.1, 1.1, nan, lambda progress: 2.0), "her_ratio": FRACTION},
+        {
+            **ON_POLICY,
+            **DUAL,
+            "teacher_weight": TEACHER_WEIGHT,
+            "her_ratio": FRACTION,
+            "combine": CHOICE,
+        },
     ),
     DualLEOPPO: (
         {"env": envs()},
@@ -316,12 +353,13 @@ ALGORITHMS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, 
             "batch_size": (1, *POSITIVE_INTEGER),
             "n_epochs": POSITIVE_INTEGER,
             "gae_lambda": FRACTION,
+            "normalize_advantage": FLAG,
             "clip_range": POSITIVE,
             "clip_range_vf": (0.0, -1.0, nan, "wide"),
             "ent_coef": NOT_NEGATIVE,
             "vf_coef": NOT_NEGATIVE,
             "target_kl": (0.0, -1.0, nan, "small"),
-            "teacher_coef": (-0.1, 1.1, nan, lambda progress: 2.0),
+            "teacher_coef": TEACHER_WEIGHT,
             "teacher_temperature": NOT_NEGATIVE,
             "teacher_value_coef": FRACTION,
         },
@@ -342,7 +380,17 @@ def replay_buffer(**kwargs: Any) -> GoalReplayBuffer:
     return GoalReplayBuffer(observation_space=venv.observation_space, action_space=venv.action_space, **arguments)
 
 
-FUNCTIONS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]] = {
+BASELINE = {"env": ENV, "goal_input": CHOICE, "descriptors": DUAL["descriptors"], "goal_selector": GOAL_SELECTOR}
+FUNCTIONS: Table = {
+    goal_conditioned_dqn: (
+        {"env": make_line(), "buffer_size": 1_000},
+        {**BASELINE, "buffer": (*CHOICE, None), "squash": FLAG, "policy": ("MlpPolicy",), "replay_buffer_class": (dict,)},
+    ),
+    goal_conditioned_ppo: ({"env": envs(), "n_steps": 8, "batch_size": 16}, {**BASELINE, "policy": ("MlpPolicy",)}),
+    goal_conditioned_actor_critic: (
+        {"algorithm": TD3, "env": box_env(), "buffer_size": 1_000},
+        {**BASELINE, "algorithm": (3, None, "TD3", dict, DQN), "env": ENV, "buffer": (*CHOICE, None)},
+    ),
     replay_buffer: (
         {},
         {
@@ -369,7 +417,7 @@ FUNCTIONS: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, .
 }
 
 
-def cases(*tables: Mapping[Callable[..., Any], tuple[dict[str, Any], dict[str, tuple[Any, ...]]]]) -> Iterator[Any]:
+def cases(*tables: Table) -> Iterator[Any]:
     for table in tables:
         for function, (kwargs, bad) in table.items():
             for name, values in bad.items():
@@ -448,6 +496,10 @@ class TestModels:
         state = model.observation_space.sample()["observation"]
         for bad in (state + nan, state + inf, state[:0], np.append(state, 0.0), state[None, None], np.stack([state] * 2)):
             assert_rejected(partial(model.act, bad, 0), f"act({bad!r})")
+        for bad in (state + nan, state + inf):
+            assert_rejected(partial(model.values, bad), f"values({bad!r})")
+            observation = {**model.observation_space.sample(), "observation": bad}
+            assert_rejected(partial(model.predict, observation), f"predict({observation!r})")
         for bad in (None, "abc", 1.0, {}, {"other": state}):
             assert_rejected(partial(model.act, bad, 0), f"act({bad!r})")
             assert_rejected(partial(model.values, bad), f"values({bad!r})")

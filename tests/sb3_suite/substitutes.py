@@ -89,8 +89,11 @@ def substitute(name: str, used: list[str]) -> type[BaseAlgorithm]:
     base: Any = ALGORITHMS[name]
 
     class Substitute(base):  # type: ignore[misc]
-        def __init__(self, policy: Any, env: Any, *args: Any, **kwargs: Any) -> None:
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
             used.append(name)
+            return super().__new__(cls, *args, **kwargs)
+
+        def __init__(self, policy: Any, env: Any, *args: Any, **kwargs: Any) -> None:
             renamed = {RENAMED.get(name, {}).get(key, key): value for key, value in kwargs.items()}
             if name in SHORT_WARMUP:
                 renamed.setdefault("learning_starts", 100)

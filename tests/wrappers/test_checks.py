@@ -226,7 +226,7 @@ def test_wrong_kind_of_environment(argument, error):
         check_multigoal_env(argument)
     with pytest.raises(TypeError, match="use check_multigoal_env for a single"):
         check_multigoal_vec_env(CorridorEnv())
-    with pytest.raises(ValueError, match="steps=0"):
+    with pytest.raises(ValueError, match="steps of at least 1, got 0"):
         check_multigoal_env(CorridorEnv(), steps=0)
 
 

@@ -72,9 +72,12 @@ def test_every_point_of_the_box_lies_in_exactly_one_cell(points):
 
 def test_grid_cells_faces_and_outside():
     goals = GridGoals([0, 0], [3, 2], [3, 2])
+    np.testing.assert_array_equal(goals.centers, [[0.5, 0.5], [0.5, 1.5], [1.5, 0.5], [1.5, 1.5], [2.5, 0.5], [2.5, 1.5]])
     np.testing.assert_array_equal(goals.cell_of(goals.centers), np.arange(6))
     assert goals.names[goals.cell_of([1.0, 1.0])] == "cell/1,1", "a cell contains its lower faces"
     assert goals.names[goals.cell_of([3.0, 2.0])] == "cell/2,1", "the last cell contains the box's upper faces"
+    faces = np.array([[x, y] for x in (0.0, 1.0, 3.0) for y in (0.0, 1.0, 2.0)])
+    np.testing.assert_array_equal([goals.achieved(face) for face in faces], goals.achieved(faces))
     assert goals.cell_of([3.0001, 1.0]) == -1
     assert not goals.achieved([[3.0001, 1.0], [1e300, -np.inf]]).any()
     assert goals.reaches([0.1, 0.1], [0.9, 0.9]) and not goals.reaches([0.1, 0.1], [1.1, 0.9])

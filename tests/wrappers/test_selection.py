@@ -62,6 +62,15 @@ def test_skipping_keeps_to_seen_goals():
     assert set(selector.select(achieved).tolist()) == {1}
 
 
+def test_skipping_a_goal_that_nearly_every_draw_chooses_keeps_the_proportions_of_the_others():
+    selector = LeastAchievedGoals(seed=0).bind(NAMES)
+    selector.observe(np.array([True, True, True, False]))
+    selector.successes[:] = [0, 999, 2999, 0]
+    achieved = np.zeros((2000, 4), dtype=bool)
+    achieved[:, 0] = True
+    np.testing.assert_allclose(frequencies(selector, achieved), [0, 0.75, 0.25, 0], atol=0.04)
+
+
 def test_fixed_and_round_robin():
     assert FixedGoal("c").bind(NAMES).select(np.ones((2, 4), dtype=bool)).tolist() == [2, 2]
     selector = RoundRobinGoals(start=2).bind(NAMES)

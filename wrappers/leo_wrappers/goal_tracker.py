@@ -34,7 +34,6 @@ class GoalTracker:
     def __init__(self, goal_selector: GoalSelector, num_envs: int) -> None:
         self.goal_selector = goal_selector
         self.goals: GoalIds = np.zeros(num_envs, dtype=np.int64)
-        self._first_goals = self.goals.copy()
         self._success: BoolArray = np.zeros(num_envs, dtype=bool)
         # An attempt is open until it succeeds or the episode ends; a goal already achieved when commanded is no attempt.
         self._open: BoolArray = np.zeros(num_envs, dtype=bool)
@@ -49,12 +48,11 @@ class GoalTracker:
         """
         self.goal_selector.observe(achieved)
         self.set_goals(rows, achieved, goals)
-        self._first_goals[rows] = self.goals[rows]
         self._success[rows] = False
 
     def set_goals(self, rows: npt.NDArray[np.integer], achieved: BoolArray, goals: npt.ArrayLike | None = None) -> None:
         """
-        Command new goals within running episodes.
+        Command new goals within running episodes, after the current ones were achieved.
 
         :param rows: indices of the environments
         :param achieved: the masks of their current states, ``[len(rows), G]``
@@ -78,5 +76,6 @@ class GoalTracker:
         if completed.any():
             self.goal_selector.record(self.goals[completed], goal_achieved[completed])
             self._open &= ~completed
-        self._success |= achieved[rows, self._first_goals]
+        # Goals change within an episode only once the first one is achieved, and success is kept from then on.
+        self._success |= goal_achieved
         return StepOutcome(self.goals.copy(), goal_achieved, self._success.copy())

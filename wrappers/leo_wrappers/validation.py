@@ -211,6 +211,17 @@ def check_callable(name: str, value: Any) -> None:
         raise TypeError(f"expected {name} to be a function, got {shorten(value)}; pass a function")
 
 
+def check_bool(name: str, value: Any) -> None:
+    """
+    Raise a ``TypeError`` unless a value is True or False.
+
+    :param name: name of the argument
+    :param value: its value
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"expected {name} to be True or False, got {shorten(value)}; pass one of these")
+
+
 def check_env(env: Any, kinds: tuple[type, ...] = (gym.Env,)) -> None:
     """
     Raise a ``TypeError`` unless a value is an environment.

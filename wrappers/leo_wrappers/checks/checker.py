@@ -6,6 +6,7 @@ from typing import Any, Self, SupportsFloat
 
 import gymnasium as gym
 
+from leo_wrappers.checks.arguments import check_checker_arguments
 from leo_wrappers.checks.declarations import check_declarations, check_unchanged_goal_names, read_goal_names
 from leo_wrappers.checks.episodes import EpisodeChecker, Oracle, check_observation
 from leo_wrappers.checks.errors import RunPosition
@@ -17,6 +18,7 @@ from leo_wrappers.checks.recording import Call, check_same_result, repeat_call
 from leo_wrappers.checks.results import ResetResult, Result, StepResult, copy_result
 from leo_wrappers.checks.time_limits import declared_time_limits
 from leo_wrappers.goal_set import BoolArray, Goal, goal_index
+from leo_wrappers.validation import check_env
 
 
 class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
@@ -52,6 +54,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
         oracle: Oracle | None = None,
         record: bool = False,
     ) -> None:
+        check_env(env)
+        check_checker_arguments(oracle=oracle, observation_determines_mask=observation_determines_mask, record=record)
         gym.utils.RecordConstructorArgs.__init__(
             self,
             _disable_deepcopy=True,

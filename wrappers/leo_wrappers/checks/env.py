@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from leo_wrappers.checks.arguments import check_checker_arguments
 from leo_wrappers.checks.checker import ContractChecker
 from leo_wrappers.checks.declarations import check_same_goal_names, read_goal_names
 from leo_wrappers.checks.episodes import Oracle
@@ -38,8 +39,8 @@ def check_multigoal_env(
     ``goal_id`` and ``is_success``. Then replays the same calls, also with shorter time limits, reset options, other random
     numbers in some steps, other orders of the actions and other commanded goals, compares the masks, and runs the other two
     checkers. A :class:`~leo_wrappers.checks.ContractError` reports the goals, the step and the seed, what was expected, and
-    how to fix it. A ``UserWarning`` reports masks that are probably wrong, and how many could be compared where observations
-    rarely repeat. The environment is left open; reset it before its next use.
+    how to fix it. A ``UserWarning`` reports masks that are probably wrong and, without a goal set, how many could be compared.
+    The environment is left open; reset it before its next use.
 
     Every mask is computed again where there is a goal set: that of a :class:`~leo_wrappers.MultiGoalWrapper`, or an attribute
     ``goal_set`` of the environment without wrappers, tested on the observation's ``achieved_goal`` or on what its method
@@ -64,7 +65,19 @@ def check_multigoal_env(
         >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
         >>> check_multigoal_env(MultiGoalWrapper(gym.make("CartPole-v1"), goals), skip_sb3_check=True)
     """
-    _check_arguments(env, steps)
+    if not isinstance(env, gym.Env):
+        raise TypeError(
+            f"expected a gymnasium.Env, got {type(env).__name__}; use check_multigoal_vec_env for vector environments"
+        )
+    check_checker_arguments(
+        oracle=oracle,
+        env_fn=env_fn,
+        steps=steps,
+        seed=seed,
+        observation_determines_mask=observation_determines_mask,
+        skip_sb3_check=skip_sb3_check,
+        skip_gymnasium_check=skip_gymnasium_check,
+    )
     actions = sample_actions(env.action_space, seed, steps)
     action_source = f"The actions of this run are env.action_space.sample() after env.action_space.seed({seed})."
     checker = ContractChecker(env, observation_determines_mask=observation_determines_mask, oracle=oracle, record=True)
@@ -87,15 +100,6 @@ def check_multigoal_env(
         run_gymnasium_check(env)
     if not skip_sb3_check:
         run_sb3_check(env)
-
-
-def _check_arguments(env: Any, steps: int) -> None:
-    if not isinstance(env, gym.Env):
-        raise TypeError(
-            f"expected a gymnasium.Env, got {type(env).__name__}; use check_multigoal_vec_env for vector environments"
-        )
-    if steps < 1:
-        raise ValueError(f"expected at least one step, got steps={steps}; pass a positive number of steps")
 
 
 def play(env: ContractChecker, seed: int, actions: list[Any]) -> None:

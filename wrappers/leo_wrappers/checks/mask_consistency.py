@@ -106,14 +106,18 @@ class MaskConsistencyChecker:
             expected = f"the same mask as at {earlier.position}, where the observation was the same"
             raise position.mask_error(self.names, earlier.mask, mask, expected, self._remedy(earlier, record))
 
-    def warning(self) -> str | None:
-        """Return a warning if observations repeat too rarely to find masks of another state."""
+    def warning(self) -> str:
+        """Return a warning about what was not checked: the order of the goals, or too few observations that repeat."""
+        compared = f"{self.num_compared} of {self.num_masks} masks that could be compared with one of the same observation"
+        remedy = "pass oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check all"
         if self.num_compared >= MIN_COMPARED * self.num_masks:
-            return None
+            return (
+                f"Expected a goal set that computes the masks again, got none, but {compared}: these cannot show whether the "
+                f"masks have the order of goal_names; {remedy}."
+            )
         return (
-            f"Expected observations that repeat, got only {self.num_compared} of {self.num_masks} masks that could be "
-            "compared with another mask of the same observation, so that masks of another state may be missed; pass "
-            "oracle=lambda observation, info: ... that computes the mask, or use MultiGoalWrapper, to check every mask."
+            f"Expected observations that repeat, got only {compared}, so that masks of another state, or in another order of "
+            f"the goals, may be missed; {remedy}."
         )
 
     def _remedy(self, earlier: _Record, record: _Record) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import VectorEnv
 
+from leo_wrappers.checks.arguments import check_checker_arguments
 from leo_wrappers.checks.declarations import check_flat, check_unchanged_goal_names
 from leo_wrappers.checks.episodes import EpisodeChecker, Oracle, check_observation
 from leo_wrappers.checks.errors import ContractError, RunPosition
@@ -76,6 +77,9 @@ def check_multigoal_vec_env(
         >>> make_env = lambda: MultiGoalWrapper(gym.make("CartPole-v1"), goals)
         >>> check_multigoal_vec_env(gym.vector.SyncVectorEnv([make_env] * 3))
     """
+    check_checker_arguments(
+        oracle=oracle, env_fn=env_fn, steps=steps, seed=seed, observation_determines_mask=observation_determines_mask
+    )
     adapter = _make_adapter(venv)
     if isinstance(adapter.space, gym.spaces.Dict):
         check_flat(adapter.space)

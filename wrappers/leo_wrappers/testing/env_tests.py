@@ -6,6 +6,7 @@ from typing import Any
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from leo_wrappers.checks import check_multigoal_env, check_multigoal_vec_env
+from leo_wrappers.checks.arguments import check_checker_arguments
 from leo_wrappers.checks.episodes import Oracle
 from leo_wrappers.testing.env_source import EnvLike, EnvSource
 from leo_wrappers.testing.state_machine import run_state_machine
@@ -107,6 +108,13 @@ def multigoal_env_tests(
         >>> TestCartPole = multigoal_env_tests(make_env, max_examples=5)
         >>> TestCartPole().test_contract()
     """
+    check_checker_arguments(
+        oracle=oracle,
+        steps=steps,
+        max_examples=max_examples,
+        observation_determines_mask=observation_determines_mask,
+        reuse_env=reuse_env,
+    )
     source = EnvSource(env)
     members = {
         "source": source,

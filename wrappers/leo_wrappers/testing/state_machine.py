@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import gymnasium as gym
 
+from leo_wrappers.checks.arguments import check_checker_arguments
 from leo_wrappers.checks.checker import ContractChecker
 from leo_wrappers.checks.declarations import read_goal_names
 from leo_wrappers.checks.episodes import Oracle
@@ -17,6 +18,7 @@ from leo_wrappers.testing._hypothesis import hypothesis, st, stateful
 from leo_wrappers.testing.env_source import EnvLike, EnvSource
 from leo_wrappers.testing.shrinking import CheckerSetup, shrink_calls
 from leo_wrappers.testing.strategies import action_sequences
+from leo_wrappers.validation import check_integer
 
 MAX_ACTIONS_PER_RULE = 10
 SEEDS = st.integers(0, 2**31 - 1)
@@ -122,6 +124,7 @@ def multigoal_state_machine(
     :param reuse_env: create the environment once and reset it for each run, for environments that are slow to create. A fault
         that depends on earlier runs may then not shrink.
     """
+    check_checker_arguments(oracle=oracle, observation_determines_mask=observation_determines_mask, reuse_env=reuse_env)
     setup = CheckerSetup(EnvSource(env), observation_determines_mask, oracle)
 
     @functools.cache
@@ -188,6 +191,8 @@ def run_state_machine(
         >>> goals = PredicateGoals({"pole/left": lambda obs: obs[..., 2] < 0, "cart/left": lambda obs: obs[..., 0] < 0})
         >>> run_state_machine(lambda: MultiGoalWrapper(gym.make("CartPole-v1"), goals), max_examples=5)
     """
+    check_integer("stateful_step_count", stateful_step_count, 1)
+    check_checker_arguments(oracle=oracle, max_examples=max_examples)
     machine = multigoal_state_machine(
         env, observation_determines_mask=observation_determines_mask, oracle=oracle, reuse_env=reuse_env
     )
