@@ -30,8 +30,8 @@ _SB3_LAYERS = "stable_baselines3.common.torch_layers"
 _POLICIES = {
     "LEODQNPolicy": "leo_agents.leo_dqn.policies",
     "LEOPQNPolicy": "leo_agents.leo_pqn.policies",
-    "LEOTD3Policy": "leo_agents.leo_td3.policies",
-    "LEOSACPolicy": "leo_agents.leo_sac.policies",
+    **dict.fromkeys(("LEOTD3Policy", "LEOTD3PointPolicy"), "leo_agents.leo_td3.policies"),
+    **dict.fromkeys(("LEOSACPolicy", "LEOSACPointPolicy"), "leo_agents.leo_sac.policies"),
     "PQNPolicy": "leo_agents.baselines.pqn.policies",
     "DualLEOPQNPolicy": "leo_agents.dual_leo.policies",
     "DualLEOPPOPolicy": "leo_agents.dual_leo.policies",

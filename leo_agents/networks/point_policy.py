@@ -80,13 +80,17 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
         if points.ndim != ndim or points.shape[-1:] != shape:
             expected = f"a goal of {shape[0]} coordinates" if ndim == 1 else f"goals of shape [K, {shape[0]}]"
             raise ValueError(f"expected {expected}, got an array of shape {points.shape}; pass points like desired_goal")
-        outside = ~((points >= self.goal_space.low) & (points <= self.goal_space.high))
+        inside = (points >= self.goal_space.low) & (points <= self.goal_space.high)
+        outside = ~(inside & np.isfinite(points))
         if outside.any():
             raise ValueError(
                 f"expected finite goals between {shorten(self.goal_space.low)} and {shorten(self.goal_space.high)}, "
                 f"got {shorten(points[outside.any(axis=-1)] if ndim == 2 else points)}; pass points of the goal space"
             )
         return points
+
+    def _example_goal(self) -> Any:
+        return np.clip(np.zeros(self.goal_space.shape, np.float32), self.goal_space.low, self.goal_space.high)
 
     def _command(self, observation: Observation, goal: Any) -> dict[str, npt.NDArray[Any]]:
         return self.with_goal(observation, goal)

@@ -99,6 +99,10 @@ class GoalPolicyMixin(NormalizingPolicy):
         state, batch_shape = self._split_state(observation)
         return add_goal(state, np.full(batch_shape, goal_id, dtype=np.int64))
 
+    def _example_goal(self) -> Any:
+        """Return a goal that can be commanded."""
+        return 0
+
     def _command(self, observation: Observation, goal: Any) -> dict[str, npt.NDArray[Any]]:
         """Command a goal as users give it."""
         return self.with_goal(observation, goal_index(self.goal_names, goal))
@@ -225,13 +229,13 @@ class GoalPolicy(GoalPolicyMixin):
         }
 
     def _export(self, network: StateNetwork, module: nn.Module) -> th.jit.ScriptModule:
-        """Trace a module with the arguments (states, goal_ids)."""
-        tensors, _ = self.obs_to_tensor(self.with_goal(self.state_space.sample(), 0))
-        states, goal_ids = network.state_of(tensors), tensors[GOAL_KEY]  # type: ignore[index]
+        """Trace a module with the arguments (states, goals)."""
+        tensors: Any = self.obs_to_tensor(self._command(self.state_space.sample(), self._example_goal()))[0]
+        states, goals = network.state_of(tensors), tensors[network.goal_key]
         self.set_training_mode(False)
         # Two rows: tracing would take a batch dimension of one for a constant.
         batch = {key: _repeat(value) for key, value in states.items()} if isinstance(states, dict) else _repeat(states)
-        return th.jit.trace(module, (batch, goal_ids.repeat(2)), check_trace=False)  # type: ignore[no-any-return, no-untyped-call]
+        return th.jit.trace(module, (batch, _repeat(goals)), check_trace=False)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def expected_steps(values: npt.NDArray[Any], gamma: float) -> npt.NDArray[Any]:
