@@ -41,7 +41,7 @@ def test_one_goal_equals_dqn_with_success_as_done():
     """Compare the loss and its gradients on the same weights and transitions."""
     goal = PredicateGoals({"end": lambda s: s[..., 0] >= 3}, signal_shape=(1,))
     env = MultiGoalWrapper(LineEnv(trap=4, horizon=6), goal)
-    plain = {"net_arch": [16], "layer_norm": False, "squash": False}
+    plain = {"net_arch": [16], "layer_norm": False, "squash": False, "normalize_observations": False}
     leo = LEODQN("MultiGoalPolicy", env, loss="squared", **{**SMALL, "learning_starts": 100, "policy_kwargs": plain}, seed=0)
     leo.learn(100)
     dqn = DQN("MlpPolicy", LineEnv(), policy_kwargs={"net_arch": [16]}, device="cpu")
