@@ -108,12 +108,13 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
         before = self.replay_buffer
         super().load_replay_buffer(path, truncate_last_traj)
         loaded, self.replay_buffer = self.replay_buffer, before
-        if not isinstance(loaded, GoalReplayBuffer) or loaded.n_envs != self.n_envs:
+        buffer_class: Any = self.replay_buffer_class
+        if not isinstance(loaded, buffer_class) or loaded.n_envs != self.n_envs:
             raise ValueError(
-                f"expected a GoalReplayBuffer with n_envs {self.n_envs}, got a {type(loaded).__name__} with n_envs "
+                f"expected a {buffer_class.__name__} with n_envs {self.n_envs}, got a {type(loaded).__name__} with n_envs "
                 f"{getattr(loaded, 'n_envs', None)}; load one that was saved by the same kind of training"
             )
-        check_same_goals(self.goal_names, loaded.goal_names, "a replay buffer")
+        check_same_goals(tuple(self.goal_names), tuple(loaded.goal_names), "a replay buffer")
         self.replay_buffer = loaded
 
     def _setup_model(self) -> None:

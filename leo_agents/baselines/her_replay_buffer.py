@@ -9,8 +9,8 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.baselines.relabeling import Ids, RelabelingReplayBuffer
-from leo_agents.replay.episode_bounds import EpisodeBounds, continues_episode
+from leo_agents.baselines.relabeling import RelabelingReplayBuffer
+from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episode
 from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
 from leo_wrappers.validation import check_choice, check_integer
 

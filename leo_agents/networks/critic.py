@@ -65,18 +65,14 @@ class GoalCritic(StateNetwork):
         inputs, action_dim = features_extractor.features_dim, get_action_dim(action_space)
         width = net_arch[-2] if len(net_arch) > 1 else inputs
         self.trunks = nn.ModuleList(make_trunk(inputs, net_arch[:-1], activation_fn, layer_norm) for _ in range(n_critics))
-        sizes = {"features_dim": width, "action_dim": action_dim, "width": net_arch[-1] if net_arch else 0}
-        if num_goals is None:
-            points = {
-                "goal_dim": point_size(observation_space),
-                "encoder_kwargs": encoder_kwargs,
-                "normalizer": normalizer_of(features_extractor),
-            }
+        combined = net_arch[-1] if net_arch else 0
 
         def make_head() -> nn.Module:
-            if num_goals is None:
-                return PointCriticHead(**sizes, **points, **(head_kwargs or {}))
-            return ActionCriticHead(num_goals=num_goals, **sizes, **(head_kwargs or {}))
+            if num_goals is not None:
+                return ActionCriticHead(width, num_goals, action_dim, combined, **(head_kwargs or {}))
+            goal_dim, normalizer = point_size(observation_space), normalizer_of(features_extractor)
+            options = {"encoder_kwargs": encoder_kwargs, "normalizer": normalizer, **(head_kwargs or {})}
+            return PointCriticHead(width, goal_dim, action_dim, combined, **options)
 
         self.heads: Iterable[Any] = nn.ModuleList(make_head() for _ in range(n_critics))
 

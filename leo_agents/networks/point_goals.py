@@ -57,6 +57,8 @@ class GoalEncoder(nn.Module):
     :param normalizer: standardizes the points; None if they are used as they are
     """
 
+    frequencies: th.Tensor
+
     def __init__(
         self,
         goal_dim: int,
@@ -128,7 +130,7 @@ class PairNetwork(nn.Module):
         self.action = nn.Linear(action_dim, width, bias=False) if action_dim else None
         self.encoder = GoalEncoder(goal_dim, width, normalizer=normalizer, **(encoder_kwargs or {}))
         self.layers = nn.Sequential(
-            nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, outputs)
+            nn.ReLU(inplace=True), nn.Linear(width, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, outputs)
         )
 
     def forward(self, features: th.Tensor, goals: CandidateGoals, actions: th.Tensor | None = None) -> th.Tensor:

@@ -95,12 +95,13 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
     def _command(self, observation: Observation, goal: Any) -> dict[str, npt.NDArray[Any]]:
         return self.with_goal(observation, goal)
 
-    def _check_commanded_goals(self, observation: Observation) -> None:
+    def _check_commanded_goals(self, observation: Observation) -> dict[str, npt.NDArray[Any]]:
         if not isinstance(observation, dict) or DESIRED_GOAL_KEY not in observation:
             raise ValueError(
                 f"expected an observation with {DESIRED_GOAL_KEY!r}, got one without; pass one of the environment, or use "
                 "act(observation, goal)"
             )
+        return observation
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """Create the features extractor of the state; the statistics of points include the commanded goals."""

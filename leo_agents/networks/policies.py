@@ -70,8 +70,7 @@ class GoalPolicyMixin(NormalizingPolicy):
         """
         if isinstance(observation, tuple):  # (observation, info) of Gymnasium's reset, which the base class explains
             return super().predict(observation, state, episode_start, deterministic)
-        self._check_commanded_goals(observation)
-        check_finite_observation(observation)
+        check_finite_observation(self._check_commanded_goals(observation))
         return super().predict(observation, state, episode_start, deterministic)
 
     def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
@@ -107,8 +106,8 @@ class GoalPolicyMixin(NormalizingPolicy):
         """Command a goal as users give it."""
         return self.with_goal(observation, goal_index(self.goal_names, goal))
 
-    def _check_commanded_goals(self, observation: Observation) -> None:
-        """Raise a ``ValueError`` unless observations contain commanded goals."""
+    def _check_commanded_goals(self, observation: Observation) -> dict[str, npt.NDArray[Any]]:
+        """Return the observations; raise a ``ValueError`` unless they contain commanded goals."""
         if not isinstance(observation, dict) or GOAL_KEY not in observation:
             raise ValueError(
                 f"expected an observation with {GOAL_KEY!r}, got one without; wrap the environment with "
@@ -119,6 +118,7 @@ class GoalPolicyMixin(NormalizingPolicy):
             raise ValueError(
                 f"expected {GOAL_KEY!r} to be integers from 0 to {num_goals - 1}, got {shorten(goal_ids)}; see goal_names"
             )
+        return observation
 
     def _split_state(self, observation: Observation) -> tuple[dict[str, npt.NDArray[Any]], tuple[int, ...]]:
         """Return an observation without a commanded goal, and its batch shape: empty for a single observation."""

@@ -1,9 +1,11 @@
 """First and last step of the episode of each transition in a ring buffer."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-Ids = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.integer[Any]]
 
 # Last step of an episode that is still running.
 _OPEN = np.iinfo(np.int64).max

@@ -37,8 +37,8 @@ class GoalReplayBufferSamples(NamedTuple):
     goals_achieved: th.Tensor
     goal_returns: th.Tensor
 
-    def returns_of(self, goals: th.Tensor | None) -> th.Tensor:
-        """Return the goal returns of some goals ``[B, K]``, of all goals if None."""
+    def returns_of(self, goals: Any) -> th.Tensor:
+        """Return the goal returns of some goals, ids ``[K]``, as ``[B, K]``; of all goals if None."""
         return self.goal_returns if goals is None else self.goal_returns[:, goals]
 
     def discounts_or(self, gamma: float) -> float | th.Tensor:

@@ -114,6 +114,8 @@ class PointGoalReplayBuffer(NStepDictReplayBuffer):
         self.shared_goals = shared_goals
         self.own_goals = own_goals
         self.goal_test = goal_test
+        # Without a finite goal set; set by the algorithm for all buffers.
+        self.goal_names: tuple[str, ...] = ()
         self.episodes = EpisodeBounds(self.buffer_size, n_envs)
 
     def __getstate__(self) -> dict[str, Any]:

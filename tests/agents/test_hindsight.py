@@ -130,7 +130,8 @@ def test_a_truncation_ends_the_episode_even_if_the_reset_returns_the_same_state(
     add_step(buffer, 2, 3)
     add_step(buffer, 3, 4, done=True, ended_by_goal=True)
     add_step(buffer, 4, 5)
-    assert buffer.last_steps[0] == 0 and buffer.first_steps[:4, 0].tolist() == [0, 1, 1, 1]
+    inds, envs = np.arange(4), np.zeros(4, dtype=int)
+    assert buffer.episodes.last(inds, envs)[0] == 0 and buffer.episodes.first(inds, envs)[:4].tolist() == [0, 1, 1, 1]
     assert sampled_goals(buffer) == {1: {2}, 2: {5}, 3: {5}, 4: {5}}
 
 
@@ -161,7 +162,7 @@ def test_pickling_and_reset() -> None:
     assert th.equal(samples[0].observations["goal_id"], samples[1].observations["goal_id"])
     assert th.equal(samples[0].rewards, samples[1].rewards)
     copy.reset()
-    assert copy.size() == 0 and copy.num_steps == 0
+    assert copy.size() == 0 and copy.episodes.num_steps == 0
     with pytest.raises(ValueError, match="high <= 0"):
         copy.sample(1)
 
@@ -172,8 +173,8 @@ def test_an_episode_longer_than_the_buffer() -> None:
     for step in range(9):
         add_step(buffer, step, step + 1, done=step == 6, **{"TimeLimit.truncated": step == 6})
         stored = np.arange(max(step - 3, 0), step + 1)
-        expected = np.where((step >= 7) & (stored <= 6), 6, np.iinfo(np.int64).max)
-        np.testing.assert_array_equal(buffer.last_steps[stored % 4, 0], expected)
+        expected = np.where((step >= 7) & (stored <= 6), 6, step)
+        np.testing.assert_array_equal(buffer.episodes.last(stored % 4, np.zeros_like(stored)), expected)
     # Step 8 achieves no goal: transitions for which it is drawn keep the commanded goal 0.
     assert sampled_goals(buffer) == {5: {6, 7}, 6: {6, 7}, 7: {0, 8}, 8: {0, 8}}
 
@@ -186,4 +187,4 @@ def test_wrong_or_missing_masks_are_rejected() -> None:
         buffer.add(*step, [{"goals_achieved": np.zeros(9, bool)}])
     with pytest.raises(ValueError, match="MultiGoalWrapper"):
         buffer.add(*step, [{}, {}])
-    assert buffer.size() == 0 and buffer.num_steps == 0
+    assert buffer.size() == 0 and buffer.episodes.num_steps == 0

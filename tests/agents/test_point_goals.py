@@ -37,7 +37,9 @@ def observations(model, count=5):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_the_loss_of_own_goals_is_that_of_relabeled_transitions(algorithm):
     """With own goals only, every transition is trained as if it had been relabeled with them, one by one."""
-    model = make_model(algorithm, goals_per_update=0, replay_buffer_kwargs={"own_goals": 2}, gamma=0.9, loss="squared").learn(60)
+    model = make_model(algorithm, goals_per_update=0, replay_buffer_kwargs={"own_goals": 2}, gamma=0.9, loss="squared").learn(
+        60
+    )
     batch = model._sample_batch(16)
     th.manual_seed(1)
     loss = model.critic_loss(batch, model.targets(batch, batch.goals), batch.goals)
@@ -51,13 +53,16 @@ def test_the_loss_of_own_goals_is_that_of_relabeled_transitions(algorithm):
             next_values = model.critic_target.values(
                 model.critic_target.lowest_diagonal(relabeled, next_actions.unsqueeze(1), goals)
             )
-        reward = 1.0 + model.get_env().env_method(
-            "compute_reward",
-            batch.next_observations["achieved_goal"].numpy(),
-            batch.goals.own[:, column].numpy(),
-            None,
-            indices=[0],
-        )[0]
+        reward = (
+            1.0
+            + model.get_env().env_method(
+                "compute_reward",
+                batch.next_observations["achieved_goal"].numpy(),
+                batch.goals.own[:, column].numpy(),
+                None,
+                indices=[0],
+            )[0]
+        )
         reward = th.as_tensor(reward, dtype=th.float32).unsqueeze(1)
         target = reward + 0.9 * (1.0 - reward) * (1.0 - batch.dones) * next_values
         values = [th.sigmoid(one) for one in model.critic.taken({**batch.observations}, batch.actions, goals)]
@@ -172,7 +177,9 @@ def test_values_of_points_and_of_the_commanded_goals():
     assert np.allclose(np.diagonal(values), model.values(obs)[:, 0], atol=1e-6)
     single = {key: value[0] for key, value in obs.items()}
     assert model.values(single, [[0.0, 0.0]]).shape == (1, 1)
-    assert np.allclose(model.expected_steps(obs, [[0.0, 0.0]]), 1 + np.log(model.values(obs, [[0.0, 0.0]])) / np.log(model.gamma))
+    assert np.allclose(
+        model.expected_steps(obs, [[0.0, 0.0]]), 1 + np.log(model.values(obs, [[0.0, 0.0]])) / np.log(model.gamma)
+    )
 
 
 def test_act_ignores_the_commanded_goal():
