@@ -11,6 +11,8 @@ what a gradient step updates:
 - LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition updates all of them. Repeated random actions
   are part of their exploration (``--epsilon``). "5 steps": five-step targets, which Stable-Baselines3's HER does not have.
   "32 heads": targets and actor update 32 random goals per gradient step instead of all.
+- LEOTD3, LEOSAC, "any goal": the same algorithms on the original environment, which has no finite goal set. Each transition
+  updates 16 goals that the batch has in common and one achieved later in its own episode.
 - TD3 + HER, SAC + HER, TQC + HER: Stable-Baselines3 and sb3-contrib with ``HerReplayBuffer``
   (``leo_agents.baselines.goal_env_actor_critic``), on the environment with its own random goals, points anywhere in its goal
   space; hindsight with 4 "future" goals per transition. TD3 explores with normal noise of 0.1, as LEOTD3 does. Learning rate
@@ -22,10 +24,10 @@ what a gradient step updates:
 By default the first two of both kinds run; the others are selected by ``--algorithms``.
 
 Two success rates, both of the policy without noise and with one episode per goal: over all goals of the grid, and over random
-goals, which the environment draws as its desired goals. For a random goal LEO is commanded the nearest goal of the grid, the
-other agents the goal itself. A goal is reached if any step of the episode is within the environment's tolerance of it; goals
-achieved at the start are not attempted. Intervals are 95 % by Student's t over seeds. ``continuous_speed.py`` measures the
-cost of a gradient step.
+goals, which the environment draws as its desired goals. For a random goal LEO with the grid's goals is commanded the nearest
+of them, the other agents the goal itself. A goal is reached if any step of the episode is within the environment's tolerance
+of it; goals achieved at the start are not attempted. Intervals are 95 % by Student's t over seeds. ``continuous_speed.py``
+measures the cost of a gradient step.
 """
 
 import os
@@ -72,6 +74,10 @@ COLORS = {
     "LEOSAC": "#22a062",
     "LEOSAC, 5 steps": "#0b4a2a",
     "LEOSAC, 32 heads": "#8bd3a8",
+    "LEOTD3, any goal": "#12a5c4",
+    "LEOTD3, any goal, 5 steps": "#0a5c6e",
+    "LEOSAC, any goal": "#b3a515",
+    "LEOSAC, any goal, 5 steps": "#6e650a",
     "TD3 + HER": "#e07b39",
     "SAC + HER": "#8e4ec6",
     "TQC + HER": "#c0356b",
@@ -83,7 +89,16 @@ COLORS = {
     "TQC + HER (Zoo)": "#3d3d3d",
 }
 LEO = {"LEOTD3": LEOTD3, "LEOSAC": LEOSAC}
-VARIANTS: dict[str, dict[str, Any]] = {"": {}, "5 steps": {"n_steps": 5}, "32 heads": {"goals_per_update": 32}}
+ANY_GOAL = "any goal"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "5 steps": {"n_steps": 5},
+    "32 heads": {"goals_per_update": 32},
+    ANY_GOAL: {},
+    f"{ANY_GOAL}, 5 steps": {"n_steps": 5},
+}
+# The original environments, which have no finite goal set, by the first part of the names.
+ORIGINAL_VERSIONS = {"Fetch": "v4", "Panda": "v3", "PointMaze": "v3", "AntMaze": "v5"}
 ZOO_NAME = "TQC + HER (Zoo)"
 DEFAULT = ("LEOTD3", "LEOSAC", "TD3 + HER", "SAC + HER")
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
@@ -116,6 +131,22 @@ def make_env(options: argparse.Namespace) -> gym.Env[Any, Any]:
     return gym.make(options.env, **({} if options.resolution is None else {"resolution": options.resolution}))
 
 
+def make_original_env(options: argparse.Namespace) -> gym.Env[Any, Any]:
+    """
+    Create the original environment, without a grid of goals; with the same seed it samples the same goals.
+
+    :param options: command line options
+    :return: the environment
+    """
+    import gymnasium_robotics
+    import panda_gym  # noqa: F401
+
+    gym.register_envs(gymnasium_robotics)
+    name = options.env.removeprefix("leo/").rpartition("-v")[0]
+    (version,) = [version for start, version in ORIGINAL_VERSIONS.items() if name.startswith(start)]
+    return gym.make(f"{name}-{version}")
+
+
 def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:
     """
     Create an agent with its environment.
@@ -136,6 +167,7 @@ def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPol
     }
     name, _, variant = algorithm.partition(", ")
     if name in LEO:
+        env = make_original_env(options) if ANY_GOAL in variant else env
         exploration = {"exploration_initial_eps": options.epsilon, "exploration_final_eps": options.epsilon}
         return LEO[name]("MultiGoalPolicy", env, **exploration, **VARIANTS[variant], **kwargs)
     if name == ZOO_NAME:
@@ -150,7 +182,8 @@ def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPol
 
 class DesiredGoalAgent:
     """
-    Adapts a HER agent to ``evaluate_goals``: it reads the commanded goal from ``desired_goal`` and not from ``goal_id``.
+    Adapts an agent without a finite goal set to ``evaluate_goals``: it reads the commanded goal from ``desired_goal`` and not
+    from ``goal_id``.
 
     :param model: the agent
     """
@@ -182,7 +215,7 @@ def success_on_random_goals(model: OffPolicyAlgorithm, env: gym.Env[Any, Any], e
         nearest = np.int64(np.linalg.norm(points - desired, axis=1).argmin())
         success = done = False
         while not (success or done):
-            action, _ = model.predict({**obs, "goal_id": nearest} if is_leo(model) else obs, deterministic=True)
+            action, _ = model.predict({**obs, "goal_id": nearest} if reads_goal_id(model) else obs, deterministic=True)
             obs, _, terminated, truncated, _ = env.step(action)
             # The environment may draw a new goal after a success; the first one counts.
             success, done = bool(goals.reaches(obs["achieved_goal"], desired)), terminated or truncated
@@ -190,14 +223,14 @@ def success_on_random_goals(model: OffPolicyAlgorithm, env: gym.Env[Any, Any], e
     return float(np.mean(reached)) if reached else float("nan")
 
 
-def is_leo(model: Any) -> bool:
+def reads_goal_id(model: Any) -> bool:
     """
-    Return whether an agent is commanded by ``goal_id``.
+    Return whether an agent is commanded a goal of the grid by ``goal_id``, and not a point by ``desired_goal``.
 
     :param model: the agent
-    :return: True for LEO, False for HER
+    :return: True for LEO with the grid's goals
     """
-    return isinstance(model, tuple(LEO.values()))
+    return isinstance(model, tuple(LEO.values())) and not model.has_point_goals
 
 
 def run(algorithm: str, seed: int, options: argparse.Namespace) -> list[Row]:
@@ -213,7 +246,7 @@ def run(algorithm: str, seed: int, options: argparse.Namespace) -> list[Row]:
     env = make_env(options)
 
     def evaluate(model: OffPolicyAlgorithm) -> Row:
-        agent: Any = model if is_leo(model) else DesiredGoalAgent(model)
+        agent: Any = model if reads_goal_id(model) else DesiredGoalAgent(model)
         return {
             "gradient_steps": model._n_updates,
             "success": evaluate_goals(agent, env, seed=0).mean_success,

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from leo_agents.networks.heads import logit
 from leo_agents.networks.normalization import NormalizedExtractor, ObservationNormalizer
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
-from leo_wrappers.validation import check_integer, check_positive
+from leo_wrappers.validation import check_integer
 
 
 class CandidateGoals(NamedTuple):
@@ -44,43 +44,22 @@ Goals = th.Tensor | CandidateGoals | None
 
 class GoalEncoder(nn.Module):
     """
-    Network from the point of a goal to its encoding.
-
-    Random Fourier features let neighboring goals have different values, e.g. on both sides of a wall, which a network of the
-    coordinates alone learns only slowly.
+    Network from the point of a goal to its encoding, with one hidden layer.
 
     :param goal_dim: dimension of the points
     :param outputs: number of outputs
-    :param hidden_dim: width of the hidden layer; 0 for a linear network of the points
-    :param num_frequencies: number of random frequencies
-    :param frequency_scale: standard deviation of the frequencies, for standardized points
+    :param hidden_dim: width of the hidden layer
     :param normalizer: standardizes the points; None if they are used as they are
     """
 
-    frequencies: th.Tensor
-
     def __init__(
-        self,
-        goal_dim: int,
-        outputs: int,
-        hidden_dim: int = 256,
-        num_frequencies: int = 64,
-        frequency_scale: float = 1.0,
-        normalizer: ObservationNormalizer | None = None,
+        self, goal_dim: int, outputs: int, hidden_dim: int = 256, normalizer: ObservationNormalizer | None = None
     ) -> None:
         super().__init__()
-        check_integer("hidden_dim", hidden_dim, 0)
-        check_integer("num_frequencies", num_frequencies, 0)
-        check_positive("frequency_scale", frequency_scale)
+        check_integer("hidden_dim", hidden_dim, 1)
         self.normalizer = normalizer
-        if hidden_dim == 0:
-            self.hidden: nn.Module = nn.Identity()
-            self.register_buffer("frequencies", th.empty(goal_dim, 0))
-        else:
-            self.register_buffer("frequencies", th.randn(goal_dim, num_frequencies) * frequency_scale)
-            inputs = goal_dim + 2 * num_frequencies
-            self.hidden = nn.Sequential(nn.Linear(inputs, hidden_dim), nn.LayerNorm(hidden_dim), nn.ReLU())
-        self.output = nn.Linear(hidden_dim or goal_dim, outputs)
+        self.hidden = nn.Linear(goal_dim, hidden_dim)
+        self.layers = nn.Sequential(nn.LayerNorm(hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, outputs))
 
     def forward(self, points: th.Tensor) -> th.Tensor:
         """
@@ -89,11 +68,10 @@ class GoalEncoder(nn.Module):
         :param points: ``[..., d]``
         :return: ``[..., outputs]``
         """
-        points = points.to(self.frequencies.dtype)
+        points = points.to(self.hidden.weight.dtype)
         if self.normalizer is not None:
             points = self.normalizer.standardize(points, ACHIEVED_GOAL_KEY)
-        phases = points @ self.frequencies
-        return self.output(self.hidden(th.cat([points, phases.sin(), phases.cos()], dim=-1)))  # type: ignore[no-any-return]
+        return self.layers(self.hidden(points))  # type: ignore[no-any-return]
 
 
 class PairNetwork(nn.Module):
