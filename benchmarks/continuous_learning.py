@@ -11,8 +11,8 @@ what a gradient step updates:
 - LEOTD3, LEOSAC: the goals are those of the environment's grid; each transition updates all of them. Repeated random actions
   are part of their exploration (``--epsilon``). "5 steps": five-step targets, which Stable-Baselines3's HER does not have.
   "32 heads": targets and actor update 32 random goals per gradient step instead of all.
-- LEOTD3, LEOSAC, "any goal": the same algorithms on the original environment, which has no finite goal set. Each transition
-  updates 16 goals that the batch has in common and one achieved later in its own episode.
+- LEOTD3, LEOSAC, "any goal": the same algorithms without the finite goal set (``AnyGoalWrapper``). Each transition updates 16
+  goals that the batch has in common and one achieved later in its own episode.
 - TD3 + HER, SAC + HER, TQC + HER: Stable-Baselines3 and sb3-contrib with ``HerReplayBuffer``
   (``leo_agents.baselines.goal_env_actor_critic``), on the environment with its own random goals, points anywhere in its goal
   space; hindsight with 4 "future" goals per transition. TD3 explores with normal noise of 0.1, as LEOTD3 does. Learning rate
@@ -64,6 +64,7 @@ import leo_envs  # noqa: E402
 from leo_agents import LEOSAC, LEOTD3  # noqa: E402
 from leo_agents.baselines import goal_env_actor_critic  # noqa: E402
 from leo_agents.evaluation import evaluate_goals  # noqa: E402
+from leo_wrappers import AnyGoalWrapper  # noqa: E402
 
 gym.register_envs(leo_envs)
 
@@ -97,8 +98,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     ANY_GOAL: {},
     f"{ANY_GOAL}, 5 steps": {"n_steps": 5},
 }
-# The original environments, which have no finite goal set, by the first part of the names.
-ORIGINAL_VERSIONS = {"Fetch": "v4", "Panda": "v3", "PointMaze": "v3", "AntMaze": "v5"}
 ZOO_NAME = "TQC + HER (Zoo)"
 DEFAULT = ("LEOTD3", "LEOSAC", "TD3 + HER", "SAC + HER")
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
@@ -131,22 +130,6 @@ def make_env(options: argparse.Namespace) -> gym.Env[Any, Any]:
     return gym.make(options.env, **({} if options.resolution is None else {"resolution": options.resolution}))
 
 
-def make_original_env(options: argparse.Namespace) -> gym.Env[Any, Any]:
-    """
-    Create the original environment, without a grid of goals; with the same seed it samples the same goals.
-
-    :param options: command line options
-    :return: the environment
-    """
-    import gymnasium_robotics
-    import panda_gym  # noqa: F401
-
-    gym.register_envs(gymnasium_robotics)
-    name = options.env.removeprefix("leo/").rpartition("-v")[0]
-    (version,) = [version for start, version in ORIGINAL_VERSIONS.items() if name.startswith(start)]
-    return gym.make(f"{name}-{version}")
-
-
 def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:
     """
     Create an agent with its environment.
@@ -167,7 +150,7 @@ def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPol
     }
     name, _, variant = algorithm.partition(", ")
     if name in LEO:
-        env = make_original_env(options) if ANY_GOAL in variant else env
+        env = AnyGoalWrapper(env) if ANY_GOAL in variant else env
         exploration = {"exploration_initial_eps": options.epsilon, "exploration_final_eps": options.epsilon}
         return LEO[name]("MultiGoalPolicy", env, **exploration, **VARIANTS[variant], **kwargs)
     if name == ZOO_NAME:

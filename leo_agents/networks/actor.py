@@ -14,9 +14,6 @@ from leo_agents.networks.point_goals import Goals, PointActorHead, normalizer_of
 from leo_agents.networks.state_network import ActingNetwork, make_trunk
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
-# Width of the layer that combines state and goal, if the goals are points.
-PAIR_WIDTH = 128
-
 
 class GoalActorNetwork(ActingNetwork):
     """
@@ -70,7 +67,7 @@ class GoalActorNetwork(ActingNetwork):
         self.head: Any
         if num_goals is None:
             size, normalizer = point_size(observation_space), normalizer_of(features_extractor)
-            self.head = PointActorHead(width, size, PAIR_WIDTH, outputs, encoder_kwargs=encoder_kwargs, normalizer=normalizer)
+            self.head = PointActorHead(width, size, outputs, encoder_kwargs=encoder_kwargs, normalizer=normalizer)
         else:
             self.head = GoalLinear(width, num_goals, outputs)
         self.goal_key = DESIRED_GOAL_KEY if num_goals is None else GOAL_KEY

@@ -1,5 +1,6 @@
 """Heads for goals that are points: they read the goal instead of having an output for each goal."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch as th
@@ -74,92 +75,17 @@ class GoalEncoder(nn.Module):
         return self.layers(self.hidden(points))  # type: ignore[no-any-return]
 
 
-class PairNetwork(nn.Module):
-    """
-    Network of pairs of a state and a goal: it adds an encoding of the goal to one of the state and applies two layers.
-
-    State and goal are encoded once each, and only two narrow layers are computed for every pair.
-
-    :param features_dim: number of features of the state
-    :param goal_dim: dimension of the points
-    :param width: width of the encodings
-    :param outputs: number of outputs per pair
-    :param hidden_dim: width of the layer between the encodings and the outputs
-    :param action_dim: dimension of an action that is encoded and added too; 0 for none
-    :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
-    :param normalizer: standardizes the points; None if they are used as they are
-    """
-
-    def __init__(
-        self,
-        features_dim: int,
-        goal_dim: int,
-        width: int,
-        outputs: int,
-        hidden_dim: int = 64,
-        action_dim: int = 0,
-        encoder_kwargs: dict[str, Any] | None = None,
-        normalizer: ObservationNormalizer | None = None,
-    ) -> None:
-        super().__init__()
-        check_integer("width", width, 1)
-        check_integer("hidden_dim", hidden_dim, 1)
-        self.state = nn.Linear(features_dim, width)
-        self.action = nn.Linear(action_dim, width, bias=False) if action_dim else None
-        self.encoder = GoalEncoder(goal_dim, width, normalizer=normalizer, **(encoder_kwargs or {}))
-        self.layers = nn.Sequential(
-            nn.ReLU(inplace=True), nn.Linear(width, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, outputs)
-        )
-
-    def forward(self, features: th.Tensor, goals: CandidateGoals, actions: th.Tensor | None = None) -> th.Tensor:
-        """
-        Compute the outputs of all pairs.
-
-        :param features: ``[batch, features_dim]``
-        :param goals: candidate goals, K per row
-        :param actions: one action per pair ``[batch, K, action_dim]`` or per row ``[batch, 1, action_dim]``
-        :return: ``[batch, K, outputs]``
-        """
-        return self.layers(self._add(self._encode(features, goals), actions))  # type: ignore[no-any-return]
-
-    def action_gradient_only(self, features: th.Tensor, goals: CandidateGoals, actions: th.Tensor) -> th.Tensor:
-        """
-        As :meth:`forward`, but gradients flow into the actions only.
-
-        :param features: ``[batch, features_dim]``
-        :param goals: candidate goals, K per row
-        :param actions: one action per pair ``[batch, K, action_dim]``
-        :return: ``[batch, K, outputs]``
-        """
-        with th.no_grad():
-            encodings = self._encode(features, goals)
-        fixed = {name: parameter.detach() for name, parameter in self.layers.named_parameters()}
-        return functional_call(self.layers, fixed, (self._add(encodings, actions, fixed=True),))  # type: ignore[no-any-return]
-
-    def _encode(self, features: th.Tensor, goals: CandidateGoals) -> th.Tensor:
-        """Return the sums of the encodings of states and goals ``[batch, K, width]``."""
-        batch_size, num_own = goals.own.shape[:2]
-        encoded = self.encoder(th.cat([goals.shared, goals.own.flatten(0, 1)]))
-        shared, own = encoded.split([len(goals.shared), batch_size * num_own])
-        own = own.view(batch_size, num_own, self.state.out_features)
-        return th.cat([shared.expand(batch_size, -1, -1), own], dim=1) + self.state(features).unsqueeze(1)
-
-    def _add(self, encodings: th.Tensor, actions: th.Tensor | None, fixed: bool = False) -> th.Tensor:
-        if self.action is None or actions is None:
-            return encodings
-        weight = self.action.weight.detach() if fixed else self.action.weight
-        return encodings + nn.functional.linear(actions, weight)
-
-
 class PointCriticHead(nn.Module):
     """
-    Logits of Q_g(s, a) for goals that are points.
+    Logits of Q_g(s, a) for goals that are points: encodings of state, action and goal are added, and two layers follow.
+
+    State and goal are encoded once each; only the sum and two narrow layers are computed for every pair.
 
     :param features_dim: number of features of the state
     :param goal_dim: dimension of the points
     :param action_dim: dimension of the actions
-    :param width: width of the layer that combines state, action and goal
-    :param hidden_dim: width of the layer after it
+    :param width: width of the encodings
+    :param hidden_dim: width of the layer between the encodings and the logit
     :param initial_value: value of every goal at initialization
     :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
     :param normalizer: standardizes the points; None if they are used as they are
@@ -177,10 +103,16 @@ class PointCriticHead(nn.Module):
         normalizer: ObservationNormalizer | None = None,
     ) -> None:
         super().__init__()
-        self.pairs = PairNetwork(features_dim, goal_dim, width, 1, hidden_dim, action_dim, encoder_kwargs, normalizer)
+        check_integer("width", width, 1)
+        check_integer("hidden_dim", hidden_dim, 1)
+        self.state = nn.Linear(features_dim, width)
+        self.action = nn.Linear(action_dim, width, bias=False)
+        self.encoder = GoalEncoder(goal_dim, width, normalizer=normalizer, **(encoder_kwargs or {}))
+        last = nn.Linear(hidden_dim, 1)
         # As in the head of a finite goal set: random initial values would first have to be unlearned.
-        nn.init.zeros_(self.pairs.layers[-1].weight)  # type: ignore[arg-type]
-        nn.init.constant_(self.pairs.layers[-1].bias, logit(initial_value))  # type: ignore[arg-type]
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, logit(initial_value))
+        self.layers = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(width, hidden_dim), nn.ReLU(inplace=True), last)
 
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
@@ -191,7 +123,8 @@ class PointCriticHead(nn.Module):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        return self.pairs(features, goals, actions.unsqueeze(1)).squeeze(2)  # type: ignore[no-any-return]
+        encoded = self.state(features) + self.action(actions)
+        return self.layers(self._add_goals(encoded, goals)).squeeze(2)  # type: ignore[no-any-return]
 
     def diagonal(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
@@ -202,15 +135,79 @@ class PointCriticHead(nn.Module):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        return self.pairs.action_gradient_only(features, goals, actions).squeeze(2)
+        with th.no_grad():
+            encoded = self._add_goals(self.state(features), goals)
+        # The derivatives of the encodings are not needed: added in place, they cost one pass over the pairs.
+        pairs = th.addmm(encoded.flatten(0, 1), actions.flatten(0, 1), self.action.weight.detach().t())
+        fixed = {name: parameter.detach() for name, parameter in self.layers.named_parameters()}
+        return functional_call(self.layers, fixed, (pairs,)).view(actions.shape[:2])  # type: ignore[no-any-return]
+
+    def _add_goals(self, encoded: th.Tensor, goals: CandidateGoals) -> th.Tensor:
+        """Return the sums of the encodings of rows ``[batch, width]`` and of their goals ``[batch, K, width]``."""
+        batch_size, num_own = goals.own.shape[:2]
+        points = self.encoder(th.cat([goals.shared, goals.own.flatten(0, 1)]))
+        shared, own = points.split([goals.shared.shape[0], batch_size * num_own])
+        own = own.view(batch_size, num_own, self.state.out_features)
+        return th.cat([shared.unsqueeze(0) + encoded.unsqueeze(1), own + encoded.unsqueeze(1)], dim=1)
 
 
-class PointActorHead(PairNetwork):
+class PointActorHead(nn.Module):
     """
-    Outputs of an actor for goals that are points; see :class:`PairNetwork`.
+    Output layer of an actor whose weights are computed from the point of the goal.
+
+    Goals with weights of their own, as in the head of a finite goal set, do not have to share one way to combine state and
+    goal: in a maze, a network that adds the encodings of both learned half as fast.
 
     The methods are those of :class:`~leo_agents.networks.goal_linear.GoalLinear`.
+
+    :param features_dim: number of features
+    :param goal_dim: dimension of the points
+    :param outputs: number of outputs per goal
+    :param projection_dim: the features are projected to this dimension first
+    :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
+    :param normalizer: standardizes the points; None if they are used as they are
     """
+
+    def __init__(
+        self,
+        features_dim: int,
+        goal_dim: int,
+        outputs: int,
+        projection_dim: int = 64,
+        encoder_kwargs: dict[str, Any] | None = None,
+        normalizer: ObservationNormalizer | None = None,
+    ) -> None:
+        super().__init__()
+        check_integer("projection_dim", projection_dim, 1)
+        self.shape = (outputs, projection_dim + 1)
+        self.projection = nn.Sequential(
+            nn.Linear(features_dim, projection_dim), nn.LayerNorm(projection_dim), nn.ReLU(inplace=True)
+        )
+        size = outputs * (projection_dim + 1)
+        self.encoder = GoalEncoder(goal_dim, size, normalizer=normalizer, **(encoder_kwargs or {}))
+        last = self.encoder.layers[-1]
+        assert isinstance(last, nn.Linear)
+        # An optimizer step changes each weight of the head by the sum of the changes of as many weights of the encoder as it
+        # has inputs: without the scale, actions saturate within a few steps.
+        self.scale = 4.0 / last.in_features
+        # About half of the encoder's inputs are positive, with a mean square of 1. Weights as large as in a linear layer:
+        nn.init.normal_(last.weight, std=math.sqrt(2.0 / (3.0 * projection_dim * last.in_features)) / self.scale)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, features: th.Tensor, goals: CandidateGoals) -> th.Tensor:
+        """
+        Compute the outputs of candidate goals.
+
+        :param features: ``[batch, features_dim]``
+        :param goals: candidate goals, K per row
+        :return: ``[batch, K, outputs]``
+        """
+        inputs = self.projection(features)
+        weight, bias = self._weights(goals.shared)
+        shared = th.addmm(bias.reshape(-1), inputs, weight.flatten(0, 1).t()).view(len(inputs), len(bias), self.shape[0])
+        weight, bias = self._weights(goals.own)
+        own = th.einsum("bf,bkof->bko", inputs, weight) + bias
+        return th.cat([shared, own], dim=1).to(bias.dtype)
 
     def for_goals(self, features: th.Tensor, points: th.Tensor) -> th.Tensor:
         """
@@ -220,7 +217,12 @@ class PointActorHead(PairNetwork):
         :param points: the goal of each row ``[batch, d]``
         :return: ``[batch, outputs]``
         """
-        return self(features, CandidateGoals.one_per_row(points)).squeeze(1)  # type: ignore[no-any-return]
+        weight, bias = self._weights(points)
+        return (th.einsum("bf,bof->bo", self.projection(features), weight) + bias).to(bias.dtype)
+
+    def _weights(self, points: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        parameters = (self.encoder(points) * self.scale).unflatten(-1, self.shape)
+        return parameters[..., :-1], parameters[..., -1]
 
 
 def point_size(observation_space: spaces.Space[Any]) -> int:

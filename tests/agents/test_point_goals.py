@@ -14,7 +14,7 @@ from leo_agents import LEODQN, LEOSAC, LEOTD3
 from leo_agents.learning.losses import all_goals_targets, goals_loss
 from leo_agents.learning.policy_data import load_policy
 from leo_agents.networks.point_goals import CandidateGoals
-from leo_wrappers import GridGoals, MultiGoalWrapper
+from leo_wrappers import AnyGoalWrapper, GridGoals, MultiGoalWrapper
 from tests.agents.plane_point import TOLERANCE, PlanePoint
 
 ALGORITHMS = [LEOTD3, LEOSAC]
@@ -261,6 +261,20 @@ def test_rewards_that_do_not_tell_success_are_rejected(env_class, message):
 def test_arguments_of_finite_goal_sets_are_rejected(kwargs, message):
     with pytest.raises(ValueError, match=message):
         make_model(**kwargs)
+
+
+def test_a_finite_goal_set_can_be_hidden():
+    with pytest.raises(
+        ValueError, match=r"expected a goal environment, got observations without \['achieved_goal', 'desired_goal'\]"
+    ):
+        AnyGoalWrapper(gym.make("MountainCarContinuous-v0"))
+    env = PlanePoint()
+    env.goal_names = ("here",)
+    assert DummyVecEnv([lambda: env]).has_attr("goal_names")
+    model = make_model(env=DummyVecEnv([lambda: AnyGoalWrapper(env)])).learn(60)
+    assert model.has_point_goals and model.get_env().get_attr("compute_reward")
+    with pytest.raises(AttributeError, match="leave out AnyGoalWrapper"):
+        AnyGoalWrapper(env).get_wrapper_attr("goal_names")
 
 
 def test_discrete_actions_need_a_finite_goal_set():

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from leo_wrappers.any_goal import AnyGoalWrapper as AnyGoalWrapper
     from leo_wrappers.checks import ContractChecker as ContractChecker
     from leo_wrappers.checks import ContractError as ContractError
     from leo_wrappers.checks import check_multigoal_env as check_multigoal_env
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 # Imported lazily: this package contains a pytest plugin, so every pytest run of every project imports it and must not have to
 # load NumPy and Gymnasium.
 _EXPORTS = {
+    "any_goal": ("AnyGoalWrapper",),
     "checks": ("ContractChecker", "ContractError", "check_multigoal_env", "check_multigoal_vec_env"),
     "goal_conditioned": ("GoalConditionedWrapper",),
     "goal_set": ("GoalSet", "goal_families", "goal_index"),
