@@ -12,6 +12,16 @@ from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY, GOAL_KEY
 Points = npt.NDArray[Any]
 
 
+def is_goal_env(venv: VecEnv) -> bool:
+    """
+    Return whether an environment observes achieved and desired goals.
+
+    :param venv: vectorized environment
+    :return: whether the observation is a Dict with both
+    """
+    return {ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY} <= getattr(venv.observation_space, "spaces", {}).keys()
+
+
 def has_point_goals(venv: VecEnv) -> bool:
     """
     Return whether the goals of an environment are points, and not a finite set.
@@ -19,10 +29,7 @@ def has_point_goals(venv: VecEnv) -> bool:
     :param venv: vectorized environment
     :return: True for goal environments without ``goal_names``
     """
-    parts = getattr(venv.observation_space, "spaces", {})
-    if GOAL_KEY in parts or not {ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY} <= parts.keys():
-        return False
-    return not venv.has_attr("goal_names")
+    return is_goal_env(venv) and GOAL_KEY not in venv.observation_space.spaces and not venv.has_attr("goal_names")  # type: ignore[attr-defined]
 
 
 def check_goal_env(venv: VecEnv) -> VecEnv:

@@ -108,7 +108,7 @@ def _evaluate(
 ) -> IntArray:
     """Run one episode for each entry of ``episodes``, its commanded goal, and return their outcomes."""
     outcomes = np.empty(len(episodes), dtype=np.int64)
-    with _frozen_statistics(venv), _goal_setter(venv) as set_goals, _progress(len(episodes), progress_bar) as advance:
+    with frozen_statistics(venv), _goal_setter(venv) as set_goals, _progress(len(episodes), progress_bar) as advance:
         for first in range(0, len(episodes), venv.num_envs):
             batch = episodes[first : first + venv.num_envs]
             # In the last batch, surplus environments command any goal and are ignored.
@@ -279,7 +279,7 @@ def _set_goals(venv: VecEnv, goals: list[int | None]) -> None:
 
 
 @contextmanager
-def _frozen_statistics(venv: VecEnv) -> Iterator[None]:
+def frozen_statistics(venv: VecEnv) -> Iterator[None]:
     """Stop ``VecNormalize`` from updating its statistics."""
     layers, layer = [], venv
     while isinstance(layer, VecEnvWrapper):
