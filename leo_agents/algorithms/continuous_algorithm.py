@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
+from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
@@ -45,6 +46,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
 
     checkpointed: ClassVar[tuple[str, ...]] = ("random_behavior",)
     not_saved: ClassVar[tuple[str, ...]] = ("random_behavior",)
+    replay_buffer_classes: ClassVar[tuple[type[BaseBuffer], ...]] = (GoalReplayBuffer, PointGoalReplayBuffer)
     point_policy_class: ClassVar[type[PointGoalPolicyMixin]]
     """Class of the policy if the goals are points."""
     policy: ContinuousGoalPolicy  # type: ignore[assignment]
@@ -130,8 +132,14 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     def _setup_goals(self) -> None:
         if self.env is not None and has_point_goals(self.env):
             self._use_points()
-        if not self.has_point_goals:
-            super()._setup_goals()
+        if self.has_point_goals:
+            return
+        if not issubclass(self.replay_buffer_class, GoalReplayBuffer):  # type: ignore[arg-type]
+            raise ValueError(
+                f"expected a GoalReplayBuffer for a finite goal set, got {self.replay_buffer_class}; leave out "
+                "replay_buffer_class, or hide the goal set with AnyGoalWrapper"
+            )
+        super()._setup_goals()
 
     def _use_points(self) -> None:
         """Let the goals be points: choose the policy and the replay buffer."""
@@ -156,6 +164,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         if self.replay_buffer_class is GoalReplayBuffer:
             self.replay_buffer_class = PointGoalReplayBuffer  # type: ignore[assignment]
         shared_goals = SHARED_GOALS if self.goals_per_update is None else self.goals_per_update
+        check_integer("goals_per_update", shared_goals, 0)
         self.replay_buffer_kwargs = {"shared_goals": shared_goals, **self.replay_buffer_kwargs}
         self.policy_kwargs = {**self.policy_kwargs, "goal_names": ()}
 

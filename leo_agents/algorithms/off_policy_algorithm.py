@@ -42,6 +42,8 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
     """
 
     default_log_interval: ClassVar[int] = 4
+    replay_buffer_classes: ClassVar[tuple[type[BaseBuffer], ...]] = (GoalReplayBuffer,)
+    """Classes, or base classes, of the replay buffers that the algorithm can use."""
     replay_buffer: GoalReplayBuffer | None
     exploration_schedule: Schedule
 
@@ -67,7 +69,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
     ) -> None:
         replay_buffer_class = replay_buffer_class or GoalReplayBuffer
         check_class("replay_buffer_class", replay_buffer_class, BaseBuffer)
-        if not issubclass(replay_buffer_class, GoalReplayBuffer):
+        if not issubclass(replay_buffer_class, self.replay_buffer_classes):
             raise ValueError(
                 f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it "
                 "out: every transition updates all goals, so none has to be relabeled. HER as a baseline: leo_agents.baselines"

@@ -41,7 +41,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param policy: policy class, or ``"MultiGoalPolicy"``, or one of TD3's aliases (``"MlpPolicy"``, ...), all of which mean
         :class:`~leo_agents.leo_td3.policies.LEOTD3Policy`
     :param env: multi-goal environment, or its id, with actions in a Box with finite bounds; without commanded goals (a
-        :class:`~leo_wrappers.sb3.VecGoalSampler` is added) or goal-conditioned
+        :class:`~leo_wrappers.sb3.VecGoalSampler` is added) or goal-conditioned; or a goal environment without a finite goal
+        set, with ``achieved_goal``, ``desired_goal`` and a sparse ``compute_reward``, in which any point is a goal
     :param learning_rate: learning rate of all networks, or a schedule
     :param buffer_size: size of the replay buffer, in transitions
     :param learning_starts: number of environment steps, with random actions, before the first gradient step
@@ -52,8 +53,9 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one,
         0 for no training
     :param action_noise: noise added to actions during training; Gaussian with standard deviation 0.1 if None
-    :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
-    :param replay_buffer_kwargs: additional arguments of the replay buffer
+    :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass; if the goals are
+        points, :class:`~leo_agents.replay.point_goal_buffer.PointGoalReplayBuffer`
+    :param replay_buffer_kwargs: additional arguments of the replay buffer, e.g. ``{"own_goals": 1}`` if the goals are points
     :param optimize_memory_usage: not supported for Dict observations
     :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
     :param policy_delay: number of critic updates per update of the actor and the target networks (2 in TD3)
@@ -66,7 +68,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         barely moves a point mass
     :param max_grad_norm: maximum norm of the gradient, of actor and critic each
     :param loss: ``"bce"`` or ``"squared"``
-    :param goals_per_update: number of goals drawn for each gradient step; all goals if None
+    :param goals_per_update: number of goals drawn for each gradient step; all goals if None. If the goals are points, the
+        number that all rows of a batch have in common, 16 if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a

@@ -14,11 +14,16 @@ from leo_agents import LEODQN, LEOSAC, LEOTD3
 from leo_agents.learning.losses import all_goals_targets, goals_loss
 from leo_agents.learning.policy_data import load_policy
 from leo_agents.networks.point_goals import CandidateGoals
+from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
 from leo_wrappers import AnyGoalWrapper, GridGoals, MultiGoalWrapper
 from tests.agents.plane_point import TOLERANCE, PlanePoint
 
 ALGORITHMS = [LEOTD3, LEOSAC]
 SMALL = {"net_arch": [32, 32]}
+
+
+def line_with_goals():
+    return MultiGoalWrapper(gym.make("MountainCarContinuous-v0"), GridGoals([-1.2, -0.07], [0.6, 0.07], [3, 2]))
 
 
 def make_model(algorithm=LEOSAC, env=None, **kwargs):
@@ -198,7 +203,7 @@ def test_evaluation_does_not_change_the_statistics():
 
 
 def test_finite_goal_sets_are_used_where_there_is_one():
-    env = MultiGoalWrapper(gym.make("MountainCarContinuous-v0"), GridGoals([-1.2, -0.07], [0.6, 0.07], [3, 2]))
+    env = line_with_goals()
     model = make_model(env=env)
     assert len(model.goal_names) == 6 and not model.has_point_goals
     with pytest.raises(ValueError, match="expected no goals, which are the 6 of the model"):
@@ -256,6 +261,8 @@ def test_rewards_that_do_not_tell_success_are_rejected(env_class, message):
         ({"goal_selector": "uniform"}, "expected no goal_selector in an environment without a finite goal set"),
         ({"log_goals": True}, "expected no log_goals"),
         ({"goals_per_update": 0, "replay_buffer_kwargs": {"own_goals": 0}}, "own_goals"),
+        ({"goals_per_update": -1}, "goals_per_update"),
+        ({"replay_buffer_class": PointGoalReplayBuffer, "env": line_with_goals()}, "expected a GoalReplayBuffer for a finite"),
     ],
 )
 def test_arguments_of_finite_goal_sets_are_rejected(kwargs, message):
