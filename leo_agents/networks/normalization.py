@@ -167,6 +167,13 @@ class NormalizedExtractor(BaseFeaturesExtractor):
         super().__init__(extractor._observation_space, extractor.features_dim)
         self.normalizer, self.extractor = normalizer, extractor
 
+    def __getattr__(self, name: str) -> Any:
+        # The layers of a user's features extractor are found where they would be without the normalizer.
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("extractor"), name)
+
     def forward(self, observations: PyTorchObs) -> th.Tensor:
         """
         Extract the features.
