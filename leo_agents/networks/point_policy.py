@@ -1,5 +1,6 @@
 """Mixin of policies whose goals are points: any point can be commanded, instead of one of a finite set of goals."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.point_goals import CandidateGoals
 from leo_agents.networks.policies import Observation
-from leo_wrappers.keys import DESIRED_GOAL_KEY
+from leo_agents.networks.state_network import state_space
+from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
 from leo_wrappers.validation import shorten
 
 Points = npt.NDArray[np.float32]
@@ -22,6 +24,16 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
     Mixin for a policy of a finite goal set, to be listed before it among the base classes: goals are points in the space of
     ``desired_goal``, and ``goal_names`` is empty.
     """
+
+    @classmethod
+    def _check_goals(cls, observation_space: spaces.Space[Any], goal_names: Sequence[str]) -> None:
+        if tuple(goal_names):
+            raise ValueError(f"expected no goal_names for goals that are points, got {shorten(goal_names)}; leave them empty")
+        parts = getattr(observation_space, "spaces", {})
+        state_space(observation_space)
+        for key in (ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY):
+            if not isinstance(parts.get(key), spaces.Box):
+                raise ValueError(f"expected {key!r} to be a Box of points, got {parts.get(key)}; use a goal environment")
 
     @property
     def goal_space(self) -> spaces.Box:

@@ -1,7 +1,7 @@
 """Base classes of policies: act for the goal in the observation, or for any goal by name."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import nn
 
 from leo_agents.networks.normalization import NormalizingPolicy
 from leo_agents.networks.state_network import StateNetwork, add_goal, default_extractor, state_space
-from leo_wrappers.goal_set import Goal, goal_index
+from leo_wrappers.goal_set import Goal, check_goal_names, goal_index
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.validation import shorten
 
@@ -42,6 +42,21 @@ class GoalPolicyMixin(NormalizingPolicy):
     goal_names: tuple[str, ...]
     observation_space: spaces.Dict
     state_space: spaces.Space[Any]
+
+    @classmethod
+    def _check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        super()._check_arguments(arguments)
+        if {"observation_space", "goal_names"} <= arguments.keys():  # Python itself names missing ones
+            cls._check_goals(arguments["observation_space"], arguments["goal_names"])
+
+    @classmethod
+    def _check_goals(cls, observation_space: spaces.Space[Any], goal_names: Sequence[str]) -> None:
+        """Raise an error unless observations contain one of the goals."""
+        names = check_goal_names(goal_names)
+        state_space(observation_space)
+        goal_space = observation_space[GOAL_KEY] if GOAL_KEY in observation_space.spaces else None
+        if isinstance(goal_space, spaces.Discrete) and goal_space.n != len(names):
+            raise ValueError(f"expected the names of {goal_space.n} goals, got {len(names)}; pass those of the environment")
 
     @abstractmethod
     def values(self, observation: Observation) -> npt.NDArray[np.float32]:
