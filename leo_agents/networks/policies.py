@@ -85,7 +85,13 @@ class GoalPolicyMixin(NormalizingPolicy):
         """
         if isinstance(observation, tuple):  # (observation, info) of Gymnasium's reset, which the base class explains
             return super().predict(observation, state, episode_start, deterministic)
-        check_finite_observation(self._check_commanded_goals(observation))
+        observation = self._check_commanded_goals(observation)
+        missing = self.observation_space.spaces.keys() - GOAL_INPUT_KEYS - observation.keys()
+        if missing:
+            raise ValueError(
+                f"expected an observation with {sorted(missing)}, got {sorted(observation)}; pass all its entries"
+            )
+        check_finite_observation(observation)
         return super().predict(observation, state, episode_start, deterministic)
 
     def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:

@@ -319,10 +319,14 @@ def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> Sequenc
     """
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, int | np.integer):
+    if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str):
+        check_integer("seed", seed, 0)
         return [int(seed) + row for row in range(num_envs)]
     if len(seed) != num_envs:
         raise ValueError(f"expected {num_envs} seeds, got {len(seed)}; pass one per environment, or a single int")
+    for one in seed:
+        if one is not None:
+            check_integer("each seed", one, 0)
     return seed
 
 
