@@ -124,6 +124,12 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
                 f"expected an observation with {DESIRED_GOAL_KEY!r}, got one without; pass one of the environment, or use "
                 "act(observation, goal)"
             )
+        shape = np.shape(observation[DESIRED_GOAL_KEY])
+        if shape[-1:] != self.goal_space.shape:
+            raise ValueError(
+                f"expected {DESIRED_GOAL_KEY!r} of {self.goal_space.shape[0]} coordinates, got an array of shape {shape}; pass "
+                "an observation of the environment"
+            )
         return observation
 
     def make_features_extractor(self) -> BaseFeaturesExtractor:

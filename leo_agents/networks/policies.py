@@ -88,9 +88,7 @@ class GoalPolicyMixin(NormalizingPolicy):
         observation = self._check_commanded_goals(observation)
         missing = self.observation_space.spaces.keys() - GOAL_INPUT_KEYS - observation.keys()
         if missing:
-            raise ValueError(
-                f"expected an observation with {sorted(missing)}, got {sorted(observation)}; pass all its entries"
-            )
+            raise ValueError(f"expected an observation with {sorted(missing)}, got {sorted(observation)}; pass all entries")
         check_finite_observation(observation)
         return super().predict(observation, state, episode_start, deterministic)
 
