@@ -73,7 +73,7 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
         if goals is None:
             if not isinstance(observation, dict) or DESIRED_GOAL_KEY not in observation:
                 raise ValueError(f"expected goals, or observations with {DESIRED_GOAL_KEY!r}, got neither; pass points [K, d]")
-            self._split_state(observation)
+            self._split_state(self._check_commanded_goals(observation))
             check_finite_observation(observation)
         points = None if goals is None else self.checked_points(goals, ndim=2)
         obs: Any = observation if points is None else self.with_goal(observation, points[0])
@@ -127,8 +127,8 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
         shape = np.shape(observation[DESIRED_GOAL_KEY])
         if shape[-1:] != self.goal_space.shape:
             raise ValueError(
-                f"expected {DESIRED_GOAL_KEY!r} of {self.goal_space.shape[0]} coordinates, got an array of shape {shape}; pass "
-                "an observation of the environment"
+                f"expected {DESIRED_GOAL_KEY!r} of {self.goal_space.shape[0]} coordinates, got an array of shape {shape}; "
+                "pass an observation of the environment"
             )
         return observation
 
