@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_agents.evaluation.csv_text import named_errors, quote_text, read_table, unquote_text
-from leo_agents.evaluation.intervals import FloatArray, wilson_interval
+from leo_agents.evaluation.intervals import FloatArray as FloatArray
+from leo_agents.evaluation.intervals import wilson_interval
 from leo_agents.evaluation.report_text import report_text
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_families, goal_index
 from leo_wrappers.validation import (

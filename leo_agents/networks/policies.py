@@ -54,7 +54,7 @@ class GoalPolicyMixin(NormalizingPolicy):
         """Raise an error unless observations contain one of the goals."""
         names = check_goal_names(goal_names)
         state_space(observation_space)
-        goal_space = observation_space[GOAL_KEY] if GOAL_KEY in observation_space.spaces else None
+        goal_space = observation_space.spaces.get(GOAL_KEY) if isinstance(observation_space, spaces.Dict) else None
         if isinstance(goal_space, spaces.Discrete) and goal_space.n != len(names):
             raise ValueError(f"expected the names of {goal_space.n} goals, got {len(names)}; pass those of the environment")
 
