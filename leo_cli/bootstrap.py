@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from leo_agents.evaluation.goal_report import FloatArray, check_confidence
+from leo_agents.evaluation.intervals import FloatArray, check_confidence
 
 REPETITIONS = 2_000
 

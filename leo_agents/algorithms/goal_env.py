@@ -8,6 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY, GOAL_KEY
+from leo_wrappers.validation import check_instance, shorten
 
 Points = npt.NDArray[Any]
 
@@ -76,6 +77,7 @@ class RewardGoalTest:
     """
 
     def __init__(self, venv: VecEnv) -> None:
+        check_instance("venv", venv, VecEnv, "wrap it with DummyVecEnv")
         self.venv = venv
         self._success: float | None = None
         self._failure: float | None = None
@@ -112,10 +114,18 @@ class RewardGoalTest:
     def _rewards(self, achieved: Points, goals: Points) -> npt.NDArray[np.float64]:
         # The rewards of pairs have no info of a step; the same empty dict stands for all of them.
         infos: list[dict[str, Any]] = [{}] * len(goals)
-        (rewards,) = self.venv.env_method("compute_reward", achieved, goals, infos, indices=[0])
+        try:
+            (rewards,) = self.venv.env_method("compute_reward", achieved, goals, infos, indices=[0])
+        except Exception as error:  # of the user's function
+            raise ValueError(
+                "expected compute_reward to take batches of points and their infos, which are empty, got "
+                f"{type(error).__name__}: {error}; compute the reward from achieved_goal and desired_goal alone"
+            ) from error
         if np.shape(rewards) != (len(goals),):
             raise ValueError(
                 f"expected compute_reward to return {len(goals)} rewards for {len(goals)} pairs of points [{len(goals)}, d], "
                 f"got shape {np.shape(rewards)}; vectorize it, e.g. np.linalg.norm(achieved_goal - desired_goal, axis=-1)"
             )
+        if np.asarray(rewards).dtype.kind not in "biuf" or not np.isfinite(rewards).all():
+            raise ValueError(f"expected compute_reward to return finite numbers, got {shorten(rewards)}; return e.g. -1 and 0")
         return np.asarray(rewards, dtype=np.float64)

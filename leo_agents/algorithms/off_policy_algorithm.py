@@ -9,13 +9,13 @@ from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
-from leo_agents.algorithms.argument_types import check_class
 from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
 from leo_agents.learning.losses import GoalReduction, check_loss_options
 from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
+from leo_agents.networks.policy_arguments import check_class
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.validation import check_choice, check_fraction, check_integer
 

@@ -8,6 +8,7 @@ from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.baselines.relabeling import RelabelingReplayBuffer
+from leo_wrappers.validation import check_integer
 
 
 class AllGoalsReplayBuffer(RelabelingReplayBuffer):
@@ -60,10 +61,8 @@ class AllGoalsReplayBuffer(RelabelingReplayBuffer):
             goal_points=goal_points,
             verbose=verbose,
         )
-        if goals_per_transition is not None and not 1 <= goals_per_transition <= self.num_goals:
-            raise ValueError(
-                f"expected goals_per_transition from 1 to {self.num_goals}, got {goals_per_transition}; None takes all goals"
-            )
+        if goals_per_transition is not None:
+            check_integer("goals_per_transition", goals_per_transition, 1, self.num_goals)
         self.goals_per_transition = goals_per_transition
 
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]

@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import gymnasium as gym
 import numpy.typing as npt
+from gymnasium import spaces
 from sb3_contrib import TQC
 from stable_baselines3 import DQN, PPO, SAC, TD3, HerReplayBuffer
 from stable_baselines3.common.buffers import DictReplayBuffer
@@ -13,6 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from leo_agents.algorithms.env_wrapping import wrap_env
+from leo_agents.algorithms.goal_env import is_goal_env
 from leo_agents.baselines.algorithms import NormalizedDQN, NormalizedPPO, with_normalization
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
@@ -30,10 +32,11 @@ from leo_agents.baselines.policies import (
 )
 from leo_agents.baselines.relabeling import RelabelingReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
-from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
+from leo_agents.networks.policy_arguments import check_dict
+from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike
-from leo_wrappers.validation import check_bool, check_choice
+from leo_wrappers.validation import check_bool, check_choice, check_fraction
 
 BufferName = Literal["plain", "her", "all_goals"]
 
@@ -139,7 +142,9 @@ def goal_conditioned_actor_critic(
         ('NormalizedSAC', 'MaskHerReplayBuffer')
     """
     policy = _policy_of(algorithm, ACTOR_CRITIC_POLICIES)
-    venv = goal_conditioned_venv(env, goal_selector)
+    for name, flag in (("clip_targets", clip_targets), ("normalize", normalize)):
+        check_bool(name, flag)
+    venv = goal_conditioned_venv(_continuous(wrap_env(gym.make(env) if isinstance(env, str) else env)), goal_selector)
     options = {"value_range": (0.0, 1.0) if clip_targets else None, "normalize_observations": normalize}
     kwargs = _goal_kwargs(venv, goal_input, buffer, descriptors, options, kwargs)
     return with_normalization(algorithm)(policy, venv, **kwargs)
@@ -175,15 +180,26 @@ def goal_env_actor_critic(
         torch.Size([13])
     """
     policy = _policy_of(algorithm, GOAL_ENV_POLICIES)
+    for name, flag in (("clip_targets", clip_targets), ("normalize", normalize)):
+        check_bool(name, flag)
+    venv = _continuous(wrap_env(gym.make(env) if isinstance(env, str) else env))
+    if not is_goal_env(venv):
+        raise ValueError(
+            f"expected observations with {ACHIEVED_GOAL_KEY!r} and {DESIRED_GOAL_KEY!r}, got {venv.observation_space}; use "
+            "goal_conditioned_actor_critic for a finite goal set"
+        )
     cls = with_normalization(algorithm)
     gamma = kwargs.get("gamma", inspect.signature(cls).parameters["gamma"].default)
+    check_fraction("gamma", gamma)
+    if kwargs.get("policy_kwargs") is not None:
+        check_dict("policy_kwargs", kwargs["policy_kwargs"])
     value_range = (-1.0 / max(1.0 - gamma, 1e-6), 0.0) if clip_targets else None
     policy_kwargs = {
         "value_range": value_range,
         "normalize_observations": normalize,
         **(kwargs.pop("policy_kwargs", None) or {}),
     }
-    return cls(policy, env, policy_kwargs=policy_kwargs, **{"replay_buffer_class": HerReplayBuffer, **kwargs})
+    return cls(policy, venv, policy_kwargs=policy_kwargs, **{"replay_buffer_class": HerReplayBuffer, **kwargs})
 
 
 def goal_conditioned_ppo(
@@ -252,6 +268,13 @@ def goal_conditioned_venv(env: GymEnv | str, goal_selector: GoalSelectorLike | N
             f'expected on_success="terminate", got {on_success!r}, which bootstraps the commanded goal after its success; '
             "pass the environment without the wrapper, or set on_success"
         )
+    return venv
+
+
+def _continuous(venv: VecEnv) -> VecEnv:
+    """Raise a ValueError unless the actions are continuous, and return the environment."""
+    if not isinstance(venv.action_space, spaces.Box):
+        raise ValueError(f"expected continuous actions, a Box, got {venv.action_space}; use goal_conditioned_dqn or LEODQN")
     return venv
 
 

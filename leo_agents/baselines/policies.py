@@ -1,15 +1,15 @@
 """Policies of the baselines: those of Stable-Baselines3 with the commanded goal as input, and values of all goals."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from sb3_contrib.tqc.policies import MultiInputPolicy as TQCMultiInputPolicy
-from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.dqn.policies import MultiInputPolicy as DQNMultiInputPolicy
@@ -18,10 +18,12 @@ from stable_baselines3.sac.policies import MultiInputPolicy as SACMultiInputPoli
 from stable_baselines3.td3.policies import MultiInputPolicy as TD3MultiInputPolicy
 from torch import nn
 
+from leo_agents.networks.goal_descriptors import check_table
 from leo_agents.networks.normalization import NormalizingPolicy
 from leo_agents.networks.policies import GoalPolicyMixin, Observation
 from leo_agents.networks.state_network import state_space
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
+from leo_wrappers.validation import check_instance, float_array
 
 
 class NormalizedInputMixin(NormalizingPolicy):
@@ -38,12 +40,17 @@ class NormalizedInputMixin(NormalizingPolicy):
         self.normalize_observations = normalize_observations
         super().__init__(*args, **kwargs)
 
+    @classmethod
+    def _check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        super()._check_arguments(arguments)
+        check_instance("observation_space", arguments.get("observation_space"), spaces.Dict, "use a goal environment")
+
     def make_features_extractor(self) -> BaseFeaturesExtractor:
         """Create a features extractor behind the normalizer that all networks share."""
         return self.add_normalizer(super().make_features_extractor(), self.observation_space)
 
 
-class BoundedValuesMixin(BasePolicy):
+class BoundedValuesMixin(NormalizingPolicy):
     """
     Mixin for an actor-critic policy of Stable-Baselines3 with bounded targets, to be listed before it among the base classes.
 
@@ -53,9 +60,13 @@ class BoundedValuesMixin(BasePolicy):
     :param kwargs: arguments of the policy
     """
 
+    action_spaces: ClassVar = (spaces.Box,)
+
     def __init__(self, *args: Any, value_range: tuple[float, float] | None = None, **kwargs: Any) -> None:
-        if value_range is not None and not (len(value_range) == 2 and value_range[0] < value_range[1]):
-            raise ValueError(f"expected value_range to be two increasing numbers, got {value_range}; use e.g. (0, 1)")
+        if value_range is not None:
+            low, high = float_array("value_range", value_range).tolist() if np.shape(value_range) == (2,) else (0.0, 0.0)
+            if not low < high:
+                raise ValueError(f"expected value_range to be two increasing numbers, got {value_range}; use e.g. (0, 1)")
         self.value_range = value_range
         super().__init__(*args, **kwargs)
 
@@ -92,7 +103,8 @@ class GoalInputPolicyMixin(NormalizedInputMixin, GoalPolicyMixin):
     ) -> None:
         self.goal_names = tuple(goal_names)
         # As lists: arguments of saved models are compared with ==.
-        self.goal_points = None if goal_points is None else np.asarray(goal_points).tolist()
+        table = None if goal_points is None else check_table("goal_points", goal_points, len(self.goal_names))
+        self.goal_points = None if table is None else table.tolist()
         self.state_space = state_space(observation_space)
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
@@ -147,6 +159,8 @@ class GoalInputDQNPolicy(GoalInputPolicyMixin, DQNMultiInputPolicy):
         ``[0, 1]``; without bounds the maximum over actions can raise all of them above 1 until actions no longer differ. (The
         HER paper clips targets to the possible range instead.)
     """
+
+    action_spaces: ClassVar = (spaces.Discrete,)
 
     def __init__(self, *args: Any, squash: bool = True, **kwargs: Any) -> None:
         self.squash = squash

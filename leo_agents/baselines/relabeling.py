@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from leo_agents.networks.goal_descriptors import num_discrete_goals
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
+from leo_wrappers.validation import float_array
 
 Ids = npt.NDArray[np.integer[Any]]
 
@@ -68,7 +69,7 @@ class RelabelingReplayBuffer(GoalReplayBuffer):
                 f"expected no goal_points for observations without {DESIRED_GOAL_KEY!r}, got some; leave them out"
             )
         space = self.observation_space.spaces[DESIRED_GOAL_KEY]
-        points = np.asarray(goal_points, dtype=space.dtype)
+        points = float_array("goal_points", goal_points).astype(space.dtype)
         expected = (self.num_goals, *(space.shape or ()))
         if points.shape != expected:
             raise ValueError(f"expected goal_points of shape {expected}, got {points.shape}; give one point per goal")

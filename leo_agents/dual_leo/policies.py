@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from leo_agents.leo_pqn import LEOPQNPolicy
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 from leo_agents.networks.policies import Observation
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
+from leo_wrappers.validation import check_choice, check_fraction
 
 Combine = Literal["mix", "max", "min", "teacher", "student"]
 
@@ -46,8 +47,8 @@ class DualLEOPQNPolicy(PQNPolicy):
         teacher_weight: float = 0.3,
         **student_kwargs: Any,
     ) -> None:
-        if combine not in get_args(Combine):
-            raise ValueError(f"expected combine to be one of {get_args(Combine)}, got {combine!r}")
+        check_choice("combine", combine, get_args(Combine))
+        check_fraction("teacher_weight", teacher_weight)
         super().__init__(observation_space, action_space, lr_schedule, goal_names, **student_kwargs)
         self.teacher_kwargs, self.combine = dict(teacher_kwargs or {}), combine
         self.register_buffer("teacher_weight", th.tensor(float(teacher_weight)))
@@ -107,6 +108,8 @@ class DualLEOPPOPolicy(GoalInputPPOPolicy):
 
     :param descriptors: a vector per goal ``[G, d]``; one-hot vectors if None
     """
+
+    action_spaces: ClassVar = (spaces.Discrete,)
 
     def __init__(
         self,

@@ -3,7 +3,8 @@
 from leo_agents.evaluation.callbacks import GoalEvalCallback
 from leo_agents.evaluation.curves import LearningCurve, read_curve
 from leo_agents.evaluation.evaluate import evaluate_goals
-from leo_agents.evaluation.goal_report import GoalReport, wilson_interval
+from leo_agents.evaluation.goal_report import GoalReport
+from leo_agents.evaluation.intervals import wilson_interval
 from leo_agents.evaluation.plots import plot_comparison, plot_learning_curve, plot_report
 from leo_agents.evaluation.random_goals import evaluate_random_goals
 from leo_agents.evaluation.report_text import compare_reports

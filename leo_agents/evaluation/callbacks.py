@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 from leo_agents.evaluation.curves import append_to_curve, start_curve
 from leo_agents.evaluation.evaluate import check_epsilon, check_model, evaluate_goals, goal_vec_env
 from leo_agents.evaluation.goal_report import LEARNED, GoalReport, Goals, nan_mean, select_goals
-from leo_wrappers.validation import check_integer, check_seed
+from leo_wrappers.validation import check_bool, check_fraction, check_instance, check_integer, check_path, check_seed
 
 
 class GoalEvalCallback(EventCallback):
@@ -80,11 +80,23 @@ class GoalEvalCallback(EventCallback):
         verbose: int = 1,
         progress_bar: bool = False,
     ) -> None:
+        for name, callback in (("callback_on_new_best", callback_on_new_best), ("callback_after_eval", callback_after_eval)):
+            if callback is not None:
+                check_instance(name, callback, BaseCallback, "pass a callback of Stable-Baselines3")
+        check_integer("verbose", verbose, 0, 2)
         super().__init__(callback_after_eval, verbose=verbose)
         check_integer("eval_freq", eval_freq, 1)
         check_integer("episodes_per_goal", episodes_per_goal, 1)
+        if max_steps is not None:
+            check_integer("max_steps", max_steps, 1)
         check_epsilon(epsilon)
+        check_fraction("learned_threshold", learned_threshold)
         check_seed(seed)
+        for name, flag in (("deterministic", deterministic), ("progress_bar", progress_bar)):
+            check_bool(name, flag)
+        for name, path in (("csv_path", csv_path), ("best_model_save_path", best_model_save_path)):
+            if path is not None:
+                check_path(name, path)
         self.eval_env = goal_vec_env(eval_env)
         self.eval_freq = eval_freq
         self.episodes_per_goal = episodes_per_goal
@@ -114,7 +126,7 @@ class GoalEvalCallback(EventCallback):
             )
         names = check_model(self.model, self.eval_env)
         if self.goals is not None:
-            select_goals(names, self.goals)
+            self.goals = select_goals(names, self.goals)
         self._sync_normalization()
         if self.best_model_save_path is not None:
             self.best_model_save_path.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from leo_agents.evaluation.chart_data import SuccessCurve
-from leo_agents.evaluation.csv_text import quote_text
+from leo_agents.evaluation.csv_text import named_errors, quote_text, read_table
 from leo_agents.evaluation.goal_report import LEARNED, FloatArray, GoalReport, IntArray, decile_mean, nan_mean
+from leo_wrappers.validation import check_fraction, float_array, int_array, shorten
 
 CURVE_COLUMNS = ("timesteps", "goal_id", "goal", "family", "attempts", "successes", "already_true", "mean_steps")
 
@@ -30,6 +31,19 @@ class LearningCurve:
 
     timesteps: IntArray
     success_rate: FloatArray
+
+    def __post_init__(self) -> None:
+        timesteps = int_array("timesteps", self.timesteps)
+        known = float_array("success_rate", np.nan_to_num(self.success_rate, nan=0.0, posinf=2.0, neginf=2.0))
+        if timesteps.ndim != 1 or not len(timesteps) or (np.diff(timesteps) <= 0).any():
+            raise ValueError(f"expected timesteps that increase, got {shorten(self.timesteps)}; pass an array [T]")
+        if known.ndim != 2 or len(known) != len(timesteps) or not known.size or (known < 0).any() or (known > 1).any():
+            raise ValueError(
+                f"expected success rates from 0 to 1 or NaN, [{len(timesteps)}, G], got {shorten(self.success_rate)}; pass "
+                "one row per evaluation"
+            )
+        object.__setattr__(self, "timesteps", timesteps)
+        object.__setattr__(self, "success_rate", np.array(self.success_rate, dtype=np.float64))
 
     @property
     def mean(self) -> FloatArray:
@@ -53,6 +67,7 @@ class LearningCurve:
         :param threshold: the success rate
         :return: number of learned goals, ``[T]``
         """
+        check_fraction("threshold", threshold)
         return (self.success_rate >= threshold).sum(axis=1)
 
     def success_curve(self, label: str) -> SuccessCurve:
@@ -69,10 +84,11 @@ def read_curve(path: str | os.PathLike[str]) -> LearningCurve:
     :return: success rate of each goal over time
     :raises NoEvaluationsError: if the file has no evaluations yet
     """
-    rows = _rows(Path(path))
+    rows = _rows(path)
     if not rows:
         raise NoEvaluationsError(f"expected evaluations in {path}, got none; wait for the first evaluation of the training")
-    return _curve(rows)
+    with named_errors(path):
+        return _curve(rows)
 
 
 def start_curve(path: Path, timesteps: int) -> float:
@@ -109,9 +125,8 @@ def append_to_curve(path: Path, timesteps: int, report: GoalReport) -> None:
             table.writerow([timesteps, *goal, *counts, "" if np.isnan(steps) else f"{steps:.6g}"])
 
 
-def _rows(path: Path) -> list[list[str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+def _rows(path: str | os.PathLike[str]) -> list[list[str]]:
+    header, *rows = read_table(path) or [[]]
     if tuple(header) != CURVE_COLUMNS:
         raise ValueError(f"expected a table of evaluations at {path}, got the columns {header[:4]} ...; choose another path")
     # A row that was being written when the process was killed is incomplete.

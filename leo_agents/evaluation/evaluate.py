@@ -26,7 +26,7 @@ from leo_wrappers import GoalSelector, achieved_from_infos
 from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler
-from leo_wrappers.validation import check_env, check_fraction, check_integer, check_seed
+from leo_wrappers.validation import check_bool, check_env, check_fraction, check_integer, check_seed, shorten
 
 # Outcomes of an episode: one of these, or the number of steps to success.
 _RUNNING, _FAILED, _ALREADY_TRUE = -2, -1, 0
@@ -87,6 +87,9 @@ def evaluate_goals(
             check_integer(name, value, 1)
     check_epsilon(epsilon)
     check_seed(seed)
+    for name, flag in (("deterministic", deterministic), ("progress_bar", progress_bar)):
+        check_bool(name, flag)
+    check_predictor(model)
     venv = goal_vec_env(env)
     goal_names = check_model(model, venv)
     if epsilon:
@@ -124,6 +127,12 @@ def check_epsilon(epsilon: float) -> None:
     check_fraction("epsilon", epsilon)
     if epsilon == 1.0:
         raise ValueError(f"expected epsilon in [0, 1), got {epsilon}; use e.g. 0.05")
+
+
+def check_predictor(model: PolicyPredictor) -> None:
+    """Raise a TypeError unless a model, and not its class, has Stable-Baselines3's ``predict``."""
+    if isinstance(model, type) or not callable(getattr(model, "predict", None)):
+        raise TypeError(f"expected a model with predict, got {shorten(model)}; pass a trained model or its policy")
 
 
 def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:

@@ -5,18 +5,28 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from leo_agents.evaluation.csv_text import quote_text, unquote_text
+from leo_agents.evaluation.csv_text import named_errors, quote_text, read_table, unquote_text
+from leo_agents.evaluation.intervals import FloatArray as FloatArray
+from leo_agents.evaluation.intervals import wilson_interval
 from leo_agents.evaluation.report_text import report_text
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_families, goal_index
+from leo_wrappers.validation import (
+    check_fraction,
+    check_instance,
+    check_integer,
+    check_iterable,
+    check_path,
+    float_array,
+    int_array,
+    shorten,
+)
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 Goals = Iterable[Goal] | BoolArray
 """A selection of goals: names or indices, or a mask over all goals."""
 
@@ -25,41 +35,6 @@ LEARNED = 0.5
 
 _COLUMNS = "goal_id goal family attempts successes already_true success_rate low high mean_steps median_steps steps"
 CSV_COLUMNS = tuple(_COLUMNS.split())
-
-
-def wilson_interval(
-    successes: npt.ArrayLike, attempts: npt.ArrayLike, confidence: float = 0.95
-) -> tuple[FloatArray, FloatArray]:
-    """
-    Compute Wilson's score interval of a success rate, which stays valid for few attempts and for rates of 0 and 1.
-
-    :param successes: numbers of successes, of any shape
-    :param attempts: numbers of attempts; without any the interval is 0 to 1
-    :param confidence: coverage of the interval
-    :return: lower and upper bounds, in the shape of the inputs
-
-    Example::
-
-        >>> low, high = wilson_interval(0, 10)
-        >>> round(float(low), 3), round(float(high), 3)
-        (0.0, 0.278)
-    """
-    check_confidence(confidence)
-    won, tried = np.asarray(successes, dtype=np.float64), np.asarray(attempts, dtype=np.float64)
-    if not ((won >= 0) & (won <= tried)).all():
-        raise ValueError("expected successes from 0 to the number of attempts, got others; check the order of the arguments")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
-    center = won + z * z / 2.0
-    half = z * np.sqrt(won * (tried - won) / np.maximum(tried, 1e-12) + z * z / 4.0)
-    # At rates of 0 and 1 one bound is exact, but rounding in the square root may miss it.
-    low, high = ((center + sign * half) / (tried + z * z) for sign in (-1.0, 1.0))
-    return np.where(won == 0, 0.0, np.clip(low, 0.0, 1.0)), np.where(won == tried, 1.0, np.clip(high, 0.0, 1.0))
-
-
-def check_confidence(confidence: float) -> None:
-    """Raise a ValueError unless the confidence level lies strictly between 0 and 1."""
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"expected a confidence between 0 and 1, got {confidence}; use e.g. 0.95")
 
 
 def select_goals(goal_names: Sequence[str], goals: Goals) -> IntArray:
@@ -72,6 +47,7 @@ def select_goals(goal_names: Sequence[str], goals: Goals) -> IntArray:
     """
     if isinstance(goals, str):
         raise TypeError(f"expected a sequence of goals, got the single string {goals!r}; write [{goals!r}]")
+    check_iterable("goals", goals)
     if isinstance(goals, np.ndarray) and goals.dtype == np.bool_:
         if goals.shape != (len(goal_names),):
             raise ValueError(f"expected a mask over the {len(goal_names)} goals, got shape {goals.shape}; index it by goal id")
@@ -133,17 +109,23 @@ class GoalReport:
     axes: tuple[str, str] = ("x", "y")
 
     def __post_init__(self) -> None:
-        count = len(check_goal_names(self.goal_names))
+        self._set("goal_names", check_goal_names(self.goal_names))
+        count = len(self.goal_names)
         for name in ("goal_ids", "attempts", "already_true"):
-            self._set(name, np.array(getattr(self, name), dtype=np.int64), (count,))
-        self._set("steps", tuple(np.array(steps, dtype=np.int64) for steps in self.steps), None)
+            self._set(name, int_array(name, getattr(self, name)), (count,))
+        check_instance("steps", self.steps, Sequence, "pass one array per goal")
+        self._set("steps", tuple(int_array("steps", steps, 1) for steps in self.steps))
         if self.positions is not None:
-            self._set("positions", np.array(self.positions, dtype=np.float64), (count, 2))
-        if len(self.steps) != count or (self.successes > self.attempts).any():
+            self._set("positions", float_array("positions", self.positions), (count, 2))
+        if len(np.unique(self.goal_ids)) < count:
+            raise ValueError(f"expected goal_ids without duplicates, got {shorten(self.goal_ids)}; pass each goal once")
+        if len(self.steps) != count or any(steps.ndim != 1 for steps in self.steps) or (self.successes > self.attempts).any():
             raise ValueError(
-                f"expected the steps of each success for each of the {count} goals, got steps for {len(self.steps)} goals or "
-                "more successes than attempts; pass one array per goal"
+                f"expected the steps of each success for each of the {count} goals, got steps for {len(self.steps)} goals, "
+                "arrays of other shapes or more successes than attempts; pass one array [successes] per goal"
             )
+        if not isinstance(self.axes, tuple | list) or len(self.axes) != 2 or len(set(check_goal_names(self.axes))) != 2:
+            raise ValueError(f"expected axes to be two different names, got {shorten(self.axes)}; pass e.g. ('x', 'y')")
 
     def __len__(self) -> int:
         return len(self.goal_names)
@@ -235,6 +217,7 @@ class GoalReport:
         :param threshold: the success rate
         :return: number of learned goals
         """
+        check_fraction("threshold", threshold)
         return int((self.success_rate >= threshold).sum())
 
     def subset(self, goals: Goals) -> "GoalReport":
@@ -266,10 +249,9 @@ class GoalReport:
         :param n: maximum number of goals
         :return: a report with these goals, the worst first
         """
-        if n < 1 or not self.attempts.any():
-            raise ValueError(
-                f"expected n >= 1 and some attempts, got n={n} and {self.attempts.sum()} attempts; evaluate first"
-            )
+        check_integer("n", n, 1)
+        if not self.attempts.any():
+            raise ValueError(f"expected some attempts, got none of {len(self)} goals; evaluate first")
         order = np.lexsort((-np.nan_to_num(self.mean_steps), self.success_rate))  # NaN comes last
         return self.subset(order[: min(n, int((self.attempts > 0).sum()))])
 
@@ -279,6 +261,7 @@ class GoalReport:
 
         :param path: file to write
         """
+        check_path("path", path)
         low, high = self.interval()
         with open(path, "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
@@ -299,26 +282,26 @@ class GoalReport:
         :param path: file to read
         :return: a report equal to the one that was written
         """
-        with open(path, newline="", encoding="utf-8") as file:
-            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+        header, *rows = [row for row in read_table(path) if row] or [[]]
         known, axes = tuple(header[: len(CSV_COLUMNS)]), tuple(header[len(CSV_COLUMNS) :])
         if known != CSV_COLUMNS or len(axes) not in (0, 2) or any(len(row) != len(header) for row in rows) or not rows:
             raise ValueError(
                 f"expected a table written by GoalReport.to_csv, got columns {header[:4]} ... in {path}; check the path"
             )
         column = {name: [row[index] for row in rows] for index, name in enumerate(header)}
-        numbers = {name: np.array(column[name], dtype=np.int64) for name in ("goal_id", "attempts", "already_true")}
-        return cls(
-            tuple(unquote_text(cell) for cell in column["goal"]),
-            numbers["goal_id"],
-            numbers["attempts"],
-            numbers["already_true"],
-            tuple(np.array(steps.split(), dtype=np.int64) for steps in column["steps"]),
-            np.array([column[axis] for axis in axes], dtype=np.float64).T if axes else None,
-            axes if len(axes) == 2 else ("x", "y"),
-        )
+        with named_errors(path):
+            numbers = {name: np.array(column[name], dtype=np.int64) for name in ("goal_id", "attempts", "already_true")}
+            return cls(
+                tuple(unquote_text(cell) for cell in column["goal"]),
+                numbers["goal_id"],
+                numbers["attempts"],
+                numbers["already_true"],
+                tuple(np.array(steps.split(), dtype=np.int64) for steps in column["steps"]),
+                np.array([column[axis] for axis in axes], dtype=np.float64).T if axes else None,
+                axes if len(axes) == 2 else ("x", "y"),
+            )
 
-    def _set(self, name: str, value: Any, shape: tuple[int, ...] | None) -> None:
+    def _set(self, name: str, value: Any, shape: tuple[int, ...] | None = None) -> None:
         if shape is not None and value.shape != shape:
             raise ValueError(f"expected {name} of shape {shape}, got {value.shape}; pass one entry per goal")
         object.__setattr__(self, name, value)  # a frozen dataclass has no other way to convert its fields

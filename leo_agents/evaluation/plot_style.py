@@ -38,6 +38,10 @@ def new_figure(width: float, height: float) -> "Figure":
 def saved(figure: "Figure", path: PathLike | None) -> "Figure":
     """Save a figure if a path is given, and return it."""
     if path is not None:
+        suffix = os.path.splitext(path)[1].lower().lstrip(".")
+        known = figure.canvas.get_supported_filetypes()
+        if suffix and suffix not in known:
+            raise ValueError(f"expected a suffix of {sorted(known)}, got {str(path)!r}; use e.g. .png")
         figure.savefig(path, dpi=150)
     return figure
 

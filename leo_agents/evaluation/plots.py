@@ -11,6 +11,7 @@ from leo_agents.evaluation.goal_maps import plot_maps
 from leo_agents.evaluation.goal_report import GoalReport
 from leo_agents.evaluation.plot_style import COLORS, GRAY, PathLike, new_figure, run_color, saved, tidy
 from leo_agents.evaluation.report_text import check_same_goals, percent, short_number
+from leo_wrappers.validation import check_instance, check_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +40,8 @@ def plot_report(report: GoalReport, path: PathLike | None = None, *, title: str 
         >>> report = GoalReport(("a", "b"), [0, 1], attempts=[2, 2], already_true=[0, 0], steps=([3, 5], []))
         >>> figure = plot_report(report)
     """
+    check_instance("report", report, GoalReport, "pass the result of evaluate_goals")
+    _check_texts(path, title)
     title = title or f"Success over {len(report)} goals: {percent(report.mean_success)}"
     figure = _goal_bars(report, title) if report.positions is None else plot_maps({title: report})
     return saved(figure, path)
@@ -53,6 +56,7 @@ def plot_comparison(reports: Mapping[str, GoalReport], path: PathLike | None = N
     :param title: title of the figure
     """
     check_same_goals(reports)
+    _check_texts(path, title)
     if all(report.positions is not None for report in reports.values()):
         maps = {f"{agent}: {percent(report.mean_success)}": report for agent, report in reports.items()}
         return saved(plot_maps(maps, title), path)
@@ -73,9 +77,12 @@ def plot_learning_curve(
     :param path: file to save the figure to
     :param title: title of the figure
     """
+    _check_texts(path, title)
     tables = csv_path if isinstance(csv_path, Mapping) else {"mean over goals": csv_path}
     if not tables:
         raise ValueError("expected at least one table of evaluations to plot, got none; pass the callback's csv_path")
+    for label in tables:
+        check_instance("each name of a curve", label, str, "pass {name: path}")
     curves = {label: read_curve(table) for label, table in tables.items()}
     single = len(tables) == 1
     figure = curve_figure(
@@ -158,6 +165,14 @@ def family_figure(rates: FamilyRates, title: str) -> "Figure":
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     tidy(axes, grid="x")
     return figure
+
+
+def _check_texts(path: PathLike | None, title: str | None) -> None:
+    """Check arguments before a figure is drawn rather than when it is saved."""
+    if path is not None:
+        check_path("path", path)
+    if title is not None:
+        check_instance("title", title, str, "pass a text")
 
 
 def _goal_bars(report: GoalReport, title: str) -> "Figure":

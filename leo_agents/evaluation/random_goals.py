@@ -10,11 +10,11 @@ from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from leo_agents.algorithms.goal_env import RewardGoalTest, check_goal_env, is_goal_env
-from leo_agents.evaluation.evaluate import frozen_statistics
+from leo_agents.evaluation.evaluate import check_predictor, frozen_statistics
 from leo_agents.evaluation.goal_report import GoalReport
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
 from leo_wrappers.sb3 import GymVecEnv
-from leo_wrappers.validation import check_env, check_integer, check_seed
+from leo_wrappers.validation import check_bool, check_env, check_integer, check_seed, float_array
 
 Points = npt.NDArray[Any]
 
@@ -59,7 +59,10 @@ def evaluate_random_goals(
     if max_steps is not None:
         check_integer("max_steps", max_steps, 1)
     check_seed(seed)
+    check_bool("deterministic", deterministic)
+    check_predictor(model)
     venv = _goal_env(env)
+    _check_observations(model, venv)
     points = None if goals is None else _checked_points(goals, venv)
     count = n_eval_episodes if points is None else len(points)
     test, found, outcomes = RewardGoalTest(venv), [], []
@@ -87,9 +90,27 @@ def _goal_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> Vec
     return check_goal_env(venv)
 
 
+def _check_observations(model: PolicyPredictor, venv: VecEnv) -> None:
+    """Raise a ValueError if a model reads other observations than those of the environment."""
+    model_space = getattr(model, "observation_space", venv.observation_space)
+    expected, found = (
+        {key: part.shape for key, part in getattr(space, "spaces", {}).items()}
+        for space in (model_space, venv.observation_space)
+    )
+    if expected.get(DESIRED_GOAL_KEY) is None or expected.keys() != found.keys():
+        raise ValueError(
+            f"expected a model that reads {sorted(found)}, got one for {model_space}; train it in this environment"
+        )
+    if expected[DESIRED_GOAL_KEY] != found[DESIRED_GOAL_KEY]:
+        raise ValueError(
+            f"expected a model for goals of shape {found[DESIRED_GOAL_KEY]}, got one for {expected[DESIRED_GOAL_KEY]}; use "
+            "the environment of the training"
+        )
+
+
 def _checked_points(goals: npt.ArrayLike, venv: VecEnv) -> Points:
     space = venv.observation_space[DESIRED_GOAL_KEY]  # type: ignore[index]
-    points = np.asarray(goals, dtype=space.dtype)
+    points = float_array("goals", goals).astype(space.dtype)
     if points.ndim != 2 or points.shape[1:] != space.shape or len(points) == 0 or not np.isfinite(points).all():
         raise ValueError(
             f"expected finite goals of shape [M, {space.shape[0]}], got an array of shape {points.shape}; pass points like "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leo_agents.evaluation.chart_data import family_rates
+from leo_wrappers.validation import check_instance, shorten
 
 if TYPE_CHECKING:
     from leo_agents.evaluation.goal_report import GoalReport
@@ -53,7 +54,12 @@ def compare_reports(reports: "Mapping[str, GoalReport]") -> str:
 
 
 def check_same_goals(reports: "Mapping[str, GoalReport]") -> None:
-    """Raise a ValueError unless there are reports and all have the same goals in the same order."""
+    """Raise an error unless there are reports by name and all have the same goals in the same order."""
+    check_instance("reports", reports, Mapping, "pass {name: report}")
+    for name, report in reports.items():
+        check_instance("each name of a report", name, str, "pass {name: report}")
+        if not hasattr(report, "goal_names"):
+            raise TypeError(f"expected reports by name, got {shorten(report)} for {name!r}; pass those of evaluate_goals")
     if not reports:
         raise ValueError("expected at least one report to compare, got none; evaluate an agent first")
     first, *others = reports.values()

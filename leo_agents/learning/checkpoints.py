@@ -32,7 +32,7 @@ from leo_agents.learning.checkpoint_files import (
 from leo_agents.learning.policy_data import attach_policy_data
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelector
-from leo_wrappers.validation import check_integer
+from leo_wrappers.validation import check_instance, check_integer, check_path, shorten
 
 Algorithm = TypeVar("Algorithm", bound=BaseAlgorithm)
 
@@ -52,6 +52,8 @@ class ExactCheckpoints(BaseCallback):
         super().__init__(verbose)
         check_integer("save_freq", save_freq, 1)
         check_integer("keep", keep, 1)
+        check_integer("verbose", verbose, 0, 2)
+        check_path("folder", folder)
         self.folder = Path(folder)
         self.save_freq, self.keep = save_freq, keep
         self._next_save = 0
@@ -82,6 +84,8 @@ def save_checkpoint(model: BaseAlgorithm, folder: str | os.PathLike[str], keep: 
     :param keep: number of checkpoints to keep, see :class:`ExactCheckpoints`
     :return: path of the new checkpoint
     """
+    check_instance("model", model, BaseAlgorithm, "pass a model of this library or of Stable-Baselines3")
+    check_path("folder", folder)
     check_integer("keep", keep, 1)
     writers: dict[str, Callable[[IO[bytes]], object]] = {
         MODEL_FILE: partial(_dump_model, model),
@@ -114,6 +118,9 @@ def resume(
     :param device: PyTorch device
     :return: the model, ready for ``learn(..., reset_num_timesteps=False)``
     """
+    if not (isinstance(algorithm, type) and issubclass(algorithm, BaseAlgorithm)):
+        raise TypeError(f"expected the class of an algorithm, got {shorten(algorithm)}; pass e.g. LEODQN")
+    check_path("folder", folder)
     checkpoint = latest_checkpoint(folder, ALL_FILES if env is None else (MODEL_FILE, STATE_FILE, REPLAY_FILE))
     return load_checkpoint(algorithm, checkpoint, env, device)
 

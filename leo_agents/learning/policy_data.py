@@ -4,8 +4,11 @@ import base64
 import importlib
 import io
 import json
+import pickle
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
@@ -20,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from leo_agents.learning.archive_size import check_archive_size
 from leo_agents.networks.policies import GoalPolicyMixin, Observation, expected_steps
 from leo_wrappers.goal_set import Goal
+from leo_wrappers.validation import check_fraction, check_instance, check_path
 
 FORMAT = 1
 """Version of the description, increased whenever descriptions written before can no longer be read."""
@@ -47,6 +51,20 @@ _COMPONENTS = {
 }
 # New tensors while a policy is created, as a multiple of its weights.
 _MAX_ALLOCATED, _MIN_LIMIT = 4, 64 * 2**20
+# Errors of reading an archive and its content that is damaged, or none.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    json.JSONDecodeError,
+    UnicodeDecodeError,
+    pickle.UnpicklingError,
+    EOFError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    RuntimeError,
+)
 # Arguments that only training needs.
 _TRAINING_ARGUMENTS = ("lr_schedule", "optimizer_class", "optimizer_kwargs")
 
@@ -75,6 +93,8 @@ class PolicyAgent:
     """
 
     def __init__(self, policy: GoalPolicyMixin, gamma: float) -> None:
+        check_instance("policy", policy, GoalPolicyMixin, "pass model.policy")
+        check_fraction("gamma", gamma)
         self.policy, self.gamma = policy, gamma
         self.goal_names = policy.goal_names
         self.observation_space, self.action_space = policy.observation_space, policy.action_space
@@ -157,7 +177,8 @@ def why_pickled(path: str | PathLike[str]) -> str | None:
     :param path: file written by ``save``
     :return: the reason, such as ``"features_extractor_class is my_module.MyExtractor"``
     """
-    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+    check_path("path", path)
+    with _named_errors(path), open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         check_archive_size(archive, path)
         try:
             _read_description(archive)
@@ -177,6 +198,12 @@ def load_policy(path: str | PathLike[str], device: th.device | str = "auto") -> 
     :return: the agent
     :raises PickledPolicyError: if the policy has classes or settings that are not in the list
     """
+    check_path("path", path)
+    with _named_errors(path):
+        return _load_policy(path, device)
+
+
+def _load_policy(path: str | PathLike[str], device: th.device | str) -> PolicyAgent:
     with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
         check_archive_size(archive, path)
         description = _read_description(archive)
@@ -189,6 +216,15 @@ def load_policy(path: str | PathLike[str], device: th.device | str = "auto") -> 
     policy.load_state_dict(weights)
     policy.set_training_mode(False)
     return PolicyAgent(policy.to(get_device(device)), float(description["gamma"]))
+
+
+@contextmanager
+def _named_errors(path: str | PathLike[str]) -> Iterator[None]:
+    """Name the file in the errors of reading a damaged archive, which are of many types."""
+    try:
+        yield
+    except _DAMAGE as error:
+        raise ValueError(f"expected a saved model, got {path}, which is none ({error}); check the path") from error
 
 
 def _read_description(archive: zipfile.ZipFile) -> dict[str, Any]:

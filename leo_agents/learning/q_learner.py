@@ -6,12 +6,12 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import TensorDict
 
-from leo_agents.learning.losses import GoalReduction, all_goals_targets, goals_loss
+from leo_agents.learning.losses import GoalReduction, all_goals_targets, check_loss_options, goals_loss
 from leo_agents.learning.optimization import bfloat16_autocast, optimizer_step
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.networks.q_policy import AllGoalsQPolicy
 from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
-from leo_wrappers.validation import check_integer
+from leo_wrappers.validation import check_bool, check_fraction, check_instance, check_integer, check_positive
 
 
 class AllGoalsQLearner:
@@ -57,6 +57,12 @@ class AllGoalsQLearner:
         double_q: bool = False,
         amp: bool = False,
     ) -> None:
+        check_instance("policy", policy, AllGoalsQPolicy, "pass the policy of LEODQN or LEOPQN")
+        check_fraction("gamma", gamma)
+        check_loss_options(loss, policy.q_net.squash, goal_reduction)
+        check_positive("max_grad_norm", max_grad_norm)
+        for name, flag in (("double_q", double_q), ("amp", amp)):
+            check_bool(name, flag)
         self.policy = policy
         self.gamma = gamma
         self.loss_name = loss

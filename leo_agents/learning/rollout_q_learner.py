@@ -5,10 +5,11 @@ from typing import Any
 import torch as th
 
 from leo_agents.learning.losses import all_goals_lambda_targets, all_goals_targets
-from leo_agents.learning.q_learner import AllGoalsQLearner, sample_goals
+from leo_agents.learning.q_learner import AllGoalsQLearner, check_goals_per_update, sample_goals
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.networks.q_policy import AllGoalsQPolicy
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
+from leo_wrappers.validation import check_fraction, check_integer
 
 # Rows per forward pass when computing targets: enough to amortize reading the head's weights, few enough to stay in cache.
 TARGET_ROWS = 2048
@@ -39,6 +40,10 @@ class RolloutQLearner(AllGoalsQLearner):
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
+        check_integer("n_epochs", n_epochs, 1)
+        check_integer("batch_size", batch_size, 1)
+        check_fraction("q_lambda", q_lambda)
+        check_goals_per_update(goals_per_update, len(policy.goal_names))
         self.n_epochs = n_epochs
         self.batch_size = batch_size
         self.q_lambda = q_lambda

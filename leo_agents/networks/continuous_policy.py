@@ -47,6 +47,7 @@ class ContinuousGoalPolicy(GoalPolicy):
     :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
     """
 
+    action_spaces: ClassVar = (spaces.Box,)
     actor_class: ClassVar[type[GoalActorNetwork]]
     has_actor_target: ClassVar[bool] = False
     actor: GoalActorNetwork

@@ -73,6 +73,21 @@ def num_discrete_goals(observation_space: spaces.Space[Any]) -> int:
     return int(goal_space.n)
 
 
+def check_table(name: str, table: npt.ArrayLike, num_goals: int) -> npt.NDArray[np.float64]:
+    """
+    Convert a table with one row per goal to an array; raise a ``ValueError`` for other shapes, NaN and infinity.
+
+    :param name: name of the argument
+    :param table: a vector per goal
+    :param num_goals: number of goals, G
+    :return: float64 ``[G, d]``
+    """
+    array = float_array(name, table)
+    if array.ndim != 2 or len(array) != num_goals:
+        raise ValueError(f"expected {name} of shape [{num_goals}, d], got {array.shape}; give one row per goal")
+    return array
+
+
 class GoalDescriptorExtractor(BaseFeaturesExtractor):
     """
     Features extractor that concatenates the features of the state and the descriptor of the commanded goal.
@@ -111,11 +126,9 @@ class GoalDescriptorExtractor(BaseFeaturesExtractor):
             if has_maps(state_space)
             else CombinedExtractor(state_space, cnn_output_dim, normalized_image)
         )
-        table = None if descriptors is None else th.as_tensor(descriptors, dtype=th.float32)
-        if table is not None and (table.ndim != 2 or len(table) != num_goals):
-            raise ValueError(
-                f"expected descriptors of shape [{num_goals}, d], got {tuple(table.shape)}; give one row per goal"
-            )
+        if not state_space.spaces:
+            raise ValueError(f"expected observations of more than the goal, got {observation_space}; add the state")
+        table = None if descriptors is None else th.as_tensor(check_table("descriptors", descriptors, num_goals)).float()
         super().__init__(observation_space, state.features_dim + (num_goals if table is None else table.shape[1]))
         self.state_extractor = state
         self.register_buffer("descriptors", table)

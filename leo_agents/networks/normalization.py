@@ -1,7 +1,7 @@
 """Standardization of observations by running statistics, as a layer before the features extractor."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
+from leo_agents.networks.policy_arguments import check_policy_arguments, named_arguments
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY, GOAL_INPUT_KEYS
 
 # Smallest standard deviation: components that (almost) never change are not amplified further.
@@ -185,9 +186,31 @@ class NormalizedExtractor(BaseFeaturesExtractor):
 
 
 class NormalizingPolicy(BasePolicy):
-    """Mixin of policies whose networks share an :class:`ObservationNormalizer`. Subclasses set ``normalize_observations``."""
+    """
+    Mixin of policies whose networks share an :class:`ObservationNormalizer`. Subclasses set ``normalize_observations``.
 
+    The arguments of the constructors are checked before they are used.
+    """
+
+    action_spaces: ClassVar[tuple[type[spaces.Space[Any]], ...]] = (
+        spaces.Box,
+        spaces.Discrete,
+        spaces.MultiDiscrete,
+        spaces.MultiBinary,
+    )
+    """Classes of action spaces that the policy can act in."""
     normalize_observations: bool
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Check the arguments; there are none where a policy is copied or unpickled."""
+        arguments = named_arguments(cls, args, kwargs)
+        if arguments:
+            cls._check_arguments(arguments)
+        return super().__new__(cls)
+
+    @classmethod
+    def _check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        check_policy_arguments(arguments, cls.action_spaces)
 
     @property
     def normalizer(self) -> ObservationNormalizer | None:

@@ -1,5 +1,6 @@
 """Mixin of policies whose goals are points: any point can be commanded, instead of one of a finite set of goals."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,20 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.point_goals import CandidateGoals
-from leo_agents.networks.policies import Observation
-from leo_wrappers.keys import DESIRED_GOAL_KEY
+from leo_agents.networks.policies import Observation, check_finite_observation
+from leo_agents.networks.state_network import state_space
+from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
 from leo_wrappers.validation import shorten
 
 Points = npt.NDArray[np.float32]
+
+
+def _as_points(goals: Any) -> Points:
+    """Convert points to an array; infinity and NaN are found when they are compared with the bounds."""
+    try:
+        return np.asarray(goals, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"expected goals of numbers, got {shorten(goals)}; pass points like desired_goal") from None
 
 
 class PointGoalPolicyMixin(ContinuousGoalPolicy):
@@ -22,6 +32,16 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
     Mixin for a policy of a finite goal set, to be listed before it among the base classes: goals are points in the space of
     ``desired_goal``, and ``goal_names`` is empty.
     """
+
+    @classmethod
+    def _check_goals(cls, observation_space: spaces.Space[Any], goal_names: Sequence[str]) -> None:
+        if tuple(goal_names):
+            raise ValueError(f"expected no goal_names for goals that are points, got {shorten(goal_names)}; leave them empty")
+        parts = getattr(observation_space, "spaces", {})
+        state_space(observation_space)
+        for key in (ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY):
+            if not isinstance(parts.get(key), spaces.Box):
+                raise ValueError(f"expected {key!r} to be a Box of points, got {parts.get(key)}; use a goal environment")
 
     @property
     def goal_space(self) -> spaces.Box:
@@ -50,8 +70,11 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
         :param goals: points ``[K, d]``; the commanded ones in ``desired_goal``, one per observation, if None
         :return: ``[B, K]``, or ``[B, 1]`` for the commanded goals
         """
-        if goals is None and not (isinstance(observation, dict) and DESIRED_GOAL_KEY in observation):
-            raise ValueError(f"expected goals, or observations with {DESIRED_GOAL_KEY!r}, got neither; pass points [K, d]")
+        if goals is None:
+            if not isinstance(observation, dict) or DESIRED_GOAL_KEY not in observation:
+                raise ValueError(f"expected goals, or observations with {DESIRED_GOAL_KEY!r}, got neither; pass points [K, d]")
+            self._split_state(self._check_commanded_goals(observation))
+            check_finite_observation(observation)
         points = None if goals is None else self.checked_points(goals, ndim=2)
         obs: Any = observation if points is None else self.with_goal(observation, points[0])
         tensors: Any = self.obs_to_tensor(obs)[0]
@@ -76,7 +99,7 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
         shape = self.goal_space.shape
         if isinstance(goals, str) or np.ndim(goals) == 0:
             raise ValueError(f"expected a goal of {shape[0]} coordinates, got {goals!r}; this model has no finite goal set")
-        points = np.asarray(goals, dtype=np.float32)
+        points = _as_points(goals)
         if points.ndim != ndim or points.shape[-1:] != shape:
             expected = f"a goal of {shape[0]} coordinates" if ndim == 1 else f"goals of shape [K, {shape[0]}]"
             raise ValueError(f"expected {expected}, got an array of shape {points.shape}; pass points like desired_goal")
@@ -100,6 +123,12 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
             raise ValueError(
                 f"expected an observation with {DESIRED_GOAL_KEY!r}, got one without; pass one of the environment, or use "
                 "act(observation, goal)"
+            )
+        shape = np.shape(observation[DESIRED_GOAL_KEY])
+        if shape[-1:] != self.goal_space.shape:
+            raise ValueError(
+                f"expected {DESIRED_GOAL_KEY!r} of {self.goal_space.shape[0]} coordinates, got an array of shape {shape}; "
+                "pass an observation of the environment"
             )
         return observation
 

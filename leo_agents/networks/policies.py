@@ -1,7 +1,7 @@
 """Base classes of policies: act for the goal in the observation, or for any goal by name."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import nn
 
 from leo_agents.networks.normalization import NormalizingPolicy
 from leo_agents.networks.state_network import StateNetwork, add_goal, default_extractor, state_space
-from leo_wrappers.goal_set import Goal, goal_index
+from leo_wrappers.goal_set import Goal, check_goal_names, goal_index
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.validation import shorten
 
@@ -43,6 +43,21 @@ class GoalPolicyMixin(NormalizingPolicy):
     observation_space: spaces.Dict
     state_space: spaces.Space[Any]
 
+    @classmethod
+    def _check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        super()._check_arguments(arguments)
+        if {"observation_space", "goal_names"} <= arguments.keys():  # Python itself names missing ones
+            cls._check_goals(arguments["observation_space"], arguments["goal_names"])
+
+    @classmethod
+    def _check_goals(cls, observation_space: spaces.Space[Any], goal_names: Sequence[str]) -> None:
+        """Raise an error unless observations contain one of the goals."""
+        names = check_goal_names(goal_names)
+        state_space(observation_space)
+        goal_space = observation_space.spaces.get(GOAL_KEY) if isinstance(observation_space, spaces.Dict) else None
+        if isinstance(goal_space, spaces.Discrete) and goal_space.n != len(names):
+            raise ValueError(f"expected the names of {goal_space.n} goals, got {len(names)}; pass those of the environment")
+
     @abstractmethod
     def values(self, observation: Observation) -> npt.NDArray[np.float32]:
         """
@@ -70,7 +85,11 @@ class GoalPolicyMixin(NormalizingPolicy):
         """
         if isinstance(observation, tuple):  # (observation, info) of Gymnasium's reset, which the base class explains
             return super().predict(observation, state, episode_start, deterministic)
-        check_finite_observation(self._check_commanded_goals(observation))
+        observation = self._check_commanded_goals(observation)
+        missing = self.observation_space.spaces.keys() - GOAL_INPUT_KEYS - observation.keys()
+        if missing:
+            raise ValueError(f"expected an observation with {sorted(missing)}, got {sorted(observation)}; pass all entries")
+        check_finite_observation(observation)
         return super().predict(observation, state, episode_start, deterministic)
 
     def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from leo_agents.networks.q_network import GoalQNetwork
 class GoalQPolicy(GoalPolicy):
     """Base class of policies that are greedy with respect to the Q-values of the commanded goal."""
 
+    action_spaces: ClassVar = (spaces.Discrete,)
     q_net: Any
     action_space: spaces.Discrete
 

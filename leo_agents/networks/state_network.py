@@ -33,6 +33,8 @@ def state_space(observation_space: spaces.Space[Any]) -> spaces.Space[Any]:
             "wrap the environment with GoalConditionedWrapper or VecGoalSampler"
         )
     state = {key: space for key, space in observation_space.spaces.items() if key not in GOAL_INPUT_KEYS}
+    if not state:
+        raise ValueError(f"expected observations of more than the goal, got {observation_space}; add the state")
     return next(iter(state.values())) if len(state) == 1 else spaces.Dict(state)
 
 

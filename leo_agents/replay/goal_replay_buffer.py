@@ -8,6 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
+from leo_agents.replay.buffer_arguments import check_buffer_arguments
 from leo_agents.replay.memory import check_fits_in_memory, format_bytes
 from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
 from leo_wrappers import achieved_from_infos
@@ -82,15 +83,17 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         gamma: float = 0.99,
         verbose: int = 0,
     ) -> None:
-        if not isinstance(observation_space, spaces.Dict):
-            raise ValueError(
-                f"expected a Dict observation space, got {observation_space}; "
-                f"wrap the environment so that its observation is a Dict with {GOAL_KEY!r}"
-            )
-        if optimize_memory_usage:
-            raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share their storage")
-        for name, value in (("buffer_size", buffer_size), ("n_envs", n_envs), ("num_goals", num_goals)):
-            check_integer(name, value, 1)
+        check_buffer_arguments(
+            buffer_size,
+            observation_space,
+            action_space,
+            device,
+            n_envs,
+            optimize_memory_usage,
+            handle_timeout_termination,
+        )
+        assert isinstance(observation_space, spaces.Dict)
+        check_integer("num_goals", num_goals, 1)
         check_integer("n_steps", n_steps, 1, max(buffer_size // n_envs, 1))
         check_fraction("gamma", gamma)
         self.num_goals = num_goals
@@ -100,6 +103,8 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         self.gamma = gamma
         # The parent class would store the goal twice, as int64.
         stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != GOAL_KEY})
+        if not stored_space.spaces:
+            raise ValueError(f"expected observations of more than the goal, got {observation_space}; add the state")
         _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose)
         super().__init__(
             buffer_size,

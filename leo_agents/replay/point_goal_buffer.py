@@ -11,10 +11,11 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.networks.point_goals import CandidateGoals
+from leo_agents.replay.buffer_arguments import check_buffer_arguments
 from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episode
 from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
-from leo_wrappers.validation import check_fraction, check_integer
+from leo_wrappers.validation import check_callable, check_fraction, check_integer
 
 Points = npt.NDArray[Any]
 GoalTest = Callable[[Points, Points], npt.NDArray[np.bool_]]
@@ -96,6 +97,21 @@ class PointGoalReplayBuffer(NStepDictReplayBuffer):
         goal_test: GoalTest | None = None,
         verbose: int = 0,
     ) -> None:
+        check_buffer_arguments(
+            buffer_size,
+            observation_space,
+            action_space,
+            device,
+            n_envs,
+            optimize_memory_usage,
+            handle_timeout_termination,
+        )
+        assert isinstance(observation_space, spaces.Dict)
+        for key in (ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY):
+            if not isinstance(observation_space.spaces.get(key), spaces.Box):
+                raise ValueError(f"expected {key!r} to be a Box of points, got {observation_space}; use a goal environment")
+        if goal_test is not None:
+            check_callable("goal_test", goal_test)
         check_integer("n_steps", n_steps, 1, max(buffer_size // n_envs, 1))
         check_fraction("gamma", gamma)
         check_integer("shared_goals", shared_goals, 0)

@@ -3,7 +3,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from leo_agents.evaluation.goal_report import GoalReport, select_goals, wilson_interval
+from leo_agents.evaluation.goal_report import GoalReport, select_goals
+from leo_agents.evaluation.intervals import wilson_interval
 from leo_agents.evaluation.report_text import compare_reports
 
 

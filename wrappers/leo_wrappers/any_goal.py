@@ -6,6 +6,7 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
+from leo_wrappers.validation import check_env
 
 _HIDDEN = ("goal_names", "goal_set", "goal_points", "set_commanded_goal")
 
@@ -27,6 +28,7 @@ class AnyGoalWrapper(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
+        check_env(env)
         parts = env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else {}
         missing = [key for key in (ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY) if key not in parts]
         if missing or not env.has_wrapper_attr("compute_reward"):

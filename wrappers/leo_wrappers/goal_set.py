@@ -76,6 +76,8 @@ def goal_index(goal_names: Sequence[str], goal: Goal) -> int:
         >>> goal_index(("cell/0,0", "cell/0,1"), "cell/0,1")
         1
     """
+    if isinstance(goal_names, str) or not isinstance(goal_names, Sequence):
+        raise TypeError(f"expected a sequence of goal names, got {shorten(goal_names)}; pass a tuple or list")
     if isinstance(goal, str):
         try:
             return goal_names.index(goal)
@@ -102,7 +104,7 @@ def goal_families(goal_names: Sequence[str]) -> dict[str, npt.NDArray[np.int64]]
         {'a': [0, 2], 'b': [1]}
     """
     members: dict[str, list[int]] = {}
-    for goal_id, name in enumerate(goal_names):
+    for goal_id, name in enumerate(check_goal_names(goal_names)):
         members.setdefault(name.split("/", 1)[0], []).append(goal_id)
     return {family: np.array(ids, dtype=np.int64) for family, ids in members.items()}
 

@@ -8,6 +8,7 @@ from gymnasium.error import ResetNeeded
 
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import MASK_KEY
+from leo_wrappers.validation import check_instance, check_integer, shorten
 
 
 class InfoList(list[dict[str, Any]]):
@@ -18,8 +19,15 @@ class InfoList(list[dict[str, Any]]):
     :param goals_achieved: the masks of the dictionaries, bool ``[N, G]``
     """
 
-    def __init__(self, infos: Iterable[dict[str, Any]], goals_achieved: BoolArray) -> None:
+    def __init__(self, infos: Sequence[dict[str, Any]], goals_achieved: BoolArray) -> None:
+        check_instance("infos", infos, Sequence, "pass a list with the info of each environment")
         super().__init__(infos)
+        if not isinstance(goals_achieved, np.ndarray) or goals_achieved.dtype != np.bool_ or goals_achieved.ndim != 2:
+            raise _wrong_mask("goals_achieved", f"({len(self)}, G)", goals_achieved)
+        if len(goals_achieved) != len(self):
+            raise ValueError(
+                f"expected one mask per info, got {len(goals_achieved)} for {len(self)} infos; pass those of one step"
+            )
         self.goals_achieved = goals_achieved
 
 
@@ -33,6 +41,8 @@ def read_mask(info: Mapping[str, Any], where: str) -> BoolArray:
     """
     try:
         mask = info[MASK_KEY]
+    except TypeError:
+        raise TypeError(f"expected the info {where} to be a dict, got {shorten(info)}; pass those that step returns") from None
     except KeyError:
         raise ValueError(
             f"expected info[{MASK_KEY!r}] {where}, got {sorted(map(str, info))}; wrap the environment with MultiGoalWrapper"
@@ -60,6 +70,7 @@ def achieved_from_infos(infos: Sequence[dict[str, Any]] | Mapping[str, Any], num
     """
     if isinstance(infos, Mapping):
         return _from_arrays(infos, num_envs)
+    check_instance("infos", infos, Sequence, "pass those that step returns")
     if len(infos) != num_envs:
         raise ValueError(
             f"expected one info per environment, got {len(infos)} infos for {num_envs} environments; pass those of one step"
@@ -111,7 +122,14 @@ def reset_needed(dones: BoolArray) -> ResetNeeded:
 
 
 def _from_arrays(infos: Mapping[str, Any], num_envs: int) -> BoolArray:
-    final_rows = np.flatnonzero(infos.get("_final_info", np.zeros(num_envs, dtype=bool)))
+    check_integer("num_envs", num_envs, 1)
+    finished = infos.get("_final_info", np.zeros(num_envs, dtype=bool))
+    if np.shape(finished) != (num_envs,) or ("_final_info" in infos) != ("final_info" in infos):
+        raise ValueError(
+            f'expected infos["final_info"], and infos["_final_info"] of shape ({num_envs},), got {shorten(finished)} for the '
+            "latter; pass the infos of one step in autoreset mode SAME_STEP"
+        )
+    final_rows = np.flatnonzero(finished)
     masks = _batched_mask(infos, "in infos", num_envs) if MASK_KEY in infos or len(final_rows) < num_envs else None
     if len(final_rows) == 0:
         assert masks is not None

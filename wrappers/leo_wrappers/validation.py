@@ -1,6 +1,7 @@
 """Validation of user input. Error messages state what was expected, what was passed and what to do."""
 
 import operator
+import os
 from collections.abc import Iterable, Sequence
 from math import inf, isfinite
 from typing import Any, SupportsIndex
@@ -189,6 +190,50 @@ def float_array(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return array
 
 
+def int_array(name: str, value: npt.ArrayLike, minimum: int = 0) -> npt.NDArray[np.int64]:
+    """
+    Convert integers to a new array; raise a ``ValueError`` for other numbers, which a conversion would round.
+
+    :param name: description of the numbers
+    :param value: an array, or nested sequences of one length per level
+    :param minimum: the smallest valid number
+    :return: int64 of the same shape
+    """
+    try:
+        array = np.array(value)
+    except ValueError:  # ragged sequences
+        array = np.array("ragged")
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"expected {name} to be an array of integers, got {shorten(value)}; pass e.g. a list of int")
+    if array.size and array.min() < minimum:
+        raise ValueError(f"expected {name} of at least {minimum}, got {array.min()}; pass larger integers")
+    return array.astype(np.int64)
+
+
+def check_instance(name: str, value: Any, kind: type, remedy: str) -> None:
+    """
+    Raise a ``TypeError`` unless a value is an instance of a class.
+
+    :param name: description of the value
+    :param value: the value
+    :param kind: the class
+    :param remedy: what to do
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"expected {name} to be a {kind.__name__}, got {shorten(value)}; {remedy}")
+
+
+def check_path(name: str, value: Any) -> None:
+    """
+    Raise a ``TypeError`` unless a value is a path; Python would take an integer for an open file.
+
+    :param name: name of the argument
+    :param value: its value
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"expected {name} to be a path, got {shorten(value)}; pass a str or a pathlib.Path")
+
+
 def check_iterable(name: str, value: Any) -> None:
     """
     Raise a ``TypeError`` for a value that is not iterable, and for a string.
@@ -274,10 +319,14 @@ def row_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> Sequenc
     """
     if seed is None:
         return [None] * num_envs
-    if isinstance(seed, int | np.integer):
+    if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str):
+        check_integer("seed", seed, 0)
         return [int(seed) + row for row in range(num_envs)]
     if len(seed) != num_envs:
         raise ValueError(f"expected {num_envs} seeds, got {len(seed)}; pass one per environment, or a single int")
+    for one in seed:
+        if one is not None:
+            check_integer("each seed", one, 0)
     return seed
 
 

@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
 from leo_agents.learning.optimization import FusedRAdam
+from leo_agents.networks.goal_descriptors import check_table
 from leo_agents.networks.heads import logit
 from leo_agents.networks.policies import Observation
 from leo_agents.networks.q_policy import GoalQPolicy
@@ -160,9 +161,7 @@ class PQNPolicy(GoalQPolicy):
             normalize_observations=normalize_observations,
         )
         num_goals = len(self.goal_names)
-        table = np.eye(num_goals) if descriptors is None else np.asarray(descriptors)
-        if table.ndim != 2 or len(table) != num_goals:
-            raise ValueError(f"expected descriptors of shape [{num_goals}, d], got {table.shape}; give one row per goal")
+        table = np.eye(num_goals) if descriptors is None else check_table("descriptors", descriptors, num_goals)
         # As lists: arguments of saved models are compared with ==.
         self.descriptors = None if descriptors is None else table.tolist()
         self.net_args: dict[str, Any] = {

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from leo_wrappers.jax_envs.arrays import to_actions
-from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
+from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
 from leo_wrappers.validation import check_num_envs
 
 # Initial states are prepared in groups: a single reset costs several times its part of a group; larger groups gain nothing.
@@ -90,6 +90,7 @@ class BatchedEnv:
     """
 
     def __init__(self, env: FunctionalEnv, num_envs: int) -> None:
+        check_functional_env(env)
         self.env = env
         self.num_envs = check_num_envs(num_envs)
         self._group = min(self.num_envs, RESETS_PER_GROUP)

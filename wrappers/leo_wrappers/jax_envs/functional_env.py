@@ -6,8 +6,19 @@ from typing import Any
 import jax
 from gymnasium import spaces
 
+from leo_wrappers.validation import check_instance
+
 Tree = Any
 """A JAX pytree: an array, or any nesting of dicts, tuples and registered dataclasses of arrays."""
+
+
+def check_functional_env(env: Any) -> None:
+    """
+    Raise a ``TypeError`` unless a value is a functional environment.
+
+    :param env: the value
+    """
+    check_instance("env", env, FunctionalEnv, "pass an instance of a subclass, e.g. a GymnaxEnv")
 
 
 class FunctionalEnv(ABC):

@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from leo_wrappers.goal_set import check_goal_names
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
+from leo_wrappers.validation import check_callable, check_instance
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,11 @@ class GymnaxEnv(FunctionalEnv):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "goal_names", check_goal_names(self.goal_names))
+        check_callable("achieves", self.achieves)
+        if self.is_truncated is not None:
+            check_callable("is_truncated", self.is_truncated)
+        for name in ("observation_space", "action_space"):
+            check_instance(name, getattr(self, name), spaces.Space, "pass that of the environment")
         missing = [name for name in ("reset_env", "step_env") if not hasattr(self.env, name)]
         if missing:
             raise TypeError(

@@ -11,7 +11,7 @@ from leo_wrappers.goal_set import GoalSet
 from leo_wrappers.jax_envs.arrays import row_of, to_actions, to_numpy
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
-from leo_wrappers.jax_envs.functional_env import FunctionalEnv
+from leo_wrappers.jax_envs.functional_env import FunctionalEnv, check_functional_env
 from leo_wrappers.keys import MASK_KEY
 from leo_wrappers.validation import check_action
 
@@ -31,6 +31,7 @@ class JaxEnv(gym.Env[Any, Any]):
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(self, env: FunctionalEnv) -> None:
+        check_functional_env(env)
         prepare_jax()
         self.functional_env = env
         self.goal_names = env.goal_names

@@ -16,7 +16,7 @@ from leo_wrappers.infos import final_infos, reset_needed
 from leo_wrappers.jax_envs.arrays import on_host, row_of, to_actions, to_numpy
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Observed, Transition
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
-from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree
+from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
 from leo_wrappers.keys import MASK_KEY
 from leo_wrappers.validation import check_actions, check_choice, check_num_envs, check_reset_mask, row_seeds
 
@@ -40,6 +40,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         self, env: FunctionalEnv, num_envs: int = 1, *, autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP
     ) -> None:
         check_choice("autoreset_mode", autoreset_mode, (*AutoresetMode, *(mode.value for mode in AutoresetMode)))
+        check_functional_env(env)
         prepare_jax()
         self.functional_env = env
         self.goal_names = env.goal_names

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.infos import InfoList, achieved_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY
+from leo_wrappers.validation import check_instance, shorten
 
 
 class LazyInfos(Sequence[dict[str, Any]]):
@@ -99,6 +100,9 @@ def step_arrays(venv: VecEnv, actions: npt.NDArray[Any]) -> ArrayStep:
         >>> step_arrays(venv, np.zeros(4, dtype=np.int64)).goals_achieved.shape
         (4, 180)
     """
+    check_instance("venv", venv, VecEnv, "wrap it with GymVecEnv or DummyVecEnv")
+    if np.shape(actions)[:1] != (venv.num_envs,):
+        raise ValueError(f"expected {venv.num_envs} actions, got {shorten(actions)}; pass one per environment")
     # Looked up in the class: a VecEnvWrapper forwards missing attributes, and its own part of the step would be skipped.
     own = getattr(type(venv), "step_arrays", None)
     if own is not None:

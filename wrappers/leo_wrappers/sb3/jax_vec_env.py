@@ -3,6 +3,7 @@
 from gymnasium.vector import AutoresetMode
 
 from leo_wrappers.jax_envs import FunctionalEnv, JaxVectorEnv
+from leo_wrappers.jax_envs.functional_env import check_functional_env
 from leo_wrappers.sb3.gym_vec_env import GymVecEnv
 
 
@@ -24,6 +25,7 @@ class JaxVecEnv(GymVecEnv):
     vector_env: JaxVectorEnv
 
     def __init__(self, env: FunctionalEnv, num_envs: int) -> None:
+        check_functional_env(env)
         self.goal_names = env.goal_names
         super().__init__(JaxVectorEnv(env, num_envs, autoreset_mode=AutoresetMode.SAME_STEP))
 

@@ -13,6 +13,7 @@ from leo_wrappers.goal_set import BoolArray, GoalSet
 from leo_wrappers.point_goals import GridGoals, PointGoals
 from leo_wrappers.predicate_goals import PredicateGoals
 from leo_wrappers.testing._hypothesis import st, st_numpy
+from leo_wrappers.validation import check_env, check_integer, check_iterable
 
 # Limit of values without a bound: larger ones test floating point rather than environments.
 UNBOUNDED_LIMIT = 1e4
@@ -190,6 +191,9 @@ def action_sequences(
         >>> find(action_sequences(gym.make("CartPole-v1")), lambda actions: sum(actions) == 2)
         [np.int64(1), np.int64(1)]
     """
+    if not isinstance(env_or_space, gym.Space):
+        check_env(env_or_space)
+    _check_sizes(min_size, max_size, smallest=0)
     space = env_or_space if isinstance(env_or_space, gym.Space) else env_or_space.action_space
     return st.lists(from_space(space), min_size=min_size, max_size=max_size)
 
@@ -207,6 +211,10 @@ def masks(num_goals: int, batch_shape: tuple[int, ...] = ()) -> st.SearchStrateg
         >>> find(masks(3), lambda mask: mask[1])
         array([False,  True, False])
     """
+    check_integer("num_goals", num_goals, 1)
+    check_iterable("axes of batch_shape", batch_shape)
+    for size in batch_shape:
+        check_integer("each entry of batch_shape", size, 0)
     # With a fill value, a mask would not shrink goal by goal.
     return st_numpy.arrays(np.bool_, (*batch_shape, num_goals), fill=st.nothing())
 
@@ -218,6 +226,7 @@ def goal_names(min_size: int = 1, max_size: int = 8) -> st.SearchStrategy[tuple[
     :param min_size: minimum number of goals
     :param max_size: maximum number of goals
     """
+    _check_sizes(min_size, max_size, smallest=1)
     word = st.text("abcxyz019-,", min_size=1, max_size=4)
     name = st.one_of(word, st.builds("{}/{}".format, word, word))
     return st.lists(name, min_size=min_size, max_size=max_size, unique=True).map(tuple)
@@ -230,11 +239,18 @@ def goal_sets(dimensions: int = 2, max_goals: int = 6) -> st.SearchStrategy[Goal
     :param dimensions: length of a signal
     :param max_goals: maximum number of goals in a set; a union may have twice as many
     """
+    check_integer("dimensions", dimensions, 1)
+    check_integer("max_goals", max_goals, 1)
     simple = st.one_of(
         _point_goals(dimensions, max_goals), _grid_goals(dimensions, max_goals), _predicate_goals(dimensions, max_goals)
     )
     unions = st.tuples(_point_goals(dimensions, max_goals, "p"), _predicate_goals(dimensions, max_goals, "q/"))
     return st.one_of(simple, unions.map(lambda pair: pair[0] | pair[1]))
+
+
+def _check_sizes(min_size: int, max_size: int, smallest: int) -> None:
+    check_integer("min_size", min_size, smallest)
+    check_integer("max_size", max_size, max(smallest, min_size))
 
 
 def _coordinates(dimensions: int) -> st.SearchStrategy[tuple[float, ...]]:
