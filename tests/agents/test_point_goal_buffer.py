@@ -5,9 +5,11 @@ import pytest
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from leo_agents.algorithms.goal_env import RewardGoalTest
 from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
+from tests.agents.plane_point import PlanePoint
 
 POINT = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 SPACE = spaces.Dict({"observation": POINT, "achieved_goal": POINT, "desired_goal": POINT})
@@ -35,8 +37,8 @@ class Walks:
             24 * n_envs, SPACE, spaces.Box(-1, 1, (1,)), "cpu", n_envs, gamma=GAMMA, goal_test=within_one, **kwargs
         )
         rng = np.random.default_rng(seed)
-        positions = rng.integers(0, 100, n_envs) * 1.0
-        # The position is unique in time and over the environments, up to the distance of one step.
+        # Far apart, so that a position belongs to one episode.
+        positions = 1000.0 * np.arange(n_envs)
         self.episodes: list[list[float]] = [[position] for position in positions]
         self.all_episodes = list(self.episodes)
         for _ in range(steps):
@@ -52,7 +54,7 @@ class Walks:
             for env, done in enumerate(dones):
                 self.episodes[env].append(float(after[env]))
                 if done:
-                    positions[env] = rng.integers(0, 100) * 1000.0 + rng.integers(0, 100)
+                    positions[env] = 1000.0 * len(self.all_episodes)
                     self.episodes[env] = [positions[env]]
                     self.all_episodes.append(self.episodes[env])
 
@@ -110,15 +112,11 @@ def test_a_buffer_without_goal_test_says_so():
         walks.buffer.sample(2)
 
 
-class Rewards:
-    """Stands for vectorized environments with one method, ``compute_reward``."""
-
-    def __init__(self, reward) -> None:
-        self.reward = reward
-
-    def env_method(self, name, *args, indices):
-        assert name == "compute_reward" and indices == [0]
-        return [self.reward(*args)]
+def rewards(function):
+    """Create vectorized environments with a function as their ``compute_reward``."""
+    env = PlanePoint()
+    env.compute_reward = function
+    return DummyVecEnv([lambda: env])
 
 
 def distance(achieved, goals, infos):
@@ -127,7 +125,7 @@ def distance(achieved, goals, infos):
 
 @pytest.mark.parametrize("scale, offset", [(1.0, -1.0), (1.0, 0.0), (10.0, -3.0)])
 def test_goal_test_equals_the_reward_of_each_pair(scale, offset):
-    test = RewardGoalTest(Rewards(lambda *pairs: (distance(*pairs) <= 1.0) * scale + offset))
+    test = RewardGoalTest(rewards(lambda *pairs: (distance(*pairs) <= 1.0) * scale + offset))
     achieved, goals = np.random.default_rng(0).normal(size=(2, 50, 3))
     assert test(achieved, goals).tolist() == [bool(np.linalg.norm(a - g) <= 1.0) for a, g in zip(achieved, goals, strict=True)]
     assert test(achieved[:0], goals[:0]).tolist() == []
@@ -145,4 +143,4 @@ def test_goal_test_equals_the_reward_of_each_pair(scale, offset):
 def test_rewards_that_do_not_tell_success_are_rejected(reward, message):
     achieved, goals = np.random.default_rng(0).normal(size=(2, 50, 3))
     with pytest.raises(ValueError, match=message):
-        RewardGoalTest(Rewards(reward))(achieved, goals)
+        RewardGoalTest(rewards(reward))(achieved, goals)

@@ -49,7 +49,7 @@ def test_equal_seeds_give_an_interval_of_zero_width_and_one_seed_gives_none():
     [
         ([0.1], {}, "expected scores"),
         ([[np.nan]], {}, "expected scores"),
-        ([[0.1], [0.2]], {"confidence": 0.0}, "expected a confidence"),
+        ([[0.1], [0.2]], {"confidence": 0.0}, "expected confidence"),
     ],
 )
 def test_invalid_input(scores, options, message):
