@@ -166,10 +166,12 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         if self.n_steps > 1:
             goal_returns = self.to_torch(self._goal_returns(batch_inds, env_inds, lengths), copy=False)
             discounts = self.to_torch((self.gamma**lengths).astype(np.float32).reshape(-1, 1), copy=False)
+        observations = self._observations(self.observations, batch_inds, env_inds, env)
+        next_observations = self._observations(self.next_observations, last_inds, env_inds, env)
         return GoalReplayBufferSamples(
-            observations=self._observations(self.observations, batch_inds, env_inds, batch_inds, env),
+            observations=self._with_commanded_goals(observations, batch_inds, env_inds),
             actions=self.to_torch(self.actions[batch_inds, env_inds], copy=False),
-            next_observations=self._observations(self.next_observations, last_inds, env_inds, batch_inds, env),
+            next_observations=self._with_commanded_goals(next_observations, batch_inds, env_inds),
             dones=self.to_torch(terminated.reshape(-1, 1), copy=False),
             rewards=self.to_torch(self._normalize_reward(self.rewards[batch_inds, env_inds].reshape(-1, 1), env)),
             discounts=discounts,
@@ -177,22 +179,12 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
             goal_returns=goal_returns,
         )
 
-    def _observations(
-        self,
-        stored: dict[str, np.ndarray],
-        inds: np.ndarray,
-        env_inds: np.ndarray,
-        goal_inds: np.ndarray,
-        env: VecNormalize | None,
-    ) -> TensorDict:
-        """Return the observations at ``inds`` with the goals commanded at ``goal_inds``."""
-        arrays = self._normalize_obs({key: array[inds, env_inds] for key, array in stored.items()}, env)
-        # Fancy indexing has already copied.
-        tensors = {key: self.to_torch(array, copy=False) for key, array in arrays.items()}  # type: ignore[union-attr]
+    def _with_commanded_goals(self, observations: TensorDict, inds: np.ndarray, env_inds: np.ndarray) -> TensorDict:
+        """Add the goals commanded at ``inds`` to observations."""
         if self.has_goal_ids:
-            goal_ids = self.goal_ids[goal_inds, env_inds].astype(np.int64).reshape(-1, 1)
-            tensors[GOAL_KEY] = self.to_torch(goal_ids, copy=False)
-        return tensors
+            goal_ids = self.goal_ids[inds, env_inds].astype(np.int64).reshape(-1, 1)
+            observations[GOAL_KEY] = self.to_torch(goal_ids, copy=False)
+        return observations
 
     def _goal_returns(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return ``gamma ** k`` for the first step ``k`` of the window that achieved the goal, else 0."""

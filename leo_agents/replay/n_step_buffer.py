@@ -2,6 +2,8 @@
 
 import numpy as np
 from stable_baselines3.common.buffers import DictReplayBuffer
+from stable_baselines3.common.type_aliases import TensorDict
+from stable_baselines3.common.vec_env import VecNormalize
 
 
 class NStepDictReplayBuffer(DictReplayBuffer):
@@ -20,3 +22,11 @@ class NStepDictReplayBuffer(DictReplayBuffer):
             open_windows &= (self.dones[inds, env_inds] == 0) & (inds != newest)
             lengths += open_windows
         return lengths
+
+    def _observations(
+        self, stored: dict[str, np.ndarray], inds: np.ndarray, env_inds: np.ndarray, env: VecNormalize | None
+    ) -> TensorDict:
+        """Return stored observations as tensors."""
+        arrays = self._normalize_obs({key: array[inds, env_inds] for key, array in stored.items()}, env)
+        # Fancy indexing has already copied.
+        return {key: self.to_torch(array, copy=False) for key, array in arrays.items()}  # type: ignore[union-attr]

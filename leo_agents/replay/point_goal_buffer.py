@@ -189,13 +189,6 @@ class PointGoalReplayBuffer(NStepDictReplayBuffer):
             goal_returns=self.to_torch(self._goal_returns(batch_inds, env_inds, lengths, goals), copy=False),
         )
 
-    def _observations(
-        self, stored: dict[str, np.ndarray], inds: np.ndarray, env_inds: np.ndarray, env: VecNormalize | None
-    ) -> TensorDict:
-        arrays = self._normalize_obs({key: array[inds, env_inds] for key, array in stored.items()}, env)
-        # Fancy indexing has already copied.
-        return {key: self.to_torch(array, copy=False) for key, array in arrays.items()}  # type: ignore[union-attr]
-
     def _draw_shared_goals(self) -> Points:
         """Draw goals for all rows ``[S, d]``: half of them commanded, the others achieved at any step."""
         steps = np.random.randint(self.episodes.oldest, self.episodes.newest + 1, size=self.shared_goals)
