@@ -1,5 +1,6 @@
 """Base class of the actor-critic algorithms with continuous actions."""
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,9 +17,9 @@ from leo_agents.algorithms.env_wrapping import wrap_env, wrap_multi_goal_env
 from leo_agents.algorithms.exploration import RepeatedRandomActions
 from leo_agents.algorithms.goal_env import RewardGoalTest, check_goal_env, has_point_goals
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
+from leo_agents.learning.cuda_graph import GraphedUpdate
 from leo_agents.learning.losses import goals_loss
 from leo_agents.learning.optimization import optimizer_step
-from leo_agents.learning.q_learner import names_of
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.point_goals import Goals
@@ -45,13 +46,14 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     """
 
     checkpointed: ClassVar[tuple[str, ...]] = ("random_behavior",)
-    not_saved: ClassVar[tuple[str, ...]] = ("random_behavior",)
+    not_saved: ClassVar[tuple[str, ...]] = (*GoalOffPolicyAlgorithm.not_saved, "random_behavior", "_graphed_update")
     replay_buffer_classes: ClassVar[tuple[type[BaseBuffer], ...]] = (GoalReplayBuffer, PointGoalReplayBuffer)
     point_policy_class: ClassVar[type[PointGoalPolicyMixin]]
     """Class of the policy if the goals are points."""
     policy: ContinuousGoalPolicy  # type: ignore[assignment]
     critic: GoalCritic
     critic_target: GoalCritic
+    _graphed_update: GraphedUpdate[dict[str, th.Tensor]]
 
     def __init__(self, policy: Any, env: GymEnv | str, *, random_action_repeat: int, **kwargs: Any) -> None:
         super().__init__(policy, env, **kwargs)
@@ -221,15 +223,31 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         """
         with self._autocast(self.amp):
             outputs = self.critic.taken(batch.observations, batch.actions, goals)
-        names = names_of(self.goal_names, goals) if goals is None or isinstance(goals, th.Tensor) else None
-        losses = [
-            goals_loss(one.float(), targets, self.loss, self.critic.squash, self.goal_reduction, names) for one in outputs
-        ]
-        return th.stack(losses).sum()
+        ids = goals if isinstance(goals, th.Tensor) else None
+        options = (self.loss, self.critic.squash, self.goal_reduction, ids, self.finite_checks)
+        return th.stack([goals_loss(one.float(), targets, *options) for one in outputs]).sum()
 
     def _mean_over_batch(self, losses: th.Tensor) -> th.Tensor:
         """Reduce per-goal actor losses ``[B, K]`` over goals by ``goal_reduction``, and average over the batch."""
         return losses.mean() if self.goal_reduction == "mean" else losses.sum() / len(losses)
 
     def _minimize(self, optimizer: th.optim.Optimizer, loss: th.Tensor) -> None:
-        optimizer_step(optimizer, loss, self.max_grad_norm)
+        optimizer_step(optimizer, loss, self.max_grad_norm, self.finite_checks)
+
+    @abstractmethod
+    def _update(self, batch: Batch, goals: Goals, updates_rest: bool) -> dict[str, th.Tensor]:
+        """
+        Perform a gradient step.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to update, ids ``[K]`` or points; all goals if None
+        :param updates_rest: whether to update what is updated every few steps only
+        :return: scalars to log
+        """
+
+    def _optimizers(self) -> list[th.optim.Optimizer]:
+        """Return the optimizers of a gradient step."""
+        return [self.policy.actor.optimizer, self.policy.critic.optimizer]
+
+    def _graphed(self) -> GraphedUpdate[dict[str, th.Tensor]]:
+        return GraphedUpdate(self._update, self.policy, self._optimizers(), bool(self.cuda_graph))

@@ -18,8 +18,8 @@ from leo_agents.algorithms.env_wrapping import check_same_goals, find_goal_sampl
 from leo_agents.algorithms.normalization import NormalizingAlgorithm
 from leo_agents.learning.checkpoints import resume, save_checkpoint
 from leo_agents.learning.model_format import MODEL_FORMAT, check_model_format
-from leo_agents.learning.optimization import bfloat16_autocast
 from leo_agents.learning.policy_data import attach_policy_data
+from leo_agents.learning.precision import bfloat16_autocast, matmul_precision
 from leo_agents.networks.policies import GoalPolicyMixin, Observation, expected_steps
 from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.keys import GOAL_KEY
@@ -54,6 +54,7 @@ class GoalAlgorithm(NormalizingAlgorithm):
     :param env: multi-goal environment
     :param goal_selector: how goals are commanded during training; None leaves the choice to the environment
     :param log_goals: whether to log the success rate of every goal
+    :param tf32: whether ``learn`` computes float32 matrix products in TensorFloat-32, with CUDA
     :param kwargs: arguments of the algorithm
     """
 
@@ -78,6 +79,7 @@ class GoalAlgorithm(NormalizingAlgorithm):
         *,
         goal_selector: GoalSelectorLike | None,
         log_goals: bool,
+        tf32: bool,
         **kwargs: Any,
     ) -> None:
         # Resolved here because the base class rejects "MlpPolicy" and "CnnPolicy" for Dict observations.
@@ -90,6 +92,7 @@ class GoalAlgorithm(NormalizingAlgorithm):
         check_seed(self.seed)
         self.goal_selector = goal_selector
         self.log_goals = log_goals
+        self.tf32 = tf32
         self.goal_names: tuple[str, ...] = ()
         self.model_format = MODEL_FORMAT
 
@@ -140,14 +143,17 @@ class GoalAlgorithm(NormalizingAlgorithm):
         if log_interval is not None:
             check_integer("log_interval", log_interval, 1)
         self._check_before_learn()
-        return super().learn(  # type: ignore[safe-super]
-            total_timesteps,
-            callback,
-            self.default_log_interval if log_interval is None else log_interval,
-            tb_log_name or type(self).__name__,
-            reset_num_timesteps,
-            progress_bar,
-        )
+        with matmul_precision(self.device, self.tf32):
+            super().learn(  # type: ignore[safe-super]
+                total_timesteps,
+                callback,
+                self.default_log_interval if log_interval is None else log_interval,
+                tb_log_name or type(self).__name__,
+                reset_num_timesteps,
+                progress_bar,
+            )
+        self._read_device()
+        return self
 
     def act(self, observation: Observation, goal: Goal) -> Any:
         """
@@ -316,6 +322,9 @@ class GoalAlgorithm(NormalizingAlgorithm):
         # Only infos of finished episodes matter here, and those of parallel environments are created on access.
         rows = np.arange(len(infos)) if dones is None else np.flatnonzero(dones)
         super()._update_info_buffer([infos[row] for row in rows.tolist()], None if dones is None else dones[rows])
+
+    def _read_device(self) -> None:
+        """Called at the end of ``learn``, to read what the device has recorded since it was last read."""
 
     def _autocast(self, enabled: bool) -> th.autocast:
         return bfloat16_autocast(self.device, enabled)

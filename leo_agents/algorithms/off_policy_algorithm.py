@@ -4,6 +4,7 @@ import io
 import pathlib
 from typing import Any, ClassVar
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
@@ -13,11 +14,17 @@ from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
+from leo_agents.learning.cuda_graph import check_cuda_graph
+from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import GoalReduction, check_loss_options
 from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
+from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.policy_arguments import check_class
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.validation import check_choice, check_fraction, check_integer
+
+# Gradient steps after which an error that the device has recorded is raised, with CUDA.
+CHECK_FREQ = 100
 
 
 def check_train_freq(train_freq: Any) -> None:
@@ -42,10 +49,12 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
     """
 
     default_log_interval: ClassVar[int] = 4
+    not_saved: ClassVar[tuple[str, ...]] = ("finite_checks", "_unread_losses")
     replay_buffer_classes: ClassVar[tuple[type[BaseBuffer], ...]] = (GoalReplayBuffer,)
     """Classes, or base classes, of the replay buffers that the algorithm can use."""
     replay_buffer: GoalReplayBuffer | None
     exploration_schedule: Schedule
+    finite_checks: FiniteChecks
 
     def __init__(
         self,
@@ -64,6 +73,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
         goals_per_update: int | None,
         goal_reduction: GoalReduction,
         amp: bool,
+        cuda_graph: bool | None,
         verbose: int,
         **kwargs: Any,
     ) -> None:
@@ -94,9 +104,11 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
         self.goals_per_update = goals_per_update
         self.goal_reduction: GoalReduction = goal_reduction
         self.amp = amp
+        self.cuda_graph = cuda_graph
 
     def dump_logs(self) -> None:
         """Write the log."""
+        self._read_device()
         self._log_goals()
         super().dump_logs()
 
@@ -125,6 +137,9 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
         super()._setup_model()
         assert self.replay_buffer is not None
         self.replay_buffer.goal_names = self.goal_names
+        # Names of a finite goal set only: points have none.
+        self.finite_checks = FiniteChecks(self.goal_names or None)
+        self._unread_losses: dict[str, list[th.Tensor]] = {}
         self.exploration_schedule = LinearSchedule(
             self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction
         )
@@ -142,6 +157,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
         check_fraction("tau", self.tau)
+        check_cuda_graph(self.cuda_graph)
         for name, minimum in (("buffer_size", 1), ("batch_size", 1), ("learning_starts", 0)):
             check_integer(name, getattr(self, name), minimum)
         check_train_freq(self.train_freq)
@@ -152,6 +168,24 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
         """Update the exploration rate."""
         self.exploration_rate = self.exploration_schedule(self._current_progress_remaining)
         self.logger.record("rollout/exploration_rate", self.exploration_rate)
+
+    def _log_update(self, losses: dict[str, list[th.Tensor]]) -> None:
+        """Log the means of the losses of some gradient steps; with CUDA when the log is written, without waiting for them."""
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self._unread_losses.update({name: values for name, values in losses.items() if values})
+        if not is_asynchronous(self.device):
+            self._read_losses()
+        elif self._n_updates // CHECK_FREQ != (self._n_updates - max(map(len, losses.values()))) // CHECK_FREQ:
+            self._read_device()
+
+    def _read_losses(self) -> None:
+        for name, values in self._unread_losses.items():
+            self.logger.record(f"train/{name}", np.mean(th.stack(values).tolist()))
+        self._unread_losses.clear()
+
+    def _read_device(self) -> None:
+        self.finite_checks.raise_if_failed()
+        self._read_losses()
 
     def _sample_batch(self, batch_size: int) -> GoalReplayBufferSamples:
         assert self.replay_buffer is not None

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
 from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.seen_per_rollout import SeenPerRollout
+from leo_agents.learning.cuda_graph import check_cuda_graph
 from leo_agents.learning.losses import LossName, check_loss_options
 from leo_agents.networks.map_extractor import has_maps
 from leo_agents.networks.policies import GoalPolicy
@@ -105,6 +106,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         exploration_final_eps: float | None,
         loss: LossName | None,
         amp: bool,
+        cuda_graph: bool | None,
         paper_mode: bool,
         **kwargs: Any,
     ) -> None:
@@ -138,6 +140,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         self.exploration_rate = 0.0
         self.loss: str = resolved["loss"]
         self.amp = amp
+        self.cuda_graph = cuda_graph
         self.paper_mode = paper_mode
         self._n_updates = 0
 
@@ -176,6 +179,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         for name in ("n_steps", "batch_size", "n_epochs"):
             check_integer(name, getattr(self, name), 1)
         check_fraction("q_lambda", self.q_lambda)
+        check_cuda_graph(self.cuda_graph)
         check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True))
 

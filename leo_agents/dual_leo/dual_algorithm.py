@@ -112,6 +112,7 @@ class DualGoalAlgorithm(GoalAlgorithm):
             "loss": None,
             "goal_reduction": "mean",
             "amp": False,
+            "cuda_graph": None,
             "head": "dense",
             "paper_mode": False,
             "policy_kwargs": None,
@@ -156,6 +157,7 @@ class DualGoalAlgorithm(GoalAlgorithm):
             goal_reduction=options["goal_reduction"],
             max_grad_norm=options["max_grad_norm"],
             amp=options["amp"],
+            cuda_graph=options["cuda_graph"],
         )
         self.teacher_lr_schedule: Schedule = FloatSchedule(options["learning_rate"])
         pretrained, self._pretrained_teacher = self._pretrained_teacher, None

@@ -58,7 +58,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
     :param teacher_update_fraction: fraction of the goals for which the teacher is updated, drawn for each rollout; 0 freezes a
         pretrained teacher
     :param teacher_kwargs: arguments of the teacher, as of :class:`~leo_agents.leo_pqn.LEOPQN`: learning_rate, batch_size,
-        n_epochs, q_lambda, max_grad_norm, loss, goal_reduction, amp, head, paper_mode, policy_kwargs
+        n_epochs, q_lambda, max_grad_norm, loss, goal_reduction, amp, cuda_graph, head, paper_mode, policy_kwargs
     :param jump_start: lets the teacher take the first steps, see :class:`~leo_agents.dual_leo.JumpStart`
     :param goal_input: input of the student, the goal's ``"descriptor"`` or its index ``"one_hot"``
     :param descriptors: a vector per goal ``[G, d]``; those of the environment's goal set if None
@@ -75,6 +75,8 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
     :param vf_coef: coefficient of the value loss
     :param max_grad_norm: maximum norm of the gradient. 0.5 as in PPO (LEODQN has 10 as DQN)
     :param target_kl: limit of the KL divergence between updates; no limit if None
+    :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
+        bits of mantissa
     :param policy_kwargs: additional arguments of the student's policy
     :param seed: seed of all random number generators; the teacher has its own
 
@@ -126,6 +128,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
         vf_coef: float = 0.5,
         max_grad_norm: float = 0.5,
         target_kl: float | None = None,
+        tf32: bool = True,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -160,6 +163,7 @@ class DualLEOPPO(DualGoalAlgorithm, PPO):
             vf_coef=vf_coef,
             max_grad_norm=max_grad_norm,
             target_kl=target_kl,
+            tf32=tf32,
             goal_selector=goal_selector,
             log_goals=log_goals,
             rollout_buffer_class=DualRolloutBuffer,

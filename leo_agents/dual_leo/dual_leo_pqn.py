@@ -17,7 +17,7 @@ from leo_agents.networks.goal_descriptors import GoalInput
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer
 from leo_wrappers.selection import GoalSelectorLike
 
-SHARED_OPTIONS = ("learning_rate", "n_epochs", "max_grad_norm", "loss", "amp", "paper_mode")
+SHARED_OPTIONS = ("learning_rate", "n_epochs", "max_grad_norm", "loss", "amp", "cuda_graph", "paper_mode")
 
 
 class DualLEOPQN(DualGoalAlgorithm, PQN):
@@ -42,8 +42,8 @@ class DualLEOPQN(DualGoalAlgorithm, PQN):
     :param teacher_update_fraction: fraction of the goals for which the teacher is updated, drawn for each rollout; 0 freezes a
         pretrained teacher
     :param teacher_kwargs: arguments of the teacher, as of :class:`~leo_agents.leo_pqn.LEOPQN`: learning_rate, batch_size,
-        n_epochs, q_lambda, max_grad_norm, loss, goal_reduction, amp, head, paper_mode, policy_kwargs. Those that PQN has are
-        the student's by default
+        n_epochs, q_lambda, max_grad_norm, loss, goal_reduction, amp, cuda_graph, head, paper_mode, policy_kwargs. Those
+        that PQN has are the student's by default
     :param jump_start: lets the teacher take the first steps, see :class:`~leo_agents.dual_leo.JumpStart`
     :param goal_input: input of the student, the goal's ``"descriptor"`` or its index ``"one_hot"``
     :param descriptors: a vector per goal ``[G, d]``; those of the environment's goal set if None
@@ -94,6 +94,8 @@ class DualLEOPQN(DualGoalAlgorithm, PQN):
         max_grad_norm: float = 1.0,
         loss: LossName | None = None,
         amp: bool = False,
+        tf32: bool = True,
+        cuda_graph: bool | None = None,
         her_ratio: float = 0.0,
         paper_mode: bool = False,
         goal_selector: GoalSelectorLike | None = None,
@@ -127,6 +129,8 @@ class DualLEOPQN(DualGoalAlgorithm, PQN):
             max_grad_norm=max_grad_norm,
             loss=loss,
             amp=amp,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
             her_ratio=her_ratio,
             paper_mode=paper_mode,
             goal_selector=goal_selector,

@@ -20,6 +20,7 @@ TEACHER_OPTIONS = (
     "loss",
     "goal_reduction",
     "amp",
+    "cuda_graph",
     "head",
     "paper_mode",
     "policy_kwargs",

@@ -4,11 +4,12 @@ Targets and losses of all goals, as pure functions.
 They raise on shapes that would broadcast: mixing up goals and rows would go unnoticed.
 """
 
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch as th
 from torch.nn import functional as F
+
+from leo_agents.learning.finite_checks import FiniteChecks
 
 LossName = Literal["bce", "squared"]
 GoalReduction = Literal["mean", "sum"]
@@ -138,7 +139,8 @@ def goals_loss(
     loss: str,
     squash: bool,
     goal_reduction: GoalReduction = "mean",
-    goal_names: Sequence[str] | None = None,
+    goals: th.Tensor | None = None,
+    checks: FiniteChecks | None = None,
 ) -> th.Tensor:
     """
     Compute a loss by name, from the outputs of a head.
@@ -148,7 +150,8 @@ def goals_loss(
     :param loss: ``"bce"`` or ``"squared"``
     :param squash: whether values are the sigmoid of the outputs
     :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
-    :param goal_names: names of the columns, for the error raised when the loss is not finite
+    :param goals: goals of the columns ``[goals]``, for the error raised if the loss is not finite; all goals if None
+    :param checks: raises that error, with CUDA when its ``raise_if_failed`` is called; raised at once if None
     :return: the mean over the batch, a scalar
     """
     if loss == "bce":
@@ -156,8 +159,10 @@ def goals_loss(
     else:
         values = th.sigmoid(outputs) if squash else outputs
         result = squared_goals_loss(values, targets, goal_reduction=goal_reduction)
-    if not th.isfinite(result):
-        _raise_not_finite(outputs, targets, goal_names)
+    used_checks = checks or FiniteChecks()
+    used_checks.check_loss(result, outputs, targets, goals)
+    if checks is None:
+        used_checks.raise_if_failed()
     return result
 
 
@@ -208,14 +213,3 @@ def _column(name: str, tensor: th.Tensor, batch_size: int) -> th.Tensor:
             f"expected {name} of shape ({batch_size},) or ({batch_size}, 1), one entry per row, got {tuple(tensor.shape)}"
         )
     return tensor.reshape(batch_size, 1)
-
-
-def _raise_not_finite(outputs: th.Tensor, targets: th.Tensor, goal_names: Sequence[str] | None) -> None:
-    invalid = ~(th.isfinite(outputs) & th.isfinite(targets)).all(dim=0)
-    ids = th.nonzero(invalid).flatten().tolist()
-    names = [f"goal {goal}" if goal_names is None else goal_names[goal] for goal in ids]
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    raise FloatingPointError(
-        f"expected a finite loss, got NaN or infinity for {len(names)} of {len(invalid)} goals: {shown}; the update was not "
-        "applied and the last checkpoint is valid: check the observations, or lower learning_rate"
-    )

@@ -1,13 +1,16 @@
 """Q-learning of all goals from a batch of transitions, independent of where the transitions come from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch as th
 from stable_baselines3.common.type_aliases import TensorDict
 
+from leo_agents.learning.cuda_graph import GraphedUpdate, check_cuda_graph
+from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import GoalReduction, all_goals_targets, check_loss_options, goals_loss
-from leo_agents.learning.optimization import bfloat16_autocast, optimizer_step
+from leo_agents.learning.optimization import optimizer_step
+from leo_agents.learning.precision import bfloat16_autocast
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.networks.q_policy import AllGoalsQPolicy
 from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
@@ -32,6 +35,10 @@ class AllGoalsQLearner:
     :param max_grad_norm: maximum norm of the gradient
     :param double_q: choose a' by the online network instead of the target network
     :param amp: compute in bfloat16 where that is safe
+    :param cuda_graph: whether to run updates as CUDA graphs; None to do so if the optimizer can be captured. Only with CUDA
+
+    With CUDA, an update that is not finite is not applied, nor are later ones; ``finite_checks.raise_if_failed()`` raises the
+    error.
 
     Example::
 
@@ -56,6 +63,7 @@ class AllGoalsQLearner:
         max_grad_norm: float = 10.0,
         double_q: bool = False,
         amp: bool = False,
+        cuda_graph: bool | None = None,
     ) -> None:
         check_instance("policy", policy, AllGoalsQPolicy, "pass the policy of LEODQN or LEOPQN")
         check_fraction("gamma", gamma)
@@ -69,7 +77,12 @@ class AllGoalsQLearner:
         self.goal_reduction: GoalReduction = goal_reduction
         self.max_grad_norm = max_grad_norm
         self.double_q = double_q
+        check_cuda_graph(cuda_graph)
         self.amp = amp
+        self.cuda_graph = cuda_graph
+        self.finite_checks = FiniteChecks(policy.goal_names)
+        self.graphed_update = self._graphed(self.update)
+        self.graphed_update_from = self._graphed(self.update_from)
 
     @property
     def q_net(self) -> GoalQNetwork:
@@ -127,9 +140,7 @@ class AllGoalsQLearner:
         """
         with self.autocast():
             outputs = self.q_net.head.taken(self.q_net.features(observations), actions.long(), goals).float()
-        return goals_loss(
-            outputs, targets, self.loss_name, self.q_net.squash, self.goal_reduction, names_of(self.policy.goal_names, goals)
-        )
+        return goals_loss(outputs, targets, self.loss_name, self.q_net.squash, self.goal_reduction, goals, self.finite_checks)
 
     def update(
         self, observations: TensorDict, actions: th.Tensor, targets: th.Tensor, goals: th.Tensor | None = None
@@ -144,8 +155,21 @@ class AllGoalsQLearner:
         :return: the loss before the step, a scalar
         """
         loss = self.loss(observations, actions, targets, goals)
-        optimizer_step(self.policy.optimizer, loss, self.max_grad_norm)
+        optimizer_step(self.policy.optimizer, loss, self.max_grad_norm, self.finite_checks)
         return loss.detach()
+
+    def update_from(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the targets of a batch and minimize its loss by one optimizer step.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to update ``[K]``
+        :return: the loss before the step, a scalar
+        """
+        return self.update(batch.observations, batch.actions, self.targets(batch, goals), goals)
+
+    def _graphed(self, update: Callable[..., th.Tensor]) -> GraphedUpdate[th.Tensor]:
+        return GraphedUpdate(update, self.policy, [self.policy.optimizer], self.cuda_graph)
 
 
 def sample_goals(num_goals: int, goals_per_update: int | None, device: th.device) -> th.Tensor | None:
@@ -160,17 +184,6 @@ def sample_goals(num_goals: int, goals_per_update: int | None, device: th.device
     if goals_per_update is None:
         return None
     return th.randperm(num_goals, device=device)[:goals_per_update]
-
-
-def names_of(goal_names: Sequence[str], goals: th.Tensor | None) -> Sequence[str]:
-    """
-    Return the names of some goals.
-
-    :param goal_names: names of all goals
-    :param goals: indices ``[K]``; all goals if None
-    :return: K names
-    """
-    return goal_names if goals is None else [goal_names[goal] for goal in goals.tolist()]
 
 
 def check_goals_per_update(goals_per_update: Any, num_goals: int) -> None:

@@ -103,12 +103,12 @@ class RolloutQLearner(AllGoalsQLearner):
         """
         self.policy.set_training_mode(True)
         actions = rollout.actions.flatten()
-        return th.stack(
-            [
-                self.update(rollout.observations(rows), actions[rows], targets[rows], goals)
-                for rows in rollout.minibatches(self.n_epochs, self.batch_size)
-            ]
-        )
+        losses = [
+            self.graphed_update(rollout.observations(rows), actions[rows], targets[rows], goals)
+            for rows in rollout.minibatches(self.n_epochs, self.batch_size)
+        ]
+        self.finite_checks.raise_if_failed()
+        return th.stack(losses)
 
     def _rollout_next_values(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None) -> th.Tensor:
         """Return max_a' Q_g(s', a') of the true next states, ``[T * N, K]``."""

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
@@ -56,6 +55,9 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param goals_per_update: number of goals drawn for each gradient step; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
+    :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
+        bits of mantissa
+    :param cuda_graph: with CUDA, run updates as a CUDA graph; not if None
     :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
     :param double_q: double Q-learning: choose the next action by the online network
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
@@ -86,7 +88,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         "CnnPolicy": LEODQNPolicy,
         "MultiInputPolicy": LEODQNPolicy,
     }
-    not_saved: ClassVar[tuple[str, ...]] = ("learner",)
+    not_saved: ClassVar[tuple[str, ...]] = (*GoalOffPolicyAlgorithm.not_saved, "learner")
     policy: LEODQNPolicy  # type: ignore[assignment]
     q_net: GoalQNetwork  # type: ignore[assignment]
     q_net_target: GoalQNetwork  # type: ignore[assignment]
@@ -117,6 +119,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
+        tf32: bool = True,
+        cuda_graph: bool | None = None,
         head: str = "dense",
         double_q: bool = False,
         goal_selector: GoalSelectorLike | None = None,
@@ -152,6 +156,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             goals_per_update=goals_per_update,
             goal_reduction=goal_reduction,
             amp=amp,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
             goal_selector=goal_selector,
             log_goals=log_goals,
             stats_window_size=stats_window_size,
@@ -176,7 +182,9 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             max_grad_norm=self.max_grad_norm,
             double_q=self.double_q,
             amp=self.amp,
+            cuda_graph=bool(self.cuda_graph),
         )
+        self.finite_checks = self.learner.finite_checks
 
     def _setup_goals(self) -> None:
         super()._setup_goals()
@@ -200,18 +208,15 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         for _ in range(gradient_steps):
             goals = self._sample_goals()
             batch = self._sample_batch(batch_size)
-            targets = self.learner.targets(batch, goals)
-            losses.append(self.learner.update(batch.observations, batch.actions, targets, goals).item())
+            losses.append(self.learner.graphed_update_from(batch, goals))
             self._n_updates += 1
             if self._n_updates % self.target_update_freq == 0:
                 self._update_target_network()
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        self.logger.record("train/loss", np.mean(losses))
+        self._log_update({"loss": losses})
 
     def _update_target_network(self) -> None:
         with th.no_grad():
-            for online, target in zip(self.q_net.parameters(), self.q_net_target.parameters(), strict=True):
-                target.lerp_(online, self.tau)
+            th._foreach_lerp_(list(self.q_net_target.parameters()), list(self.q_net.parameters()), self.tau)
             # Running statistics of normalization layers are copied.
             for statistic, target_statistic in zip(self.q_net.buffers(), self.q_net_target.buffers(), strict=True):
                 target_statistic.copy_(statistic)

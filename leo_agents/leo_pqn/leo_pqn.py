@@ -44,6 +44,9 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param goals_per_update: number of goals drawn for each rollout; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
+    :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
+        bits of mantissa
+    :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
     :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
     :param paper_mode: use the paper's settings for all arguments that are None, its network (4 x 1024, batch renormalization
         of the input) and its goal selection (uniform over the goals seen before the rollout). Unlike in the official code,
@@ -99,6 +102,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
+        tf32: bool = True,
+        cuda_graph: bool | None = None,
         head: str = "dense",
         paper_mode: bool = False,
         goal_selector: GoalSelectorLike | None = None,
@@ -126,6 +131,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
             max_grad_norm=max_grad_norm,
             loss=loss,
             amp=amp,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
             paper_mode=paper_mode,
             goal_selector=goal_selector,
             log_goals=log_goals,
@@ -159,6 +166,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
             goal_reduction=self.goal_reduction,
             max_grad_norm=self.max_grad_norm,
             amp=self.amp,
+            cuda_graph=self.cuda_graph,
         )
 
     def _setup_goals(self) -> None:

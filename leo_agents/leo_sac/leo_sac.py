@@ -3,18 +3,18 @@
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch as th
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
-from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.sac.sac import SAC
 
 from leo_agents.algorithms.continuous_algorithm import Batch, ContinuousGoalAlgorithm
 from leo_agents.learning.losses import GoalReduction, all_goals_targets
+from leo_agents.learning.optimization import polyak_update
 from leo_agents.leo_sac.policies import GaussianGoalActor, LEOSACPointPolicy, LEOSACPolicy
 from leo_agents.networks.critic import GoalCritic
+from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.point_goals import Goals
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
@@ -126,6 +126,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
+        tf32: bool = True,
+        cuda_graph: bool | None = None,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         use_sde: bool = False,
@@ -165,6 +167,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             goals_per_update=goals_per_update,
             goal_reduction=goal_reduction,
             amp=amp,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
             goal_selector=goal_selector,
             log_goals=log_goals,
             use_sde=use_sde,
@@ -184,9 +188,12 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        if self.ent_coef_optimizer is not None and self.log_ent_coef is not None and self._has_ent_coef_per_goal:
-            self.log_ent_coef = self.log_ent_coef.detach().expand(len(self.goal_names)).clone().requires_grad_(True)
-            self.ent_coef_optimizer = th.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1))
+        if self.ent_coef_optimizer is not None and self.log_ent_coef is not None:
+            if self._has_ent_coef_per_goal:
+                self.log_ent_coef = self.log_ent_coef.detach().expand(len(self.goal_names)).clone().requires_grad_(True)
+            fused = is_asynchronous(self.device) or None
+            self.ent_coef_optimizer = th.optim.Adam([self.log_ent_coef], lr=self.lr_schedule(1), fused=fused)
+        self._graphed_update = self._graphed()
 
     @property
     def _has_ent_coef_per_goal(self) -> bool:
@@ -217,33 +224,37 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         :param batch_size: number of transitions per gradient step
         """
         self.policy.set_training_mode(True)
-        optimizers = [self.actor.optimizer, self.critic.optimizer]
-        if self.ent_coef_optimizer is not None:
-            optimizers.append(self.ent_coef_optimizer)
-        self._update_learning_rate(optimizers)
-        logged: dict[str, list[float]] = {"ent_coef": [], "actor_loss": [], "critic_loss": []}
+        self._update_learning_rate(self._optimizers())
+        logged: dict[str, list[th.Tensor]] = {"ent_coef": [], "actor_loss": [], "critic_loss": []}
         for _ in range(gradient_steps):
-            batch = self._sample_batch(batch_size)
-            goals = self._goals_of_update(batch)
-            with self._autocast(self.amp):
-                actions, log_probs = self.actor(batch.observations, goals)
-            # Both losses use the coefficient before its update.
-            ent_coef = self._ent_coef(goals).detach().clone()
-            self._update_ent_coef(log_probs, goals)
-            targets = self.targets(batch, goals, ent_coef)
-            critic_loss = self.critic_loss(batch, targets, goals)
-            self._minimize(self.critic.optimizer, critic_loss)
-            actor_loss = self.actor_loss(batch, actions, log_probs, goals, ent_coef)
-            self._minimize(self.actor.optimizer, actor_loss)
             self._n_updates += 1
-            if self._n_updates % self.target_update_interval == 0:
-                polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
-                polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)
-            for name, value in (("ent_coef", ent_coef.mean()), ("actor_loss", actor_loss), ("critic_loss", critic_loss)):
-                logged[name].append(value.item())
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, values in logged.items():
-            self.logger.record(f"train/{name}", np.mean(values))
+            batch = self._sample_batch(batch_size)
+            updates_target = self._n_updates % self.target_update_interval == 0
+            for name, value in self._graphed_update(batch, self._goals_of_update(batch), updates_target).items():
+                logged[name].append(value)
+        self._log_update(logged)
+
+    def _update(self, batch: Batch, goals: Goals, updates_target: bool) -> dict[str, th.Tensor]:  # type: ignore[override]
+        with self._autocast(self.amp):
+            actions, log_probs = self.actor(batch.observations, goals)
+        if is_asynchronous(self.device):  # else the actor has checked its outputs
+            ids = goals if isinstance(goals, th.Tensor) else None
+            self.finite_checks.check_loss(log_probs.sum(), log_probs, log_probs, ids)
+        # Both losses use the coefficient before its update.
+        ent_coef = self._ent_coef(goals).detach().clone()
+        self._update_ent_coef(log_probs, goals)
+        targets = self.targets(batch, goals, ent_coef)
+        critic_loss = self.critic_loss(batch, targets, goals)
+        self._minimize(self.critic.optimizer, critic_loss)
+        actor_loss = self.actor_loss(batch, actions, log_probs, goals, ent_coef)
+        self._minimize(self.actor.optimizer, actor_loss)
+        if updates_target:
+            polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
+            polyak_update(self.batch_norm_stats, self.batch_norm_stats_target, 1.0)
+        return {"ent_coef": ent_coef.mean(), "actor_loss": actor_loss.detach(), "critic_loss": critic_loss.detach()}
+
+    def _optimizers(self) -> list[th.optim.Optimizer]:
+        return [*super()._optimizers(), *([] if self.ent_coef_optimizer is None else [self.ent_coef_optimizer])]
 
     def targets(self, batch: Batch, goals: Goals = None, ent_coef: th.Tensor | None = None) -> th.Tensor:
         """

@@ -6,9 +6,11 @@ import torch as th
 from stable_baselines3.common.distributions import SquashedDiagGaussianDistribution
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
+from torch.distributions import Normal
 
 from leo_agents.networks.actor import GoalActorNetwork
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
+from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.point_goals import Goals
 from leo_agents.networks.point_policy import PointGoalPolicyMixin
 
@@ -26,7 +28,9 @@ class GaussianGoalActor(GoalActorNetwork):
         :param goals: goals to compute, ids ``[K]`` or points; all goals if None
         :return: actions ``[B, G, act]`` or ``[B, K, act]`` in [-1, 1] and their log probabilities ``[B, G]`` or ``[B, K]``
         """
-        outputs = self.head(self.features(obs), goals)
+        outputs = self.head(self.features(obs), goals).float()
+        if not is_asynchronous(outputs.device):  # else the loss is checked on the device
+            _check_finite(outputs)
         distribution = self._distribution(outputs)
         actions: th.Tensor = distribution.sample()
         log_probs = distribution.log_prob(actions, distribution.gaussian_actions)
@@ -42,22 +46,28 @@ class GaussianGoalActor(GoalActorNetwork):
         """
         if deterministic:
             return th.tanh(outputs.chunk(2, dim=-1)[0])
+        outputs = outputs.float()
+        _check_finite(outputs)
         return self._distribution(outputs).sample().view(*outputs.shape[:-1], -1)
 
     @staticmethod
     def _distribution(outputs: th.Tensor) -> SquashedDiagGaussianDistribution:
-        # Sums over tanh corrections need float32; a no-op unless under autocast.
-        outputs = outputs.float()
-        if not th.isfinite(outputs).all():
-            invalid = ~th.isfinite(outputs).flatten(2).all(dim=2).all(dim=0) if outputs.ndim == 3 else th.ones(1)
-            raise FloatingPointError(
-                f"expected finite actions, got NaN or infinity for {int(invalid.sum())} of {len(invalid)} goals; the update "
-                "was not applied and the last checkpoint is valid: check the observations, or lower learning_rate"
-            )
+        """Return the distribution of outputs in float32, which sums over tanh corrections need."""
         # SB3's distributions take two-dimensional parameters.
         means, log_stds = outputs.flatten(0, -2).chunk(2, dim=1)
-        return SquashedDiagGaussianDistribution(means.shape[1]).proba_distribution(
-            means, log_stds.clamp(LOG_STD_MIN, LOG_STD_MAX)
+        distribution = SquashedDiagGaussianDistribution(means.shape[1])
+        # Without PyTorch's validation, which reads flags from the device.
+        distribution.distribution = Normal(means, log_stds.clamp(LOG_STD_MIN, LOG_STD_MAX).exp(), validate_args=False)
+        return distribution
+
+
+def _check_finite(outputs: th.Tensor) -> None:
+    """Raise a ``FloatingPointError`` if outputs of the head are NaN or infinity."""
+    if not th.isfinite(outputs).all():
+        invalid = ~th.isfinite(outputs).flatten(2).all(dim=2).all(dim=0) if outputs.ndim == 3 else th.ones(1)
+        raise FloatingPointError(
+            f"expected finite actions, got NaN or infinity for {int(invalid.sum())} of {len(invalid)} goals; the update "
+            "was not applied and the last checkpoint is valid: check the observations, or lower learning_rate"
         )
 
 

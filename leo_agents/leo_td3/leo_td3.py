@@ -7,11 +7,11 @@ import torch as th
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
-from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.td3.td3 import TD3
 
 from leo_agents.algorithms.continuous_algorithm import Batch, ContinuousGoalAlgorithm
 from leo_agents.learning.losses import GoalReduction, all_goals_targets
+from leo_agents.learning.optimization import polyak_update
 from leo_agents.leo_td3.policies import DeterministicGoalActor, LEOTD3PointPolicy, LEOTD3Policy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.point_goals import Goals
@@ -72,6 +72,9 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         number that all rows of a batch have in common, 16 if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
+    :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
+        bits of mantissa
+    :param cuda_graph: with CUDA, run updates as a CUDA graph; not if None
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
         ``VecGoalSampler``)
@@ -140,6 +143,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         goals_per_update: int | None = None,
         goal_reduction: GoalReduction = "mean",
         amp: bool = False,
+        tf32: bool = True,
+        cuda_graph: bool | None = None,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -178,6 +183,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             goals_per_update=goals_per_update,
             goal_reduction=goal_reduction,
             amp=amp,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
             goal_selector=goal_selector,
             log_goals=log_goals,
             stats_window_size=stats_window_size,
@@ -195,6 +202,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         if self.action_noise is None:
             shape = self.action_space.shape or ()
             self.action_noise = NormalActionNoise(np.zeros(shape), np.full(shape, DEFAULT_NOISE))
+        self._graphed_update = self._graphed()
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -210,25 +218,27 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         :param batch_size: number of transitions per gradient step
         """
         self.policy.set_training_mode(True)
-        self._update_learning_rate([self.actor.optimizer, self.critic.optimizer])
-        actor_losses, critic_losses = [], []
+        self._update_learning_rate(self._optimizers())
+        logged: dict[str, list[th.Tensor]] = {"actor_loss": [], "critic_loss": []}
         for _ in range(gradient_steps):
             self._n_updates += 1
             batch = self._sample_batch(batch_size)
-            goals = self._goals_of_update(batch)
-            targets = self.targets(batch, goals)
-            critic_loss = self.critic_loss(batch, targets, goals)
-            self._minimize(self.critic.optimizer, critic_loss)
-            critic_losses.append(critic_loss.item())
-            if self._n_updates % self.policy_delay == 0:
-                actor_loss = self.actor_loss(batch, goals)
-                self._minimize(self.actor.optimizer, actor_loss)
-                actor_losses.append(actor_loss.item())
-                self._update_target_networks()
-        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        if actor_losses:
-            self.logger.record("train/actor_loss", np.mean(actor_losses))
-        self.logger.record("train/critic_loss", np.mean(critic_losses))
+            losses = self._graphed_update(batch, self._goals_of_update(batch), self._n_updates % self.policy_delay == 0)
+            for name, loss in losses.items():
+                logged[name].append(loss)
+        self._log_update(logged)
+
+    def _update(self, batch: Batch, goals: Goals, updates_actor: bool) -> dict[str, th.Tensor]:  # type: ignore[override]
+        targets = self.targets(batch, goals)
+        critic_loss = self.critic_loss(batch, targets, goals)
+        self._minimize(self.critic.optimizer, critic_loss)
+        losses = {"critic_loss": critic_loss.detach()}
+        if updates_actor:
+            actor_loss = self.actor_loss(batch, goals)
+            self._minimize(self.actor.optimizer, actor_loss)
+            self._update_target_networks()
+            losses["actor_loss"] = actor_loss.detach()
+        return losses
 
     def targets(self, batch: Batch, goals: Goals = None) -> th.Tensor:
         """

@@ -15,11 +15,14 @@ import numpy as np
 import torch as th
 from torch import nn
 
+from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.grouped_linear import grouped_linear
 from leo_wrappers.validation import check_integer
 
 # Elements per block of an intermediate result (a few MB), so that it stays in cache and memory is bounded.
 BLOCK_ELEMENTS = 2**20
+# With CUDA, 256 MB in float32: fewer and larger operations.
+CUDA_BLOCK_ELEMENTS = 2**26
 # A dense head of this many outputs and 256 features has 100 million weights, all of which every update reads and writes.
 MANY_OUTPUTS = 400_000
 
@@ -98,7 +101,7 @@ class GoalHead(nn.Module, ABC):
     def _best(self, features: th.Tensor, goals: th.Tensor | None, with_actions: bool) -> tuple[th.Tensor, Any]:
         """Compute a running maximum over blocks of actions, with one block of logits in memory at a time."""
         num_goals = self.num_goals if goals is None else len(goals)
-        block = max(1, BLOCK_ELEMENTS // max(1, len(features) * num_goals))
+        block = max(1, block_elements(features.device) // max(1, len(features) * num_goals))
         best: th.Tensor | None = None
         actions: th.Tensor | None = None
         block_logits = self._block_logits(features, goals)
@@ -143,7 +146,7 @@ class DenseHead(GoalHead):
 
     def for_goals(self, features: th.Tensor, goal_ids: th.Tensor) -> th.Tensor:
         inputs, goal_ids = self.projection(features), goal_ids.reshape(-1)
-        rows = max(1, BLOCK_ELEMENTS // (self.num_actions * inputs.shape[1]))
+        rows = max(1, block_elements(inputs.device) // (self.num_actions * inputs.shape[1]))
         if th.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             rows = 2**31  # one block: a trace would fix the number of blocks to that of the example input
         # Without autocast: each gathered weight is read once, so casting it first would cost more than it saves.
@@ -270,6 +273,16 @@ class FactoredHead(GoalHead):
             return th.addmm(biases, phi, vectors.t()).view(len(features), stop - start, -1)
 
         return block_logits
+
+
+def block_elements(device: th.device) -> int:
+    """
+    Return how many elements a block of an intermediate result may have.
+
+    :param device: of the computation
+    :return: number of elements
+    """
+    return CUDA_BLOCK_ELEMENTS if is_asynchronous(device) else BLOCK_ELEMENTS
 
 
 def logit(value: float) -> float:

@@ -1,6 +1,6 @@
 """Standardization of observations by running statistics, as a layer before the features extractor."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ CLIP = 10.0
 # Components with such bounds, as [0, 1] or [-1, 1], need no standardization.
 MAX_BOUND, MIN_WIDTH = 3.0, 1.0
 
+_STATISTICS = ("count", "mean", "squared_deviations")
 # Key of observations that are not a dict.
 _ARRAY = ""
 _IDENTITY = np.array([[-np.inf], [np.inf], [0.0], [1.0]], dtype=np.float32)
@@ -37,7 +38,8 @@ class ObservationNormalizer(nn.Module):
     observations before the first :meth:`refresh`. ``achieved_goal`` and ``desired_goal`` of the same shape share their
     statistics, to which both contribute.
 
-    The statistics are buffers: they are saved with the networks but not changed by optimizers or Polyak averaging.
+    The statistics are buffers: they are saved with the networks but not changed by optimizers or Polyak averaging. They stay
+    on the CPU in float64; only what :meth:`forward` needs of them moves with the networks.
 
     :param observation_space: of the observations that the features extractor reads
 
@@ -73,7 +75,7 @@ class ObservationNormalizer(nn.Module):
             self.groups.append((start, num_columns, keys))
             masks.append(mask)
         self.is_standardized = np.concatenate(masks)
-        for name in ("count", "mean", "squared_deviations"):
+        for name in _STATISTICS:
             self.register_buffer(name, th.zeros(num_columns, dtype=th.float64))
         # Lower bound, upper bound, mean and inverse standard deviation that forward uses.
         self.register_buffer("transform", th.as_tensor(_IDENTITY).repeat(1, num_columns))
@@ -122,7 +124,9 @@ class ObservationNormalizer(nn.Module):
         count, mean, squares = self._statistics()
         std = np.maximum(np.sqrt(squares / count), MIN_STD)
         transform = np.array([mean - CLIP * std, mean + CLIP * std, mean, 1.0 / std], dtype=np.float32)
-        self.transform.copy_(th.from_numpy(np.where(self.is_standardized, transform, _IDENTITY)))
+        transform = np.where(self.is_standardized, transform, _IDENTITY)
+        # Non-blocking: the host would wait until the device has finished all it was given.
+        self.transform.copy_(th.from_numpy(transform), non_blocking=True)
 
     def standardize(self, values: th.Tensor, key: str) -> th.Tensor:
         """
@@ -138,6 +142,13 @@ class ObservationNormalizer(nn.Module):
         low, high, mean, inverse_std = self.transform[:, start:stop].view(4, *self.shapes[key]).unbind()
         # Clipping first keeps components that are not standardized exactly.
         return (values.clamp(low, high) - mean) * inverse_std
+
+    def _apply(self, fn: Callable[[th.Tensor], th.Tensor], recurse: bool = True) -> Self:
+        """Move or convert the module, as ``to`` and ``double`` do, but not the statistics, which are updated by NumPy."""
+        statistics = {name: self._buffers[name] for name in _STATISTICS}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._buffers.update(statistics)
+        return self
 
     def _statistics(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         return self.count.cpu().numpy(), self.mean.cpu().numpy(), self.squared_deviations.cpu().numpy()

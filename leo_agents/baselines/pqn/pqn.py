@@ -4,10 +4,12 @@ from typing import Any, ClassVar
 
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, Schedule, TensorDict
 
 from leo_agents.algorithms.on_policy_algorithm import GoalOnPolicyAlgorithm
 from leo_agents.baselines.pqn.policies import GoalInputQNetwork, PQNPolicy
+from leo_agents.learning.cuda_graph import GraphedUpdate
+from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import LossName, all_goals_lambda_targets, all_goals_targets, goals_loss
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.learning.rollout_q_learner import TARGET_ROWS
@@ -45,7 +47,7 @@ class PQN(GoalOnPolicyAlgorithm):
         "CnnPolicy": PQNPolicy,
         "MultiInputPolicy": PQNPolicy,
     }
-    not_saved: ClassVar[tuple[str, ...]] = ("_max_outputs",)
+    not_saved: ClassVar[tuple[str, ...]] = ("_max_outputs", "_finite_checks", "_graphed_update")
     policy: PQNPolicy
 
     def __init__(
@@ -64,6 +66,8 @@ class PQN(GoalOnPolicyAlgorithm):
         max_grad_norm: float = 1.0,
         loss: LossName | None = None,
         amp: bool = False,
+        tf32: bool = True,
+        cuda_graph: bool | None = None,
         her_ratio: float = 0.0,
         paper_mode: bool = False,
         goal_selector: GoalSelectorLike | None = None,
@@ -91,6 +95,8 @@ class PQN(GoalOnPolicyAlgorithm):
             max_grad_norm=max_grad_norm,
             loss=loss,
             amp=amp,
+            tf32=tf32,
+            cuda_graph=cuda_graph,
             paper_mode=paper_mode,
             goal_selector=goal_selector,
             log_goals=log_goals,
@@ -104,6 +110,7 @@ class PQN(GoalOnPolicyAlgorithm):
         self.her_ratio = her_ratio
         # max_a Q(s, a) of the rollout's states for the goals commanded there: known from acting, needed for the targets.
         self._max_outputs: list[th.Tensor] = []
+        self._finite_checks = FiniteChecks(["the commanded goals"])
         if _init_setup_model:
             self._setup_model()
 
@@ -111,6 +118,11 @@ class PQN(GoalOnPolicyAlgorithm):
     def q_net(self) -> GoalInputQNetwork:
         """The Q-network."""
         return self.policy.q_net
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        optimizers = [self.policy.optimizer]
+        self._graphed_update = GraphedUpdate(self._update, self.policy, optimizers, self.cuda_graph)
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -133,11 +145,12 @@ class PQN(GoalOnPolicyAlgorithm):
         targets = self.targets(rollout, goal_ids, relabeled)
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        losses = []
-        for rows in rollout.minibatches(self.n_epochs, self.minibatch_size):
-            loss = self.compute_loss(rollout, rows, goal_ids, targets)
-            optimizer_step(self.policy.optimizer, loss, self.max_grad_norm)
-            losses.append(loss.detach())
+        actions = rollout.actions.flatten()
+        losses = [
+            self._graphed_update(rollout.observations(rows), actions[rows], goal_ids[rows], targets[rows])
+            for rows in rollout.minibatches(self.n_epochs, self.minibatch_size)
+        ]
+        self._finite_checks.raise_if_failed()
         self._log_update(th.stack(losses))
 
     def _relabel(self, rollout: GoalRolloutBuffer) -> tuple[th.Tensor, th.Tensor]:
@@ -180,10 +193,19 @@ class PQN(GoalOnPolicyAlgorithm):
         :param targets: from :meth:`targets`
         :return: a scalar
         """
-        actions = rollout.actions.flatten()[rows].unsqueeze(1)
+        actions = rollout.actions.flatten()[rows]
+        return self._loss(rollout.observations(rows), actions, goal_ids[rows], targets[rows])
+
+    def _loss(self, observations: TensorDict, actions: th.Tensor, goal_ids: th.Tensor, targets: th.Tensor) -> th.Tensor:
         with self._autocast(self.amp):
-            outputs = self.q_net.goal_outputs(rollout.observations(rows), goal_ids[rows]).gather(1, actions).float()
-        return goals_loss(outputs, targets[rows], self.loss, self.q_net.squash, goal_names=["the commanded goals"])
+            outputs = self.q_net.goal_outputs(observations, goal_ids).gather(1, actions.unsqueeze(1)).float()
+        return goals_loss(outputs, targets, self.loss, self.q_net.squash, checks=self._finite_checks)
+
+    def _update(self, observations: TensorDict, actions: th.Tensor, goal_ids: th.Tensor, targets: th.Tensor) -> th.Tensor:
+        """Perform one optimizer step and return the loss before it."""
+        loss = self._loss(observations, actions, goal_ids, targets)
+        optimizer_step(self.policy.optimizer, loss, self.max_grad_norm, self._finite_checks)
+        return loss.detach()
 
     def _next_values(
         self, rollout: GoalRolloutBuffer, goal_ids: th.Tensor, achieved: th.Tensor, relabeled: th.Tensor
