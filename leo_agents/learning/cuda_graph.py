@@ -147,9 +147,9 @@ class _Graph:
 @contextmanager
 def _captured_group(group: dict[str, Any], learning_rate: th.Tensor) -> Iterator[None]:
     """Context in which an optimizer reads the learning rate of a parameter group from the device."""
-    before = {name: group[name] for name in ("lr", "capturable") if name in group}
-    captured: dict[str, Any] = {"lr": learning_rate, "capturable": True}
-    group.update({name: captured[name] for name in before})
+    before: dict[str, Any] = {name: group[name] for name in ("lr", "capturable") if name in group}
+    captured = {"lr": learning_rate, "capturable": True}
+    group.update({name: value for name, value in captured.items() if name in before})
     try:
         yield
     finally:

@@ -196,7 +196,7 @@ class FusedRAdam(th.optim.Optimizer):
             eps=group["eps"],
             maximize=False,
         )
-        th._foreach_add_([state["step"] for state in states], applied)
+        th._foreach_add_([state["step"] for state in states], [applied] * len(states))
         if counter.follows_momentum:
             momentum_step = momentum_factor * group["lr"] * applied
             for parameter, state in zip(parameters, states, strict=True):
