@@ -24,6 +24,8 @@ DEFAULTS = {
     "goals_per_update": None,
     "goal_reduction": "mean",
     "amp": False,
+    "tf32": True,
+    "cuda_graph": None,
     "goal_selector": None,
     "log_goals": False,
     "stats_window_size": 100,
@@ -34,7 +36,7 @@ DEFAULTS = {
     "device": "auto",
 }
 EVERYWHERE = ["gamma", "goal_selector", "log_goals", "stats_window_size", "tensorboard_log", "policy_kwargs"]
-EVERYWHERE += ["verbose", "seed", "device"]
+EVERYWHERE += ["tf32", "verbose", "seed", "device"]
 
 
 def make_model(kind, policy="MultiGoalPolicy", **kwargs):

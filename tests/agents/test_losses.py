@@ -5,6 +5,7 @@ import pytest
 import torch as th
 from torch import nn
 
+from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import (
     all_goals_lambda_targets,
     all_goals_targets,
@@ -70,13 +71,14 @@ def test_goals_loss_by_name(squash: bool) -> None:
 @pytest.mark.parametrize("names", [None, ["a", "b", "c", "d", "e", "f", "g"]])
 def test_a_loss_that_is_not_finite_names_the_goals(names: list[str] | None) -> None:
     outputs, targets = th.rand(4, 7), th.rand(4, 7)
+    checks = None if names is None else FiniteChecks(names)
     outputs[2, 1], targets[0, 3] = float("nan"), float("inf")
     found = "goal 1, goal 3" if names is None else "b, d"
     with pytest.raises(FloatingPointError, match=f"finite loss, got NaN or infinity for 2 of 7 goals: {found}; the update"):
-        goals_loss(outputs, targets, "squared", True, goal_names=names)
+        goals_loss(outputs, targets, "squared", True, checks=checks)
     targets[:] = float("nan")
     with pytest.raises(FloatingPointError, match=r"for 7 of 7 goals: .* and 2 more; the update"):
-        goals_loss(outputs, targets, "bce", True, goal_names=names)
+        goals_loss(outputs, targets, "bce", True, checks=checks)
 
 
 @pytest.mark.parametrize("loss_fn", [bce_goals_loss, squared_goals_loss])

@@ -218,6 +218,7 @@ WRAPPERS: Table = {
 NOT_DICTS = (3, "x", [], {3: 1})
 NOT_CLASSES = (3, "relu", dict, object())
 FLAG = (2, "yes", None, nan, [])
+CUDA_GRAPH = tuple(value for value in FLAG if value is not None)
 POLICY_KWARGS = (
     *NOT_DICTS,
     {"nonsense": 1},
@@ -229,6 +230,7 @@ POLICY_KWARGS = (
 COMMON = {
     "policy_kwargs": POLICY_KWARGS,
     "log_goals": FLAG,
+    "tf32": FLAG,
     "tensorboard_log": (3, []),
     "verbose": (-1, 3, 1.5, "loud", None, []),
     "device": (3, "gpu", None, []),
@@ -259,6 +261,7 @@ OFF_POLICY = {
     "replay_buffer_class": (3, "x", dict),
     "replay_buffer_kwargs": (*NOT_DICTS, {"nonsense": 1}, {"n_steps": 0}),
     "amp": FLAG,
+    "cuda_graph": CUDA_GRAPH,
 }
 CONTINUOUS = {
     **OFF_POLICY,
@@ -279,6 +282,7 @@ ON_POLICY = {
     "q_lambda": FRACTION,
     "loss": CHOICE,
     "amp": FLAG,
+    "cuda_graph": CUDA_GRAPH,
     "paper_mode": FLAG,
 }
 for _name in ("exploration_initial_eps", "exploration_final_eps"):  # None is their default

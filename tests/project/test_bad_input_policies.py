@@ -137,6 +137,7 @@ LEARNERS: Table = {
             "max_grad_norm": POSITIVE,
             "double_q": FLAG,
             "amp": FLAG,
+            "cuda_graph": (2, "yes"),
         },
     ),
     RolloutQLearner: (
