@@ -4,8 +4,8 @@ Training speed of LEOPQN on Craftax, its parts, and the cost of all goals compar
 Run ``python benchmarks/pqn_speed.py``; results are written to ``benchmarks/results/pqn_speed.json``. All agents take rollouts
 of 32 steps in 256 environments and train for 2 epochs of minibatches of 512, 32 gradient steps per rollout, with the paper's
 network: a convolution of 32 channels, batch renormalization, 4 x 1024 with layer normalization, RAdam. "last 256": the last
-layer has 256 units. "bfloat16": ``amp=True``, far slower than float32 on processors without bfloat16 products. "PQN": the same
-loop for the commanded goal only.
+layer has 256 units. "bfloat16": ``amp=True``, which is float32 on processors without bfloat16 products. "PQN": the same loop
+for the commanded goal only.
 
 The agents alternate, one iteration each (rollout and training), after a warm-up iteration; results are medians. Steps per
 second are given by wall-clock time and by processor time (number of threads divided by processor seconds per step), which is

@@ -121,6 +121,7 @@ class _Graph:
         self, update: Callable[..., Any], args: Any, optimizers: list[th.optim.Optimizer], stream: th.cuda.Stream
     ) -> None:
         self._inputs = _map(args, th.Tensor.clone)
+        self._static = _tensors(self._inputs)
         self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         self._rates = [float(group["lr"]) for group in self._groups]
         self._rate_tensors = [th.full((), rate, device=stream.device) for rate in self._rates]
@@ -134,8 +135,7 @@ class _Graph:
 
     def replay(self, args: Any) -> Any:
         """Perform the update with other arguments of the same shapes."""
-        for static, given in zip(_tensors(self._inputs), _tensors(args), strict=True):
-            static.copy_(given)
+        th._foreach_copy_(self._static, _tensors(args))
         for index, group in enumerate(self._groups):
             if group["lr"] != self._rates[index]:
                 self._rates[index] = group["lr"]
