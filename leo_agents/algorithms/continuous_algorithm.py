@@ -250,4 +250,4 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         return [self.policy.actor.optimizer, self.policy.critic.optimizer]
 
     def _graphed(self) -> GraphedUpdate[dict[str, th.Tensor]]:
-        return GraphedUpdate(self._update, self.policy, self._optimizers(), bool(self.cuda_graph))
+        return GraphedUpdate(self._update, self.policy, self._optimizers(), self.cuda_graph)

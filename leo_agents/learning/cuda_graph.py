@@ -75,9 +75,13 @@ class GraphedUpdate(Generic[R]):
             self._num_calls[key] = self._num_calls.get(key, 0) + 1
             if self._num_calls[key] <= WARMUP:
                 return self._warm_up(args)
+            # A failed capture leaves PyTorch's generator in a state in which it does not draw numbers any more.
+            generator = th.cuda.default_generators[self._stream.device.index]
+            generator_state = generator.clone_state()
             try:
                 graph = self._graphs[key] = _Graph(self.update, args, self.optimizers, self._stream)
             except RuntimeError as error:
+                generator.graphsafe_set_state(generator_state)
                 return self._give_up(error, args)
         return graph.replay(args)  # type: ignore[no-any-return]
 
@@ -97,6 +101,7 @@ class GraphedUpdate(Generic[R]):
             stacklevel=3,
         )
         self.enabled = False
+        self._graphs.clear()
         return self.update(*args)
 
     def _forget(self, optimizer: th.optim.Optimizer) -> None:

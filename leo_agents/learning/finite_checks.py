@@ -32,18 +32,19 @@ class FiniteChecks:
         """
         if not is_asynchronous(loss.device):
             if not th.isfinite(loss):
-                invalid = ~_finite_columns(outputs, targets)
+                invalid = ~(th.isfinite(outputs) & th.isfinite(targets)).all(dim=0)
                 ids = th.arange(len(invalid)) if goals is None else goals
                 raise _loss_error(ids[invalid].tolist(), len(invalid), self.goal_names)
             return
         with th.no_grad():
             record = self._record_on(loss.device)
-            first = ~(th.isfinite(loss) | record.failed)
-            invalid = (first & ~_finite_columns(outputs, targets)).int()
+            first = _is_not_finite(loss) & ~record.failed
+            # A sum over the rows is not finite if one of them is not, and takes fewer operations than a test of all of them.
+            invalid = first & _is_not_finite((outputs + targets).sum(dim=0))
             if goals is None:
                 record.counts(len(invalid)).add_(invalid)
             else:
-                record.counts(len(self.goal_names or ())).index_add_(0, goals, invalid)
+                record.counts(len(self.goal_names or ())).index_add_(0, goals, invalid.int())
             record.num_columns = len(invalid)
             record.loss_failed.logical_or_(first)
             record.failed.logical_or_(first)
@@ -57,7 +58,7 @@ class FiniteChecks:
             scalar
         """
         record = self._record_on(norm.device)
-        first = ~(th.isfinite(norm) | record.failed)
+        first = _is_not_finite(norm) & ~record.failed
         record.norm.copy_(th.where(first, norm, record.norm))
         return record.failed.logical_or_(first).float()
 
@@ -105,8 +106,9 @@ class _Record:
             tensor.zero_()
 
 
-def _finite_columns(outputs: th.Tensor, targets: th.Tensor) -> th.Tensor:
-    return (th.isfinite(outputs) & th.isfinite(targets)).all(dim=0)
+def _is_not_finite(values: th.Tensor) -> th.Tensor:
+    """Return where values are NaN or infinity, in two operations: ``isfinite`` is four."""
+    return values * 0.0 != 0.0
 
 
 def _loss_error(ids: list[int], num_goals: int, goal_names: Sequence[str] | None) -> FloatingPointError:

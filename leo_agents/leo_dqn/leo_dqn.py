@@ -57,7 +57,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
     :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
         bits of mantissa
-    :param cuda_graph: with CUDA, run updates as a CUDA graph; not if None
+    :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
     :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
     :param double_q: double Q-learning: choose the next action by the online network
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
@@ -182,7 +182,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             max_grad_norm=self.max_grad_norm,
             double_q=self.double_q,
             amp=self.amp,
-            cuda_graph=bool(self.cuda_graph),
+            cuda_graph=self.cuda_graph,
         )
         self.finite_checks = self.learner.finite_checks
 

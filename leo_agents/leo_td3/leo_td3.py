@@ -74,7 +74,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
     :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
         bits of mantissa
-    :param cuda_graph: with CUDA, run updates as a CUDA graph; not if None
+    :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
         ``VecGoalSampler``)

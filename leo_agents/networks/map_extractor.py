@@ -11,6 +11,9 @@ from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_ima
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import TensorDict
 from torch import nn
+from torch.nn import functional as F
+
+from leo_agents.networks.device import is_asynchronous
 
 _BITS_PER_BYTE = 8
 _KINDS = ("ids", "bits", "numbers", "flat")
@@ -92,7 +95,12 @@ class _NumberFeatures(nn.Module):
             return scaled
         # Clamp counts above their bound: the rows after it belong to the next entry.
         rows = th.minimum(numbers.long(), self.high) + self.first_rows
-        return th.cat([scaled, self.table(rows)], dim=1)
+        if not is_asynchronous(rows.device):
+            return th.cat([scaled, self.table(rows)], dim=1)
+        # As in _embed; the rows of an observation differ.
+        weight = self.table.weight
+        encoded = weight.new_zeros(len(rows), len(weight)).scatter_(1, rows, 1.0)
+        return th.cat([scaled, encoded @ weight], dim=1)
 
 
 class MapExtractor(BaseFeaturesExtractor):
@@ -162,7 +170,7 @@ class MapExtractor(BaseFeaturesExtractor):
         :return: features ``[batch, features_dim]``
         """
         ids, bits, numbers, flat = ([observations[key] for key in self.keys[kind]] for kind in _KINDS)
-        cells = [table(part.long()) for table, part in zip(self.tables, ids, strict=True)]
+        cells = [_embed(table.weight, part.long()) for table, part in zip(self.tables, ids, strict=True)]
         cells += [layer(self._unpack(part)) for layer, part in zip(self.bit_layers, bits, strict=True)]
         # This permuted view has the channels-last memory format, which is fast for convolutions on CPU.
         maps = self.convolutions(sum(cells[1:], cells[0]).permute(0, 3, 1, 2))
@@ -174,6 +182,22 @@ class MapExtractor(BaseFeaturesExtractor):
     def _unpack(self, packed: th.Tensor) -> th.Tensor:
         bits = (packed.to(th.uint8).unsqueeze(-1) >> self.shifts) & 1
         return bits.flatten(start_dim=-2).float()
+
+
+def _embed(weight: th.Tensor, ids: th.Tensor) -> th.Tensor:
+    """
+    Look up embeddings.
+
+    With CUDA, they are the product of one-hot encodings and the table: the gradient of a lookup would sort the ids, in many
+    small operations.
+
+    :param weight: the table ``[ids, channels]``
+    :param ids: any shape
+    :return: embeddings, in the last dimension
+    """
+    if not is_asynchronous(ids.device):
+        return F.embedding(ids, weight)
+    return (ids.unsqueeze(-1) == th.arange(len(weight), device=ids.device)).to(weight.dtype) @ weight
 
 
 def _check_space(space: spaces.Space[Any], channels: Sequence[int]) -> tuple[int, int]:

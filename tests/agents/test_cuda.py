@@ -91,7 +91,7 @@ def test_grouped_linear_equals_that_of_the_cpu(columns: list[int] | None, dtype:
     groups = th.tensor([2, 0, 0, 2, 5, 0, 2, 4, 4])
     results = []
     for device in ("cpu", "cuda"):
-        leaves = [tensor.to(device).requires_grad_() for tensor in inputs]
+        leaves = [tensor.to(device, copy=True).requires_grad_() for tensor in inputs]
         ids = None if columns is None else th.tensor(columns, device=device)
         with th.autocast(device, dtype=th.bfloat16, enabled=dtype is th.bfloat16):
             out = grouped_linear(*leaves, groups.to(device), ids)
@@ -287,6 +287,13 @@ def test_an_update_that_cannot_be_captured_runs_without_a_graph() -> None:
     before = parameter.detach().clone()
     graphed(values)
     assert not graphed.enabled and not th.equal(parameter, before)
+    # The device still draws numbers, in and outside graphs.
+    draws = []
+    for _ in range(2):
+        th.manual_seed(0)
+        draws.append(th.rand(3, device="cuda"))
+    assert th.equal(draws[0], draws[1])
+    off_policy_model("LEOSAC", cuda_graph=True, train_freq=1).learn(40 + 2 * WARMUP)
 
 
 def test_optimizers_that_cannot_be_captured() -> None:

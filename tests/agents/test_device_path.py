@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, PQN, DualLEOPPO, DualLEOPQN
@@ -15,6 +16,7 @@ from leo_agents.learning.optimization import FusedRAdam, optimizer_step
 from leo_agents.networks.action_critic_head import ActionCriticHead
 from leo_agents.networks.grouped_linear import grouped_linear
 from leo_agents.networks.heads import DenseHead, FactoredHead
+from leo_agents.networks.map_extractor import MapExtractor
 from tests.agents.device_path import forced_device_path, found_syncs
 from tests.agents.plane_point import PlanePoint
 from tests.line_env import make_line
@@ -168,6 +170,32 @@ def test_critic_head_equals_that_for_the_cpu(monkeypatch: pytest.MonkeyPatch) ->
         out.square().sum().backward()
         results.append([out, actions.grad])
     th.testing.assert_close(results[0], results[1])
+
+
+def test_map_extractor_equals_that_for_the_cpu() -> None:
+    """Outputs and gradients, also where counts are above their bound or bits and ids repeat."""
+    parts = {
+        "board": spaces.Box(0, 5, (4, 6), np.uint8),
+        "items": spaces.Box(0, 15, (4, 6, 2), np.uint8),
+        "held": spaces.Box(0, np.array([9, 3, 1]), (3,), np.uint8),
+        "light": spaces.Box(-np.inf, np.inf, (2,), np.float32),
+    }
+    th.manual_seed(0)
+    extractor = MapExtractor(spaces.Dict(parts), channels=(8, 16), number_width=10)
+    observations = {
+        "board": th.randint(6, (7, 4, 6)).float(),
+        "items": th.randint(16, (7, 4, 6, 2)).float(),
+        "held": th.randint(12, (7, 3)).float(),
+        "light": th.randn(7, 2),
+    }
+    results = []
+    for forced in (False, True):
+        extractor.zero_grad()
+        with forced_device_path(forced):
+            features = extractor(observations)
+        (features * th.linspace(-1.0, 1.0, features.numel()).view(features.shape)).sum().backward()
+        results.append([features, *(parameter.grad.clone() for parameter in extractor.parameters())])
+    th.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
 
 
 def make_parameters() -> list[th.nn.Parameter]:
