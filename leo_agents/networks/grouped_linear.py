@@ -23,7 +23,8 @@ def grouped_linear(
     writes each group's slice of the gradient once; autograd would allocate a gradient of the whole weight for each slice.
 
     With CUDA, the outputs of all groups are computed by one matrix product, from which those of the row's group are selected:
-    the sizes of the groups would have to be read from the device, and a few hundred small operations take longer.
+    the sizes of the groups would have to be read from the device, and a few hundred small operations take longer. For the same
+    reason the groups are not checked there.
 
     :param features: ``[batch, inputs]``
     :param weight: ``[num_groups, outputs, inputs]``
@@ -52,8 +53,11 @@ def _dense_grouped_linear(
     """Compute the outputs of all groups and select those of each row's group."""
     if columns is not None:
         weight, bias = weight.index_select(1, columns), bias.index_select(1, columns)
-    outputs = F.linear(features, weight.flatten(0, 1), bias.flatten()).view(len(features), *bias.shape)
-    return outputs.gather(1, groups.view(-1, 1, 1).expand(-1, 1, bias.shape[1])).squeeze(1)
+    num_groups, num_outputs = bias.shape
+    outputs = F.linear(features, weight.flatten(0, 1), bias.flatten()).view(-1, num_outputs)
+    # Whole rows are selected: `gather` and its backward pass would address every output by itself.
+    first_rows = th.arange(0, len(features) * num_groups, num_groups, device=features.device)
+    return outputs.index_select(0, first_rows + groups)
 
 
 class _GroupedLinear(th.autograd.Function):

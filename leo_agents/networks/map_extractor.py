@@ -11,7 +11,6 @@ from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_ima
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import TensorDict
 from torch import nn
-from torch.nn import functional as F
 
 from leo_agents.networks.device import is_asynchronous
 
@@ -170,7 +169,7 @@ class MapExtractor(BaseFeaturesExtractor):
         :return: features ``[batch, features_dim]``
         """
         ids, bits, numbers, flat = ([observations[key] for key in self.keys[kind]] for kind in _KINDS)
-        cells = [_embed(table.weight, part.long()) for table, part in zip(self.tables, ids, strict=True)]
+        cells = [_embed(table, part.long()) for table, part in zip(self.tables, ids, strict=True)]
         cells += [layer(self._unpack(part)) for layer, part in zip(self.bit_layers, bits, strict=True)]
         # This permuted view has the channels-last memory format, which is fast for convolutions on CPU.
         maps = self.convolutions(sum(cells[1:], cells[0]).permute(0, 3, 1, 2))
@@ -184,19 +183,20 @@ class MapExtractor(BaseFeaturesExtractor):
         return bits.flatten(start_dim=-2).float()
 
 
-def _embed(weight: th.Tensor, ids: th.Tensor) -> th.Tensor:
+def _embed(table: Any, ids: th.Tensor) -> th.Tensor:
     """
     Look up embeddings.
 
     With CUDA, they are the product of one-hot encodings and the table: the gradient of a lookup would sort the ids, in many
     small operations.
 
-    :param weight: the table ``[ids, channels]``
+    :param table: an ``nn.Embedding``
     :param ids: any shape
     :return: embeddings, in the last dimension
     """
     if not is_asynchronous(ids.device):
-        return F.embedding(ids, weight)
+        return table(ids)  # type: ignore[no-any-return]
+    weight: th.Tensor = table.weight
     return (ids.unsqueeze(-1) == th.arange(len(weight), device=ids.device)).to(weight.dtype) @ weight
 
 
