@@ -88,7 +88,7 @@ def profile(model: LEOPQN | PQN) -> Iterator[dict[str, float]]:
     if isinstance(model, LEOPQN):
         updates = [(model.learner, "rollout_targets", "targets"), (model.learner, "loss", "forward")]
     else:
-        updates = [(model, "targets", "targets"), (model, "compute_loss", "forward")]
+        updates = [(model, "targets", "targets"), (model, "_loss", "forward")]
     timed_calls: list[tuple[Any, str, str]] = [
         (on_policy_algorithm, "step_arrays", "environment"),
         (model, "_acting_outputs", "acting"),
