@@ -1,6 +1,6 @@
 """Learners on a CUDA device: no waiting, and CUDA graphs that give the same weights as updates without them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, PQN, DualLEOPPO, DualLEOPQN
@@ -15,6 +16,8 @@ from leo_agents.learning.cuda_graph import WARMUP, GraphedUpdate
 from leo_agents.learning.optimization import FusedRAdam, optimizer_step
 from leo_agents.learning.precision import matmul_precision
 from leo_agents.networks.grouped_linear import grouped_linear
+from leo_agents.networks.heads import DenseHead, FactoredHead
+from leo_agents.networks.map_extractor import MapExtractor
 from tests.agents.plane_point import PlanePoint
 from tests.line_env import make_line
 from tests.walled_box_env import WalledBoxEnv
@@ -99,6 +102,57 @@ def test_grouped_linear_equals_that_of_the_cpu(columns: list[int] | None, dtype:
         results.append([out.cpu(), *(leaf.grad.cpu() for leaf in leaves)])
     tolerances = {"rtol": 2e-2, "atol": 2.0} if dtype is th.bfloat16 else {}
     th.testing.assert_close(results[0], results[1], **tolerances)
+
+
+def results_of(module: th.nn.Module, compute: Callable[[th.device], th.Tensor]) -> list[list[th.Tensor]]:
+    """Return what a module computes on the CPU and on the device, and the gradients of its parameters."""
+    results = []
+    for device in (th.device("cpu"), th.device("cuda")):
+        module.to(device).zero_grad()
+        out = compute(device)
+        (out * th.linspace(-1.0, 1.0, out.numel(), device=device).view(out.shape)).sum().backward()
+        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        results.append([tensor.detach().cpu().clone() for tensor in (out, *gradients)])
+    return results
+
+
+@pytest.mark.parametrize("make", [lambda: DenseHead(6, 5, 4), lambda: FactoredHead(6, 5, 4, rank=3)])
+@pytest.mark.parametrize("method", ["taken", "for_goals", "max_over_actions", "forward"])
+def test_heads_equal_those_of_the_cpu(make: Any, method: str) -> None:
+    th.manual_seed(0)
+    head, features, ids = make(), th.randn(12, 6), th.randint(4, (12,))
+    for parameter in head.parameters():
+        parameter.data += th.randn_like(parameter)
+    given = [features, ids] if method in ("taken", "for_goals") else [features]
+    cpu, cuda = results_of(head, lambda device: getattr(head, method)(*(tensor.to(device) for tensor in given)))
+    th.testing.assert_close(cpu, cuda, rtol=1e-4, atol=1e-4)
+
+
+def test_map_extractor_equals_that_of_the_cpu() -> None:
+    parts = {
+        "board": spaces.Box(0, 5, (4, 6), np.uint8),
+        "items": spaces.Box(0, 15, (4, 6, 2), np.uint8),
+        "held": spaces.Box(0, np.array([9, 3, 1]), (3,), np.uint8),
+    }
+    th.manual_seed(0)
+    extractor = MapExtractor(spaces.Dict(parts), channels=(8, 16), number_width=10)
+    observations = {
+        "board": th.randint(6, (7, 4, 6)).float(),
+        "items": th.randint(16, (7, 4, 6, 2)).float(),
+        "held": th.randint(12, (7, 3)).float(),
+    }
+    cpu, cuda = results_of(extractor, lambda device: extractor({key: part.to(device) for key, part in observations.items()}))
+    th.testing.assert_close(cpu, cuda, rtol=1e-2, atol=1e-2)  # convolutions are in TensorFloat-32 by default
+
+
+@pytest.mark.parametrize("name", ["LEOPQN", "LEOPQN, goals drawn"])
+def test_rollouts_are_learned_without_waiting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = on_policy_model(name).learn(32 * 8)
+    monkeypatch.setattr(model.learner.finite_checks, "raise_if_failed", lambda: None)
+    with no_waiting():
+        goals = model.learner.sample_goals()
+        targets = model.learner.rollout_targets(model.rollout_buffer, goals)
+        model.learner.fit(model.rollout_buffer, targets, goals)
 
 
 @pytest.mark.parametrize("cuda_graph", [False, True])
