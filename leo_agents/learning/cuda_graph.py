@@ -28,7 +28,8 @@ class GraphedUpdate(Generic[R]):
 
     :param update: function of tensors, dictionaries or tuples of them, flags or None, which returns tensors or the like. All
         else that it reads or changes must be on the device and stay where it is
-    :param module: what it trains; captured for training and evaluation mode separately
+    :param module: what it trains. Updates are captured for training and evaluation mode, and for each precision of matrix
+        products, separately
     :param optimizers: whose steps it performs
     :param enabled: whether to use graphs; None to use them if the optimizers can be captured. Only with CUDA
     """
@@ -69,7 +70,7 @@ class GraphedUpdate(Generic[R]):
         """
         if not self.enabled:
             return self.update(*args)
-        key = (self.module.training, _layout(args))
+        key = (self.module.training, th.get_float32_matmul_precision(), _layout(args))
         graph = self._graphs.get(key)
         if graph is None:
             self._num_calls[key] = self._num_calls.get(key, 0) + 1
