@@ -17,7 +17,7 @@ from leo_agents.algorithms.env_wrapping import wrap_env, wrap_multi_goal_env
 from leo_agents.algorithms.exploration import RepeatedRandomActions
 from leo_agents.algorithms.goal_env import RewardGoalTest, check_goal_env, has_point_goals
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
-from leo_agents.learning.cuda_graph import GraphedUpdate
+from leo_agents.learning.cuda_graph import GraphedFunction
 from leo_agents.learning.losses import goals_loss
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
@@ -53,7 +53,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     policy: ContinuousGoalPolicy  # type: ignore[assignment]
     critic: GoalCritic
     critic_target: GoalCritic
-    _graphed_update: GraphedUpdate[dict[str, th.Tensor]]
+    _graphed_update: GraphedFunction[dict[str, th.Tensor]]
 
     def __init__(self, policy: Any, env: GymEnv | str, *, random_action_repeat: int, **kwargs: Any) -> None:
         super().__init__(policy, env, **kwargs)
@@ -249,5 +249,5 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         """Return the optimizers of a gradient step."""
         return [self.policy.actor.optimizer, self.policy.critic.optimizer]
 
-    def _graphed(self) -> GraphedUpdate[dict[str, th.Tensor]]:
-        return GraphedUpdate(self._update, self.policy, self._optimizers(), self.cuda_graph)
+    def _graphed(self) -> GraphedFunction[dict[str, th.Tensor]]:
+        return GraphedFunction(self._update, self.policy, self._optimizers(), self.cuda_graph)

@@ -1,4 +1,4 @@
-"""Updates as CUDA graphs: the kernels of an update are launched at once, not one by one by Python."""
+"""Functions as CUDA graphs: the kernels of an update are launched at once, not one by one by Python."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,22 +13,22 @@ from leo_wrappers.validation import check_bool
 
 R = TypeVar("R")
 
-# Updates with arguments of the same shapes before they are captured: the first ones allocate memory and choose algorithms, and
-# the first five of RAdam are of another kind.
+# Calls with arguments of the same shapes before a function is captured: the first ones allocate memory and choose algorithms,
+# and the first five steps of RAdam are of another kind.
 WARMUP = 11
 
 
-class GraphedUpdate(Generic[R]):
+class GraphedFunction(Generic[R]):
     """
-    Calls an update, with CUDA as a graph.
+    Calls a function, such as an update, with CUDA as a graph.
 
-    The first calls run the update as it is. Then it is captured, once for all arguments of the same shapes, and replayed. If
-    capturing fails, a warning gives the reason and all updates run as they are. Graphs are not saved with models; after an
-    optimizer has loaded a state, whose tensors are new, updates are captured again.
+    The first calls run the function as it is. Then it is captured, once for all arguments of the same shapes, and replayed. If
+    capturing fails, a warning gives the reason and all calls run as they are. Graphs are not saved with models; after an
+    optimizer has loaded a state, whose tensors are new, functions are captured again.
 
-    :param update: function of tensors, dictionaries or tuples of them, flags or None, which returns tensors or the like. All
+    :param function: function of tensors, dictionaries or tuples of them, flags or None, which returns tensors or the like. All
         else that it reads or changes must be on the device and stay where it is
-    :param module: what it trains. Updates are captured for training and evaluation mode, and for each precision of matrix
+    :param module: the networks that it uses. It is captured for training and evaluation mode, and for each precision of matrix
         products, separately
     :param optimizers: whose steps it performs
     :param enabled: whether to use graphs; None to use them if the optimizers can be captured. Only with CUDA
@@ -36,12 +36,12 @@ class GraphedUpdate(Generic[R]):
 
     def __init__(
         self,
-        update: Callable[..., R],
+        function: Callable[..., R],
         module: nn.Module,
         optimizers: Sequence[th.optim.Optimizer],
         enabled: bool | None = None,
     ) -> None:
-        self.update = update
+        self.function = function
         self.module = module
         self.optimizers = list(optimizers)
         device = next(module.parameters()).device
@@ -63,13 +63,13 @@ class GraphedUpdate(Generic[R]):
 
     def __call__(self, *args: Any) -> R:
         """
-        Perform the update.
+        Call the function.
 
-        :param args: arguments of the update
-        :return: what the update returns
+        :param args: arguments of the function
+        :return: what it returns
         """
         if not self.enabled:
-            return self.update(*args)
+            return self.function(*args)
         key = (self.module.training, th.get_float32_matmul_precision(), _layout(args))
         graph = self._graphs.get(key)
         if graph is None:
@@ -80,30 +80,30 @@ class GraphedUpdate(Generic[R]):
             generator = th.cuda.default_generators[self._stream.device.index]
             generator_state = generator.clone_state()
             try:
-                graph = self._graphs[key] = _Graph(self.update, args, self.optimizers, self._stream)
+                graph = self._graphs[key] = _Graph(self.function, args, self.optimizers, self._stream)
             except RuntimeError as error:
                 generator.graphsafe_set_state(generator_state)
                 return self._give_up(error, args)
         return graph.replay(args)  # type: ignore[no-any-return]
 
     def _warm_up(self, args: Any) -> R:
-        """Run the update on the stream on which it will be captured."""
+        """Call the function on the stream on which it will be captured."""
         current = th.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with th.cuda.stream(self._stream):
-            result = self.update(*args)
+            result = self.function(*args)
         current.wait_stream(self._stream)
         return result
 
     def _give_up(self, error: RuntimeError, args: Any) -> R:
         warnings.warn(
-            f"expected an update that can be captured as a CUDA graph, got {error}: running it without a graph, which is "
+            f"expected a function that can be captured as a CUDA graph, got {error}: calling it without a graph, which is "
             "slower; pass cuda_graph=False to hide this warning",
             stacklevel=3,
         )
         self.enabled = False
         self._graphs.clear()
-        return self.update(*args)
+        return self.function(*args)
 
     def _forget(self, optimizer: th.optim.Optimizer) -> None:
         self._graphs.clear()
@@ -121,10 +121,10 @@ def check_cuda_graph(cuda_graph: bool | None) -> None:
 
 
 class _Graph:
-    """A captured update, with memory of its own for the arguments and the learning rates."""
+    """A captured function, with memory of its own for the arguments and the learning rates."""
 
     def __init__(
-        self, update: Callable[..., Any], args: Any, optimizers: list[th.optim.Optimizer], stream: th.cuda.Stream
+        self, function: Callable[..., Any], args: Any, optimizers: list[th.optim.Optimizer], stream: th.cuda.Stream
     ) -> None:
         self._inputs = _map(args, th.Tensor.clone)
         self._static = _tensors(self._inputs)
@@ -137,10 +137,13 @@ class _Graph:
                 stack.enter_context(_captured_group(group, rate))
             # Only this thread must not do what cannot be captured: JAX and data loaders go on in others.
             stack.enter_context(th.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"))
-            self._outputs = update(*self._inputs)
+            # Inside a surrounding autocast context, weights that were cast before would not be cast again by the graph.
+            th.clear_autocast_cache()
+            self._outputs = function(*self._inputs)
+            th.clear_autocast_cache()
 
     def replay(self, args: Any) -> Any:
-        """Perform the update with other arguments of the same shapes."""
+        """Call the function with other arguments of the same shapes."""
         th._foreach_copy_(self._static, _tensors(args))
         for index, group in enumerate(self._groups):
             if group["lr"] != self._rates[index]:
@@ -186,7 +189,7 @@ def _tensors(value: Any) -> list[th.Tensor]:
 
 
 def _layout(value: Any) -> tuple[Any, ...]:
-    """Return what all arguments that a captured update can be replayed with have in common."""
+    """Return what all arguments that a captured function can be replayed with have in common."""
     if isinstance(value, dict):
         return tuple((key, _layout(part)) for key, part in value.items())
     if isinstance(value, tuple):

@@ -6,7 +6,7 @@ from typing import Any
 import torch as th
 from stable_baselines3.common.type_aliases import TensorDict
 
-from leo_agents.learning.cuda_graph import GraphedUpdate, check_cuda_graph
+from leo_agents.learning.cuda_graph import GraphedFunction, check_cuda_graph
 from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import GoalReduction, all_goals_targets, check_loss_options, goals_loss
 from leo_agents.learning.optimization import optimizer_step
@@ -168,8 +168,8 @@ class AllGoalsQLearner:
         """
         return self.update(batch.observations, batch.actions, self.targets(batch, goals), goals)
 
-    def _graphed(self, update: Callable[..., th.Tensor]) -> GraphedUpdate[th.Tensor]:
-        return GraphedUpdate(update, self.policy, [self.policy.optimizer], self.cuda_graph)
+    def _graphed(self, update: Callable[..., th.Tensor]) -> GraphedFunction[th.Tensor]:
+        return GraphedFunction(update, self.policy, [self.policy.optimizer], self.cuda_graph)
 
 
 def sample_goals(num_goals: int, goals_per_update: int | None, device: th.device) -> th.Tensor | None:

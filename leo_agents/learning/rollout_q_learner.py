@@ -3,7 +3,9 @@
 from typing import Any
 
 import torch as th
+from stable_baselines3.common.type_aliases import TensorDict
 
+from leo_agents.learning.cuda_graph import GraphedFunction
 from leo_agents.learning.losses import all_goals_lambda_targets, all_goals_targets
 from leo_agents.learning.q_learner import AllGoalsQLearner, check_goals_per_update, sample_goals
 from leo_agents.networks.q_network import GoalQNetwork
@@ -48,6 +50,7 @@ class RolloutQLearner(AllGoalsQLearner):
         self.batch_size = batch_size
         self.q_lambda = q_lambda
         self.goals_per_update = goals_per_update
+        self._graphed_acting = GraphedFunction(self._features_and_outputs, policy, [], self.cuda_graph)
         self.features: list[th.Tensor] = []
 
     @property
@@ -66,9 +69,13 @@ class RolloutQLearner(AllGoalsQLearner):
         :param rollout: the rollout so far
         :return: ``[N, A]``
         """
-        features = self.q_net.features(rollout.last_observations())
+        features, outputs = self._graphed_acting(rollout.last_observations(), rollout.last_goal_ids())
         self.features.append(features)
-        return self.q_net.head.for_goals(features, rollout.last_goal_ids())
+        return outputs
+
+    def _features_and_outputs(self, observations: TensorDict, goal_ids: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        features = self.q_net.features(observations)
+        return features, self.q_net.head.for_goals(features, goal_ids)
 
     def sample_goals(self) -> th.Tensor | None:
         """Draw the goals of a rollout's updates: ``[K]``; None for all goals."""

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, PQN, DualLEOPPO, DualLEOPQN
-from leo_agents.learning.cuda_graph import WARMUP, GraphedUpdate
+from leo_agents.learning.cuda_graph import WARMUP, GraphedFunction
 from leo_agents.learning.optimization import FusedRAdam, optimizer_step
 from leo_agents.learning.precision import matmul_precision
 from leo_agents.networks.grouped_linear import grouped_linear
@@ -253,6 +253,24 @@ def test_graphs_give_the_same_weights_with_replay(name: str) -> None:
     th.testing.assert_close(results[0], results[1], rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("name", ["LEOPQN", "LEOPQN, factored", "LEOPQN, bfloat16", "PQN", "DualLEOPQN"])
+def test_graphs_act_by_the_newest_weights(name: str) -> None:
+    model = on_policy_model(name).learn(32 * 4)
+    rollout = model.rollout_buffer
+    acting = [model._graphed_acting] if isinstance(model, PQN) else []
+    learners = [learner for learner in (getattr(model, "learner", None), getattr(model, "teacher", None)) if learner]
+    acting += [learner._graphed_acting for learner in learners]
+    assert all(len(graphed._graphs) == 1 for graphed in acting)
+    model.policy.set_training_mode(False)
+    results = []
+    for enabled in (True, False):
+        for graphed in acting:
+            graphed.enabled = enabled
+        with th.no_grad(), model._autocast(model.amp), matmul_precision(model.device, model.tf32):
+            results.append(model._acting_outputs(rollout))
+    th.testing.assert_close(results[0], results[1], rtol=1e-2, atol=1e-2)
+
+
 def test_a_captured_update_that_is_not_finite_is_not_applied() -> None:
     model = on_policy_model("LEOPQN")
     model.policy.set_training_mode(True)
@@ -332,11 +350,11 @@ def test_an_update_that_cannot_be_captured_runs_without_a_graph() -> None:
         optimizer.step()
         return loss.detach() * (2.0 if loss.item() > 0.0 else 1.0)
 
-    graphed = GraphedUpdate(update, module, [optimizer], True)
+    graphed = GraphedFunction(update, module, [optimizer], True)
     values = th.ones(3, device="cuda")
     for _ in range(WARMUP):
         graphed(values)
-    with pytest.warns(UserWarning, match="expected an update that can be captured as a CUDA graph, got"):
+    with pytest.warns(UserWarning, match="expected a function that can be captured as a CUDA graph, got"):
         graphed(values)
     before = parameter.detach().clone()
     graphed(values)

@@ -8,7 +8,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule, TensorDict
 
 from leo_agents.algorithms.on_policy_algorithm import GoalOnPolicyAlgorithm
 from leo_agents.baselines.pqn.policies import GoalInputQNetwork, PQNPolicy
-from leo_agents.learning.cuda_graph import GraphedUpdate
+from leo_agents.learning.cuda_graph import GraphedFunction
 from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import LossName, all_goals_lambda_targets, all_goals_targets, goals_loss
 from leo_agents.learning.optimization import optimizer_step
@@ -47,7 +47,7 @@ class PQN(GoalOnPolicyAlgorithm):
         "CnnPolicy": PQNPolicy,
         "MultiInputPolicy": PQNPolicy,
     }
-    not_saved: ClassVar[tuple[str, ...]] = ("_max_outputs", "_finite_checks", "_graphed_update")
+    not_saved: ClassVar[tuple[str, ...]] = ("_max_outputs", "_finite_checks", "_graphed_acting", "_graphed_update")
     policy: PQNPolicy
 
     def __init__(
@@ -122,7 +122,8 @@ class PQN(GoalOnPolicyAlgorithm):
     def _setup_model(self) -> None:
         super()._setup_model()
         optimizers = [self.policy.optimizer]
-        self._graphed_update = GraphedUpdate(self._update, self.policy, optimizers, self.cuda_graph)
+        self._graphed_acting = GraphedFunction(self.q_net.goal_outputs, self.policy, [], self.cuda_graph)
+        self._graphed_update = GraphedFunction(self._update, self.policy, optimizers, self.cuda_graph)
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -134,7 +135,7 @@ class PQN(GoalOnPolicyAlgorithm):
         self._max_outputs = []
 
     def _acting_outputs(self, rollout: GoalRolloutBuffer) -> th.Tensor:
-        outputs = self.q_net.goal_outputs(rollout.last_observations(), rollout.last_goal_ids())
+        outputs = self._graphed_acting(rollout.last_observations(), rollout.last_goal_ids())
         self._max_outputs.append(outputs.amax(dim=1))
         return outputs
 
