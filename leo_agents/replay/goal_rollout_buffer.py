@@ -66,19 +66,19 @@ class GoalRolloutBuffer:
         """Whether all steps were added."""
         return self.step == self.n_steps
 
-    def reset(self, obs: dict[str, npt.NDArray[Any]]) -> None:
+    def reset(self, obs: dict[str, Any]) -> None:
         """
         Start a new rollout.
 
-        :param obs: current observations of the environments, with ``goal_id``
+        :param obs: current observations of the environments, arrays or tensors, with ``goal_id``
         """
         self.step = 0
         self._final_observations, self._final_rows = [], []
         self._add_observations(obs)
 
-    def add(self, actions: npt.NDArray[Any], step: ArrayStep) -> None:
+    def add(self, actions: npt.NDArray[Any] | th.Tensor, step: ArrayStep) -> None:
         """
-        Add one step of all environments.
+        Copy one step of all environments.
 
         :param actions: the actions taken
         :param step: the result of the step
@@ -187,7 +187,7 @@ class GoalRolloutBuffer:
         for _ in range(n_epochs):
             yield from th.randperm(len(self), device=self.device).split(batch_size)  # type: ignore[no-untyped-call]
 
-    def _add_observations(self, obs: dict[str, npt.NDArray[Any]]) -> None:
+    def _add_observations(self, obs: dict[str, Any]) -> None:
         for key, values in self.last_observations().items():
             values.copy_(_tensor(obs[key], self.device))
         self.goal_ids[self.step] = _tensor(obs[GOAL_KEY], self.device)
@@ -224,5 +224,7 @@ def warn_of_batch_size(n_steps: int, n_envs: int, batch_size: int, stacklevel: i
         )
 
 
-def _tensor(array: npt.NDArray[Any], device: th.device) -> th.Tensor:
-    return th.as_tensor(np.ascontiguousarray(array)).to(device, non_blocking=True)
+def _tensor(values: npt.NDArray[Any] | th.Tensor, device: th.device) -> th.Tensor:
+    if not isinstance(values, th.Tensor):
+        values = th.as_tensor(np.ascontiguousarray(values))
+    return values.to(device, non_blocking=True)

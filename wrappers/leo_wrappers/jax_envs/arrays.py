@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.dlpack
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
 if TYPE_CHECKING:
+    import torch
+
     from leo_wrappers.jax_envs.functional_env import Tree
 
 
@@ -53,6 +56,25 @@ def to_torch(tree: "Tree") -> Any:
     except ImportError as error:
         raise ImportError('to_torch needs PyTorch; install it with: pip install "leo-rl[agents]"') from error
     return jax.tree.map(from_dlpack, tree)
+
+
+def actions_from_torch(space: spaces.Space[Any], actions: "torch.Tensor") -> Any:
+    """
+    Convert a batch of actions as :func:`to_actions`, without a copy through the host if JAX computes on their device.
+
+    :param space: the action space of a single environment
+    :param actions: one action per environment, which must not change until the step was computed
+    :return: a JAX array ``[N, ...]``, or a NumPy array
+    """
+    import torch
+
+    dtype = jax.dtypes.canonicalize_dtype(space.dtype)
+    actions = actions.to(getattr(torch, dtype.name))
+    device = jax.local_devices()[0]
+    platform = "cuda" if device.platform == "gpu" else device.platform
+    if actions.device.type == platform and (actions.device.index or 0) == (device.local_hardware_id or 0):
+        return jax.dlpack.from_dlpack(actions)
+    return actions.cpu().numpy()
 
 
 def row_of(tree: Any, row: int) -> Any:
