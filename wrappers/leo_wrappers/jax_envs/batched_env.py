@@ -108,7 +108,8 @@ class BatchedEnv:
         """Compile :meth:`reset` and :meth:`step` now instead of at their first call."""
         # Only one row is missing its initial state, so exactly one group is prepared.
         first = np.arange(self.num_envs) == 0
-        batch = self.empty(self.keys([0] * self.num_envs))._replace(missing=jnp.asarray(first))
+        batch = self.empty(self.keys([0] * self.num_envs))
+        batch = batch._replace(missing=batch.missing & first)
         batch, _ = self.reset(batch, first)
         space = self.env.action_space
         actions = to_actions(space, np.zeros((self.num_envs, *(space.shape or ()))))
@@ -121,7 +122,9 @@ class BatchedEnv:
         :param keys: one random key per environment
         :return: the batch
         """
-        return _empty(self.env, keys)
+        # Committed to their device, and with them all states: actions that another library hands over are, and JAX compiles
+        # functions once for arguments that are and once for those that are not.
+        return _empty(self.env, jax.device_put(keys, *keys.devices()))
 
     def reseed(self, batch: BatchState, rows: ArrayLike, keys: jax.Array) -> BatchState:
         """

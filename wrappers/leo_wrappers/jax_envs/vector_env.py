@@ -198,7 +198,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
             return self._batch
         return self._envs.reseed(self._batch, seeded, self._envs.keys([0 if seed is None else seed for seed in seeds]))
 
-    def _check_actions(self, actions: npt.ArrayLike, ignored: BoolArray) -> npt.NDArray[Any]:
+    def _check_actions(self, actions: npt.ArrayLike, ignored: BoolArray) -> npt.NDArray[Any] | jax.Array:
         space = self.single_action_space
         if not isinstance(space, spaces.Discrete):
             return to_actions(space, actions)
