@@ -19,29 +19,29 @@ import os
 # Set before JAX is imported: PyTorch uses the same GPU.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-import argparse  # noqa: E402
-import inspect  # noqa: E402
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
-from contextlib import contextmanager  # noqa: E402
-from functools import partial  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import gymnasium as gym  # noqa: E402
-import numpy as np  # noqa: E402
-import torch as th  # noqa: E402
-from gpu_timing import ResultFile, gpu_activity, median_ms, synchronize, time_iterations  # noqa: E402
-from gpu_training import train  # noqa: E402
-from stable_baselines3.common.base_class import BaseAlgorithm  # noqa: E402
-from stable_baselines3.common.logger import Logger  # noqa: E402
+import gymnasium as gym
+import numpy as np
+import torch as th
+from gpu_timing import ResultFile, gpu_activity, median_ms, synchronize, time_iterations
+from gpu_training import train
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
 
-import leo_envs  # noqa: E402, F401
-from leo_agents import LEODQN, LEOPQN, LEOSAC, PQN  # noqa: E402
-from leo_envs.craftax import Craftax, CraftaxClassic  # noqa: E402
-from leo_wrappers.jax_envs import BatchedEnv  # noqa: E402
-from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler, step_arrays, step_tensors  # noqa: E402
+import leo_envs  # noqa: F401
+from leo_agents import LEODQN, LEOPQN, LEOSAC, PQN
+from leo_envs.craftax import Craftax, CraftaxClassic
+from leo_wrappers.jax_envs import BatchedEnv
+from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
 
 ROOT = Path(__file__).parents[1]
 ENVS: dict[str, Any] = {"CraftaxClassic": CraftaxClassic, "Craftax": Craftax}

@@ -17,6 +17,7 @@ from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
 from leo_agents.algorithms.exploration import check_exploration, epsilon_greedy_on_device
 from leo_agents.algorithms.seen_per_rollout import SeenPerRollout
 from leo_agents.learning.losses import LossName, check_loss_options
+from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.map_extractor import has_maps
 from leo_agents.networks.policies import GoalPolicy
 from leo_agents.networks.state_network import state_space
@@ -152,7 +153,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
             self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction
         )
         # A generator of its own: NumPy's, which explores otherwise, would need the greedy actions on the host.
-        self.device_generator = None if self.device.type == "cpu" else self._seeded_generator()
+        self.device_generator = self._seeded_generator() if is_asynchronous(self.device) else None
         policy: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
         self.policy = policy.to(self.device)
         self.rollout_buffer = GoalRolloutBuffer(
@@ -229,6 +230,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
             if step.is_success is None:
                 self._update_info_buffer(infos, dones)
             else:
+                assert self.ep_success_buffer is not None
                 self.ep_success_buffer.extend(step.is_success[dones].tolist())
             rollout_buffer.add(actions, step)
             self._update_normalizers(new_obs)

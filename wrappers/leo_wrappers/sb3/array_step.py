@@ -165,11 +165,13 @@ def observations_on_host(obs: Any) -> Any:
     Transfer observations to NumPy arrays.
 
     :param obs: a batch of observations, or a single one: arrays or tensors, or a dictionary of them
-    :return: arrays, the same ones where there are no tensors
+    :return: arrays; the same object if there are no tensors
     """
+    if not has_tensors(obs):
+        return obs
     if isinstance(obs, dict):
         return {key: observations_on_host(value) for key, value in obs.items()}
-    return obs.cpu().numpy() if isinstance(obs, th.Tensor) else obs
+    return obs.cpu().numpy()
 
 
 def stack_observations(observations: Sequence[Any]) -> VecEnvObs | None:
