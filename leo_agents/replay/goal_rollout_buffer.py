@@ -46,7 +46,7 @@ class GoalRolloutBuffer:
             "choose a smaller n_steps or fewer environments",
         )
         self._observations = {
-            key: th.zeros((rows, *shape), dtype=th.asto_device(np.zeros(1, dtype)).dtype, device=device)
+            key: th.zeros((rows, *shape), dtype=th.as_tensor(np.zeros(1, dtype)).dtype, device=device)
             for key, (dtype, shape) in shapes.items()
         }
         self._final_observations: list[TensorDict] = []
