@@ -39,6 +39,7 @@ from stable_baselines3.common.logger import Logger
 
 import leo_envs  # noqa: F401
 from leo_agents import LEODQN, LEOPQN, LEOSAC, PQN
+from leo_agents.algorithms.on_policy_algorithm import with_paper_network
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.jax_envs import BatchedEnv
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
@@ -54,20 +55,10 @@ PRECISIONS: dict[str, dict[str, bool]] = {
 DEVICE = "cuda" if th.cuda.is_available() else "cpu"
 
 
-def network(net_arch: list[int]) -> dict[str, Any]:
-    """
-    Return the arguments of a policy with the paper's network.
-
-    :param net_arch: widths of the hidden layers
-    :return: ``policy_kwargs``
-    """
-    return {"net_arch": net_arch, "input_norm": True, "features_extractor_kwargs": {"channels": (32, 32)}}
-
-
 @contextmanager
 def precision_of(algorithm: type[BaseAlgorithm], options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
-    Context manager with the arguments that an algorithm has; ``tf32`` is set globally if it has no such argument.
+    Context manager with the arguments that an algorithm has.
 
     :param algorithm: the class
     :param options: arguments, those of :data:`PRECISIONS` among them
@@ -78,8 +69,8 @@ def precision_of(algorithm: type[BaseAlgorithm], options: dict[str, Any]) -> Ite
     if missing:
         raise NotImplementedError(f"{algorithm.__name__} has no argument {', '.join(missing)}")
     before = th.get_float32_matmul_precision()
-    if "tf32" not in names:
-        th.set_float32_matmul_precision("high" if options["tf32"] else "highest")
+    # Globally too: algorithms apply theirs in ``learn`` only.
+    th.set_float32_matmul_precision("high" if options["tf32"] else "highest")
     try:
         yield {name: value for name, value in options.items() if name in names}
     finally:
@@ -179,13 +170,14 @@ class Benchmark:
         :param options: precision and use of CUDA graphs
         :return: the measurements
         """
-        policy_kwargs = network(net_arch)
+        sampler = VecGoalSampler(venv)
+        policy_kwargs = with_paper_network({"net_arch": net_arch}, sampler.observation_space)
         if algorithm is PQN and venv.has_attr("goal_set"):
             policy_kwargs["descriptors"] = venv.get_attr("goal_set", 0)[0].descriptors
         with precision_of(algorithm, options) as arguments:
             model = algorithm(
                 "MultiGoalPolicy" if algorithm is LEOPQN else "GoalInputPolicy",
-                VecGoalSampler(venv),
+                sampler,
                 n_steps=self.n_steps,
                 batch_size=self.batch_size,
                 n_epochs=2,
@@ -219,8 +211,9 @@ class Benchmark:
         if replay_device != "cpu":
             kwargs["replay_buffer_kwargs"] = {"storage_device": replay_device}
         with precision_of(LEODQN, {**PRECISIONS["TF32"], **kwargs}) as arguments:
-            policy_kwargs = network(self.nets["paper"])
-            model = LEODQN("MultiGoalPolicy", VecGoalSampler(venv), policy_kwargs=policy_kwargs, seed=0, **arguments)
+            sampler = VecGoalSampler(venv)
+            policy_kwargs = with_paper_network({"net_arch": self.nets["paper"]}, sampler.observation_space)
+            model = LEODQN("MultiGoalPolicy", sampler, policy_kwargs=policy_kwargs, seed=0, **arguments)
             model.learn(16 * self.num_envs)
             return self._gradient_steps(model, 512)
 
@@ -252,13 +245,18 @@ def run_gpu_tests(log: Path, timeout: int) -> dict[str, Any]:
     :param timeout: seconds
     :return: the exit code and the last line
     """
-    files = [str(path) for path in sorted(ROOT.glob("tests/**/test_*.py")) if "mark.gpu" in path.read_text(encoding="utf-8")]
+    files = [str(path) for path in sorted(ROOT.glob("tests/**/test_*.py")) if _has_gpu_tests(path)]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "-rA", *files]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "wrappers"), *sys.path])}
     with log.open("w") as output:
         done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, timeout=timeout, env=environment)
     lines = log.read_text().strip().splitlines()
     return {"exit_code": done.returncode, "summary": lines[-1] if lines else ""}
+
+
+def _has_gpu_tests(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8")
+    return "mark.gpu" in text or "tests.devices" in text
 
 
 def compile_in_background(env: str, num_envs: int) -> subprocess.Popen[bytes]:
