@@ -3,7 +3,7 @@ Training speed on one GPU: environments, rollouts and updates, alone and togethe
 
 Run ``leo bench gpu`` on a machine with a GPU; it takes less than five minutes, compilation included. Results are written to
 ``benchmarks/results/gpu_speed.json`` after every row, so that nothing is lost if it is stopped, and the output of the tests
-marked ``gpu``, which run first, to ``gpu_tests.txt`` in the same folder. A row that fails has the error instead of numbers.
+marked ``gpu``, which run last, to ``gpu_tests.txt`` in the same folder. A row that fails has the error instead of numbers.
 ``--quick`` is a short run with few environments, also without a GPU. ``--train SECONDS`` trains LEOPQN with the paper's
 settings in Craftax-Classic for that long instead, and evaluates all goals (success within 500 steps, epsilon 0.05).
 
@@ -30,9 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import jax
 import numpy as np
 import torch as th
-from gpu_timing import ResultFile, gpu_activity, median_ms, synchronize, time_iterations
+from gpu_marked_tests import has_gpu_tests, run_gpu_tests
+from gpu_timing import ResultFile, gpu_activity, median_ms, time_iterations
 from gpu_training import train
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
@@ -41,7 +43,8 @@ import leo_envs  # noqa: F401
 from leo_agents import LEODQN, LEOPQN, LEOSAC, PQN
 from leo_agents.algorithms.on_policy_algorithm import with_paper_network
 from leo_envs.craftax import Craftax, CraftaxClassic
-from leo_wrappers.jax_envs import BatchedEnv
+from leo_wrappers.jax_envs import BatchedEnv, batched_env
+from leo_wrappers.jax_envs.arrays import to_actions
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +54,27 @@ PRECISIONS: dict[str, dict[str, bool]] = {
     "float32": {"tf32": False, "amp": False},
     "TF32": {"tf32": True, "amp": False},
     "bfloat16": {"tf32": True, "amp": True},
+}
+# Net, precision, and whether updates are CUDA graphs.
+LEOPQN_ROWS = (
+    ("paper", "TF32", True),
+    ("paper", "bfloat16", True),
+    ("paper", "TF32", False),
+    ("paper", "float32", True),
+    ("narrow", "TF32", True),
+    ("narrow", "bfloat16", True),
+    ("paper", "bfloat16", False),
+    ("paper", "float32", False),
+    ("narrow", "TF32", False),
+)
+UNROLLED = {"xla_gpu_enable_while_loop_unrolling": "WHILE_LOOP_UNROLLING_FULL_UNROLL"}
+LOOPS_IN_GRAPHS = {
+    "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,WHILE,CONDITIONAL"
+}
+XLA_OPTIONS: dict[str, dict[str, str]] = {
+    "loops in graphs": LOOPS_IN_GRAPHS,
+    "loops unrolled": UNROLLED,
+    "no graphs": {"xla_gpu_enable_command_buffer": ""},
 }
 DEVICE = "cuda" if th.cuda.is_available() else "cpu"
 
@@ -95,7 +119,7 @@ class Benchmark:
 
     def run(self, env: str) -> None:
         """
-        Measure everything in one environment.
+        Measure everything in one environment, what matters most first.
 
         :param env: one of :data:`ENVS`
         """
@@ -103,16 +127,13 @@ class Benchmark:
         row = partial(self.results.row, env=env)
         row("compile", lambda: {"ms": median_ms(venv.warmup, 1)})
         row("environment", partial(self.environment, venv))
-        for graph in (True, False):
-            for precision in ("TF32", "bfloat16", "float32"):
-                options = {**PRECISIONS[precision], "cuda_graph": graph}
-                for net, widths in self.nets.items():
-                    settings = {"net": net, "precision": precision, "cuda_graph": graph}
-                    row("LEOPQN", partial(self.pqn, LEOPQN, venv, widths, options), **settings)
-        for precision in ("TF32", "bfloat16"):
-            options = {**PRECISIONS[precision], "cuda_graph": True}
-            row("PQN", partial(self.pqn, PQN, venv, self.nets["paper"], options), net="paper", precision=precision)
-        for device in ("cpu", DEVICE):
+        for net, precision, graph in LEOPQN_ROWS:
+            options = {**PRECISIONS[precision], "cuda_graph": graph}
+            settings = {"net": net, "precision": precision, "cuda_graph": graph}
+            row("LEOPQN", partial(self.pqn, LEOPQN, venv, self.nets[net], options), **settings)
+        options = {**PRECISIONS["TF32"], "cuda_graph": True}
+        row("PQN", partial(self.pqn, PQN, venv, self.nets["paper"], options), net="paper", precision="TF32", cuda_graph=True)
+        for device in (DEVICE, "cpu"):
             row("LEODQN", partial(self.dqn, venv, device), net="paper", precision="TF32", replay=device)
 
     def environment(self, venv: JaxVecEnv) -> dict[str, Any]:
@@ -120,7 +141,8 @@ class Benchmark:
         Time steps of the environments with random actions.
 
         :param venv: the environments
-        :return: milliseconds per step: through the host, on the device, and without resets
+        :return: milliseconds per step: with goals on the device and through the host, without goals, and without resets; and
+            the activity of the GPU in the last ones
         """
         sampler = VecGoalSampler(venv, seed=0)
         sampler.seed(0)
@@ -135,34 +157,63 @@ class Benchmark:
             for _ in range(self.n_steps):
                 step_arrays(sampler, th.randint(num_actions, (self.num_envs,)).numpy())
 
-        envs = BatchedEnv(venv.vector_env.functional_env, self.num_envs)
-        keys = envs.keys(list(range(self.num_envs)))
-        batch, _ = envs.reset(envs.empty(keys), np.ones(self.num_envs, dtype=bool))
-        actions = np.random.default_rng(0).integers(num_actions, size=self.num_envs, dtype=np.int32)
-
-        def steps_only() -> None:
-            nonlocal batch
-            for _ in range(self.n_steps):
-                batch, _ = envs.step(batch, actions)
-            batch.elapsed.block_until_ready()
-
         functions: dict[str, Callable[[], None]] = {
-            "arrays": arrays,
             "tensors": partial(tensors, sampler),
             "tensors_without_goals": partial(tensors, venv),
-            "without_resets": steps_only,
+            "arrays": arrays,
+            "without_resets": self._steps(venv, batched_env._step),
         }
         result = {}
         for name, function in functions.items():
             function()  # warm-up
             result[f"{name}_ms"] = median_ms(function, self.rounds) / self.n_steps
-        return {**result, "steps_per_second": round(1000 * self.num_envs / result["tensors_ms"])}
+        activity = gpu_activity(functions["without_resets"])
+        return {**result, "steps_per_second": round(1000 * self.num_envs / result["tensors_ms"]), **activity}
+
+    def compiler_options(self, env: str) -> None:
+        """
+        Time steps compiled with other options of XLA.
+
+        :param env: one of :data:`ENVS`
+        """
+        venv = JaxVecEnv(ENVS[env](), self.num_envs)
+        for name, options in XLA_OPTIONS.items():
+            step = jax.jit(
+                batched_env._step.__wrapped__,  # type: ignore[attr-defined]
+                static_argnums=0,
+                donate_argnums=4,
+                compiler_options=options,
+            )
+
+            def measure(step: Any = step) -> dict[str, Any]:
+                steps = self._steps(venv, step)
+                compiling = median_ms(steps, 1)
+                milliseconds = median_ms(steps, self.rounds) / self.n_steps
+                return {"without_resets_ms": milliseconds, "compile_ms": compiling, **gpu_activity(steps)}
+
+            self.results.row("XLA options", measure, env=env, options=name)
+
+    def _steps(self, venv: JaxVecEnv, step: Any) -> Callable[[], None]:
+        """Return a function that takes the steps of a rollout without resets, by a compiled function."""
+        env = venv.vector_env.functional_env
+        envs = BatchedEnv(env, self.num_envs)
+        batch, _ = envs.reset(envs.empty(envs.keys(list(range(self.num_envs)))), np.ones(self.num_envs, dtype=bool))
+        actions = to_actions(venv.action_space, np.ones(self.num_envs))
+
+        def steps_only() -> None:
+            nonlocal batch
+            for _ in range(self.n_steps):
+                states, elapsed, _ = step(env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
+                batch = batch._replace(states=states, elapsed=elapsed)
+            batch.elapsed.block_until_ready()
+
+        return steps_only
 
     def pqn(
         self, algorithm: type[LEOPQN | PQN], venv: JaxVecEnv, net_arch: list[int], options: dict[str, Any]
     ) -> dict[str, Any]:
         """
-        Time iterations of an on-policy algorithm, and measure the activity of the GPU in one of them.
+        Time iterations of an on-policy algorithm; with the paper's network and TF32 also the activity of the GPU.
 
         :param algorithm: LEOPQN or PQN
         :param venv: the environments
@@ -197,7 +248,9 @@ class Benchmark:
                 "steps_per_second": round(1000 * transitions / times["iteration"]),
                 "parameters": sum(parameter.numel() for parameter in model.policy.parameters()),
             }
-            return result | gpu_activity(partial(model.learn, transitions, reset_num_timesteps=False))
+            if net_arch == self.nets["paper"] and options["tf32"] and not options["amp"]:
+                result |= gpu_activity(partial(model.learn, transitions, reset_num_timesteps=False))
+            return result
 
     def dqn(self, venv: JaxVecEnv, replay_device: str) -> dict[str, Any]:
         """
@@ -210,7 +263,7 @@ class Benchmark:
         kwargs: dict[str, Any] = {"buffer_size": 32 * self.num_envs, "learning_starts": 10**9, "device": DEVICE}
         if replay_device != "cpu":
             kwargs["replay_buffer_kwargs"] = {"storage_device": replay_device}
-        with precision_of(LEODQN, {**PRECISIONS["TF32"], **kwargs}) as arguments:
+        with precision_of(LEODQN, {**PRECISIONS["TF32"], "cuda_graph": True, **kwargs}) as arguments:
             sampler = VecGoalSampler(venv)
             policy_kwargs = with_paper_network({"net_arch": self.nets["paper"]}, sampler.observation_space)
             model = LEODQN("MultiGoalPolicy", sampler, policy_kwargs=policy_kwargs, seed=0, **arguments)
@@ -224,39 +277,17 @@ class Benchmark:
         :return: milliseconds per gradient step
         """
         env = gym.make("leo/MountainCarContinuous-v0")
-        with precision_of(LEOSAC, PRECISIONS["TF32"]) as arguments:
+        with precision_of(LEOSAC, {**PRECISIONS["TF32"], "cuda_graph": True}) as arguments:
             model = LEOSAC("MultiGoalPolicy", env, learning_starts=10**9, buffer_size=2_000, device=DEVICE, **arguments)
             model.learn(1_000)
             return self._gradient_steps(model, 256)
 
     def _gradient_steps(self, model: LEODQN | LEOSAC, batch_size: int) -> dict[str, Any]:
         model.set_logger(Logger(folder=None, output_formats=[]))
-        steps = 4 * self.n_steps
+        steps = self.n_steps
         model.train(steps, batch_size)  # warm-up
         milliseconds = median_ms(partial(model.train, steps, batch_size), self.rounds) / steps
         return {"ms_per_gradient_step": milliseconds} | gpu_activity(partial(model.train, steps, batch_size))
-
-
-def run_gpu_tests(log: Path, timeout: int) -> dict[str, Any]:
-    """
-    Run the tests marked ``gpu``.
-
-    :param log: file for their output
-    :param timeout: seconds
-    :return: the exit code and the last line
-    """
-    files = [str(path) for path in sorted(ROOT.glob("tests/**/test_*.py")) if _has_gpu_tests(path)]
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", "-rA", *files]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "wrappers"), *sys.path])}
-    with log.open("w") as output:
-        done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, timeout=timeout, env=environment)
-    lines = log.read_text().strip().splitlines()
-    return {"exit_code": done.returncode, "summary": lines[-1] if lines else ""}
-
-
-def _has_gpu_tests(path: Path) -> bool:
-    text = path.read_text(encoding="utf-8")
-    return "mark.gpu" in text or "tests.devices" in text
 
 
 def compile_in_background(env: str, num_envs: int) -> subprocess.Popen[bytes]:
@@ -280,6 +311,7 @@ def main() -> None:
     parser.add_argument("--no-tests", action="store_true", help="do not run the tests marked gpu")
     parser.add_argument("--seconds", type=float, default=280, help="start no row later than this")
     parser.add_argument("--train", type=float, metavar="SECONDS", help="train in Craftax-Classic instead")
+    parser.add_argument("--xla", action="store_true", help="time environments with other options of XLA instead")
     parser.add_argument("--compile", choices=list(ENVS), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu_speed.json")
     options = parser.parse_args()
@@ -292,16 +324,22 @@ def main() -> None:
         return
     n_steps, nets = (4, {name: [16, 16] for name in NETS}) if options.quick else (32, NETS)
     num_envs, rounds = (8, 1) if options.quick else (options.num_envs, options.rounds)
-    background = [compile_in_background(env, num_envs) for env in options.envs[1:]]
-    if not options.no_tests:
-        results.row("gpu tests", partial(run_gpu_tests, options.out.with_name("gpu_tests.txt"), 120))
+    # Without spare cores, compiling would slow down what is measured meanwhile.
+    spare_cores = len(os.sched_getaffinity(0)) >= 8
+    background = [compile_in_background(env, num_envs) for env in options.envs[1:] if spare_cores]
     benchmark = Benchmark(results, num_envs, n_steps, rounds, nets)
-    results.row("LEOSAC", benchmark.sac, env="MountainCarContinuous", precision="TF32")
     for env in options.envs:
-        benchmark.run(env)
+        if options.xla:
+            benchmark.compiler_options(env)
+        else:
+            benchmark.run(env)
+    results.row("LEOSAC", benchmark.sac, env="MountainCarContinuous", precision="TF32")
     for process in background:
         process.wait()
-    synchronize()
+    log = options.out.with_name("gpu_tests.txt")
+    log.unlink(missing_ok=True)
+    for path in [] if options.no_tests else filter(has_gpu_tests, sorted(ROOT.glob("tests/**/test_*.py"))):
+        results.row("gpu tests", partial(run_gpu_tests, path, log, 120), file=path.name)
     print(f"wrote {options.out}")
 
 
