@@ -38,6 +38,17 @@ class DeviceArray:
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike, device: th.device) -> None:
         self.values = th.zeros(shape, dtype=th.as_tensor(np.zeros(0, dtype)).dtype, device=device)
 
+    @classmethod
+    def like(cls, array: npt.NDArray[Any], device: th.device) -> Any:
+        """
+        Create zeros in place of an array. Buffers use both alike, which types cannot say.
+
+        :param array: an array of the shape and type
+        :param device: the device
+        :return: the array on the device
+        """
+        return cls(array.shape, array.dtype, device)
+
     def __setitem__(self, row: int, values: npt.NDArray[Any]) -> None:
         self.values[row] = to_device(values, self.values.device)
 

@@ -131,11 +131,9 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
 
     def _store_on(self, device: th.device) -> None:
         """Replace the arrays of observations and masks, still without memory, by arrays on a device."""
-        arrays: dict[str, Any]
         for arrays in (self.observations, self.next_observations):
-            for key, array in arrays.items():
-                arrays[key] = DeviceArray(array.shape, array.dtype, device)
-        self.packed_masks = DeviceArray(self.packed_masks.shape, self.packed_masks.dtype, device)
+            arrays.update({key: DeviceArray.like(array, device) for key, array in arrays.items()})
+        self.packed_masks = DeviceArray.like(self.packed_masks, device)
 
     def add(  # type: ignore[override]
         self,
