@@ -59,6 +59,16 @@ def test_compiler_options(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch
     assert options == list(gpu_speed.XLA_OPTIONS)
 
 
+def test_training_for_a_given_time(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys.modules["gpu_training"], "CraftaxClassic", Wanderer)
+    run(gpu_speed, monkeypatch, "--train", "3", "--num-envs", "8", "--out", str(tmp_path / "results.json"))
+    result = json.loads((tmp_path / "results.json").read_text())
+    speed, training, evaluation = result["rows"]
+    assert speed["steps_per_second"] > 0 and 0 < evaluation["success"] <= 1
+    steps = [point["steps"] for point in result["curve"]]
+    assert 0 < steps[0] and steps == sorted(steps) and steps[-1] <= training["steps"] <= training["steps_planned"] + 256
+
+
 def test_no_row_starts_after_the_time(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run(gpu_speed, monkeypatch, "--quick", "--seconds", "0", "--out", str(tmp_path / "results.json"))
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
