@@ -58,22 +58,28 @@ class ResultFile:
         if started - self.started > self.seconds:
             measured: dict[str, Any] = {"skipped": f"{self.seconds:.0f} seconds were over"}
         else:
-            try:
-                measured = measure()
-            except NotImplementedError as missing:
-                measured = {"skipped": str(missing)}
-            except Exception as error:
-                measured = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()[-3000:]}
-        gc.collect()
-        if th.cuda.is_available():
-            measured["gpu_memory_gb"] = th.cuda.max_memory_allocated() / 1e9
-            th.cuda.empty_cache()
-            th.cuda.reset_peak_memory_stats()
+            measured = _guarded(measure)
         row = {"name": name, **settings, **measured, "seconds": time.perf_counter() - started}
         self.content["rows"].append(row)
         self.write()
         shown = {key: _rounded(value) for key, value in row.items() if key not in ("traceback", "top_kernels")}
         print(json.dumps(shown), flush=True)
+
+
+def _guarded(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return measurements, or the error, with the memory that they needed, which is free afterwards."""
+    try:
+        measured = measure()
+    except NotImplementedError as missing:
+        measured = {"skipped": str(missing)}
+    except Exception as error:
+        measured = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()[-3000:]}
+    gc.collect()
+    if th.cuda.is_available():
+        measured["gpu_memory_gb"] = th.cuda.max_memory_allocated() / 1e9
+        th.cuda.empty_cache()
+        th.cuda.reset_peak_memory_stats()
+    return measured
 
 
 def _rounded(value: Any) -> Any:
