@@ -231,4 +231,5 @@ def _select_rows(tensors: Any, rows: npt.NDArray[np.int64]) -> Any:
     """Copy rows of tensors in any nesting: PyTorch, unlike JAX, does not compile again for each number of rows."""
     import torch
 
-    return jax.tree.map(lambda values: values[torch.from_numpy(rows).to(values.device, non_blocking=True)], tensors)
+    indices = torch.from_numpy(rows).to(jax.tree.leaves(tensors)[0].device, non_blocking=True)
+    return jax.tree.map(lambda values: values[indices], tensors)
