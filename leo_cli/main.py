@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError as error:
         print(f"{_EXTRA} ({error})", file=sys.stderr)
         return EXIT_USAGE
+    # Read when JAX starts: it would take most of the memory of a GPU that PyTorch uses too.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     args = list(sys.argv[1:] if arguments is None else arguments)
     args, benchmark_args = _split_benchmark_args(args)
     if args and not args[0].startswith("-") and args[0] not in COMMANDS:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch as th
 
 from leo_wrappers.validation import check_fraction
 
@@ -19,6 +20,21 @@ def epsilon_greedy(actions: npt.NDArray[Any], num_actions: int, epsilon: float) 
     """
     is_random = np.random.random(actions.shape) < epsilon
     return np.where(is_random, np.random.randint(num_actions, size=actions.shape), actions)
+
+
+def epsilon_greedy_on_device(actions: th.Tensor, num_actions: int, epsilon: float, generator: th.Generator) -> th.Tensor:
+    """
+    Replace actions as :func:`epsilon_greedy`, without a transfer to the host.
+
+    :param actions: greedy actions ``[N]``
+    :param num_actions: number of actions
+    :param epsilon: probability of a random action
+    :param generator: a generator on the device of the actions
+    :return: the actions to take ``[N]``
+    """
+    is_random = th.rand(actions.shape, generator=generator, device=actions.device) < epsilon
+    random_actions = th.randint(num_actions, actions.shape, generator=generator, device=actions.device)
+    return th.where(is_random, random_actions, actions)
 
 
 class RepeatedRandomActions:

@@ -11,6 +11,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.networks.normalization import NormalizingPolicy
+from leo_wrappers.sb3.array_step import observations_on_host
 
 
 class NormalizingAlgorithm(BaseAlgorithm):
@@ -23,7 +24,8 @@ class NormalizingAlgorithm(BaseAlgorithm):
     def _update_normalizers(self, observations: Any) -> None:
         """Add a batch of observations to the statistics."""
         for policy in self._normalizing_policies():
-            policy.update_normalizer(observations)
+            if policy.normalizer is not None:
+                policy.update_normalizer(observations_on_host(observations))
 
     def _refresh_normalizers(self) -> None:
         """Let the networks use the statistics, in their first use those of the current observations."""

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -14,15 +14,17 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
-from leo_agents.algorithms.exploration import check_exploration
+from leo_agents.algorithms.exploration import check_exploration, epsilon_greedy_on_device
 from leo_agents.algorithms.seen_per_rollout import SeenPerRollout
 from leo_agents.learning.cuda_graph import check_cuda_graph
 from leo_agents.learning.losses import LossName, check_loss_options
+from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.map_extractor import has_maps
 from leo_agents.networks.policies import GoalPolicy
 from leo_agents.networks.state_network import state_space
 from leo_agents.replay.goal_rollout_buffer import GoalRolloutBuffer, fitting_batch_size, warn_of_batch_size
-from leo_wrappers.sb3 import step_arrays
+from leo_wrappers.sb3 import ArrayStep, step_arrays, step_tensors
+from leo_wrappers.sb3.array_step import has_tensors, observations_on_host
 from leo_wrappers.selection import make_goal_selector
 from leo_wrappers.validation import check_fraction, check_integer
 
@@ -88,6 +90,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
     The parameters are those of :class:`~leo_agents.leo_pqn.leo_pqn.LEOPQN`.
     """
 
+    checkpointed: ClassVar[tuple[str, ...]] = ("exploration_state",)
     rollout_buffer: GoalRolloutBuffer  # type: ignore[assignment]
     policy: GoalPolicy  # type: ignore[assignment]
     _last_obs: dict[str, np.ndarray]
@@ -152,6 +155,8 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         self.exploration_schedule = LinearSchedule(
             self.exploration_initial_eps, self.exploration_final_eps, self.exploration_fraction
         )
+        # A generator of its own: NumPy's, which explores otherwise, would need the greedy actions on the host.
+        self.device_generator = self._seeded_generator() if is_asynchronous(self.device) else None
         policy: Any = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
         self.policy = policy.to(self.device)
         self.rollout_buffer = GoalRolloutBuffer(
@@ -161,6 +166,20 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
             len(self.goal_names),
             self.device,
         )
+
+    def _seeded_generator(self) -> th.Generator:
+        """Create a generator on the device, for exploration, with another seed than PyTorch's own generator."""
+        return th.Generator(self.device).manual_seed(int(np.random.SeedSequence(self.seed).generate_state(1)[0]))
+
+    @property
+    def exploration_state(self) -> th.Tensor | None:
+        """State of the generator that explores on the device; None if NumPy's global generator explores."""
+        return None if self.device_generator is None else self.device_generator.get_state()
+
+    @exploration_state.setter
+    def exploration_state(self, state: th.Tensor | None) -> None:
+        if state is not None and self.device_generator is not None:
+            self.device_generator.set_state(state)
 
     def _setup_goals(self) -> None:
         super()._setup_goals()
@@ -205,24 +224,38 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         while not rollout_buffer.full:
             with th.no_grad(), self._autocast(self.amp):
                 greedy_actions = self._acting_outputs(rollout_buffer).argmax(dim=1)
-            actions = self._explore(greedy_actions.cpu().numpy())
-            step = step_arrays(env, actions)
+            actions, step = self._explore_and_step(env, greedy_actions)
             new_obs, rewards, dones, infos = step.obs, step.rewards, step.dones, step.infos
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
-                self._last_obs = new_obs  # type: ignore[assignment]  # training may be continued from here
+                self._last_obs = observations_on_host(new_obs)  # training may be continued from here
                 return False
-            self._update_info_buffer(infos, dones)
+            if step.is_success is None:
+                self._update_info_buffer(infos, dones)
+            else:
+                assert self.ep_success_buffer is not None
+                self.ep_success_buffer.extend(step.is_success[dones].tolist())
             rollout_buffer.add(actions, step)
             self._update_normalizers(new_obs)
             self._last_obs = new_obs  # type: ignore[assignment]
             self._last_episode_starts = dones
+        self._last_obs = observations_on_host(self._last_obs)
         if self.goal_sampler is not None:
             self.goal_sampler.goal_selector.on_rollout_end()
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _explore_and_step(self, env: VecEnv, greedy_actions: th.Tensor) -> tuple[Any, ArrayStep]:
+        """Take a step with the epsilon-greedy actions; return these, on the device if there is one, and the step."""
+        if self.device_generator is None:
+            actions = self._explore(greedy_actions.cpu().numpy())
+            return actions, step_arrays(env, actions)
+        device_actions = epsilon_greedy_on_device(
+            greedy_actions, int(self.action_space.n), self.exploration_rate, self.device_generator
+        )
+        return device_actions, step_tensors(env, device_actions)
 
     def _start_rollout(self) -> None:
         """Called before the first step of a rollout."""
@@ -245,6 +278,11 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         self.logger.record("rollout/exploration_rate", self.exploration_rate)
         self._log_goals()
         super().dump_logs(iteration)
+
+    def _excluded_save_params(self) -> list[str]:
+        # In a callback during a rollout, the last observations may be views of memory of the environments on the device.
+        views = ["_last_obs"] if has_tensors(self._last_obs) else []
+        return [*super()._excluded_save_params(), "device_generator", *views]
 
     def _log_update(self, losses: th.Tensor) -> None:
         """Count the updates of a rollout and log their losses ``[U]``."""

@@ -6,10 +6,12 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import TensorDict
+from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.replay.buffer_arguments import check_buffer_arguments
-from leo_agents.replay.memory import check_fits_in_memory, format_bytes
+from leo_agents.replay.buffer_arguments import check_buffer_arguments, check_device
+from leo_agents.replay.device_storage import DeviceArray, unpack_bits
+from leo_agents.replay.memory import check_fits_in_memory, check_fits_on_device, format_bytes
 from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
 from leo_wrappers import achieved_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
@@ -66,6 +68,8 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
     :param n_steps: length of the windows for n-step targets; for each goal the window ends where it is first achieved
     :param gamma: discount factor within the windows, for ``n_steps > 1``
     :param verbose: print the memory usage if at least 1
+    :param storage_device: where observations and masks are stored, as ``"cuda"``: samples there need no copy from the host.
+        The memory of the host if None. Not for environments with ``VecNormalize``
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         n_steps: int = 1,
         gamma: float = 0.99,
         verbose: int = 0,
+        storage_device: th.device | str | None = None,
     ) -> None:
         check_buffer_arguments(
             buffer_size,
@@ -105,7 +110,10 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != GOAL_KEY})
         if not stored_space.spaces:
             raise ValueError(f"expected observations of more than the goal, got {observation_space}; add the state")
-        _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose)
+        if storage_device is not None:
+            check_device(storage_device)
+            storage_device = get_device(storage_device)
+        _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose, storage_device)
         super().__init__(
             buffer_size,
             stored_space,
@@ -116,7 +124,16 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         )
         self.has_goal_ids = GOAL_KEY in observation_space.spaces
         self.goal_ids = np.zeros((self.buffer_size, n_envs), dtype=np.int32)
-        self.packed_masks = np.zeros((self.buffer_size, n_envs, packed_width(num_goals)), dtype=np.uint8)
+        self.packed_masks: Any = np.zeros((self.buffer_size, n_envs, packed_width(num_goals)), dtype=np.uint8)
+        self.storage_device = storage_device
+        if storage_device is not None:
+            self._store_on(storage_device)
+
+    def _store_on(self, device: th.device) -> None:
+        """Replace the arrays of observations and masks, still without memory, by arrays on a device."""
+        for arrays in (self.observations, self.next_observations):
+            arrays.update({key: DeviceArray.like(array, device) for key, array in arrays.items()})
+        self.packed_masks = DeviceArray.like(self.packed_masks, device)
 
     def add(  # type: ignore[override]
         self,
@@ -157,6 +174,8 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
     def _get_samples(  # type: ignore[override]
         self, batch_inds: np.ndarray, env: VecNormalize | None = None
     ) -> GoalReplayBufferSamples:
+        if self.storage_device is not None and env is not None:
+            raise ValueError("expected no VecNormalize with storage_device, got one; leave out storage_device")
         env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
         lengths = self._window_lengths(batch_inds, env_inds)
         last_inds = (batch_inds + lengths - 1) % self.buffer_size
@@ -166,8 +185,8 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         if self.n_steps > 1:
             goal_returns = self.to_torch(self._goal_returns(batch_inds, env_inds, lengths), copy=False)
             discounts = self.to_torch((self.gamma**lengths).astype(np.float32).reshape(-1, 1), copy=False)
-        observations = self._observations(self.observations, batch_inds, env_inds, env)
-        next_observations = self._observations(self.next_observations, last_inds, env_inds, env)
+        observations = self._observations(self.observations, *self._rows(batch_inds, env_inds), env)
+        next_observations = self._observations(self.next_observations, *self._rows(last_inds, env_inds), env)
         return GoalReplayBufferSamples(
             observations=self._with_commanded_goals(observations, batch_inds, env_inds),
             actions=self.to_torch(self.actions[batch_inds, env_inds], copy=False),
@@ -179,6 +198,10 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
             goal_returns=goal_returns,
         )
 
+    def _rows(self, inds: np.ndarray, env_inds: np.ndarray) -> tuple[Any, Any]:
+        """Return indices of transitions, on the device if they are stored there."""
+        return (inds, env_inds) if self.storage_device is None else (self.to_torch(inds), self.to_torch(env_inds))
+
     def _with_commanded_goals(self, observations: TensorDict, inds: np.ndarray, env_inds: np.ndarray) -> TensorDict:
         """Add the goals commanded at ``inds`` to observations."""
         if self.has_goal_ids:
@@ -186,31 +209,47 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
             observations[GOAL_KEY] = self.to_torch(goal_ids, copy=False)
         return observations
 
-    def _goal_returns(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _goal_returns(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> Any:
         """Return ``gamma ** k`` for the first step ``k`` of the window that achieved the goal, else 0."""
         returns = self._unpack(batch_inds, env_inds)
         for step in range(1, self.n_steps):
             rows = np.flatnonzero(lengths > step)
             later = self._unpack((batch_inds[rows] + step) % self.buffer_size, env_inds[rows])
-            later *= np.float32(self.gamma**step)
-            returns[rows] = np.maximum(returns[rows], later)
+            later *= self.gamma**step
+            if isinstance(returns, np.ndarray):
+                returns[rows] = np.maximum(returns[rows], later)
+            else:
+                indices = self.to_torch(rows)
+                returns[indices] = th.maximum(returns[indices], later)
         return returns
 
-    def _unpack(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
-        """Return masks of transitions as float32 ``[batch, goals]``."""
-        bits = np.unpackbits(self.packed_masks[batch_inds, env_inds], axis=1, count=self.num_goals)
-        return bits.astype(np.float32)
+    def _unpack(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> Any:
+        """Return masks of transitions as float32 ``[batch, goals]``: an array, or a tensor if they are on a device."""
+        packed = self.packed_masks[self._rows(batch_inds, env_inds)]
+        if isinstance(packed, th.Tensor):
+            return unpack_bits(packed, self.num_goals)
+        return np.unpackbits(packed, axis=1, count=self.num_goals).astype(np.float32)
 
 
 def _check_memory(
-    buffer_size: int, stored_space: spaces.Dict, action_space: spaces.Space, n_envs: int, num_goals: int, verbose: int
+    buffer_size: int,
+    stored_space: spaces.Dict,
+    action_space: spaces.Space,
+    n_envs: int,
+    num_goals: int,
+    verbose: int,
+    storage_device: th.device | None,
 ) -> None:
-    """Raise a ``MemoryError`` before allocating a buffer that does not fit into memory."""
+    """Raise a ``MemoryError`` before allocating a buffer that does not fit into memory, of the host and of the device."""
     sizes = replay_nbytes(max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals)
     if verbose >= 1:
         parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
         print(f"Replay buffer of {buffer_size} transitions: {format_bytes(sum(sizes.values()))} ({parts})")
-    check_fits_in_memory("the replay buffer", sizes, "use a smaller buffer_size or smaller observations")
+    advice = "use a smaller buffer_size or smaller observations"
+    if storage_device is not None:
+        on_device = {name: sizes.pop(name) for name in ("observations", "goal masks")}
+        check_fits_on_device("the replay buffer", on_device, storage_device, f"{advice}, or leave out storage_device")
+    check_fits_in_memory("the replay buffer", sizes, advice)
 
 
 def packed_width(num_goals: int) -> int:

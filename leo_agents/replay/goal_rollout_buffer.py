@@ -10,6 +10,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import TensorDict
 
+from leo_agents.replay.device_storage import to_device
 from leo_agents.replay.memory import check_fits_in_memory
 from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
 from leo_wrappers.sb3 import ArrayStep
@@ -66,32 +67,32 @@ class GoalRolloutBuffer:
         """Whether all steps were added."""
         return self.step == self.n_steps
 
-    def reset(self, obs: dict[str, npt.NDArray[Any]]) -> None:
+    def reset(self, obs: dict[str, Any]) -> None:
         """
         Start a new rollout.
 
-        :param obs: current observations of the environments, with ``goal_id``
+        :param obs: current observations of the environments, arrays or tensors, with ``goal_id``
         """
         self.step = 0
         self._final_observations, self._final_rows = [], []
         self._add_observations(obs)
 
-    def add(self, actions: npt.NDArray[Any], step: ArrayStep) -> None:
+    def add(self, actions: npt.NDArray[Any] | th.Tensor, step: ArrayStep) -> None:
         """
-        Add one step of all environments.
+        Copy one step of all environments.
 
         :param actions: the actions taken
         :param step: the result of the step
         """
         time = self.step
-        self.actions[time] = _tensor(actions, self.device)
-        self.packed_masks[time] = _tensor(np.packbits(step.goals_achieved, axis=1, bitorder="little"), self.device)
-        self.terminated[time] = _tensor(step.terminated, self.device)
-        self.dones[time] = _tensor(step.dones, self.device)
+        self.actions[time] = to_device(actions, self.device)
+        self.packed_masks[time] = to_device(np.packbits(step.goals_achieved, axis=1, bitorder="little"), self.device)
+        self.terminated[time] = to_device(step.terminated, self.device)
+        self.dones[time] = to_device(step.dones, self.device)
         if step.final_obs is not None:
             assert isinstance(step.final_obs, dict)
-            self._final_observations.append({key: _tensor(step.final_obs[key], self.device) for key in self._observations})
-            self._final_rows.append(_tensor(time * self.n_envs + np.flatnonzero(step.dones), self.device))
+            self._final_observations.append({key: to_device(step.final_obs[key], self.device) for key in self._observations})
+            self._final_rows.append(to_device(time * self.n_envs + np.flatnonzero(step.dones), self.device))
         self.step += 1
         self._add_observations(step.obs)  # type: ignore[arg-type]
 
@@ -187,10 +188,10 @@ class GoalRolloutBuffer:
         for _ in range(n_epochs):
             yield from th.randperm(len(self), device=self.device).split(batch_size)  # type: ignore[no-untyped-call]
 
-    def _add_observations(self, obs: dict[str, npt.NDArray[Any]]) -> None:
+    def _add_observations(self, obs: dict[str, Any]) -> None:
         for key, values in self.last_observations().items():
-            values.copy_(_tensor(obs[key], self.device))
-        self.goal_ids[self.step] = _tensor(obs[GOAL_KEY], self.device)
+            values.copy_(to_device(obs[key], self.device))
+        self.goal_ids[self.step] = to_device(obs[GOAL_KEY], self.device)
 
 
 def fitting_batch_size(n_steps: int, n_envs: int, batch_size: int) -> int:
@@ -222,7 +223,3 @@ def warn_of_batch_size(n_steps: int, n_envs: int, batch_size: int, stacklevel: i
             f"{batch_size}; using {fitting}, its largest divisor up to that.",
             stacklevel=stacklevel + 1,
         )
-
-
-def _tensor(array: npt.NDArray[Any], device: th.device) -> th.Tensor:
-    return th.as_tensor(np.ascontiguousarray(array)).to(device, non_blocking=True)

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import torch as th
+
 # Memory limit of the container (cgroup v2 and v1), which can be far below the machine's memory.
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
@@ -48,10 +50,26 @@ def check_fits_in_memory(what: str, sizes: dict[str, int], advice: str) -> None:
     :param sizes: size of each part in bytes
     :param advice: remedy, the last part of the error message
     """
-    total = total_memory()
+    _check_fits(what, sizes, total_memory(), "memory", advice)
+
+
+def check_fits_on_device(what: str, sizes: dict[str, int], device: th.device, advice: str) -> None:
+    """
+    Raise ``MemoryError`` if an allocation exceeds the free memory of a device.
+
+    :param what: what is to be allocated
+    :param sizes: size of each part in bytes
+    :param device: the device
+    :param advice: remedy, the last part of the error message
+    """
+    free = th.cuda.mem_get_info(device)[0] if device.type == "cuda" else total_memory()
+    _check_fits(what, sizes, free, f"free memory of the device {device}", advice)
+
+
+def _check_fits(what: str, sizes: dict[str, int], available: int | None, memory: str, advice: str) -> None:
     needed = sum(sizes.values())
-    if total is not None and needed > total:
+    if available is not None and needed > available:
         parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
         raise MemoryError(
-            f"expected {what} to fit in {format_bytes(total)} of memory, got {format_bytes(needed)} ({parts}); {advice}"
+            f"expected {what} to fit in {format_bytes(available)} of {memory}, got {format_bytes(needed)} ({parts}); {advice}"
         )

@@ -1,9 +1,14 @@
 """Base class of replay buffers that sample n-step windows of transitions."""
 
+from typing import Any
+
 import numpy as np
+import torch as th
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
+
+from leo_agents.replay.device_storage import to_device
 
 
 class NStepDictReplayBuffer(DictReplayBuffer):
@@ -23,8 +28,22 @@ class NStepDictReplayBuffer(DictReplayBuffer):
             lengths += open_windows
         return lengths
 
+    def to_torch(self, array: Any, copy: bool = True) -> th.Tensor:
+        """
+        Convert an array to a tensor on the device, see Stable-Baselines3; with CUDA without waiting for work in its queue.
+
+        :param array: an array, or a tensor that is on the device already
+        :param copy: whether the tensor must not share the memory of the array
+        :return: the tensor
+        """
+        if isinstance(array, th.Tensor):
+            return array
+        if self.device.type != "cuda":
+            return super().to_torch(array, copy)
+        return to_device(array, self.device)
+
     def _observations(
-        self, stored: dict[str, np.ndarray], inds: np.ndarray, env_inds: np.ndarray, env: VecNormalize | None
+        self, stored: dict[str, Any], inds: np.ndarray | th.Tensor, env_inds: np.ndarray | th.Tensor, env: VecNormalize | None
     ) -> TensorDict:
         """Return stored observations as tensors."""
         arrays = self._normalize_obs({key: array[inds, env_inds] for key, array in stored.items()}, env)

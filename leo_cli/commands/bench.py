@@ -21,7 +21,7 @@ class Bench:
     """
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = ""
-    """Name of the benchmark."""
+    """Name of the benchmark, or the beginning of only one name."""
 
     def run(self, arguments: list[str] | None = None) -> int:
         """
@@ -43,9 +43,10 @@ class Bench:
             for name, path in scripts.items():
                 print(f"{name:{width}}  {_summary(path)}")
             return 0
-        if self.name not in scripts:
+        matching = [self.name] if self.name in scripts else [name for name in scripts if name.startswith(self.name)]
+        if len(matching) != 1:
             raise unknown("a benchmark", self.name, scripts)
-        return subprocess.run([sys.executable, str(scripts[self.name]), *(arguments or [])]).returncode
+        return subprocess.run([sys.executable, str(scripts[matching[0]]), *(arguments or [])]).returncode
 
 
 def find_benchmarks(folder: Path) -> dict[str, Path]:

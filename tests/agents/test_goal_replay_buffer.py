@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from leo_agents import GoalReplayBuffer
 from leo_agents.learning.losses import all_goals_targets
-from leo_agents.replay import memory
+from leo_agents.replay import goal_replay_buffer, memory
 from leo_agents.replay.goal_replay_buffer import replay_nbytes
 from leo_wrappers import InfoList
+from tests.devices import DEVICES
 
 ACTION_SPACE = spaces.Discrete(4)
 GAMMA = 0.9
@@ -141,6 +142,33 @@ def test_sampling_follows_the_global_seed_and_survives_pickling() -> None:
     th.testing.assert_close(samples[0], samples[1], rtol=0, atol=0)
     fill(copy, 1)
     assert copy.pos == (buffer.pos + 1) % copy.buffer_size
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+@pytest.mark.parametrize("device", DEVICES)
+def test_storage_on_the_device_gives_the_same_samples(device: str, n_steps: int) -> None:
+    kwargs = {"num_goals": 13, "n_steps": n_steps, "gamma": GAMMA}
+    stored = GoalReplayBuffer(20, obs_space(13), ACTION_SPACE, device, 2, storage_device=device, **kwargs)
+    host = GoalReplayBuffer(20, obs_space(13), ACTION_SPACE, "cpu", 2, **kwargs)
+    for buffer in (stored, host):
+        fill(buffer, 14, {2: "terminated", 6: "truncated"})
+    assert not any(isinstance(array, np.ndarray) for array in (stored.packed_masks, *stored.observations.values()))
+    samples = []
+    for buffer in (stored, pickle.loads(pickle.dumps(stored)), host):
+        np.random.seed(3)
+        samples.append(buffer.sample(64)._asdict())
+    assert {tensor.device.type for tensor in samples[0]["observations"].values()} == {device}
+    for sample in samples[:2]:
+        th.testing.assert_close(sample, samples[2], rtol=0, atol=0, check_device=False)
+
+
+def test_a_buffer_too_large_for_the_device_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(th.cuda, "mem_get_info", lambda device: (10_000, 10_000))
+    monkeypatch.setattr(goal_replay_buffer, "get_device", th.device)
+    with pytest.raises(MemoryError, match=r"to fit in 10.0 kB of free memory of the device cuda, got .* leave out storage_d"):
+        GoalReplayBuffer(1_000, obs_space(13), ACTION_SPACE, "cpu", num_goals=13, storage_device="cuda")
+    with pytest.raises(ValueError, match="expected a device of PyTorch"):
+        GoalReplayBuffer(1_000, obs_space(13), ACTION_SPACE, "cpu", num_goals=13, storage_device="disk")
 
 
 def test_add_does_not_modify_its_arguments() -> None:

@@ -292,6 +292,10 @@ class TestBench:
         (tmp_path / "echo.py").write_text(script)
         monkeypatch.setattr(bench, "FOLDER", tmp_path)
         assert leo("bench", "echo", "--steps", "3")[0] == 3
+        assert leo("bench", "ec", "--steps")[0] == 2
+        (tmp_path / "eco.py").write_text(script)
+        code, _, error = leo("bench", "ec")
+        assert code == 2 and "echo" in error
 
     def test_without_the_repository(self, leo, monkeypatch, tmp_path):
         monkeypatch.setattr(bench, "FOLDER", tmp_path)

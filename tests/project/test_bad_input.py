@@ -404,6 +404,7 @@ FUNCTIONS: Table = {
             "n_steps": (*POSITIVE_INTEGER, 10**9),
             "gamma": FRACTION,
             "optimize_memory_usage": (True,),
+            "storage_device": ("disk", 3, []),
         },
     ),
     JumpStart: ({"steps": 3}, {"steps": NATURAL_NUMBER, "fraction": POSITIVE_FRACTION}),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -26,7 +27,7 @@ from leo_agents.evaluation import (
 from leo_agents.evaluation.curves import CURVE_COLUMNS
 from leo_agents.evaluation.goal_report import CSV_COLUMNS
 from leo_wrappers import AnyGoalWrapper, FixedGoal, GoalSelector, InfoList, achieved_from_infos, goal_families, goal_index
-from leo_wrappers.sb3 import step_arrays
+from leo_wrappers.sb3 import step_arrays, step_tensors
 from leo_wrappers.testing import action_sequences, from_space, goal_names, goal_sets, masks
 from tests.agents.plane_point import PlanePoint
 from tests.line_env import LineEnv, make_line
@@ -220,6 +221,10 @@ GOALS: Table = {
     step_arrays: (
         {"venv": envs(), "actions": [0, 1]},
         {"venv": (*ENV, make_line(), envs().vector_env), "actions": (None, 3, "ab", [], [0], [0, 1, 1])},
+    ),
+    step_tensors: (
+        {"venv": envs(), "actions": th.zeros(2, dtype=th.int64)},
+        {"venv": (*ENV, make_line(), envs().vector_env), "actions": (None, 3, "ab", [0, 1], th.zeros(3, dtype=th.int64))},
     ),
 }
 

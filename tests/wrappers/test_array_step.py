@@ -3,13 +3,16 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch as th
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 import leo_envs  # noqa: F401
 from leo_wrappers import GoalConditionedWrapper
-from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler, step_arrays
-from leo_wrappers.sb3.array_step import LazyInfos
+from leo_wrappers.jax_envs import JaxVectorEnv
+from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
+from leo_wrappers.sb3.array_step import LazyInfos, has_tensors, observations_on_host
+from tests.devices import DEVICES
 from tests.line_env import make_line
 from tests.wanderer_env import Wanderer
 
@@ -92,6 +95,66 @@ def test_array_steps_equal_list_steps(kind):
     assert counts["truncated"] or kind == "goal-conditioned"
     assert counts["terminated"] or "grid" in kind or kind == "goal-conditioned"
     assert bool(counts["ended_by_goal"]) == ("terminate" in kind or "of dummies" in kind or kind == "goal-conditioned")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", [*ENVIRONMENTS, "jax switch", "jax terminate"])
+def test_tensor_steps_equal_array_steps(kind, device):
+    makers = ENVIRONMENTS | {
+        f"jax {mode}": lambda mode=mode: VecGoalSampler(JaxVecEnv(Wanderer(), N), on_success=mode)
+        for mode in ("switch", "terminate")
+    }
+    by_tensors, by_arrays = makers[kind](), makers[kind]()
+    for venv in (by_tensors, by_arrays):
+        venv.seed(3)
+        venv.reset()
+    actions = np.random.default_rng(0).integers(by_arrays.action_space.n, size=(STEPS, N))
+    for row in actions:
+        step, expected = step_tensors(by_tensors, th.as_tensor(row, device=device)), step_arrays(by_arrays, row)
+        assert has_tensors(step.obs) == isinstance(by_arrays.unwrapped, JaxVecEnv)
+        assert_same(observations_on_host(step.obs), expected.obs)
+        assert_same(observations_on_host(step.final_obs), expected.final_obs)
+        for name in ("rewards", "dones", "terminated", "goals_achieved"):
+            assert_same(getattr(step, name), getattr(expected, name))
+            assert getattr(step, name).dtype == getattr(expected, name).dtype
+        for info, expected_info in zip(step.infos, expected.infos, strict=True):
+            assert_same(
+                {key: value for key, value in info.items() if key != "episode"},
+                {key: value for key, value in expected_info.items() if key != "episode"},
+            )
+        if step.is_success is not None and "sampler" in type(by_arrays).__name__.lower():
+            assert step.is_success.tolist() == [info["is_success"] for info in expected.infos]
+    if isinstance(by_arrays, VecGoalSampler):
+        first, second = by_tensors.goal_selector.state_dict(), by_arrays.goal_selector.state_dict()
+        for name in ("seen", "attempts", "successes"):
+            assert_same(first[name], second[name])
+        assert first["rng"] == second["rng"] and first["attempts"].any()
+
+
+def test_tensor_steps_of_infos_are_created_on_access_only():
+    """Infos, which need a transfer of terminal observations, are not made by the step itself."""
+    venv = VecGoalSampler(JaxVecEnv(Wanderer(), N), on_success="continue")
+    venv.reset()
+    ended = 0
+    for _ in range(STEPS):
+        step = step_tensors(venv, th.zeros(N, dtype=th.int64))
+        assert step.infos._all is None and not step.infos._single
+        ended += int(step.dones.sum())
+        assert all("terminal_observation" in step.infos[row] for row in np.flatnonzero(step.dones))
+    assert ended
+
+
+def test_tensor_steps_check_their_arguments():
+    venv = VecGoalSampler(JaxVecEnv(Wanderer(), N))
+    venv.reset()
+    with pytest.raises(TypeError, match="expected actions to be a Tensor"):
+        step_tensors(venv, np.zeros(N, dtype=int))
+    with pytest.raises(ValueError, match="expected 4 actions"):
+        step_tensors(venv, th.zeros(3, dtype=th.int64))
+    next_step = JaxVectorEnv(Wanderer(), N)
+    next_step.reset(seed=0)
+    with pytest.raises(ValueError, match="expected autoreset_mode SAME_STEP"):
+        next_step.step_tensors(th.zeros(N, dtype=th.int64))
 
 
 def test_later_steps_do_not_change_returned_arrays():

@@ -181,6 +181,18 @@ class TestEpisodeEnds:
         np.testing.assert_array_equal(changed, missing)
         np.testing.assert_array_equal(batch.missing, one)
 
+    def test_a_larger_group_and_another_way_to_replace_rows_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a GPU, groups are larger and rows are replaced together; both are independent of the device."""
+        rollouts = []
+        for group, replace_rows in ((16, batched_env._copy_rows), (40, batched_env._select_rows)):
+            monkeypatch.setattr(BatchedEnv, "_group", group)
+            monkeypatch.setattr(batched_env, "_replace_rows", replace_rows)
+            batched_env._start_episodes.clear_cache()
+            rollouts.append(rollout(BatchedEnv(Wanderer(time_limit=3), 70), random_actions(9, 70)))
+        batched_env._start_episodes.clear_cache()
+        assert sum(transition.dones.sum() for transition in rollouts[0][1]) > 2 * 70
+        jax.tree.map(np.testing.assert_array_equal, *rollouts)
+
     def test_next_step_mode_ignores_the_actions_of_finished_environments(self) -> None:
         envs = JaxVectorEnv(ENV, NUM_ENVS)
         envs.reset(seed=0)

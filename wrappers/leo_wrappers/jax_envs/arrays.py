@@ -3,11 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.dlpack
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
 if TYPE_CHECKING:
+    import torch
+
     from leo_wrappers.jax_envs.functional_env import Tree
 
 
@@ -66,14 +69,39 @@ def row_of(tree: Any, row: int) -> Any:
     return jax.tree.map(lambda array: array[row], tree)
 
 
-def to_actions(space: spaces.Space[Any], actions: Any) -> npt.NDArray[Any]:
+def to_actions(space: spaces.Space[Any], actions: Any) -> npt.NDArray[Any] | jax.Array:
     """
     Convert a batch of actions to the dtype that JAX uses for the action space; any other dtype would trigger a recompilation.
 
     :param space: the action space of a single environment
     :param actions: one action per environment
-    :return: NumPy array ``[N, ...]``, which compiled functions transfer faster than an explicit conversion to JAX
+    :return: ``[N, ...]``: on the CPU a NumPy array, which compiled functions transfer faster than an explicit conversion;
+        else an array on the device, as those of :func:`actions_from_torch`, so that both use the same compiled function
     """
     if space.dtype is None:
         raise ValueError(f"expected an action space of arrays (Box, Discrete, ...), got {space}; flatten it first")
-    return np.asarray(actions, dtype=jax.dtypes.canonicalize_dtype(space.dtype))
+    array = np.asarray(actions, dtype=jax.dtypes.canonicalize_dtype(space.dtype))
+    return array if jax.default_backend() == "cpu" else jax.device_put(array, _default_device())
+
+
+def actions_from_torch(space: spaces.Space[Any], actions: "torch.Tensor") -> npt.NDArray[Any] | jax.Array:
+    """
+    Convert a batch of actions as :func:`to_actions`, without a copy through the host if they are on the device of JAX.
+
+    :param space: the action space of a single environment
+    :param actions: one action per environment, which must not change until the step was computed
+    :return: ``[N, ...]``
+    """
+    import torch
+
+    device = _default_device()
+    platform = "cuda" if device.platform == "gpu" else device.platform
+    if actions.device.type != platform or (actions.device.index or 0) != (device.local_hardware_id or 0):
+        return to_actions(space, actions.cpu().numpy())
+    dtype = jax.dtypes.canonicalize_dtype(space.dtype)
+    return jax.dlpack.from_dlpack(actions.to(getattr(torch, dtype.name)))
+
+
+def _default_device() -> jax.Device:
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]
+    return device if isinstance(device, jax.Device) else jax.local_devices()[0]

@@ -12,7 +12,8 @@ from leo_wrappers.jax_envs.arrays import to_actions
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
 from leo_wrappers.validation import check_num_envs
 
-# Initial states are prepared in groups: a single reset costs several times its part of a group; larger groups gain nothing.
+# Initial states are prepared in groups: a single reset costs several times its part of a group. On a CPU larger groups gain
+# nothing; on a GPU, where a group of any size takes about the same time, a quarter of the environments is a group.
 RESETS_PER_GROUP = 16
 
 
@@ -93,7 +94,12 @@ class BatchedEnv:
         check_functional_env(env)
         self.env = env
         self.num_envs = check_num_envs(num_envs)
-        self._group = min(self.num_envs, RESETS_PER_GROUP)
+
+    @property
+    def _group(self) -> int:
+        """Number of initial states to prepare together. Not known before JAX starts, which creating environments does not."""
+        on_cpu = jax.default_backend() == "cpu"
+        return min(self.num_envs, RESETS_PER_GROUP if on_cpu else max(RESETS_PER_GROUP, self.num_envs // 4))
 
     def keys(self, seeds: list[int]) -> jax.Array:
         """
@@ -108,7 +114,8 @@ class BatchedEnv:
         """Compile :meth:`reset` and :meth:`step` now instead of at their first call."""
         # Only one row is missing its initial state, so exactly one group is prepared.
         first = np.arange(self.num_envs) == 0
-        batch = self.empty(self.keys([0] * self.num_envs))._replace(missing=jnp.asarray(first))
+        batch = self.empty(self.keys([0] * self.num_envs))
+        batch = batch._replace(missing=batch.missing & first)
         batch, _ = self.reset(batch, first)
         space = self.env.action_space
         actions = to_actions(space, np.zeros((self.num_envs, *(space.shape or ()))))
@@ -121,7 +128,9 @@ class BatchedEnv:
         :param keys: one random key per environment
         :return: the batch
         """
-        return _empty(self.env, keys)
+        # Committed to their device, and with them all states: actions that another library hands over are, and JAX compiles
+        # functions once for arguments that are and once for those that are not.
+        return _empty(self.env, jax.device_put(keys, *keys.devices()))
 
     def reseed(self, batch: BatchState, rows: ArrayLike, keys: jax.Array) -> BatchState:
         """
@@ -243,7 +252,12 @@ def _start_episodes(
 
 
 def _replace_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
-    """Replace rows of a tree by those of another, one at a time because episodes end rarely and states are large."""
+    """Replace rows of a tree by those of another."""
+    return (_copy_rows if jax.default_backend() == "cpu" else _select_rows)(rows, old, new)
+
+
+def _copy_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
+    """Replace rows one at a time, because episodes end rarely and states are large."""
     order = jnp.argsort(~rows)  # rows to replace come first
 
     def copy_one(number: jax.Array, tree: Tree) -> Tree:
@@ -251,6 +265,15 @@ def _replace_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
         return jax.tree.map(lambda target, source: target.at[row].set(source[row]), tree, new)
 
     return jax.lax.fori_loop(0, rows.sum(), copy_one, old)
+
+
+def _select_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
+    """Replace rows in one pass over all: a GPU, which has the bandwidth, would wait for the host after each row of a loop."""
+
+    def select(target: jax.Array, source: jax.Array) -> jax.Array:
+        return jnp.where(rows.reshape(-1, *[1] * (target.ndim - 1)), source, target)
+
+    return jax.tree.map(select, old, new)
 
 
 def _fold(keys: jax.Array, numbers: jax.Array) -> jax.Array:

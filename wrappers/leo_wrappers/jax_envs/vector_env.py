@@ -1,8 +1,10 @@
 """Gymnasium vector environment of N functional environments."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
@@ -13,14 +15,36 @@ from gymnasium.vector.utils import batch_space
 
 from leo_wrappers.goal_set import BoolArray, GoalSet
 from leo_wrappers.infos import final_infos, reset_needed
-from leo_wrappers.jax_envs.arrays import on_host, row_of, to_actions, to_numpy
+from leo_wrappers.jax_envs.arrays import actions_from_torch, on_host, row_of, to_actions, to_numpy, to_torch
 from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Observed, Transition
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
 from leo_wrappers.keys import MASK_KEY
 from leo_wrappers.validation import check_actions, check_choice, check_num_envs, check_reset_mask, row_seeds
 
+if TYPE_CHECKING:
+    import torch
+
 Step = tuple[Any, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
+
+
+class TensorStep(NamedTuple):
+    """
+    Result of :meth:`JaxVectorEnv.step_tensors`: observations as PyTorch tensors on the device of JAX, all else as NumPy
+    arrays of the transition.
+    """
+
+    obs: Any
+    """Current observations ``[N, ...]``: of the next episode where one ended. Views of JAX arrays: copy, never write."""
+    final_obs: Any
+    """Terminal observations of the E environments whose episodes ended, in order; None if there are none."""
+    rewards: npt.NDArray[np.float32]
+    terminated: BoolArray
+    truncated: BoolArray
+    goals_achieved: BoolArray
+    """The masks ``[N, G]``."""
+    reset_goals_achieved: BoolArray
+    """The masks ``[E, G]`` of the first states of the next episodes."""
 
 
 class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
@@ -130,6 +154,40 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
             self._dones = np.zeros_like(self._dones)
         return obs, rewards.astype(np.float64), terminated, truncated, infos
 
+    def step_tensors(self, actions: "torch.Tensor") -> TensorStep:
+        """
+        Step all environments, whose observations stay on the device; autoreset mode SAME_STEP only.
+
+        The host reads rewards, flags and bit-packed masks only. Copy the observations before the next step: JAX orders its
+        reuse of their memory after the work that PyTorch has started when it gets the next actions.
+
+        :param actions: one valid action per environment
+        :return: the result of the step
+        """
+        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
+            raise ValueError(
+                f"expected autoreset_mode SAME_STEP for step_tensors, got {self.autoreset_mode}; make the environments with it"
+            )
+        check_not_forked()
+        batch = self._started_batch()
+        self._batch, transition = self._envs.step(batch, actions_from_torch(self.single_action_space, actions))
+        # Waits for the step, so that the actions have been read.
+        rewards, terminated, truncated, packed = to_numpy((*transition[1:4], _pack(transition.goals_achieved)))
+        dones = terminated | truncated
+        self._observed, final_obs = transition.observed, None
+        reset_masks = np.zeros((0, len(self.goal_names)), dtype=np.bool_)
+        if dones.any():
+            rows = np.flatnonzero(dones)
+            final_obs = _select_rows(to_torch(transition.obs), rows)
+            self._batch, self._observed = self._envs.reset(self._batch, dones, self._observed)
+            reset_masks = self._unpack(on_host(_pack(self._observed.goals_achieved))[rows])
+        obs = to_torch(self._observed.obs)
+        return TensorStep(obs, final_obs, rewards, terminated, truncated, self._unpack(packed), reset_masks)
+
+    def _unpack(self, packed: npt.NDArray[np.uint8]) -> BoolArray:
+        """Return masks ``[N, G]``."""
+        return np.unpackbits(packed, axis=1, count=len(self.goal_names), bitorder="little").view(np.bool_)
+
     def _seeded_batch(self, rows: BoolArray, seeds: Sequence[int | None]) -> BatchState:
         """Return the batch with new keys for rows that have a seed, or all of them at the first reset."""
         if self._batch is None:
@@ -140,7 +198,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
             return self._batch
         return self._envs.reseed(self._batch, seeded, self._envs.keys([0 if seed is None else seed for seed in seeds]))
 
-    def _check_actions(self, actions: npt.ArrayLike, ignored: BoolArray) -> npt.NDArray[Any]:
+    def _check_actions(self, actions: npt.ArrayLike, ignored: BoolArray) -> npt.NDArray[Any] | jax.Array:
         space = self.single_action_space
         if not isinstance(space, spaces.Discrete):
             return to_actions(space, actions)
@@ -161,3 +219,17 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if self._batch is None:
             raise ResetNeeded("expected running episodes, got a new vector environment; call reset() first")
         return self._batch
+
+
+@jax.jit
+def _pack(masks: jax.Array) -> jax.Array:
+    """Return bit-packed masks, uint8 ``[N, ceil(G / 8)]``."""
+    return jnp.packbits(masks, axis=1, bitorder="little")
+
+
+def _select_rows(tensors: Any, rows: npt.NDArray[np.int64]) -> Any:
+    """Copy rows of tensors in any nesting: PyTorch, unlike JAX, does not compile again for each number of rows."""
+    import torch
+
+    indices = torch.from_numpy(rows).to(jax.tree.leaves(tensors)[0].device, non_blocking=True)
+    return jax.tree.map(lambda values: values[indices], tensors)

@@ -7,14 +7,14 @@ except ImportError as error:
 
 from typing import TYPE_CHECKING, Any
 
-from leo_wrappers.sb3.array_step import ArrayStep, step_arrays
+from leo_wrappers.sb3.array_step import ArrayStep, step_arrays, step_tensors
 from leo_wrappers.sb3.goal_sampler import VecGoalSampler
 from leo_wrappers.sb3.gym_vec_env import GymVecEnv
 
 if TYPE_CHECKING:
     from leo_wrappers.sb3.jax_vec_env import JaxVecEnv
 
-__all__ = ["ArrayStep", "GymVecEnv", "JaxVecEnv", "VecGoalSampler", "step_arrays"]
+__all__ = ["ArrayStep", "GymVecEnv", "JaxVecEnv", "VecGoalSampler", "step_arrays", "step_tensors"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
+import torch as th
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
@@ -56,10 +57,14 @@ class LazyInfos(Sequence[dict[str, Any]]):
         return self._single[row]
 
 
+Observations = VecEnvObs | th.Tensor | dict[str, th.Tensor]
+"""A batch of observations. From :func:`step_tensors`, a dictionary may contain tensors and arrays."""
+
+
 class ArrayStep(NamedTuple):
     """Result of a step of N environments; only ``obs`` may belong to the next episode, all else is of the transition."""
 
-    obs: VecEnvObs
+    obs: Observations
     """Current observations: of the next episode where one ended."""
     rewards: npt.NDArray[np.float32]
     dones: BoolArray
@@ -68,9 +73,11 @@ class ArrayStep(NamedTuple):
     """Whether it ended in a terminal state: neither truncated nor because the commanded goal was achieved."""
     goals_achieved: BoolArray
     """The masks, ``[N, G]``."""
-    final_obs: VecEnvObs | None
+    final_obs: Observations | None
     """Terminal observations of the rows with ``dones``, in order; None if there are none."""
     infos: Sequence[dict[str, Any]]
+    is_success: BoolArray | None = None
+    """``infos[i]["is_success"]`` if the infos have no other statistics of episodes; None if they must be read."""
 
     def to_step_return(self) -> VecEnvStepReturn:
         """
@@ -116,6 +123,57 @@ def step_arrays(venv: VecEnv, actions: npt.NDArray[Any]) -> ArrayStep:
     return ArrayStep(obs, rewards, dones, terminated, achieved_from_infos(infos, venv.num_envs), final_obs, infos)
 
 
+def step_tensors(venv: VecEnv, actions: th.Tensor) -> ArrayStep:
+    """
+    Step environments as :func:`step_arrays`; observations of environments on the device stay there, as tensors.
+
+    Copy these observations before the next step: they share their memory with the environments.
+
+    :param venv: multi-goal environments
+    :param actions: one valid action per environment
+    :return: the result of the step
+
+    Example::
+
+        >>> from leo_envs.craftax import CraftaxClassic
+        >>> from leo_wrappers.sb3 import JaxVecEnv
+        >>> venv = JaxVecEnv(CraftaxClassic(), num_envs=2)
+        >>> obs = venv.reset()
+        >>> type(step_tensors(venv, th.zeros(2, dtype=th.int64)).obs["blocks"]).__name__
+        'Tensor'
+    """
+    check_instance("venv", venv, VecEnv, "wrap it with GymVecEnv or DummyVecEnv")
+    check_instance("actions", actions, th.Tensor, "pass a tensor on the device of the environments, or use step_arrays")
+    if actions.shape[:1] != (venv.num_envs,):
+        raise ValueError(f"expected {venv.num_envs} actions, got {shorten(actions)}; pass one per environment")
+    own = getattr(type(venv), "step_tensors", None)
+    return step_arrays(venv, actions.cpu().numpy()) if own is None else own(venv, actions)
+
+
+def has_tensors(obs: Any) -> bool:
+    """
+    Check whether observations are tensors.
+
+    :param obs: a batch of observations, or None
+    :return: True if they, or some entries of the dictionary, are tensors
+    """
+    return any(isinstance(value, th.Tensor) for value in (obs.values() if isinstance(obs, dict) else [obs]))
+
+
+def observations_on_host(obs: Any) -> Any:
+    """
+    Transfer observations to NumPy arrays.
+
+    :param obs: a batch of observations, or a single one: arrays or tensors, or a dictionary of them
+    :return: arrays; the same object if there are no tensors
+    """
+    if not has_tensors(obs):
+        return obs
+    if isinstance(obs, dict):
+        return {key: observations_on_host(value) for key, value in obs.items()}
+    return obs.cpu().numpy()
+
+
 def stack_observations(observations: Sequence[Any]) -> VecEnvObs | None:
     """
     Stack single observations to a batch.
@@ -134,8 +192,10 @@ def rows_of(obs: Any, rows: npt.NDArray[Any] | int) -> Any:
     """
     Copy rows of a batch of observations.
 
-    :param obs: a batch of observations
+    :param obs: a batch of observations, arrays or tensors
     :param rows: indices or mask of the rows, or a single index
     :return: the batch of these rows, or a single observation
     """
-    return {key: value[rows].copy() for key, value in obs.items()} if isinstance(obs, dict) else obs[rows].copy()
+    if isinstance(obs, dict):
+        return {key: rows_of(value, rows) for key, value in obs.items()}
+    return obs[rows].clone() if isinstance(obs, th.Tensor) else obs[rows].copy()

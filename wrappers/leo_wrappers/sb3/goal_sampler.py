@@ -9,6 +9,7 @@ from typing import Any, get_args
 import cloudpickle
 import numpy as np
 import numpy.typing as npt
+import torch as th
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
@@ -17,7 +18,16 @@ from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
 from leo_wrappers.goal_tracker import GoalTracker, OnSuccess, StepOutcome
 from leo_wrappers.infos import read_mask
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
-from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, rows_of, step_arrays
+from leo_wrappers.sb3.array_step import (
+    ArrayStep,
+    LazyInfos,
+    Observations,
+    has_tensors,
+    observations_on_host,
+    rows_of,
+    step_arrays,
+    step_tensors,
+)
 from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
 from leo_wrappers.validation import check_choice, check_seed
 
@@ -180,7 +190,21 @@ class VecGoalSampler(VecEnvWrapper):
         :param actions: one action per environment
         :return: the result of the step
         """
-        step = step_arrays(self.venv, actions)
+        return self._command_goals(step_arrays(self.venv, actions))
+
+    def step_tensors(self, actions: th.Tensor) -> ArrayStep:
+        """
+        Step as :meth:`step_arrays`, leaving observations on the device, see :func:`~leo_wrappers.sb3.step_tensors`.
+
+        Goals are chosen on the host, from the masks; ``goal_id`` is an array.
+
+        :param actions: one valid action per environment
+        :return: the result of the step
+        """
+        return self._command_goals(step_tensors(self.venv, actions))
+
+    def _command_goals(self, step: ArrayStep) -> ArrayStep:
+        """Reward the commanded goals of a step of the environments, and replace them."""
         self._masks = step.goals_achieved
         outcome = self._tracker.update(step.goals_achieved, step.dones)
         # Episodes that continue, but not with the goal just achieved.
@@ -196,6 +220,7 @@ class VecGoalSampler(VecEnvWrapper):
             goals_achieved=step.goals_achieved,
             final_obs=final_obs,
             infos=LazyInfos(self.num_envs, partial(self._make_infos, step, outcome, succeeded)),
+            is_success=None if step.is_success is None else outcome.is_success,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -220,10 +245,14 @@ class VecGoalSampler(VecEnvWrapper):
             saved = cloudpickle.load(file)
         return cls(venv, goal_selector=saved["goal_selector"], on_success=saved["on_success"])
 
-    def _final_obs(self, step: ArrayStep, dones: BoolArray, goals: GoalIds) -> VecEnvObs:
-        final_obs = rows_of(step.obs, dones)
-        if step.final_obs is not None:
-            _write_rows(final_obs, step.dones[dones], step.final_obs)
+    def _final_obs(self, step: ArrayStep, dones: BoolArray, goals: GoalIds) -> Observations:
+        if has_tensors(step.final_obs) and np.array_equal(dones, step.dones):
+            final_obs: Any = step.final_obs
+        else:
+            # Copied also without successes: environments may report terminal observations of another dtype.
+            final_obs = rows_of(step.obs, np.flatnonzero(dones))
+            if step.final_obs is not None:
+                _write_rows(final_obs, np.flatnonzero(step.dones[dones]), step.final_obs)
         return self._view.add(final_obs, goals[dones])
 
     def _make_infos(self, step: ArrayStep, outcome: StepOutcome, succeeded: BoolArray, rows: slice) -> list[dict[str, Any]]:
@@ -240,7 +269,8 @@ class VecGoalSampler(VecEnvWrapper):
                 # Achieving the goal on the step of a time-out terminates: the commanded goal must not bootstrap.
                 info.update({"TimeLimit.truncated": False, ENDED_BY_GOAL_KEY: True})
         for number in np.flatnonzero(succeeded[rows]).tolist():
-            infos[number]["terminal_observation"] = self._view.add(rows_of(step.obs, rows.start + number), goals[number])
+            obs = observations_on_host(rows_of(step.obs, rows.start + number))
+            infos[number]["terminal_observation"] = self._view.add(obs, goals[number])
             if terminates:
                 infos[number][ENDED_BY_GOAL_KEY] = True
         return infos
@@ -270,7 +300,7 @@ class VecGoalSampler(VecEnvWrapper):
                 self.venv.env_method("set_commanded_goal", int(self._tracker.goals[row]), indices=row)
 
 
-def _write_rows(obs: Any, rows: BoolArray, values: Any) -> None:
+def _write_rows(obs: Any, rows: npt.NDArray[np.integer], values: Any) -> None:
     """Overwrite rows of a batch of observations."""
     if isinstance(obs, dict):
         for key, value in values.items():

@@ -6,6 +6,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+import torch as th
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
@@ -13,7 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.infos import achieved_from_infos
 from leo_wrappers.keys import MASK_KEY
-from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, stack_observations
+from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, observations_on_host, rows_of, stack_observations
 
 _MASK_AND_FINAL_KEYS = {MASK_KEY, f"_{MASK_KEY}", "final_info", "_final_info", "final_obs", "_final_obs"}
 
@@ -92,6 +93,44 @@ class GymVecEnv(VecEnv):
         """
         result = self.vector_env.step(actions)
         return self._array_step(*result, achieved_from_infos(result[-1], self.num_envs))
+
+    def step_tensors(self, actions: th.Tensor) -> ArrayStep:
+        """
+        Step the environments, leaving observations on the device, see :func:`~leo_wrappers.sb3.step_tensors`.
+
+        :param actions: one valid action per environment
+        :return: the result of the step
+        """
+        # Looked up in the class: a VectorWrapper forwards missing attributes, and its own part of the step would be skipped.
+        native = getattr(type(self.vector_env), "step_tensors", None)
+        if native is None:
+            return self.step_arrays(actions.cpu().numpy())
+        obs, final_obs, rewards, terminated, truncated, masks, reset_masks = native(self.vector_env, actions)
+        dones = terminated | truncated
+        numbers = {row: number for number, row in enumerate(np.flatnonzero(dones).tolist())}
+        for row, number in numbers.items():
+            self.reset_infos[row] = {MASK_KEY: reset_masks[number]}
+
+        def make_infos(rows: slice) -> list[dict[str, Any]]:
+            infos = [
+                {MASK_KEY: mask, "TimeLimit.truncated": bool(flag)}
+                for mask, flag in zip(masks[rows], (truncated & ~terminated)[rows], strict=True)
+            ]
+            for row in filter(range(rows.start, rows.stop).__contains__, numbers):
+                final = observations_on_host(rows_of(final_obs, numbers[row]))
+                infos[row - rows.start]["terminal_observation"] = final
+            return infos
+
+        return ArrayStep(
+            obs=obs,
+            rewards=rewards.astype(np.float32),
+            dones=dones,
+            terminated=terminated,
+            goals_achieved=masks,
+            final_obs=final_obs,
+            infos=LazyInfos(self.num_envs, make_infos),
+            is_success=np.zeros_like(dones),
+        )
 
     def _array_step(
         self, obs: Any, rewards: Any, terminated: BoolArray, truncated: BoolArray, infos: dict[str, Any], masks: BoolArray
