@@ -232,7 +232,7 @@ def open_runs(paths: Sequence[str], trust: bool = False) -> list[RunFolder]:
             raise ValueError(
                 f"expected runs with the same goals, got {len(first.eval_goal_ids)} of {first.environment} in "
                 f"{runs[0].path / RUN_FILE} and {len(other.eval_goal_ids)} of {other.environment} in {run.path / RUN_FILE}; "
-                "name runs of one environment"
+                "name runs of one environment that evaluate the same goals"
             )
     return runs
 

@@ -76,7 +76,8 @@ def _lead(results: Sequence[RunResults]) -> str:
     num_unreachable = len(config.goals) - len(config.eval_goal_ids)
     excluded = f"; {num_unreachable} more cannot be reached from the start and are excluded" if num_unreachable else ""
     num_seeds = sum(len(result.seeds) for result in results)
-    return f"{num_seeds} training{'s' * (num_seeds > 1)}, evaluated on {len(config.eval_goal_ids)} goals{excluded}."
+    kind = "goals" if config.points is None else "random goals; any other point can be commanded, too"
+    return f"{num_seeds} training{'s' * (num_seeds > 1)}, evaluated on {len(config.eval_goal_ids)} {kind}{excluded}."
 
 
 def _layout(sections: dict[str, str], paired: bool) -> str:
