@@ -112,7 +112,7 @@ def wants_helpers(helper_goals: bool | None, has_object: bool, points: npt.Array
         return has_object and points is None
     check_bool("helper_goals", helper_goals)
     if helper_goals and not has_object:
-        raise ValueError('expected no helper_goals for "reach", whose goals need no help, got True; leave it out')
+        raise ValueError("expected no helper_goals for a task without an object, got True; leave it out")
     return helper_goals
 
 

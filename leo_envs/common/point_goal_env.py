@@ -77,11 +77,12 @@ class PointGoalEnv(gym.Env[Any, Any]):
         """The points of the goals, float32 ``[G, d]``; None if some are no points of ``achieved_goal``."""
         return self._points.descriptors if len(self._points) == len(self.goal_set) else None
 
-    def goal_signal(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def goal_signal(self, observation: Observation, info: Any = None) -> npt.NDArray[np.float32]:
         """
         Return what ``goal_set`` tests: stored observations determine the mask.
 
         :param observation: an observation, or a batch of them
+        :param info: unused
         :return: ``achieved_goal``, or with helping goals positions of gripper and object and its velocity, ``[..., 9]``
         """
         achieved = observation["achieved_goal"]
