@@ -10,7 +10,7 @@ import numpy as np
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport
 from leo_agents.networks.policies import expected_steps
 from leo_cli.agent_rollout import AgentRollout, make_rollout
-from leo_cli.goal_positions import GoalPositions, find_goal_positions
+from leo_cli.goal_positions import GoalPositions, locate_goals
 from leo_cli.html.colors import ramp_legend
 from leo_cli.html.goal_map import goal_map, state_map
 from leo_cli.html.heat_map import data_uri
@@ -106,12 +106,13 @@ def maps_section(results: Sequence[RunResults], goals: Sequence[int]) -> str:
     figures, notes = [], dict[str, None]()
     for result in results:
         env = result.run.config.find_environment().make()
-        positions = find_goal_positions(result.report, env, result.run.config.goal_points)
-        if positions is None:
+        located = locate_goals(result.report, env, result.run.config.goal_points)
+        if located is None:
             return ""
+        report, positions = located
         suffix = f", {text(result.label)}" if len(results) > 1 else ""
         class_ = "wide" if len(positions.layers()) > 1 else None
-        for drawn in [_success_map(result.report, positions), *_value_maps(result, env, positions, goals)]:
+        for drawn in [_success_map(report, positions), *_value_maps(result, report, env, positions, goals)]:
             notes[drawn.note] = None
             caption = element("figcaption", f"<b>{text(drawn.title)}</b>{suffix}")
             figures.append(element("figure", drawn.markup + caption, class_=class_))
@@ -139,9 +140,11 @@ def _success_map(report: GoalReport, positions: GoalPositions) -> _Map:
     return _Map(markup, "success", f"Final success rate{layers}")
 
 
-def _value_maps(result: RunResults, env: gym.Env[Any, Any], positions: GoalPositions, goals: Sequence[int]) -> Iterator[_Map]:
+def _value_maps(
+    result: RunResults, report: GoalReport, env: gym.Env[Any, Any], positions: GoalPositions, goals: Sequence[int]
+) -> Iterator[_Map]:
     """Draw the expected steps according to the agent's values; nothing for an agent without values of all goals."""
-    report, points = result.report, result.run.config.goal_points
+    points = result.run.config.goal_points
     agent = load_agent(result.run, result.seeds[0])
     observation, info = env.reset(seed=0)
     values = goal_values(agent, observation, points)

@@ -77,6 +77,11 @@ class PointGoalEnv(gym.Env[Any, Any]):
         """The points of the goals, float32 ``[G, d]``; None if some are no points of ``achieved_goal``."""
         return self._points.descriptors if len(self._points) == len(self.goal_set) else None
 
+    @property
+    def achieved_goal_points(self) -> Array:
+        """The points of those goals that are points of ``achieved_goal``, the first P goals, float32 ``[P, d]``."""
+        return self._points.descriptors
+
     def goal_signal(self, observation: Observation, info: Any = None) -> npt.NDArray[np.float32]:
         """
         Return what ``goal_set`` tests: stored observations determine the mask.
