@@ -132,15 +132,17 @@ def _ask_goal(config: "RunConfig") -> "NamedGoal | None":
 
 
 def _resolve(config: "RunConfig", text: str) -> "NamedGoal | None":
-    """Return the goal that the user means, a random one for an empty text; print why if there is none."""
+    """Return the goal that the user means, a random one for an empty text; print what else to type if there is none."""
+    from leo_cli.suggestions import unknown
+
     if not text:
         return config.find_goal(config.goals[random.choice(config.eval_goal_ids)])
     if config.points is None:
         found = match_goals(config.goals, text)
-        if len(found) > 1:
-            print(_format_names([config.goals[goal] for goal in found]))
-            return None
-        text = config.goals[found[0]] if found else text
+        if len(found) == 1:
+            return config.find_goal(config.goals[found[0]])
+        print(_format_names([config.goals[goal] for goal in found]) if found else unknown("a goal", text, config.goals))
+        return None
     try:
         return config.find_goal(text)
     except ValueError as error:
