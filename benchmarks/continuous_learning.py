@@ -127,7 +127,10 @@ def make_env(options: argparse.Namespace) -> gym.Env[Any, Any]:
     :param options: command line options
     :return: the environment with the requested grid of goals
     """
-    return gym.make(options.env, **({} if options.resolution is None else {"resolution": options.resolution}))
+    arguments: dict[str, Any] = {} if options.resolution is None else {"resolution": options.resolution}
+    if options.env.endswith(("Push-v0", "Slide-v0", "PickAndPlace-v0")):
+        arguments["helper_goals"] = False  # only positions of the object count as successes
+    return gym.make(options.env, **arguments)
 
 
 def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPolicyAlgorithm:

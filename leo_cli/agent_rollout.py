@@ -7,11 +7,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.type_aliases import PolicyPredictor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
+from leo_agents.algorithms.goal_env import RewardGoalTest
+from leo_agents.evaluation.goal_report import FloatArray
 from leo_cli.goal_positions import goal_points
 from leo_wrappers import GoalConditionedWrapper
 from leo_wrappers.goal_set import Goal, goal_index
-from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
+from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY, GOAL_KEY, MASK_KEY
 
 _RENDERING_LIBRARIES = ("mujoco", "OpenGL", "glfw")
 
@@ -56,11 +59,8 @@ class AgentRollout:
 
     def __init__(self, agent: PolicyPredictor, env: gym.Env[Any, Any], seed: int | None = 0, epsilon: float = 0.0) -> None:
         self.agent = agent
-        # Achieving a goal does not end the episode: the next goal starts from there.
-        self.env = GoalConditionedWrapper(env, goal=0, on_success="continue")
-        self.goal_names = self.env.goal_names
+        self.env = self._wrap(env)
         self.epsilon = epsilon
-        self._points = goal_points(env)
         self._generator = np.random.default_rng(seed)
         self.env.action_space.seed(seed)
         self.reset(seed)
@@ -71,32 +71,42 @@ class AgentRollout:
 
         :param seed: seed of the episode
         """
-        self._obs, info = self.env.reset(seed=seed)
-        self._mask = info["goals_achieved"]
+        self._obs, self._info = self.env.reset(seed=seed)
         self._done = False
 
-    def run(self, goal: Goal, max_steps: int | None = None) -> Iterator[RolloutStep]:
+    def run(self, goal: Goal | FloatArray, max_steps: int | None = None) -> Iterator[RolloutStep]:
         """
         Command a goal and step until it is achieved, the episode is done or ``max_steps`` is reached.
 
-        :param goal: name or index
+        :param goal: name or index; a point if any point is a goal
         :param max_steps: maximum number of steps
         :return: iterator over the steps
         """
-        goal_id = goal_index(self.goal_names, goal)
         if self._done:
             self.reset()
-        self.env.set_goal(goal_id)
-        self._obs = {**self._obs, GOAL_KEY: np.int64(goal_id)}
-        if self._points is not None and DESIRED_GOAL_KEY in self._obs:
-            self._obs[DESIRED_GOAL_KEY] = self._points[goal_id].astype(self._obs[DESIRED_GOAL_KEY].dtype)
-        number, achieved = 0, bool(self._mask[goal_id])
+        self._command(goal)
+        number, achieved = 0, self._achieved()
         yield RolloutStep(self._frame(), self._obs, number, achieved, False)
         while not (achieved or self._done) and (max_steps is None or number < max_steps):
-            self._obs, _, terminated, truncated, info = self.env.step(self._action())
-            self._mask = info["goals_achieved"]
-            number, achieved, self._done = number + 1, bool(self._mask[goal_id]), terminated or truncated
+            self._obs, _, terminated, truncated, self._info = self.env.step(self._action())
+            number, achieved, self._done = number + 1, self._achieved(), terminated or truncated
             yield RolloutStep(self._frame(), self._obs, number, achieved, self._done)
+
+    def _wrap(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        # Achieving a goal does not end the episode: the next goal starts from there.
+        self._commanding = GoalConditionedWrapper(env, goal=0, on_success="continue")
+        self._points = goal_points(env)
+        return self._commanding
+
+    def _command(self, goal: Any) -> None:
+        self._goal_id = goal_index(self._commanding.goal_names, goal)
+        self._commanding.set_goal(self._goal_id)
+        self._obs = {**self._obs, GOAL_KEY: np.int64(self._goal_id)}
+        if self._points is not None and DESIRED_GOAL_KEY in self._obs:
+            self._obs[DESIRED_GOAL_KEY] = self._points[self._goal_id].astype(self._obs[DESIRED_GOAL_KEY].dtype)
+
+    def _achieved(self) -> bool:
+        return bool(self._info[MASK_KEY][self._goal_id])
 
     def _frame(self) -> Any:
         if self.env.render_mode is None:
@@ -116,3 +126,50 @@ class AgentRollout:
             return self.env.action_space.sample()
         action, _ = self.agent.predict(self._obs, deterministic=True)
         return action if np.ndim(action) else action.item()
+
+
+class PointRollout(AgentRollout):
+    """
+    Rollout of an agent for which any point is a goal. The goals, which :meth:`run` takes, are points ``[d]``.
+
+    :param agent: model or policy with ``predict`` for observations with ``desired_goal``
+    :param env: a goal environment
+    :param seed: seed of the first episode and of the random actions
+    :param epsilon: probability of a random action
+    """
+
+    def _wrap(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        self._test = RewardGoalTest(DummyVecEnv([lambda: env]))
+        return env
+
+    def _command(self, goal: Any) -> None:
+        self._point = np.asarray(goal, dtype=self._obs[DESIRED_GOAL_KEY].dtype)
+        _mark_goal(self.env, self._point)
+
+    def _achieved(self) -> bool:
+        self._obs = {**self._obs, DESIRED_GOAL_KEY: self._point}
+        return bool(self._test(self._obs[ACHIEVED_GOAL_KEY][None], self._point[None])[0])
+
+
+def make_rollout(agent: Any, env: gym.Env[Any, Any], seed: int | None = 0, epsilon: float = 0.0) -> AgentRollout:
+    """
+    Create the rollout for an environment with a finite goal set, or for one where any point is a goal.
+
+    :param agent: model or policy
+    :param env: the environment
+    :param seed: seed of the first episode and of the random actions
+    :param epsilon: probability of a random action
+    :return: the rollout
+    """
+    kind = AgentRollout if env.has_wrapper_attr("goal_names") else PointRollout
+    return kind(agent, env, seed, epsilon)
+
+
+def _mark_goal(env: gym.Env[Any, Any], point: FloatArray) -> None:
+    """Move the marker of the desired goal in renderings, as far as the environment has one of a known kind."""
+    if env.has_wrapper_attr("set_goal"):
+        env.get_wrapper_attr("set_goal")(point)
+        return
+    unwrapped: Any = env.unwrapped
+    if isinstance(getattr(unwrapped, "goal", None), np.ndarray):  # Gymnasium-Robotics' own
+        unwrapped.goal = point.copy()

@@ -30,6 +30,7 @@ class AlgorithmSpec:
     :param factory: for a class of Stable-Baselines3, the goal-conditioned constructor in :mod:`leo_agents.baselines`
     :param kwargs: arguments that distinguish it from other algorithms of the same class
     :param num_envs: default number of parallel environments
+    :param any_goal: whether it takes any point as a goal
     """
 
     entry_point: str
@@ -37,6 +38,7 @@ class AlgorithmSpec:
     factory: str | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     num_envs: int = 1
+    any_goal: bool = False
 
     @cached_property
     def algorithm_class(self) -> "type[BaseAlgorithm]":
@@ -110,8 +112,8 @@ ALGORITHMS = {
     "leopqn": AlgorithmSpec("leo_agents:LEOPQN", True, num_envs=_ON_POLICY_ENVS),
     "dualleopqn": AlgorithmSpec("leo_agents:DualLEOPQN", True, num_envs=_ON_POLICY_ENVS),
     "dualleoppo": AlgorithmSpec("leo_agents:DualLEOPPO", True, num_envs=_ON_POLICY_ENVS),
-    "leotd3": AlgorithmSpec("leo_agents:LEOTD3", False),
-    "leosac": AlgorithmSpec("leo_agents:LEOSAC", False),
+    "leotd3": AlgorithmSpec("leo_agents:LEOTD3", False, any_goal=True),
+    "leosac": AlgorithmSpec("leo_agents:LEOSAC", False, any_goal=True),
     "dqn": AlgorithmSpec(f"{_BASELINES}:NormalizedDQN", True, _DQN, _PLAIN),
     "dqn+her": AlgorithmSpec(f"{_BASELINES}:NormalizedDQN", True, _DQN, _HER),
     "dqn+all-goals": AlgorithmSpec(f"{_BASELINES}:NormalizedDQN", True, _DQN, _ALL_GOALS),
@@ -156,6 +158,18 @@ def check_action_space(name: str, space: spaces.Space[Any]) -> None:
         others = [other for other, spec in ALGORITHMS.items() if isinstance(space, spec.action_space_class)]
         remedy = f"use {', '.join(others)}" if others else "make them Discrete or a Box"
         raise ValueError(f"expected {required.__name__} actions for {name}, got {space}; {remedy}")
+
+
+def check_any_goal(name: str, remedy: str) -> None:
+    """
+    Check that an algorithm takes any point as a goal.
+
+    :param name: the algorithm
+    :param remedy: what else to do, for the error message
+    """
+    if not find_algorithm(name).any_goal:
+        able = " or ".join(other for other, spec in ALGORITHMS.items() if spec.any_goal)
+        raise ValueError(f"expected {able} where any point is a goal, got {name}, which needs a finite goal set; {remedy}")
 
 
 def check_hyperparameters(name: str, hyperparameters: dict[str, Any], source: str) -> None:

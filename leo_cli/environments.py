@@ -5,7 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from gymnasium.vector import AutoresetMode
 import leo_envs
 from leo_cli.interrupts import block_sigint
 from leo_cli.suggestions import nearest, unknown
+from leo_wrappers import AnyGoalWrapper
+from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -32,6 +34,7 @@ class Environment:
 
     :param id: environment id, as passed to ``gymnasium.make``
     :param kwargs: arguments of the environment's constructor
+    :param any_goal: whether any point is a goal: hides the finite goal set of a goal environment, if it has one
 
     Example::
 
@@ -42,6 +45,7 @@ class Environment:
 
     id: str
     kwargs: dict[str, Any] = field(default_factory=dict)
+    any_goal: bool = False
 
     @cached_property
     def spec(self) -> EnvSpec:
@@ -51,7 +55,28 @@ class Environment:
     @cached_property
     def goal_names(self) -> tuple[str, ...]:
         """Names of all goals, in the order of their ids."""
+        self.check_goal_set()
         return tuple(self._instance.get_wrapper_attr("goal_names"))
+
+    def check_goal_set(self) -> None:
+        """Raise a ``ValueError`` for an environment without a finite goal set."""
+        if not self.has_goal_set:
+            remedy = "train leotd3 or leosac, whose goals are points" if self.is_goal_env else "choose one of `leo goals`"
+            raise ValueError(
+                f"expected a multi-goal environment, got {self.id} without goal_names; wrap it with MultiGoalWrapper and "
+                f"register that, or {remedy}"
+            )
+
+    @property
+    def has_goal_set(self) -> bool:
+        """Whether it has a finite goal set that is not hidden."""
+        return self._instance.has_wrapper_attr("goal_names")
+
+    @property
+    def is_goal_env(self) -> bool:
+        """Whether its goals are points that ``compute_reward`` compares."""
+        keys = getattr(self._instance.observation_space, "spaces", {}).keys()
+        return {ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY} <= keys and self._instance.has_wrapper_attr("compute_reward")
 
     @property
     def action_space(self) -> gym.Space[Any]:
@@ -62,7 +87,9 @@ class Environment:
     def is_vectorized(self) -> bool:
         """Whether one object steps N environments, which is much faster than N objects."""
         entry_point = self.spec.vector_entry_point
-        return entry_point is not None and "autoreset_mode" in inspect.signature(_loaded(entry_point)).parameters
+        if entry_point is None or self.any_goal:
+            return False
+        return "autoreset_mode" in inspect.signature(_loaded(entry_point)).parameters
 
     @property
     def terminal_render_mode(self) -> str:
@@ -75,6 +102,17 @@ class Environment:
             return np.arange(len(self.goal_names))
         return np.flatnonzero(self._instance.get_wrapper_attr("reachable")())
 
+    def sample_goals(self, count: int, first_seed: int) -> npt.NDArray[Any]:
+        """
+        Return the goals of episodes of a goal environment.
+
+        :param count: number of episodes, M
+        :param first_seed: seed of the first one; each later one is 1 higher
+        :return: points ``[M, d]``
+        """
+        resets = (self._instance.reset(seed=first_seed + number)[0] for number in range(count))
+        return np.stack([observation[DESIRED_GOAL_KEY] for observation in resets])
+
     def make(self, render_mode: str | None = None) -> gym.Env[Any, Any]:
         """
         Create a single environment.
@@ -84,7 +122,8 @@ class Environment:
         """
         # Not every environment has the argument.
         rendering: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-        return gym.make(self.id, **self.kwargs, **rendering)
+        env = gym.make(self.id, **self.kwargs, **rendering)
+        return AnyGoalWrapper(env) if self.any_goal else env
 
     def make_vec(self, num_envs: int, processes: bool = False) -> "VecEnv":
         """
@@ -100,7 +139,7 @@ class Environment:
 
         if self.is_vectorized:
             return GymVecEnv(gym.make_vec(self.id, num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP, **self.kwargs))
-        env_fns: list[Callable[[], gym.Env[Any, Any]]] = [partial(_make_monitored, self.id, self.kwargs)] * num_envs
+        env_fns: list[Callable[[], gym.Env[Any, Any]]] = [partial(_make_monitored, replace(self))] * num_envs
         if not processes or num_envs == 1:
             return DummyVecEnv(env_fns)
         with block_sigint():
@@ -109,24 +148,19 @@ class Environment:
 
     @cached_property
     def _instance(self) -> gym.Env[Any, Any]:
-        env = self.make()
-        if not env.has_wrapper_attr("goal_names"):
-            raise ValueError(
-                f"expected a multi-goal environment, got {self.id} without goal_names; wrap it with MultiGoalWrapper and "
-                "register that, or choose one of `leo goals`"
-            )
-        return env
+        return self.make()
 
 
-def find_environment(name: str, kwargs: dict[str, Any] | None = None) -> Environment:
+def find_environment(name: str, kwargs: dict[str, Any] | None = None, *, any_goal: bool = False) -> Environment:
     """
     Find an environment by name.
 
     :param name: an id, ``my_package:MyEnv-v0``, or a built-in one without namespace and version such as ``GridWorld``
     :param kwargs: arguments of the environment's constructor
+    :param any_goal: see :class:`Environment`
     :return: the environment's specification
     """
-    environment = Environment(_full_id(name), dict(kwargs or {}))
+    environment = Environment(_full_id(name), dict(kwargs or {}), any_goal)
     parameters = inspect.signature(_loaded(environment.spec.entry_point)).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         for key in environment.kwargs:
@@ -187,9 +221,9 @@ def _loaded(entry_point: Any) -> Any:
     return load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
 
 
-def _make_monitored(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
+def _make_monitored(environment: Environment) -> gym.Env[Any, Any]:
     from stable_baselines3.common.monitor import Monitor
 
-    if ":" in env_id:
-        importlib.import_module(env_id.partition(":")[0])
-    return Monitor(gym.make(env_id, **kwargs))
+    if ":" in environment.id:
+        importlib.import_module(environment.id.partition(":")[0])
+    return Monitor(environment.make())

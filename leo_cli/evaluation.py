@@ -7,7 +7,8 @@ import numpy as np
 import torch as th
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.evaluation import GoalReport, evaluate_goals
+from leo_agents.evaluation import GoalReport, evaluate_goals, evaluate_random_goals
+from leo_agents.evaluation.goal_report import FloatArray
 from leo_cli.environments import Environment, available_cores
 from leo_cli.interrupts import Interrupted, StopSignal
 from leo_cli.models import load_agent
@@ -46,7 +47,7 @@ def evaluate_seed(
     environment: Environment,
     *,
     episodes: int | None = None,
-    goals: list[int] | None = None,
+    goals: list[int] | FloatArray | None = None,
     first_seed: int = SEED,
     max_steps: int | None = None,
     cores: int | None = None,
@@ -60,7 +61,8 @@ def evaluate_seed(
     :param seed: a seed with a checkpoint
     :param environment: the environment to evaluate in
     :param episodes: episodes per goal; from the run's settings by default
-    :param goals: goal ids to evaluate, without writing ``goals.csv``; by default those of the run, whose results are written
+    :param goals: goals to evaluate, ids or (if any point is a goal) points, without writing ``goals.csv``; by default those of
+        the run, whose results are written
     :param first_seed: seed of the environments
     :param max_steps: maximum number of steps per episode; from the run's settings by default
     :param cores: number of processor cores; all by default
@@ -73,20 +75,21 @@ def evaluate_seed(
     if goals is None:
         check_inside(seed.path, run.path)
         check_output(partial)
-    goal_ids = run.config.eval_goal_ids if goals is None else goals
+    chosen = run.config.evaluated if goals is None else goals
     cores = available_cores() if cores is None else cores
     agent = load_agent(run, seed)
     episodes = settings.final_episodes if episodes is None else episodes
-    envs = make_evaluation_envs(environment, len(goal_ids), episodes, cores)
+    envs = make_evaluation_envs(environment, len(chosen), episodes, cores)
     threads = th.get_num_threads()
     th.set_num_threads(cores)
     try:
-        report = evaluate_goals(
+        evaluate = evaluate_goals if run.config.points is None else evaluate_random_goals
+        report = evaluate(
             agent if stop is None else _InterruptibleModel(agent, stop),
             envs,
-            episodes,
-            first_seed,
-            goals=goal_ids,
+            episodes_per_goal=episodes,
+            seed=first_seed,
+            goals=chosen,
             max_steps=settings.max_steps if max_steps is None else max_steps,
             epsilon=settings.epsilon,
             progress_bar=progress_bar,

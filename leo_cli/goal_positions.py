@@ -61,21 +61,39 @@ class GoalPositions:
         return int(np.argmin([np.abs(heights[goals] - height).min() for _, goals in self.layers()]))
 
 
-def find_goal_positions(report: GoalReport, env: gym.Env[Any, Any]) -> GoalPositions | None:
+def find_goal_positions(report: GoalReport, env: gym.Env[Any, Any], points: FloatArray | None = None) -> GoalPositions | None:
     """
     Find the positions of the goals of a report.
 
     :param report: the report
     :param env: its environment
+    :param points: points of all goals, ``[G, d]``; those of the environment by default
     :return: the positions; None if the goals have neither 2D nor 3D positions
     """
-    if report.positions is not None:
-        return GoalPositions(report.positions, report.axes)
-    points = goal_points(env)
+    points = goal_points(env) if points is None else points
     if points is None or points.shape[1] != 3:
-        return None
+        return None if report.positions is None else GoalPositions(report.positions, report.axes)
     points = points[report.goal_ids]
     return GoalPositions(points[:, :2], ("x", "y"), None if np.ptp(points[:, 2]) < 1e-6 else points[:, 2])
+
+
+def locate_goals(
+    report: GoalReport, env: gym.Env[Any, Any], points: FloatArray | None = None
+) -> tuple[GoalReport, GoalPositions] | None:
+    """
+    Find the positions of those goals of a report that have one.
+
+    :param report: the report
+    :param env: its environment
+    :param points: points of all goals, ``[G, d]``; those of the environment by default
+    :return: the report of these goals and their positions; None if no goals have 2D or 3D positions
+    """
+    if points is None and env.has_wrapper_attr("achieved_goal_points"):
+        points = np.asarray(env.get_wrapper_attr("achieved_goal_points"), dtype=np.float64)
+        if (report.goal_ids >= len(points)).any():
+            report = report.subset(report.goal_ids < len(points))
+    positions = find_goal_positions(report, env, points)
+    return None if positions is None else (report, positions)
 
 
 def goal_points(env: gym.Env[Any, Any]) -> FloatArray | None:

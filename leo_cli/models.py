@@ -20,7 +20,8 @@ from leo_agents.learning.checkpoints import load_checkpoint
 from leo_agents.learning.policy_data import load_policy, why_pickled
 from leo_cli.algorithms import find_algorithm
 from leo_cli.environments import Environment
-from leo_cli.run_folder import PROVENANCE_FILE, RunFolder, SeedFolder
+from leo_cli.run_config import PROVENANCE_FILE
+from leo_cli.run_folder import RunFolder, SeedFolder
 from leo_cli.trust import check_pickles_trusted
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -12,70 +12,19 @@ Read and write the folder of a run::
         checkpoints/        the newest states, from which training resumes exactly
 """
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-import leo_wrappers
 from leo_agents.evaluation import GoalReport
 from leo_agents.learning.checkpoint_files import MODEL_FILE, DamagedCheckpointError, checkpoint_step, latest_checkpoint
-from leo_agents.learning.ownership import is_signed, sign
 from leo_cli.disk_space import check_disk_space
-from leo_cli.environments import Environment, find_environment, is_builtin
-from leo_cli.hyperparameters import Settings
 from leo_cli.outputs import check_output, make_output_folder
 from leo_cli.overrides import read_yaml
 from leo_cli.provenance import collect_provenance, command_line
-from leo_cli.suggestions import nearest
-from leo_cli.trust import HOW
-
-FORMAT = 2
-RUN_FILE, COMMANDS_FILE, PROVENANCE_FILE = "run.yml", "commands.txt", "provenance.yml"
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """
-    Configuration of a run.
-
-    :param algorithm: name of the algorithm
-    :param environment: environment id
-    :param env_kwargs: arguments of the environment's constructor
-    :param seeds: seeds to train
-    :param settings: steps, number of environments, evaluation, hyperparameters
-    :param goals: names of all goals
-    :param eval_goal_ids: ids of the goals that are evaluated
-    :param trusted: whether the environment may be one that is not built in, whose module is imported; not written to the file
-    """
-
-    algorithm: str
-    environment: str
-    env_kwargs: dict[str, Any]
-    seeds: list[int]
-    settings: Settings
-    goals: list[str]
-    eval_goal_ids: list[int]
-    trusted: bool = True
-
-    def find_environment(self) -> Environment:
-        """Find the environment of the run, and check that it still has the same goals."""
-        if not self.trusted and not is_builtin(self.environment):
-            raise ValueError(
-                f"expected a built-in environment in a run that you did not create on this machine, got {self.environment!r}. "
-                f"Creating it would import a Python module and run its code; {HOW}"
-            )
-        environment = find_environment(self.environment, self.env_kwargs)
-        if list(environment.goal_names) != self.goals:
-            raise ValueError(
-                f"expected {self.environment} with the {len(self.goals)} goals it was trained on, got "
-                f"{len(environment.goal_names)} others; install the version listed in the run's {PROVENANCE_FILE}"
-            )
-        return environment
+from leo_cli.run_config import COMMANDS_FILE, PROVENANCE_FILE, RUN_FILE, RunConfig, read_config, write_config, write_yaml
 
 
 @dataclass(frozen=True)
@@ -169,7 +118,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str], trust: bool = False) -> None:
         self.path, self.trust = Path(path), trust
-        self.config = _read_config(self.path, trust)
+        self.config = read_config(self.path, trust)
 
     @property
     def seeds(self) -> list[SeedFolder]:
@@ -225,8 +174,8 @@ def create_run(path: Path, config: RunConfig) -> RunFolder:
         if not existed:
             path.rmdir()
         raise
-    _write_config(path, config)
-    _write_yaml(path / PROVENANCE_FILE, collect_provenance())
+    write_config(path, config)
+    write_yaml(path / PROVENANCE_FILE, collect_provenance())
     _record_command(path)
     return RunFolder(path)
 
@@ -247,7 +196,7 @@ def resume_run(path: Path, steps: int | None = None, trust: bool = False) -> Run
     _record_command(path)
     if steps is not None and steps > settings.steps:
         run.config = replace(run.config, settings=replace(settings, steps=steps))
-        _write_config(path, run.config)
+        write_config(path, run.config)
     return run
 
 
@@ -283,7 +232,7 @@ def open_runs(paths: Sequence[str], trust: bool = False) -> list[RunFolder]:
             raise ValueError(
                 f"expected runs with the same goals, got {len(first.eval_goal_ids)} of {first.environment} in "
                 f"{runs[0].path / RUN_FILE} and {len(other.eval_goal_ids)} of {other.environment} in {run.path / RUN_FILE}; "
-                "name runs of one environment"
+                "name runs of one environment that evaluate the same goals"
             )
     return runs
 
@@ -313,50 +262,6 @@ def pick_seed(run: RunFolder, seed: int | None) -> SeedFolder:
     return next(iter(started.values())) if seed is None else started[seed]
 
 
-def _read_config(path: Path, trust: bool) -> RunConfig:
-    file = path / RUN_FILE
-    if not file.is_file():
-        others = sorted(str(other.parent) for other in path.parent.glob(f"*/{RUN_FILE}")) if path.parent.is_dir() else []
-        near = nearest(str(path), others) or others[:3]
-        hint = f"nearest: {', '.join(near)}" if near else "`leo train` creates one"
-        raise FileNotFoundError(f"expected a run folder with a {RUN_FILE}, got {path}; {hint}")
-    values = read_yaml(file)
-    if not isinstance(values, dict) or "format" not in values:
-        raise ValueError(f"expected the settings of a run in {file}, got something else; restore it, or train again")
-    found, version = values.pop("format"), values.pop("leo-rl", "?")
-    if found != FORMAT:
-        raise ValueError(
-            f"expected a run of format {FORMAT} in {file}, got format {found} (written by leo-rl {version}): its settings and "
-            "checkpoints cannot be read, and nothing was changed; install that version, or train again with another --folder "
-            f"(the command is in {path / COMMANDS_FILE})"
-        )
-    mark = values.pop("mark", None)
-    try:
-        trusted = trust or is_signed(_environment_content(values["environment"], values["env_kwargs"]), mark)
-        if not all(type(seed) is int for seed in values["seeds"]):  # they name folders
-            raise TypeError(f"seeds must be integers, got {values['seeds']}")
-        return RunConfig(**{**values, "settings": Settings.from_dict(values["settings"]), "trusted": trusted})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"expected a complete {file}, got a damaged one ({error}); restore it, or train again") from error
-
-
 def _record_command(path: Path) -> None:
     with open(check_output(path / COMMANDS_FILE), "a", encoding="utf-8") as file:
         file.write(command_line() + "\n")
-
-
-def _write_config(path: Path, config: RunConfig) -> None:
-    content = asdict(config)
-    # Marks the environment as one that this user trains in, however the other settings are edited.
-    mark = sign(_environment_content(config.environment, config.env_kwargs)) if content.pop("trusted") else None
-    _write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **content, "mark": mark})
-
-
-def _environment_content(environment: str, env_kwargs: dict[str, Any]) -> bytes:
-    return json.dumps([environment, env_kwargs], sort_keys=True, default=str).encode()
-
-
-def _write_yaml(path: Path, content: dict[str, Any]) -> None:
-    partial = check_output(path.with_name(path.name + ".partial"))
-    partial.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
-    os.replace(partial, path)

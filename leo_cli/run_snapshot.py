@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from leo_cli.run_folder import COMMANDS_FILE, PROVENANCE_FILE, RUN_FILE
+from leo_cli.run_config import COMMANDS_FILE, PROVENANCE_FILE, RUN_FILE
 
 
 @contextmanager

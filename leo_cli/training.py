@@ -43,7 +43,7 @@ def train_seed(
             make_evaluation_envs(environment, len(config.eval_goal_ids)),
             eval_freq=max(settings.steps // settings.evaluation.count // settings.num_envs, 1),
             episodes_per_goal=settings.evaluation.episodes,
-            goals=config.eval_goal_ids,
+            goals=config.evaluated,
             max_steps=settings.evaluation.max_steps,
             epsilon=settings.evaluation.epsilon,
             csv_path=seed.evaluations,

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from leo_cli.agent_rollout import AgentRollout
+from leo_cli.named_goals import NamedGoal
 from leo_cli.outputs import check_output
 from leo_cli.suggestions import nearest
 
@@ -22,13 +23,13 @@ _ACHIEVED_COLOR, _TEXT_COLOR, _BACKGROUND = (74, 222, 128), (228, 228, 231), (24
 
 
 def record_frames(
-    rollout: AgentRollout, goals: Sequence[str], *, max_steps: int | None = None, fps: float = 10.0, width: int = 320
+    rollout: AgentRollout, goals: Sequence[NamedGoal], *, max_steps: int | None = None, fps: float = 10.0, width: int = 320
 ) -> list[Frame]:
     """
     Record an agent that is commanded one goal after another, with a pause after each.
 
     :param rollout: rollout in an environment with render mode "rgb_array"
-    :param goals: names of the goals
+    :param goals: the goals
     :param max_steps: maximum number of steps per goal
     :param fps: frames per second, for the length of the pause
     :param width: width of the frames in pixels
@@ -36,8 +37,8 @@ def record_frames(
     """
     frames: list[Frame] = []
     for goal in goals:
-        for step in rollout.run(goal, max_steps):
-            caption = f"{goal}: {'reached in ' if step.achieved else ''}{step.number} step{'s' * (step.number != 1)}"
+        for step in rollout.run(goal.target, max_steps):
+            caption = f"{goal.name}: {'reached in ' if step.achieved else ''}{step.number} step{'s' * (step.number != 1)}"
             frames.append(_captioned(_resized(step.frame, width), caption, step.achieved))
         frames += frames[-1:] * max(int(_PAUSE_SECONDS * fps), 1)
     return frames

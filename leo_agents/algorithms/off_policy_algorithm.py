@@ -20,6 +20,7 @@ from leo_agents.learning.losses import GoalReduction, check_loss_options
 from leo_agents.learning.q_learner import check_goals_per_update, sample_goals
 from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.policy_arguments import check_class
+from leo_agents.replay.buffer_arguments import check_buffer_names
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_wrappers.validation import check_choice, check_fraction, check_integer
 
@@ -134,6 +135,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
     def _setup_model(self) -> None:
         self._check_options()
         self._setup_goals()
+        check_buffer_names(self.replay_buffer_class, self.replay_buffer_kwargs)  # type: ignore[arg-type]
         super()._setup_model()
         assert self.replay_buffer is not None
         self.replay_buffer.goal_names = self.goal_names

@@ -33,6 +33,7 @@ from leo_agents.baselines.policies import (
 from leo_agents.baselines.relabeling import RelabelingReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor, GoalInput, choose_descriptors, goal_points
 from leo_agents.networks.policy_arguments import check_dict
+from leo_agents.replay.buffer_arguments import check_buffer_names
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY, GOAL_KEY
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike
@@ -304,6 +305,7 @@ def _goal_kwargs(
     buffer_kwargs = dict(kwargs.get("replay_buffer_kwargs") or {})
     if issubclass(BUFFERS[buffer], RelabelingReplayBuffer):
         buffer_kwargs.setdefault("goal_points", _observed_points(venv))
+    check_buffer_names(BUFFERS[buffer], buffer_kwargs)
     return {
         **kwargs,
         "policy_kwargs": _policy_kwargs(

@@ -9,14 +9,17 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 import torch as th
 from gymnasium.vector import VectorEnv
 from stable_baselines3.common.callbacks import BaseCallback, EventCallback
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
+from leo_agents.algorithms.goal_env import has_point_goals
 from leo_agents.evaluation.curves import append_to_curve, start_curve
-from leo_agents.evaluation.evaluate import check_epsilon, check_model, evaluate_goals, goal_vec_env
+from leo_agents.evaluation.evaluate import as_vec_env, check_epsilon, check_model, evaluate_goals, goal_vec_env
 from leo_agents.evaluation.goal_report import LEARNED, GoalReport, Goals, nan_mean, select_goals
+from leo_agents.evaluation.random_goals import check_observations, checked_points, evaluate_random_goals, point_goal_env
 from leo_wrappers.validation import check_bool, check_fraction, check_instance, check_integer, check_path, check_seed
 
 
@@ -32,12 +35,15 @@ class GoalEvalCallback(EventCallback):
     (``reset_num_timesteps=False``) continues the file and reads the best success rate so far from it, after dropping rows
     that were written after the checkpoint. A training that starts at step 0 overwrites the file.
 
+    In a goal environment without a finite goal set, where any point is a goal, each evaluation attempts given points, or 100
+    goals that the environment draws, see :func:`~leo_agents.evaluation.random_goals.evaluate_random_goals`.
+
     :param eval_env: separate multi-goal environments for evaluation, of any kind that
         :func:`~leo_agents.evaluation.evaluate.evaluate_goals` accepts; wrapped in ``VecNormalize`` if the training ones are
     :param eval_freq: evaluate every ``eval_freq`` calls of the callback; a call is N steps with N training environments, so
         pass ``max(eval_freq // n_envs, 1)``
     :param episodes_per_goal: number of episodes per goal
-    :param goals: evaluate only these goals: names, indices or a mask over all goals
+    :param goals: evaluate only these goals: names, indices or a mask over all goals; points ``[M, d]`` if any point is a goal
     :param seed: seed of each evaluation, so that all have the same episodes; None leaves the environments unseeded
     :param deterministic: whether to use deterministic actions
     :param max_steps: maximum number of steps per attempt
@@ -66,7 +72,7 @@ class GoalEvalCallback(EventCallback):
         eval_env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv,
         eval_freq: int = 10_000,
         episodes_per_goal: int = 1,
-        goals: Goals | None = None,
+        goals: Goals | npt.ArrayLike | None = None,
         *,
         seed: int | None = 0,
         deterministic: bool = True,
@@ -97,10 +103,12 @@ class GoalEvalCallback(EventCallback):
         for name, path in (("csv_path", csv_path), ("best_model_save_path", best_model_save_path)):
             if path is not None:
                 check_path(name, path)
-        self.eval_env = goal_vec_env(eval_env)
+        venv = as_vec_env(eval_env)
+        self.has_point_goals = has_point_goals(venv)
+        self.eval_env = point_goal_env(venv) if self.has_point_goals else goal_vec_env(venv)
         self.eval_freq = eval_freq
         self.episodes_per_goal = episodes_per_goal
-        self.goals = goals
+        self.goals: Any = goals
         self.seed = seed
         self.deterministic = deterministic
         self.max_steps = max_steps
@@ -124,14 +132,20 @@ class GoalEvalCallback(EventCallback):
                 "expected separate environments for evaluation, got those of the training, whose episodes it would interrupt; "
                 "create others"
             )
-        names = check_model(self.model, self.eval_env)
-        if self.goals is not None:
-            self.goals = select_goals(names, self.goals)
+        self._check_goals()
         self._sync_normalization()
         if self.best_model_save_path is not None:
             self.best_model_save_path.mkdir(parents=True, exist_ok=True)
         if self.callback_on_new_best is not None:
             self.callback_on_new_best.init_callback(self.model)
+
+    def _check_goals(self) -> None:
+        if self.has_point_goals:
+            check_observations(self.model, self.eval_env)
+            self.goals = None if self.goals is None else checked_points(self.goals, self.eval_env)
+            return
+        names = check_model(self.model, self.eval_env)
+        self.goals = None if self.goals is None else select_goals(names, self.goals)
 
     def _on_training_start(self) -> None:
         super()._on_training_start()
@@ -148,17 +162,7 @@ class GoalEvalCallback(EventCallback):
             return True
         self._sync_normalization()
         with _restored_random_states():
-            report = evaluate_goals(
-                self.model,
-                self.eval_env,
-                self.episodes_per_goal,
-                self.seed,
-                goals=self.goals,
-                deterministic=self.deterministic,
-                max_steps=self.max_steps,
-                epsilon=self.epsilon,
-                progress_bar=self.progress_bar,
-            )
+            report = self._evaluate()
         self.last_report = report
         self._log(report)
         if self.csv_path is not None:
@@ -167,6 +171,20 @@ class GoalEvalCallback(EventCallback):
         if report.mean_success > self.best_mean_reward:  # False for NaN
             continue_training = self._on_new_best(report)
         return self._on_event() and continue_training
+
+    def _evaluate(self) -> GoalReport:
+        evaluate = evaluate_random_goals if self.has_point_goals else evaluate_goals
+        return evaluate(
+            self.model,
+            self.eval_env,
+            episodes_per_goal=self.episodes_per_goal,
+            seed=self.seed,
+            goals=self.goals,
+            deterministic=self.deterministic,
+            max_steps=self.max_steps,
+            epsilon=self.epsilon,
+            progress_bar=self.progress_bar,
+        )
 
     def _log(self, report: GoalReport) -> None:
         self.last_mean_reward = report.mean_success

@@ -93,7 +93,7 @@ def evaluate_goals(
     venv = goal_vec_env(env)
     goal_names = check_model(model, venv)
     if epsilon:
-        model = _EpsilonGreedy(model, venv.action_space, epsilon, seed)
+        model = EpsilonGreedy(model, venv.action_space, epsilon, seed)
     ids = np.arange(len(goal_names)) if goals is None else select_goals(goal_names, goals)
     episodes = np.tile(ids, episodes_per_goal)
     outcomes = _evaluate(model, venv, episodes, seed, deterministic, max_steps, progress_bar)
@@ -111,7 +111,7 @@ def _evaluate(
 ) -> IntArray:
     """Run one episode for each entry of ``episodes``, its commanded goal, and return their outcomes."""
     outcomes = np.empty(len(episodes), dtype=np.int64)
-    with frozen_statistics(venv), _goal_setter(venv) as set_goals, _progress(len(episodes), progress_bar) as advance:
+    with frozen_statistics(venv), _goal_setter(venv) as set_goals, show_progress(len(episodes), progress_bar) as advance:
         for first in range(0, len(episodes), venv.num_envs):
             batch = episodes[first : first + venv.num_envs]
             # In the last batch, surplus environments command any goal and are ignored.
@@ -135,12 +135,17 @@ def check_predictor(model: PolicyPredictor) -> None:
         raise TypeError(f"expected a model with predict, got {shorten(model)}; pass a trained model or its policy")
 
 
-def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
-    """Convert a single or vectorized multi-goal environment to a ``VecEnv`` with ``goal_id`` in the observation."""
+def as_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
+    """Convert a single or vectorized environment to a ``VecEnv``."""
     check_env(env, (gym.Env, VectorEnv, VecEnv))
     if isinstance(env, VectorEnv):
         env = GymVecEnv(env)
-    venv = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
+    return env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
+
+
+def goal_vec_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any] | VecEnv) -> VecEnv:
+    """Convert a single or vectorized multi-goal environment to a ``VecEnv`` with ``goal_id`` in the observation."""
+    venv = as_vec_env(env)
     is_conditioned = isinstance(venv.observation_space, spaces.Dict) and GOAL_KEY in venv.observation_space.spaces
     return venv if is_conditioned else VecGoalSampler(venv)
 
@@ -227,7 +232,7 @@ def _report(
     )
 
 
-class _EpsilonGreedy:
+class EpsilonGreedy:
     """Model that takes a random action with probability epsilon, independently in each environment."""
 
     def __init__(self, model: PolicyPredictor, space: spaces.Space[Any], epsilon: float, seed: int | None) -> None:
@@ -305,7 +310,8 @@ def frozen_statistics(venv: VecEnv) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int, show: bool) -> Iterator[Callable[[int], object]]:
+def show_progress(total: int, show: bool) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar of episodes; yields the function that advances it."""
     if not show:
         yield lambda count: None
         return

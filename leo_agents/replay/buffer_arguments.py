@@ -1,5 +1,8 @@
 """Arguments of replay buffers, checked before memory is allocated."""
 
+import difflib
+import inspect
+from collections.abc import Iterable
 from typing import Any
 
 import torch as th
@@ -42,6 +45,23 @@ def check_buffer_arguments(
     if optimize_memory_usage:
         raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share their storage")
     check_bool("handle_timeout_termination", handle_timeout_termination)
+
+
+def check_buffer_names(buffer_class: type, names: Iterable[str]) -> None:
+    """
+    Raise a ``TypeError`` for keyword arguments that a replay buffer does not have.
+
+    :param buffer_class: class of the buffer
+    :param names: names of the arguments
+    """
+    parameters = inspect.signature(buffer_class).parameters
+    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return
+    for name in names:
+        if name not in parameters:
+            near = difflib.get_close_matches(str(name), parameters, n=1)
+            remedy = f"did you mean {near[0]!r}?" if near else f"use some of {list(parameters)}"
+            raise TypeError(f"expected replay_buffer_kwargs of {buffer_class.__name__}, got {name!r}; {remedy}")
 
 
 def check_device(device: Any) -> None:

@@ -25,7 +25,7 @@ class Eval:
     episodes: Count = None
     """Episodes per goal."""
     goals: Names = ()
-    """Evaluate only these goals, without writing goals.csv."""
+    """Evaluate only these goals, names or coordinates such as 1.3,0.7,0.5, without writing goals.csv."""
     max_steps: Count = None
     """Maximum number of steps per episode."""
     seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 10_000
@@ -45,13 +45,12 @@ class Eval:
         from leo_cli.interrupts import Interrupted, InterruptHandler
         from leo_cli.outputs import check_output
         from leo_cli.run_folder import RunFolder
-        from leo_cli.suggestions import find_goal
 
         for name, value in (("--episodes", self.episodes), ("--max-steps", self.max_steps), ("--cores", self.cores)):
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
         run = RunFolder(self.run_folder, self.trust)
-        goals = [run.config.goals.index(find_goal(run.config.goals, goal)) for goal in self.goals] or None
+        goals = run.config.goals_to_evaluate(self.goals) if self.goals else None
         if self.csv is not None:
             check_output(FilePath(self.csv))
         options = {"episodes": self.episodes, "max_steps": self.max_steps, "cores": self.cores}
@@ -73,7 +72,7 @@ class Eval:
                     reports.append(report)
                     print(f"seed {seed.seed}, after {seed.loadable_steps:,} steps of training\n{report}\n", flush=True)
             except Interrupted:
-                written = [] if goals else [str(seed.goals) for seed in seeds[: len(reports)]]
+                written = [] if self.goals else [str(seed.goals) for seed in seeds[: len(reports)]]
                 print(f"Stopped; files written: {', '.join(written) or 'none'}. Start again with: leo eval {run.path}")
                 return EXIT_INTERRUPTED
         pooled = pool_reports(reports)

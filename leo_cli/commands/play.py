@@ -12,10 +12,12 @@ import tyro
 from leo_cli.commands.options import Assignments, Count, RepeatedNames, Seed, Trust
 
 if TYPE_CHECKING:
+    from leo_cli.named_goals import NamedGoal
+    from leo_cli.run_config import RunConfig
     from leo_cli.run_folder import RunFolder
 
 _MAX_LISTED = 40
-_PROMPT = "goal (a name, part of a name, or id; Enter for a random one; l to list; q to quit): "
+_PROMPT = "goal ({}; Enter for a random one; l to list; q to quit): "
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Play:
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_OR_ENV", help_behavior_hint="")]
     """A run's folder, or an environment."""
     goal: RepeatedNames = ()
-    """Goal to reach, instead of asking; repeat it for several in sequence."""
+    """Goal to reach, a name or coordinates such as 1.3,0.7,0.5, instead of asking; repeat it for several in sequence."""
     view: Literal["auto", "window", "terminal"] = "auto"
     """Where to render; auto opens a window if there is a display."""
     seed: Seed = None
@@ -58,6 +60,7 @@ class Play:
         from leo_cli.keyboard import play_in_terminal, play_in_window
 
         environment = find_environment(self.target, parse_assignments(self.env_set, "--env-set"))
+        environment.check_goal_set()
         if self._in_window():
             play_in_window(environment.make("rgb_array"), self.seed)
         else:
@@ -69,35 +72,34 @@ class Play:
         return self.view == "window" or (self.view == "auto" and has_display)
 
     def _play_agent(self, run: "RunFolder") -> None:
-        from leo_cli.agent_rollout import AgentRollout
+        from leo_cli.agent_rollout import make_rollout
         from leo_cli.models import load_agent
         from leo_cli.run_folder import pick_seed
-        from leo_cli.suggestions import find_goal
 
-        goals = [find_goal(run.config.goals, goal) for goal in self.goal]
+        goals = [run.config.find_goal(goal) for goal in self.goal]
         agent = load_agent(run, pick_seed(run, self.seed))
         environment = run.config.find_environment()
         env = environment.make("rgb_array" if self._in_window() else environment.terminal_render_mode)
         settings = run.config.settings.evaluation
-        rollout = AgentRollout(agent, env, epsilon=settings.epsilon)
+        rollout = make_rollout(agent, env, epsilon=settings.epsilon)
         show = self._make_viewer()
         max_steps = settings.max_steps if self.max_steps is None else self.max_steps
         for goal in goals:
             self._play_goal(rollout, goal, max_steps, show)
         if goals:
             return
-        while (goal_id := _ask_goal(run.config.goals, run.config.eval_goal_ids)) is not None:
-            self._play_goal(rollout, run.config.goals[goal_id], max_steps, show)
+        while (asked := _ask_goal(run.config)) is not None:
+            self._play_goal(rollout, asked, max_steps, show)
 
-    def _play_goal(self, rollout: Any, goal: str, max_steps: int | None, show: Any) -> None:
+    def _play_goal(self, rollout: Any, goal: "NamedGoal", max_steps: int | None, show: Any) -> None:
         step = None
-        for step in rollout.run(goal, max_steps):
+        for step in rollout.run(goal.target, max_steps):
             start = time.monotonic()
-            show(step.frame, f"{goal}: step {step.number}")
+            show(step.frame, f"{goal.name}: step {step.number}")
             time.sleep(max(1.0 / self.fps - (time.monotonic() - start), 0.0))
         assert step is not None
         outcome = "reached" if step.achieved else "not reached, episode over" if step.done else "not reached"
-        print(f"{goal}: {outcome} after {step.number} steps")
+        print(f"{goal.name}: {outcome} after {step.number} steps")
 
     def _make_viewer(self) -> Any:
         if not self._in_window():
@@ -112,25 +114,44 @@ class Play:
         return lambda frame, caption: window.show(frame)
 
 
-def _ask_goal(names: Sequence[str], eval_goal_ids: Sequence[int]) -> int | None:
-    """Ask the user for a goal; return its id, or None to quit."""
+def _ask_goal(config: "RunConfig") -> "NamedGoal | None":
+    """Ask the user for a goal; return it, or None to quit."""
+    kind = "a name, part of a name, or id" if config.points is None else "coordinates such as " + _example(config)
     while True:
         try:
-            text = input(_PROMPT).strip()
+            text = input(_PROMPT.format(kind)).strip()
         except EOFError:
             print()
             return None
         if text == "q":
             return None
         if text == "l":
-            print(_format_names(names))
-        elif not text:
-            return random.choice(list(eval_goal_ids))
-        else:
-            found = match_goals(names, text)
-            if len(found) == 1:
-                return found[0]
-            print(_format_names([names[goal] for goal in found]) if found else _no_match(names, text))
+            print(_format_names(config.goals))
+        elif (goal := _resolve(config, text)) is not None:
+            return goal
+
+
+def _resolve(config: "RunConfig", text: str) -> "NamedGoal | None":
+    """Return the goal that the user means, a random one for an empty text; print what else to type if there is none."""
+    from leo_cli.suggestions import unknown
+
+    if not text:
+        return config.find_goal(config.goals[random.choice(config.eval_goal_ids)])
+    if config.points is None:
+        found = match_goals(config.goals, text)
+        if len(found) == 1:
+            return config.find_goal(config.goals[found[0]])
+        print(_format_names([config.goals[goal] for goal in found]) if found else unknown("a goal", text, config.goals))
+        return None
+    try:
+        return config.find_goal(text)
+    except ValueError as error:
+        print(error)
+        return None
+
+
+def _example(config: "RunConfig") -> str:
+    return config.goals[0].partition("/")[2].partition(" ")[0]
 
 
 def match_goals(names: Sequence[str], text: str) -> list[int]:
@@ -156,9 +177,3 @@ def match_goals(names: Sequence[str], text: str) -> list[int]:
 def _format_names(names: Sequence[str]) -> str:
     more = f"\n... {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
     return "  ".join(names[:_MAX_LISTED]) + more
-
-
-def _no_match(names: Sequence[str], text: str) -> str:
-    from leo_cli.suggestions import unknown
-
-    return str(unknown("a goal", text, names))

@@ -21,7 +21,7 @@ class Report:
     out: Path = None
     """The file to write; report.html in the first run's folder by default."""
     goal: RepeatedNames = ()
-    """Goal to record a video of; repeat it for more."""
+    """Goal to record a video of, a name or coordinates such as 1.3,0.7,0.5; repeat it for more."""
     videos: Annotated[int, tyro.conf.arg(metavar="N")] = 4
     """Number of goals to record videos of when none are named."""
     trust: Trust = False
@@ -35,12 +35,11 @@ class Report:
         from leo_cli.outputs import check_output
         from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
-        from leo_cli.suggestions import find_goal
 
         if self.videos < 0:
             raise ValueError(f"expected --videos of at least 0, got {self.videos}; 0 records none")
         runs = open_runs(self.runs, self.trust)
-        goals = [find_goal(runs[0].config.goals, goal) for goal in self.goal]
+        goals = [runs[0].config.find_goal(goal) for goal in self.goal]
         out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))
         evaluate_missing(runs)
         page = report_page(read_results(runs), goals=goals, num_videos=self.videos)

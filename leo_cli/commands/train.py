@@ -1,7 +1,7 @@
 """``leo train``."""
 
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,8 @@ from leo_cli.commands.options import Assignments, Count, Env, Path, Trust
 from leo_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from leo_cli.run_folder import RunConfig
+    from leo_cli.environments import Environment
+    from leo_cli.run_config import RunConfig
 
 _STOPPING = "Stopping; running trainings save a checkpoint. Press Ctrl-C again to stop immediately."
 _WITH_RESUME = ("resume", "steps", "jobs", "device", "trust")
@@ -46,6 +47,8 @@ class Train:
     """The first seed."""
     num_envs: Count = None
     """Number of parallel environments."""
+    any_goal: bool = False
+    """Any point is a goal (leotd3, leosac): do without the finite goal set of ENV. Environments without one need no option."""
     keep: Count = None
     """Number of checkpoints to keep; training resumes from an older one if the newest is damaged."""
     evaluations: Count = None
@@ -83,9 +86,7 @@ class Train:
         with InterruptHandler(_STOPPING) as stop, restore_on_failure(path), closing(board):
             run = resume_run(path, self.steps, self.trust) if config is None else create_run(path, config)
             environment = run.config.find_environment()
-            evaluated, total = len(run.config.eval_goal_ids), len(run.config.goals)
-            note = f" ({total - evaluated} more cannot be reached from the initial states)" if evaluated < total else ""
-            board.print(f"{run.config.algorithm} on {run.config.environment}, {evaluated} goals{note}, in {path}/")
+            board.print(f"{run.config.algorithm} on {run.config.environment}, {_describe_goals(run.config)}, in {path}/")
             seeds = [seed for seed in run.seeds if not seed.is_finished]
             if not seeds:
                 board.print("Nothing left to train; raise --steps to continue.")
@@ -100,16 +101,15 @@ class Train:
                 stopped, command = ("after training", "eval") if trained else ("with a checkpoint", "train --resume")
                 board.print(f"Stopped {stopped}; continue with: leo {command} {path}")
                 return EXIT_INTERRUPTED
-            board.print(f"Next: leo report {path}    leo play {path}    leo video {path} --goal NAME")
+            board.print(f"Next: leo report {path}    leo play {path}    leo video {path} --goal GOAL")
         return 0
 
     def _new_run(self) -> "tuple[FilePath, RunConfig | None]":
         """Return the folder and the configuration of a new run."""
         from leo_cli.algorithms import check_action_space, find_algorithm
-        from leo_cli.environments import find_environment
         from leo_cli.hyperparameters import load_settings
-        from leo_cli.overrides import parse_assignments
-        from leo_cli.run_folder import RunConfig, free_name
+        from leo_cli.run_config import new_config
+        from leo_cli.run_folder import free_name
 
         if not self.algorithm or not self.env:
             raise ValueError("expected an algorithm and an environment, got too few; try `leo train leodqn GridWorld`")
@@ -118,8 +118,7 @@ class Train:
                 f"expected --seeds of at least 1 and --first-seed of at least 0, got {self.seeds}, {self.first_seed}"
             )
         find_algorithm(self.algorithm)  # fails before the environment is created, which may be slow
-        environment = find_environment(self.env, parse_assignments(self.env_set, "--env-set"))
-        algorithm = self.algorithm.lower()
+        algorithm, environment = self.algorithm.lower(), self._environment()
         check_action_space(algorithm, environment.action_space)
         settings = load_settings(
             algorithm,
@@ -133,11 +132,25 @@ class Train:
             final_episodes=self.episodes,
         )
         seeds = list(range(self.first_seed, self.first_seed + self.seeds))
-        goals, eval_goal_ids = list(environment.goal_names), environment.reachable_goals().tolist()
-        config = RunConfig(algorithm, environment.id, environment.kwargs, seeds, settings, goals, eval_goal_ids)
-        short_id = environment.id.rpartition(":")[2].rpartition("/")[2]
-        path = free_name(FilePath("runs"), f"{algorithm}-{short_id}") if self.folder is None else FilePath(self.folder)
-        return path, config
+        config = new_config(algorithm, environment, seeds, settings)
+        name = f"{algorithm}-{environment.id.rpartition(':')[2].rpartition('/')[2]}" + "-any-goal" * self.any_goal
+        return free_name(FilePath("runs"), name) if self.folder is None else FilePath(self.folder), config
+
+    def _environment(self) -> "Environment":
+        """Find the environment, with any point as a goal if it was asked for or has no finite goal set."""
+        from leo_cli.algorithms import check_any_goal
+        from leo_cli.environments import find_environment
+        from leo_cli.overrides import parse_assignments
+
+        if self.any_goal:
+            check_any_goal(self.algorithm, "leave out --any-goal")
+        environment = find_environment(self.env, parse_assignments(self.env_set, "--env-set"), any_goal=self.any_goal)
+        if not self.any_goal and environment.is_goal_env and not environment.has_goal_set:
+            check_any_goal(self.algorithm, f"wrap {environment.id} with MultiGoalWrapper and register that")
+            return replace(environment, any_goal=True)
+        if not self.any_goal:
+            environment.check_goal_set()
+        return environment
 
     def _resumed_run(self) -> "tuple[FilePath, RunConfig | None]":
         """Return the folder of the run to resume, without a configuration."""
@@ -147,6 +160,14 @@ class Train:
                 name = option.name if option.name in ("algorithm", "env") else f"--{option.name.replace('_', '-')}"
                 raise ValueError(f"expected no {name} with --resume, got {value!r}; {self.resume} keeps its own settings")
         return FilePath(str(self.resume)), None
+
+
+def _describe_goals(config: "RunConfig") -> str:
+    evaluated, total = len(config.eval_goal_ids), len(config.goals)
+    if config.points is not None:
+        return f"any goal ({evaluated} random ones are evaluated)"
+    note = f" ({total - evaluated} more cannot be reached from the initial states)" if evaluated < total else ""
+    return f"{evaluated} goals{note}"
 
 
 def _check_device(device: str) -> None:

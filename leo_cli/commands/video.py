@@ -18,8 +18,8 @@ class Video:
 
     run_folder: Run
     """The run's folder."""
-    goal: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME", help_behavior_hint="(required)")]
-    """Goal to reach; repeat it for several in sequence."""
+    goal: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="GOAL", help_behavior_hint="(required)")]
+    """Goal to reach, a name or coordinates such as 1.3,0.7,0.5; repeat it for several in sequence."""
     out: Path = None
     """The file: .gif, .webp or .mp4 (the extra "video"); video.gif in the run's folder by default."""
     seed: Seed = None
@@ -38,10 +38,9 @@ class Video:
         """Record the video; return the exit code."""
         from pathlib import Path as FilePath
 
-        from leo_cli.agent_rollout import AgentRollout
+        from leo_cli.agent_rollout import make_rollout
         from leo_cli.models import load_agent
         from leo_cli.run_folder import RunFolder, pick_seed
-        from leo_cli.suggestions import find_goal
         from leo_cli.video import check_video_path, record_frames, save_video
 
         if not self.goal:
@@ -49,12 +48,12 @@ class Video:
         if self.fps <= 0 or not 16 <= self.width <= 4096:
             raise ValueError(f"expected --fps above 0 and --width from 16 to 4096, got {self.fps} and {self.width}; change it")
         run = RunFolder(self.run_folder, self.trust)
-        goals = [find_goal(run.config.goals, goal) for goal in self.goal]
+        goals = [run.config.find_goal(goal) for goal in self.goal]
         path = run.path / "video.gif" if self.out is None else FilePath(self.out)
         check_video_path(path)
         settings = run.config.settings.evaluation
         agent = load_agent(run, pick_seed(run, self.seed))
-        rollout = AgentRollout(agent, run.config.find_environment().make("rgb_array"), self.episode, settings.epsilon)
+        rollout = make_rollout(agent, run.config.find_environment().make("rgb_array"), self.episode, settings.epsilon)
         max_steps = settings.max_steps if self.max_steps is None else self.max_steps
         frames = record_frames(rollout, goals, max_steps=max_steps, fps=self.fps, width=self.width)
         save_video(frames, path, self.fps)

@@ -9,17 +9,18 @@ import numpy as np
 
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport
 from leo_agents.networks.policies import expected_steps
-from leo_cli.agent_rollout import AgentRollout
-from leo_cli.goal_positions import GoalPositions, find_goal_positions
+from leo_cli.agent_rollout import AgentRollout, make_rollout
+from leo_cli.goal_positions import GoalPositions, locate_goals
 from leo_cli.html.colors import ramp_legend
 from leo_cli.html.goal_map import goal_map, state_map
 from leo_cli.html.heat_map import data_uri
 from leo_cli.html.markup import card, element, text
 from leo_cli.models import load_agent
+from leo_cli.named_goals import NamedGoal
 from leo_cli.results import RunResults
 from leo_cli.value_maps import goal_values, probe_states, state_values
 from leo_cli.video import encode_video, record_frames
-from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import MASK_KEY
 
 _WIDTH, _FPS = 240, 10.0
 _MAX_STEPS, _MAX_FRAMES = 300, 90
@@ -52,12 +53,12 @@ def representative_goals(report: GoalReport, count: int) -> list[int]:
     return list(dict.fromkeys(int(goal) for goal in candidates))[:count]
 
 
-def videos_section(results: Sequence[RunResults], goals: Sequence[str], log: Callable[[str], object]) -> str:
+def videos_section(results: Sequence[RunResults], goals: Sequence[NamedGoal], log: Callable[[str], object]) -> str:
     """
     Record each run's agent on one episode for each goal.
 
     :param results: results of the runs
-    :param goals: names of the goals
+    :param goals: the goals
     :param log: function that receives progress messages
     :return: markup; empty without goals or if the environment cannot be rendered
     """
@@ -67,11 +68,11 @@ def videos_section(results: Sequence[RunResults], goals: Sequence[str], log: Cal
         if "rgb_array" not in environment.make().metadata.get("render_modes", []) or not goals:
             return ""
         agent = load_agent(result.run, result.seeds[0])
-        rollouts[result.label] = AgentRollout(agent, environment.make("rgb_array"), epsilon=evaluation.epsilon)
+        rollouts[result.label] = make_rollout(agent, environment.make("rgb_array"), epsilon=evaluation.epsilon)
     figures = []
     for goal in goals:
         for result in results:
-            log(f"Recording {result.label}, goal {goal} ...")
+            log(f"Recording {result.label}, goal {goal.name} ...")
             max_steps = min(result.run.config.settings.evaluation.max_steps or _MAX_STEPS, _MAX_STEPS)
             title = f"<b>{text(result.label)}</b>" if len(results) > 1 else ""
             try:
@@ -83,7 +84,7 @@ def videos_section(results: Sequence[RunResults], goals: Sequence[str], log: Cal
     return card("Videos", element("div", "".join(figures), class_="maps"), note=note, id_="videos")
 
 
-def _video_figure(rollout: AgentRollout, goal: str, max_steps: int, title: str) -> str:
+def _video_figure(rollout: AgentRollout, goal: NamedGoal, max_steps: int, title: str) -> str:
     rollout.reset(0)
     frames = record_frames(rollout, [goal], max_steps=max_steps, fps=_FPS, width=_WIDTH)
     stride = -(-len(frames) // _MAX_FRAMES)
@@ -91,7 +92,7 @@ def _video_figure(rollout: AgentRollout, goal: str, max_steps: int, title: str) 
     source = data_uri("image/webp", encode_video([*frames[::stride], frames[-1]], "webp", _FPS))
     parts = [*([title] if title else []), *([f"{stride}x speed"] if stride > 1 else [])]
     caption = f"<figcaption>{', '.join(parts)}</figcaption>" if parts else ""
-    return f'<figure><img src="{source}" alt="{text(f"video of goal {goal}")}" width="{_WIDTH}">{caption}</figure>'
+    return f'<figure><img src="{source}" alt="{text(f"video of goal {goal.name}")}" width="{_WIDTH}">{caption}</figure>'
 
 
 def maps_section(results: Sequence[RunResults], goals: Sequence[int]) -> str:
@@ -105,12 +106,13 @@ def maps_section(results: Sequence[RunResults], goals: Sequence[int]) -> str:
     figures, notes = [], dict[str, None]()
     for result in results:
         env = result.run.config.find_environment().make()
-        positions = find_goal_positions(result.report, env)
-        if positions is None:
+        located = locate_goals(result.report, env, result.run.config.goal_points)
+        if located is None:
             return ""
+        report, positions = located
         suffix = f", {text(result.label)}" if len(results) > 1 else ""
         class_ = "wide" if len(positions.layers()) > 1 else None
-        for drawn in [_success_map(result.report, positions), *_value_maps(result, env, positions, goals)]:
+        for drawn in [_success_map(report, positions), *_value_maps(result, report, env, positions, goals)]:
             notes[drawn.note] = None
             caption = element("figcaption", f"<b>{text(drawn.title)}</b>{suffix}")
             figures.append(element("figure", drawn.markup + caption, class_=class_))
@@ -138,25 +140,27 @@ def _success_map(report: GoalReport, positions: GoalPositions) -> _Map:
     return _Map(markup, "success", f"Final success rate{layers}")
 
 
-def _value_maps(result: RunResults, env: gym.Env[Any, Any], positions: GoalPositions, goals: Sequence[int]) -> Iterator[_Map]:
+def _value_maps(
+    result: RunResults, report: GoalReport, env: gym.Env[Any, Any], positions: GoalPositions, goals: Sequence[int]
+) -> Iterator[_Map]:
     """Draw the expected steps according to the agent's values; nothing for an agent without values of all goals."""
-    report = result.report
+    points = result.run.config.goal_points
     agent = load_agent(result.run, result.seeds[0])
     observation, info = env.reset(seed=0)
-    values = goal_values(agent, observation)
+    values = goal_values(agent, observation, points)
     if values is None or not 0.0 < agent.gamma < 1.0:  # values without discount have no number of steps
         return
-    cross = _start_position(observation, info["goals_achieved"][report.goal_ids], positions)
+    cross = _start_position(observation, info, report, positions)
     title = "every goal, from the start"
     steps = expected_steps(values[report.goal_ids], agent.gamma)
     markup = goal_map(positions, _nearness(steps), _tooltips(report, steps), f"Expected steps: {title}", cross=cross)
     yield _Map(markup, title, "expected steps to every goal from the start of an episode (cross)")
-    states = probe_states(agent, env, result.run.config.settings.evaluation.epsilon)
+    states = probe_states(agent, env, result.run.config.settings.evaluation.epsilon, points)
     if states is None:
         return
     for goal in goals:
         name, goal_id = report.goal_names[goal], int(report.goal_ids[goal])
-        values = state_values(agent, states.observations, goal_id)
+        values = state_values(agent, states.observations, goal_id if points is None else points[goal_id])
         if values is None:
             return
         description = f"Expected steps to {name}"
@@ -170,13 +174,13 @@ def _value_maps(result: RunResults, env: gym.Env[Any, Any], positions: GoalPosit
             yield _Map(markup, name, "expected steps to one goal (ring) from every cell")
 
 
-def _start_position(observation: Any, achieved: BoolArray, positions: GoalPositions) -> FloatArray | None:
+def _start_position(observation: Any, info: dict[str, Any], report: GoalReport, positions: GoalPositions) -> FloatArray | None:
     """Find the position of the initial state: its ``achieved_goal``, or that of the only goal achieved there."""
     size = 2 if positions.heights is None else 3
     if isinstance(observation, dict) and "achieved_goal" in observation:
         point = np.asarray(observation["achieved_goal"], dtype=np.float64)
         return point[:size] if len(point) >= size else None
-    goals = np.flatnonzero(achieved)
+    goals = np.flatnonzero(info[MASK_KEY][report.goal_ids])
     return positions.positions[goals[0]] if len(goals) == 1 else None
 
 

@@ -16,6 +16,7 @@ from leo_cli.html.sections import (
     results_section,
     summary_tiles,
 )
+from leo_cli.named_goals import NamedGoal
 from leo_cli.results import RunResults
 
 _FOLDER = Path(__file__).parent
@@ -25,7 +26,7 @@ _NUM_MAPPED_GOALS = 2
 def report_page(
     results: Sequence[RunResults],
     *,
-    goals: Sequence[str] | None = None,
+    goals: Sequence[NamedGoal] | None = None,
     num_videos: int = 4,
     log: Callable[[str], object] = print,
 ) -> str:
@@ -33,14 +34,14 @@ def report_page(
     Build the report.
 
     :param results: results of the runs, with the same goals
-    :param goals: names of the goals to record videos of; representative ones when None
+    :param goals: goals to record videos of; representative ones when None
     :param num_videos: number of representative goals to record
     :param log: function that receives progress messages
     :return: the HTML page
     """
     chosen = representative_goals(results[0].report, max(num_videos, _NUM_MAPPED_GOALS))
-    names = results[0].report.goal_names
-    recorded = list(goals) if goals else [names[goal] for goal in chosen[:num_videos]]
+    names, config = results[0].report.goal_names, results[0].run.config
+    recorded = list(goals) if goals else [config.find_goal(names[goal]) for goal in chosen[:num_videos]]
     sections = {
         "runs": results_section(results),
         "learning": learning_section(results),
@@ -75,7 +76,8 @@ def _lead(results: Sequence[RunResults]) -> str:
     num_unreachable = len(config.goals) - len(config.eval_goal_ids)
     excluded = f"; {num_unreachable} more cannot be reached from the start and are excluded" if num_unreachable else ""
     num_seeds = sum(len(result.seeds) for result in results)
-    return f"{num_seeds} training{'s' * (num_seeds > 1)}, evaluated on {len(config.eval_goal_ids)} goals{excluded}."
+    kind = "goals" if config.points is None else "random goals; any other point can be commanded, too"
+    return f"{num_seeds} training{'s' * (num_seeds > 1)}, evaluated on {len(config.eval_goal_ids)} {kind}{excluded}."
 
 
 def _layout(sections: dict[str, str], paired: bool) -> str:

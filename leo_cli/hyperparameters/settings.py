@@ -22,6 +22,7 @@ class EvaluationSettings:
     :param count: number of evaluations during training
     :param episodes: episodes per goal in each of them
     :param final_episodes: episodes per goal in the final evaluation
+    :param random_goals: number of goals to evaluate if any point is a goal, drawn by the environment
     :param max_steps: maximum number of steps per episode; None for the environment's own limit
     :param epsilon: probability of a random action; a greedy policy can get stuck under partial observability
     """
@@ -29,6 +30,7 @@ class EvaluationSettings:
     count: int = 20
     episodes: int = 1
     final_episodes: int = 3
+    random_goals: int = 100
     max_steps: int | None = None
     epsilon: float = 0.0
 
@@ -121,7 +123,10 @@ def load_settings(
 
 
 def _builtin_file(env_id: str) -> Path | None:
-    path = FOLDER / f"{env_id.rpartition(':')[2]}.yml"
+    module, _, name = env_id.rpartition(":")
+    if module == "gymnasium_robotics":  # this package has the same environments with a finite goal set
+        name = f"leo/{name.rpartition('-v')[0]}-v0"
+    path = FOLDER / f"{name}.yml"
     return path if path.is_file() else None
 
 

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
 from leo_envs.common.arrays import finite_array
+from leo_envs.common.helper_goals import OBJECT, HelperGoals, PartGoals
 from leo_envs.common.window import warn_no_render_mode
 from leo_wrappers import GoalSet
 from leo_wrappers.validation import check_choice
@@ -26,12 +27,14 @@ class PointGoalEnv(gym.Env[Any, Any]):
 
     - **Observation**, float32: ``observation``, ``achieved_goal`` (position of the robot or object) and ``desired_goal``.
     - **Goals**: named points with a tolerance; ``info["goals_achieved"]`` is the mask of the goals that ``achieved_goal``
-      achieves. ``desired_goal`` is sampled from the whole goal space at each reset and need not be one of them.
+      achieves. ``desired_goal`` is sampled from the whole goal space at each reset and need not be one of them. Tasks with an
+      object also have goals that help to reach its positions, see :mod:`leo_envs.common.helper_goals`.
     - **Reward** for ``desired_goal``: "sparse" (0.0 if it is achieved, else -1.0) or "dense" (minus the distance, except in
       mazes). Mask, reward and ``info["is_success"]`` always agree. A goal-conditioned wrapper replaces it by a 0/1 reward.
     - **Termination**: never; Gymnasium's ``max_episode_steps`` truncates.
 
-    :param goals: the goals, points in the space of ``achieved_goal``
+    :param points: the goals that are points in the space of ``achieved_goal``
+    :param helpers: further goals over the signal of :mod:`leo_envs.common.helper_goals`, or None
     :param observation_size: length of ``observation``
     :param action_space: the action space
     :param fps: steps per second of simulated time
@@ -45,8 +48,9 @@ class PointGoalEnv(gym.Env[Any, Any]):
 
     def __init__(
         self,
-        goals: GoalSet,
+        points: GoalSet,
         *,
+        helpers: HelperGoals | None = None,
         observation_size: int,
         action_space: spaces.Box,
         fps: int,
@@ -58,9 +62,10 @@ class PointGoalEnv(gym.Env[Any, Any]):
         self.metadata = {**self.metadata, "render_fps": fps}
         self.reward_type = reward_type
         self.render_mode = render_mode
-        self.goal_set = goals
-        self.goal_names = goals.names
-        goal_size = goals.descriptors.shape[1]
+        self._points, self._helpers = points, helpers
+        self.goal_set: GoalSet = points if helpers is None else PartGoals(points, OBJECT) | helpers
+        self.goal_names = self.goal_set.names
+        goal_size = points.descriptors.shape[1]
         sizes = {"observation": observation_size, "achieved_goal": goal_size, "desired_goal": goal_size}
         self.observation_space = spaces.Dict({key: _unbounded(size) for key, size in sizes.items()})
         self.action_space = spaces.Box(action_space.low.astype(np.float32), action_space.high.astype(np.float32))
@@ -68,9 +73,28 @@ class PointGoalEnv(gym.Env[Any, Any]):
         self._desired: Array | None = None
 
     @property
-    def goal_points(self) -> Array:
-        """The points of the goals, float32 ``[G, d]``."""
-        return self.goal_set.descriptors
+    def goal_points(self) -> Array | None:
+        """The points of the goals, float32 ``[G, d]``; None if some are no points of ``achieved_goal``."""
+        return self._points.descriptors if len(self._points) == len(self.goal_set) else None
+
+    @property
+    def achieved_goal_points(self) -> Array:
+        """The points of those goals that are points of ``achieved_goal``, the first P goals, float32 ``[P, d]``."""
+        return self._points.descriptors
+
+    def goal_signal(self, observation: Observation, info: Any = None) -> npt.NDArray[np.float32]:
+        """
+        Return what ``goal_set`` tests: stored observations determine the mask.
+
+        :param observation: an observation, or a batch of them
+        :param info: unused
+        :return: ``achieved_goal``, or with helping goals positions of gripper and object and its velocity, ``[..., 9]``
+        """
+        achieved = observation["achieved_goal"]
+        if self.goal_points is not None:
+            return achieved
+        gripper, velocity = self._gripper_and_velocity(observation["observation"])
+        return np.concatenate([gripper, achieved, velocity], axis=-1)
 
     @property
     def desired_goal(self) -> Array:
@@ -91,13 +115,13 @@ class PointGoalEnv(gym.Env[Any, Any]):
         point = None if desired is None else self._checked_goal(desired)
         super().reset(seed=seed)
         sampled = self._reset_simulation(seed, options)
-        if point is None and self.commanded_goal is not None:
-            point = self.goal_points[self.commanded_goal]
+        if point is None:
+            point = self._commanded_point
         self._set_desired_goal(np.asarray(sampled if point is None else point, dtype=np.float32))
         observation = self._observation()
         if self.render_mode == "human":
             self.render()
-        return observation, {"goals_achieved": self.goal_set.achieved(observation["achieved_goal"])}
+        return observation, {"goals_achieved": self.goal_set.achieved(self.goal_signal(observation))}
 
     def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """
@@ -111,8 +135,8 @@ class PointGoalEnv(gym.Env[Any, Any]):
         observation = self._observation()
         achieved, desired = observation["achieved_goal"], observation["desired_goal"]
         info: dict[str, Any] = {
-            "goals_achieved": self.goal_set.achieved(achieved),
-            "is_success": bool(self.goal_set.reaches(achieved, desired)),
+            "goals_achieved": self.goal_set.achieved(self.goal_signal(observation)),
+            "is_success": bool(self._points.reaches(achieved, desired)),
         }
         reward = float(self.compute_reward(achieved, desired, info))
         # Last, so that a new desired goal appears in the next observation, not in the one that achieved the old goal.
@@ -131,7 +155,7 @@ class PointGoalEnv(gym.Env[Any, Any]):
         :return: a float for a single pair, else float32 ``[...]``
         """
         if self.reward_type == "sparse":
-            reward = self.goal_set.reaches(achieved_goal, desired_goal).astype(np.float32) - np.float32(1.0)
+            reward = self._points.reaches(achieved_goal, desired_goal).astype(np.float32) - np.float32(1.0)
         else:
             difference = np.asarray(achieved_goal, dtype=np.float64) - np.asarray(desired_goal, dtype=np.float64)
             reward = self._dense_reward(np.linalg.norm(difference, axis=-1)).astype(np.float32)
@@ -163,11 +187,14 @@ class PointGoalEnv(gym.Env[Any, Any]):
         """
         Make one of the goals the desired goal, from the next observation on and in all later episodes.
 
+        Goals that are no points of ``achieved_goal`` leave the desired goal as it is.
+
         :param goal_id: the goal, by id or name; None to sample the desired goal again from the next reset on
         """
         self.commanded_goal = None if goal_id is None else self.goal_set.index(goal_id)
-        if self.commanded_goal is not None and self._desired is not None:
-            self._set_desired_goal(self.goal_points[self.commanded_goal])
+        point = self._commanded_point
+        if point is not None and self._desired is not None:
+            self._set_desired_goal(point)
 
     def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
         """
@@ -178,8 +205,8 @@ class PointGoalEnv(gym.Env[Any, Any]):
         if self.render_mode is None:
             warn_no_render_mode()
             return None
-        # Some markers follow the robot, which has moved since the goal was set.
-        self._show_target(self.desired_goal.astype(np.float64))
+        # Some markers follow the robot or the object, which have moved since the goal was set.
+        self._show_target(self._marker().astype(np.float64))
         frame = self._renderer.render(self.render_mode)
         return frame if self.render_mode == "rgb_array" else None
 
@@ -208,6 +235,22 @@ class PointGoalEnv(gym.Env[Any, Any]):
     def _show_target(self, point: npt.NDArray[np.float64]) -> None:
         """Move the marker of the desired goal without changing the simulation's dynamics."""
 
+    def _marker(self) -> Array:
+        """Return where to draw the marker: at the desired goal, or where the commanded helping goal is."""
+        if self.commanded_goal is None or self._commanded_point is not None or self._helpers is None:
+            return self.desired_goal
+        return self._helpers.marker(self.commanded_goal - len(self._points), self.goal_signal(self._observation()))
+
+    def _gripper_and_velocity(self, observation: Array) -> tuple[Array, Array]:
+        """Read the gripper's position and the object's velocity ``[..., 3]``; only for environments with helping goals."""
+        raise NotImplementedError
+
+    @property
+    def _commanded_point(self) -> Array | None:
+        # Points come first in the goal set.
+        is_point = self.commanded_goal is not None and self.commanded_goal < len(self._points)
+        return self._points.descriptors[self.commanded_goal] if is_point else None
+
     def _dense_reward(self, distance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return the dense reward at these distances from the goal."""
         return -distance
@@ -233,11 +276,11 @@ class PointGoalEnv(gym.Env[Any, Any]):
         }
 
     def _checked_goal(self, point: npt.ArrayLike) -> Array:
-        array = finite_array(point, self.goal_points.shape[1:], np.float32)
+        shape = self._points.descriptors.shape[1:]
+        array = finite_array(point, shape, np.float32)
         if array is None:
             raise ValueError(
-                f"expected a goal of {self.goal_points.shape[1]} finite coordinates, got {point!r}; "
-                "pass a point like those in goal_points"
+                f"expected a goal of {shape[0]} finite coordinates, got {point!r}; pass a point like desired_goal"
             )
         return array.copy()
 

@@ -61,7 +61,7 @@ class FiniteMDPVectorEnv(FiniteMDPMixin, VectorEnv[FloatArray, IntArray, npt.NDA
         super().__init__(mdp)
         check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         check_choice("autoreset_mode", autoreset_mode, (*AutoresetMode, *(mode.value for mode in AutoresetMode)))
-        self.num_envs = check_num_envs(num_envs)
+        self.num_envs = check_num_envs(num_envs, mdp.observation_space, len(self.goal_names))
         self.render_mode = render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}

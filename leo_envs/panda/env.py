@@ -10,11 +10,12 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
+from leo_envs.common.helper_goals import wants_helpers
 from leo_envs.common.point_goal_env import Array, PointGoalEnv
 from leo_envs.common.robotics_extra import import_robotics
 from leo_envs.common.target_site import move_site
 from leo_envs.panda.controller import POSTURE, ArmController, GripKinematics, arm_slices
-from leo_envs.panda.goals import panda_goal_box, sample_goal
+from leo_envs.panda.goals import panda_goal_box, panda_helper_goals, sample_goal
 from leo_envs.panda.scene import ARM_JOINTS, FINGER_JOINTS, FINGER_OPENING, GRIP, OBJECT, TARGET, TIMESTEP, build_model
 from leo_envs.panda.tasks import PANDA_TASKS, PandaTask, check_task
 from leo_envs.panda.workspace import nearest_reachable
@@ -39,11 +40,14 @@ class PandaEnv(PointGoalEnv, EzPickle):
       24 or 25 entries in SI units. ``achieved_goal`` is the position of the grip ("reach") or of the object.
     - **Goals**: "gripper/x+15,y-7.5,z+0" ("reach"), "table/x+15,y-10", and "air/x+15,y-10,z+30" ("pick_and_place"), in
       centimeters from the gripper's start position; an object's height is relative to its resting position on the table.
+      Tasks with an object have helping goals, too: "gripper/..." as in "reach", "near/x-5.5,y+0,z+0" (the gripper beside the
+      object, on this side of it) and "moving/x+" (the object moves in this direction).
     - **Reward**: "sparse" (0.0 if the desired goal is achieved, else -1.0) or "dense" (minus the distance).
     - **Termination**: never. ``gym.make`` truncates after 50 steps (``max_episode_steps``).
 
     :param task: "reach", "push", "slide" or "pick_and_place"
     :param points: goals at these points ``[G, 3]`` instead of a grid
+    :param helper_goals: whether to add the helping goals; by default for tasks with an object, unless ``points`` are given
     :param reward_type: "sparse" or "dense"
     :param render_mode: "rgb_array", "human" or None
     :param changes: other values for fields of :class:`~leo_envs.panda.tasks.PandaTask`: ``resolution`` and ``tolerance`` of
@@ -64,12 +68,22 @@ class PandaEnv(PointGoalEnv, EzPickle):
         task: str = "reach",
         *,
         points: npt.ArrayLike | None = None,
+        helper_goals: bool | None = None,
         reward_type: str = "sparse",
         render_mode: str | None = None,
         **changes: Any,
     ) -> None:
-        EzPickle.__init__(self, task, points=points, reward_type=reward_type, render_mode=render_mode, **changes)
+        EzPickle.__init__(
+            self,
+            task,
+            points=points,
+            helper_goals=helper_goals,
+            reward_type=reward_type,
+            render_mode=render_mode,
+            **changes,
+        )
         self.task = changed_task(task, changes)
+        helps = wants_helpers(helper_goals, self.task.has_object, points)
         self._mujoco = import_robotics("mujoco")
         self.model = build_model(self.task)
         self.data = self._mujoco.MjData(self.model)
@@ -79,6 +93,7 @@ class PandaEnv(PointGoalEnv, EzPickle):
         self._fingers = np.array([self.model.joint(name).qposadr[0] for name in FINGER_JOINTS])
         super().__init__(
             panda_goal_box(self.task).goals(self.task.resolution, self.task.tolerance, points),
+            helpers=panda_helper_goals(self.task) if helps else None,
             observation_size=6 + int(self.task.fingers_move) + (18 if self.task.has_object else 0),
             action_space=spaces.Box(-1.0, 1.0, (4 if self.task.fingers_move else 3,), np.float32),
             fps=round(1.0 / (SUBSTEPS * TIMESTEP)),
@@ -147,6 +162,9 @@ class PandaEnv(PointGoalEnv, EzPickle):
         columns = body.xmat.reshape(3, 3)[:, :2].T.reshape(-1)
         parts += [body.xpos, body.xpos - grip.xpos, columns, velocity[3:], velocity[:3]]
         return np.concatenate(parts), body.xpos
+
+    def _gripper_and_velocity(self, observation: Array) -> tuple[Array, Array]:
+        return observation[..., 0:3], observation[..., -6:-3]
 
     def _velocity(self, object_type: Any, object_id: int) -> npt.NDArray[np.float64]:
         """Return the angular and the linear velocity in the global frame, ``[6]``."""

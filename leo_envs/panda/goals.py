@@ -4,7 +4,9 @@ import numpy as np
 import numpy.typing as npt
 
 from leo_envs.common.goal_box import GoalBox
+from leo_envs.common.helper_goals import HelperGoals, gripper_goals, make_helper_goals
 from leo_envs.panda.tasks import PandaTask
+from leo_envs.panda.workspace import nearest_reachable
 
 
 def panda_goal_box(task: PandaTask) -> GoalBox:
@@ -22,6 +24,20 @@ def panda_goal_box(task: PandaTask) -> GoalBox:
     low = center - half_extent * [1, 1, 0] + resting
     origin = np.array([task.start[0], task.start[1], resting[2]])
     return GoalBox(low, center + half_extent + resting, origin=origin, family="air", ground="table")
+
+
+def panda_helper_goals(task: PandaTask) -> HelperGoals:
+    """
+    Return the helping goals of a task with an object, leaving out positions that the gripper cannot reach.
+
+    :param task: the task
+    :return: the goals
+    """
+    gripper = gripper_goals(task.start, task.tolerance, task.fingers_move)
+    reached = np.array([nearest_reachable(point) for point in gripper.points])
+    near = np.linalg.norm(reached - gripper.points, axis=1) <= task.tolerance / 2
+    gripper = gripper.subset(np.flatnonzero(near).tolist())
+    return make_helper_goals(gripper, max(task.object_size[:2]), time_unit=1.0, grasps=task.fingers_move)
 
 
 def sample_goal(task: PandaTask, generator: np.random.Generator) -> npt.NDArray[np.float64]:

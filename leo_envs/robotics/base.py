@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leo_envs.common.helper_goals import HelperGoals
 from leo_envs.common.point_goal_env import Array, PointGoalEnv
 from leo_envs.common.target_site import move_site
 from leo_wrappers import GoalSet
@@ -16,7 +17,8 @@ class RoboticsEnv(PointGoalEnv):
     states, observations and sampled goals are those of the original.
 
     :param simulation: the original environment, created without a render mode
-    :param goals: the goals
+    :param goals: the goals that are points
+    :param helpers: further goals, see :class:`~leo_envs.common.point_goal_env.PointGoalEnv`
     :param fps: steps per second of simulated time
     :param reward_type: "sparse" or "dense"
     :param render_mode: "rgb_array", "human" or None
@@ -25,9 +27,19 @@ class RoboticsEnv(PointGoalEnv):
     target_sites: tuple[str, ...] = ()
     """Names of the sites that mark the desired goal; each takes two (on the floor) or three of its coordinates."""
 
-    def __init__(self, simulation: Any, goals: GoalSet, *, fps: int, reward_type: str, render_mode: str | None) -> None:
+    def __init__(
+        self,
+        simulation: Any,
+        goals: GoalSet,
+        *,
+        helpers: HelperGoals | None = None,
+        fps: int,
+        reward_type: str,
+        render_mode: str | None,
+    ) -> None:
         super().__init__(
             goals,
+            helpers=helpers,
             observation_size=simulation.observation_space["observation"].shape[0],
             action_space=simulation.action_space,
             fps=fps,

@@ -110,7 +110,7 @@ class FrankaKitchenEnv(RoboticsEnv, EzPickle):
 
     def _reset_simulation(self, seed: int | None, options: dict[str, Any]) -> npt.ArrayLike:
         super()._reset_simulation(seed, options)
-        return self.goal_points[self.np_random.integers(len(self.tasks))]
+        return self.goal_set.descriptors[self.np_random.integers(len(self.tasks))]
 
     def _state(self) -> tuple[npt.ArrayLike, npt.ArrayLike]:
         positions = self.data.qpos

@@ -262,3 +262,11 @@ def test_goal_conditioned_environments_are_not_wrapped_again() -> None:
 def test_invalid_arguments(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("buffer", ["her", "all_goals", "plain"])
+def test_unknown_arguments_of_the_replay_buffer(buffer: str) -> None:
+    with pytest.raises(TypeError, match=r"expected replay_buffer_kwargs of \w+, got 'n_sampled_gaol'; "):
+        goal_conditioned_dqn(make_line(), buffer=buffer, replay_buffer_kwargs={"n_sampled_gaol": 4})
+    with pytest.raises(TypeError, match="did you mean 'n_sampled_goal'"):
+        goal_conditioned_dqn(make_line(), buffer="her", replay_buffer_kwargs={"n_sampled_gaol": 4})

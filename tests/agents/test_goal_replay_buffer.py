@@ -220,9 +220,9 @@ def test_total_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     machine, limit, unlimited = tmp_path / "missing", tmp_path / "limit", tmp_path / "unlimited"
     limit.write_text("1000\n")
     unlimited.write_text("max\n")
-    monkeypatch.setattr(memory, "CGROUP_LIMITS", (machine, unlimited, limit))
+    monkeypatch.setattr("leo_wrappers.memory.CGROUP_LIMITS", (machine, unlimited, limit))
     assert memory.total_memory() == 1000
-    monkeypatch.setattr(memory, "CGROUP_LIMITS", (machine, unlimited))
+    monkeypatch.setattr("leo_wrappers.memory.CGROUP_LIMITS", (machine, unlimited))
     total = memory.total_memory()
     assert total is None or total > 10**8
 

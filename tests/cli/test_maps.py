@@ -15,7 +15,7 @@ from leo_agents import LEODQN, LEOTD3
 from leo_agents.baselines import goal_conditioned_actor_critic
 from leo_agents.evaluation import GoalReport
 from leo_cli.agent_rollout import AgentRollout
-from leo_cli.goal_positions import GoalPositions, find_goal_positions
+from leo_cli.goal_positions import GoalPositions, find_goal_positions, locate_goals
 from leo_cli.html.goal_map import goal_map, state_map
 from leo_cli.main import main
 from leo_cli.value_maps import goal_values, probe_states, state_values
@@ -64,6 +64,17 @@ class TestGoalPositions:
 
     def test_points_of_more_dimensions_are_no_positions(self):
         assert find_goal_positions(report_on([0, 1]), GoalPointsEnv(np.eye(2, 15))) is None
+
+    def test_goals_without_a_position_are_left_out(self):
+        pytest.importorskip("gymnasium_robotics")
+        env = gym.make("leo/FetchPush-v0")
+        located = locate_goals(report_on(range(133)), env)
+        assert located is not None
+        report, positions = located
+        assert report.goal_ids.tolist() == list(range(49)) and positions.heights is None
+        points = gym.make("leo/FetchPush-v0", helper_goals=False).unwrapped.goal_points
+        np.testing.assert_allclose(positions.positions, points[:, :2])
+        assert locate_goals(report_on([0, 1]), GoalPointsEnv(np.eye(2, 15))) is None
 
     def test_scattered_heights_are_grouped(self):
         heights = np.random.default_rng(0).permutation(np.arange(20.0))

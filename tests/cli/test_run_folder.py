@@ -7,7 +7,7 @@ import torch as th
 import yaml
 
 from leo_agents.learning.policy_data import load_policy
-from leo_cli.run_folder import FORMAT
+from leo_cli.run_config import FORMAT
 from tests.cli.conftest import fingerprint, train
 
 READERS = (

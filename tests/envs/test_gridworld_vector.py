@@ -14,6 +14,7 @@ import leo_envs  # noqa: F401
 from leo_envs.gridworld import GridWorldVectorEnv
 from leo_wrappers import achieved_from_infos
 from leo_wrappers.sb3 import GymVecEnv
+from leo_wrappers.validation import check_num_envs
 from tests.envs.vector_equivalence import assert_same, compare_rollouts, make_pair
 
 MODES = list(AutoresetMode)
@@ -46,6 +47,17 @@ def test_equals_sync_vector_env_without_limit_and_with_limit_one(mode: Autoreset
     assert (
         compare_rollouts(*make_pair("leo/GridWorld-v0", mode, max_episode_steps=1, start="random"), steps=9, seed=0) >= 5 * 4
     )
+
+
+def test_more_environments_than_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An observation of 10 bytes, both bounds of its space and 4 goals.
+    space = gym.spaces.Dict({"a": gym.spaces.Box(0, 1, (2,), np.float32), "b": gym.spaces.Box(0, 9, (1,), np.int16)})
+    monkeypatch.setattr("leo_wrappers.validation.total_memory", lambda: 34 * 1_000 + 33)
+    assert check_num_envs(1_000, space, 4) == 1_000
+    with pytest.raises(ValueError, match="expected num_envs of at most 1,000, whose observations"):
+        check_num_envs(1_001, space, 4)
+    with pytest.raises(ValueError, match="expected num_envs of at most"):
+        GridWorldVectorEnv(num_envs=1_000)
 
 
 def test_default_time_limit() -> None:

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from leo_wrappers import GoalConditionedWrapper, MultiGoalWrapper, PointGoals
 from leo_wrappers.sb3 import VecGoalSampler
-from tests.envs.robot_checks import assert_equal, rollout, shared_env, skip_without_rendering
+from tests.envs.robot_checks import assert_equal, only_points, rollout, shared_env, skip_without_rendering
 
 REACH, MAZE, KITCHEN = "leo/FetchReach-v0", "leo/PointMaze_UMaze-v0", "leo/FrankaKitchen-v0"
 
@@ -32,14 +32,14 @@ REACH, MAZE, KITCHEN = "leo/FetchReach-v0", "leo/PointMaze_UMaze-v0", "leo/Frank
     ],
 )
 def test_default_grids(env_id: str, count: int, names: dict[int, str]) -> None:
-    env = shared_env(env_id).unwrapped
+    env = shared_env(env_id, **only_points(env_id)).unwrapped
     assert len(env.goal_names) == count
     assert {goal: env.goal_names[goal] for goal in names} == names
 
 
 @pytest.mark.parametrize("env_id", [REACH, "leo/FetchPush-v0", "leo/FetchSlide-v0", "leo/FetchPickAndPlace-v0"])
 def test_grid_spans_sampled_goals(env_id: str) -> None:
-    env = shared_env(env_id).unwrapped
+    env = shared_env(env_id, **only_points(env_id)).unwrapped
     sampled = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(60)])
     low, high = env.goal_points.min(axis=0) - 1e-6, env.goal_points.max(axis=0) + 1e-6
     assert ((sampled >= low) & (sampled <= high)).all()
@@ -99,7 +99,7 @@ def test_commanded_goal_is_desired_goal() -> None:
 
 
 def test_set_goal_only_changes_desired_goal() -> None:
-    env = shared_env("leo/FetchPush-v0").unwrapped
+    env = shared_env("leo/FetchPush-v0", helper_goals=False).unwrapped
     expected = rollout(env, seed=4, steps=8)
     env.reset(seed=4)
     goal = env.goal_points[3]
@@ -114,7 +114,7 @@ def test_set_goal_only_changes_desired_goal() -> None:
 
 
 def test_desired_goal_option_of_reset() -> None:
-    env = shared_env("leo/FetchPush-v0").unwrapped
+    env = shared_env("leo/FetchPush-v0", helper_goals=False).unwrapped
     with_option, without = env.reset(seed=4, options={"desired_goal": env.goal_points[7]})[0], env.reset(seed=4)[0]
     np.testing.assert_array_equal(with_option["desired_goal"], env.goal_points[7])
     np.testing.assert_array_equal(with_option["observation"], without["observation"])
@@ -177,7 +177,7 @@ def test_kitchen_points_may_combine_tasks() -> None:
 
 @pytest.mark.parametrize("env_id", [REACH, "leo/FetchPickAndPlace-v0", MAZE, "leo/AntMaze_UMaze-v0", "leo/HandReach-v0"])
 def test_target_site_moves_with_desired_goal(env_id: str) -> None:
-    env = shared_env(env_id).unwrapped
+    env = shared_env(env_id, **only_points(env_id)).unwrapped
     size = env.goal_points.shape[1] // len(env.target_sites)
     for goal in (0, -1):
         env.reset(seed=0)

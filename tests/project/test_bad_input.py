@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -412,7 +413,7 @@ FUNCTIONS: Table = {
     expected_steps: ({"values": np.ones(3)}, {"gamma": (0.0, 1.0, -0.1, 1.1, nan)}),
     goal_index: ({"goal_names": ("at/0", "at/1")}, {"goal": GOAL}),
     check_time_limit: ({}, {"time_limit": (0, -1, 1.5, nan, True, "long")}),
-    check_num_envs: ({}, {"num_envs": POSITIVE_INTEGER}),
+    check_num_envs: ({"space": spaces.Box(0, 1, (2,)), "num_goals": 3}, {"num_envs": (*POSITIVE_INTEGER, 10**15)}),
     check_action: ({"num_actions": 3}, {"action": (-1, 3, 1.5, nan, None, "left", [0])}),
     check_actions: (
         {"num_envs": 2, "num_actions": 3},

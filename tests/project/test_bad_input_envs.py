@@ -47,11 +47,12 @@ PANDA = {
     "object_distance": (-1.0, nan, inf, "far", 9.0),
     "object_shape": TEXTS,
     "has_object": FLAG,
+    "helper_goals": (3, "yes", [], 0.5),
     "fingers_move": FLAG,
     "nonsense": (1,),
 }
 VECTOR_ENV = {
-    "num_envs": POSITIVE_INTEGER,
+    "num_envs": (*POSITIVE_INTEGER, 10**12),
     "time_limit": TIME_LIMIT,
     "max_episode_steps": (0, -2, 1.5, nan, True, "long", []),
     "autoreset_mode": (3, "nonsense", None, []),

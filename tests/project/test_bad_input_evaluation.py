@@ -137,6 +137,7 @@ EVALUATION: Table = {
             "model": (None, 3, "model", LEODQN),
             "env": (*ENV, LineEnv(), make_line()),
             "n_eval_episodes": POSITIVE_INTEGER,
+            "episodes_per_goal": POSITIVE_INTEGER,
             "seed": SEED,
             "goals": (
                 3,
@@ -152,6 +153,8 @@ EVALUATION: Table = {
             ),
             "deterministic": FLAG,
             "max_steps": OPTIONAL_COUNT,
+            "epsilon": (*RATE, 1.0),
+            "progress_bar": FLAG,
         },
     ),
     evaluate_goals: (

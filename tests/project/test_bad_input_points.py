@@ -162,7 +162,7 @@ class TestJax:
             for env in (*ENV, LineEnv(), Wanderer):
                 assert_rejected(partial(make, env), f"{make}({env!r})")
         for make in (jax_envs.JaxVectorEnv, jax_envs.BatchedEnv, sb3.JaxVecEnv):
-            for num_envs in POSITIVE_INTEGER:
+            for num_envs in (*POSITIVE_INTEGER, 10**15):
                 assert_rejected(partial(make, Wanderer(), num_envs), f"{make}(num_envs={num_envs!r})")
         for mode in (3, "nonsense", None, []):
             assert_rejected(partial(jax_envs.JaxVectorEnv, Wanderer(), autoreset_mode=mode), f"autoreset_mode={mode!r}")

@@ -3,12 +3,15 @@
 import operator
 import os
 from collections.abc import Iterable, Sequence
-from math import inf, isfinite
+from math import inf, isfinite, prod
 from typing import Any, SupportsIndex
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
+
+from leo_wrappers.memory import total_memory
 
 
 def check_action(action: SupportsIndex, num_actions: int) -> int:
@@ -73,15 +76,36 @@ def check_time_limit(time_limit: int | None, name: str = "time_limit") -> int | 
     return int(time_limit)
 
 
-def check_num_envs(num_envs: int) -> int:
+def check_num_envs(num_envs: int, space: spaces.Space[Any], num_goals: int) -> int:
     """
-    Validate a number of environments: a positive integer.
+    Validate a number of environments: a positive integer whose observations and masks fit in memory.
 
     :param num_envs: number of parallel environments
+    :param space: observation space of a single environment
+    :param num_goals: number of goals
     :return: the number as an int
     """
     check_integer("num_envs", num_envs, 1)
+    # The bounds of the batched space and the observations of one step, and its masks.
+    size, total = 3 * space_nbytes(space) + num_goals, total_memory()
+    if total is not None and num_envs * size > total:
+        raise ValueError(
+            f"expected num_envs of at most {total // size:,}, whose observations and masks fit in {total / 1e9:.1f} GB of "
+            f"memory, got {num_envs:,}; pass fewer"
+        )
     return int(num_envs)
+
+
+def space_nbytes(space: spaces.Space[Any]) -> int:
+    """
+    Return the size of an observation.
+
+    :param space: a space of arrays, or a Dict or Tuple of such spaces
+    :return: bytes; 0 for spaces without arrays
+    """
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return sum(space_nbytes(part) for part in (space.values() if isinstance(space, spaces.Dict) else space))
+    return 0 if space.shape is None else prod(space.shape) * np.dtype(space.dtype).itemsize
 
 
 def check_integer(name: str, value: Any, minimum: int, maximum: int | None = None) -> None:

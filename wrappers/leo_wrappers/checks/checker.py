@@ -121,7 +121,8 @@ class ContractChecker(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstruct
 
     def command_goal(self, goal: Goal) -> Self:
         """
-        Command a goal with the environment's ``set_goal``, or ``set_commanded_goal`` if it has no ``set_goal``.
+        Command a goal with ``set_goal`` of a goal-conditioned environment, or ``set_commanded_goal`` of another one; if it has
+        only the other method, with that.
 
         :param goal: a name or an index
         """

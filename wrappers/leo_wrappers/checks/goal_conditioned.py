@@ -132,7 +132,10 @@ def goal_setter_name(env: gym.Env[Any, Any]) -> str | None:
 
     :param env: the environment
     """
-    return next((name for name in ("set_goal", "set_commanded_goal") if env.has_wrapper_attr(name)), None)
+    names = ["set_goal", "set_commanded_goal"]
+    if not is_goal_conditioned(env.observation_space):
+        names.reverse()  # set_goal of a goal environment may take points
+    return next((name for name in names if env.has_wrapper_attr(name)), None)
 
 
 def commanded_goal(observation: Any) -> int | None:

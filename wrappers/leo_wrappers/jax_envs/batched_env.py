@@ -93,7 +93,7 @@ class BatchedEnv:
     def __init__(self, env: FunctionalEnv, num_envs: int) -> None:
         check_functional_env(env)
         self.env = env
-        self.num_envs = check_num_envs(num_envs)
+        self.num_envs = check_num_envs(num_envs, env.observation_space, len(env.goal_names))
 
     @property
     def _group(self) -> int:

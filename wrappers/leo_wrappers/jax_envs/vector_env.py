@@ -68,7 +68,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         prepare_jax()
         self.functional_env = env
         self.goal_names = env.goal_names
-        self.num_envs = check_num_envs(num_envs)
+        self.num_envs = check_num_envs(num_envs, env.observation_space, len(env.goal_names))
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self.single_observation_space = env.observation_space
