@@ -28,13 +28,20 @@ class GoalHead(nn.Module, ABC):
     """
     Base class of heads that compute the logits of all goals and actions.
 
+    Their methods take the goals to compute as ids ``[k]``. Heads with descriptors also take descriptors ``[k, d]``, of goals
+    that they were never trained on.
+
     :param features_dim: number of features
     :param num_goals: number of goals
     :param num_actions: number of actions
     """
 
+    descriptors: th.Tensor | None
+    """Vectors ``[num_goals, d]`` from which the values of the goals are computed; None if they are not."""
+
     def __init__(self, features_dim: int, num_goals: int, num_actions: int) -> None:
         super().__init__()
+        self.register_buffer("descriptors", None)
         for name, size in (("features_dim", features_dim), ("num_goals", num_goals), ("num_actions", num_actions)):
             check_integer(name, size, 1)
         self.features_dim = features_dim
@@ -52,7 +59,7 @@ class GoalHead(nn.Module, ABC):
 
         :param features: ``[batch, features_dim]``
         :param actions: one integer action per row ``[batch]`` or ``[batch, 1]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
         :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
 
@@ -62,25 +69,26 @@ class GoalHead(nn.Module, ABC):
         Compute the logits of all actions, for one goal per row.
 
         :param features: ``[batch, features_dim]``
-        :param goal_ids: the goal of each row ``[batch]`` or ``[batch, 1]``
+        :param goal_ids: the goal of each row, ids ``[batch]`` or ``[batch, 1]``, or descriptors ``[batch, d]``
         :return: ``[batch, num_actions]``
         """
 
-    def forward(self, features: th.Tensor) -> th.Tensor:
+    def forward(self, features: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
         Compute the logits of all goals and actions.
 
         :param features: ``[batch, features_dim]``
-        :return: ``[batch, num_goals, num_actions]``, a view of an action-major tensor
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
+        :return: ``[batch, num_goals, num_actions]`` or ``[batch, k, num_actions]``, a view of an action-major tensor
         """
-        return self._block_logits(features, None)(0, self.num_actions).transpose(1, 2)
+        return self._block_logits(features, goals)(0, self.num_actions).transpose(1, 2)
 
     def max_over_actions(self, features: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
         Compute the maximum of the logits over actions, for each goal.
 
         :param features: ``[batch, features_dim]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
         :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
         return self._best(features, goals, with_actions=False)[0]
@@ -90,7 +98,7 @@ class GoalHead(nn.Module, ABC):
         Compute the greedy action of each goal and its logit.
 
         :param features: ``[batch, features_dim]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
         :return: logits and integer actions, each ``[batch, num_goals]`` or ``[batch, k]``
         """
         return self._best(features, goals, with_actions=True)
@@ -197,8 +205,6 @@ class FactoredHead(GoalHead):
     :param initial_value: approximate value of every goal and action at initialization
     """
 
-    descriptors: th.Tensor | None
-
     def __init__(
         self,
         features_dim: int,
@@ -217,7 +223,6 @@ class FactoredHead(GoalHead):
         self.bias = nn.Parameter(th.zeros(num_actions, rank))
         self.initial_logit = logit(initial_value)
         if descriptors is None:
-            self.register_buffer("descriptors", None)
             # psi_g, with b_g as the last column.
             table = th.cat([th.randn(num_goals, rank) / math.sqrt(rank), th.zeros(num_goals, 1)], dim=1)
             self.goal_table = nn.Parameter(table)
@@ -241,11 +246,13 @@ class FactoredHead(GoalHead):
         """
         Compute ``psi_g`` and ``b_g``.
 
-        :param goals: ids of the goals ``[k]``; all of them by default
+        :param goals: ids ``[k]`` or descriptors ``[k, d]`` of the goals; all goals by default
         :return: ``psi_g`` ``[k, rank]`` and ``b_g`` ``[k]``
         """
         if self.descriptors is None:
             table = self.goal_table if goals is None else self.goal_table.index_select(0, goals)
+        elif goals is not None and goals.is_floating_point():
+            table = self.goal_net(goals)
         else:
             table = self.goal_net(self.descriptors if goals is None else self.descriptors.index_select(0, goals))
         return table[:, :-1], table[:, -1] + self.initial_logit
@@ -256,7 +263,7 @@ class FactoredHead(GoalHead):
         return th.addmm(biases, phi, vectors.t())
 
     def for_goals(self, features: th.Tensor, goal_ids: th.Tensor) -> th.Tensor:
-        vectors, biases = self.goal_vectors(goal_ids.reshape(-1))
+        vectors, biases = self.goal_vectors(goal_ids if goal_ids.is_floating_point() else goal_ids.reshape(-1))
         phi = nn.functional.linear(features, self.weight.flatten(0, 1), self.bias.flatten())
         phi = phi.view(-1, self.num_actions, self.rank)
         return th.bmm(phi, vectors.unsqueeze(2)).squeeze(2) + biases.unsqueeze(1)
