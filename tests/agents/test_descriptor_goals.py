@@ -156,8 +156,8 @@ def test_goals_left_out_of_the_set_are_not_learned():
         ([np.nan, 0.0], "expected finite goals, got NaN or infinity"),
         ([0.2, np.inf], "expected finite goals, got NaN or infinity"),
         (
-            [2.0, 1.0],
-            r"expected goals between \[-0.5, -0.5\] and \[1.5, 1.5\], around those of the training, got \[2.0, 1.0\]",
+            [4.0, 1.0],
+            r"expected goals between \[-2.0, -2.0\] and \[3.0, 3.0\], around those of the training, got \[4.0, 1.0\]",
         ),
         (["a", "b"], "expected goals to be an array of numbers"),
     ],
