@@ -15,6 +15,8 @@ import numpy as np
 import torch as th
 from torch import nn
 
+from leo_agents.networks.goal_descriptors import check_table
+from leo_agents.networks.goal_embedding import GoalEmbedding
 from leo_agents.networks.grouped_linear import grouped_linear
 from leo_wrappers.validation import check_integer
 
@@ -36,17 +38,18 @@ class GoalHead(nn.Module, ABC):
     :param num_actions: number of actions
     """
 
-    descriptors: th.Tensor | None
-    """Vectors ``[num_goals, d]`` from which the values of the goals are computed; None if they are not."""
-
     def __init__(self, features_dim: int, num_goals: int, num_actions: int) -> None:
         super().__init__()
-        self.register_buffer("descriptors", None)
         for name, size in (("features_dim", features_dim), ("num_goals", num_goals), ("num_actions", num_actions)):
             check_integer(name, size, 1)
         self.features_dim = features_dim
         self.num_goals = num_goals
         self.num_actions = num_actions
+
+    @property
+    def descriptors(self) -> th.Tensor | None:
+        """Vectors ``[num_goals, d]`` from which the values of the goals are computed; None if they are not."""
+        return None
 
     @abstractmethod
     def _block_logits(self, features: th.Tensor, goals: th.Tensor | None) -> Callable[[int, int], th.Tensor]:
@@ -198,11 +201,12 @@ class FactoredHead(GoalHead):
     :param features_dim: number of features
     :param num_goals: number of goals
     :param num_actions: number of actions
-    :param rank: length of ``phi_a(s)`` and ``psi_g``
-    :param descriptors: a vector per goal ``[num_goals, d]``, from which a network computes ``psi_g`` and ``b_g``, so that the
-        values generalize to goals without training data; free parameters per goal when None
-    :param hidden_dim: width of the hidden layer between descriptors and ``psi_g``
-    :param initial_value: approximate value of every goal and action at initialization
+    :param rank: length of ``phi_a(s)`` and ``psi_g``; 256 with descriptors and 64 without if None
+    :param descriptors: a vector per goal ``[num_goals, d]``, from which a
+        :class:`~leo_agents.networks.goal_embedding.GoalEmbedding` computes ``psi_g`` and ``b_g``, also those of other goals;
+        free parameters per goal when None
+    :param initial_value: value of every goal and action at initialization
+    :param embedding_kwargs: additional arguments of the ``GoalEmbedding``
     """
 
     def __init__(
@@ -210,37 +214,31 @@ class FactoredHead(GoalHead):
         features_dim: int,
         num_goals: int,
         num_actions: int,
-        rank: int = 64,
+        rank: int | None = None,
         descriptors: np.ndarray | th.Tensor | None = None,
-        hidden_dim: int = 256,
         initial_value: float = 0.5,
+        embedding_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(features_dim, num_goals, num_actions)
+        if rank is None:
+            rank = 64 if descriptors is None else 256
         check_integer("rank", rank, 1)
         self.rank = rank
         bound = 1.0 / math.sqrt(features_dim)
         self.weight = nn.Parameter(th.empty(num_actions, rank, features_dim).uniform_(-bound, bound))
         self.bias = nn.Parameter(th.zeros(num_actions, rank))
         self.initial_logit = logit(initial_value)
+        # psi_g, with b_g as the last column. It starts at zero, for the same reason as the weights of the dense head.
+        self.goal_embedding: GoalEmbedding | None = None
         if descriptors is None:
-            # psi_g, with b_g as the last column.
-            table = th.cat([th.randn(num_goals, rank) / math.sqrt(rank), th.zeros(num_goals, 1)], dim=1)
-            self.goal_table = nn.Parameter(table)
+            self.goal_table = nn.Parameter(th.zeros(num_goals, rank + 1))
         else:
-            self._setup_descriptors(th.as_tensor(descriptors, dtype=th.float32), hidden_dim)
+            table = check_table("descriptors", descriptors, num_goals)
+            self.goal_embedding = GoalEmbedding(table, rank + 1, **(embedding_kwargs or {}))
 
-    def _setup_descriptors(self, descriptors: th.Tensor, hidden_dim: int) -> None:
-        if descriptors.ndim != 2 or len(descriptors) != self.num_goals:
-            raise ValueError(
-                f"expected descriptors of shape [{self.num_goals}, d], got {tuple(descriptors.shape)}; give one row per goal"
-            )
-        self.register_buffer("descriptors", descriptors)
-        self.goal_net = nn.Sequential(
-            nn.Linear(descriptors.shape[1], hidden_dim),
-            nn.LayerNorm(hidden_dim),
-            nn.ReLU(),
-            nn.Linear(hidden_dim, self.rank + 1),
-        )
+    @property
+    def descriptors(self) -> th.Tensor | None:
+        return None if self.goal_embedding is None else self.goal_embedding.descriptors
 
     def goal_vectors(self, goals: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """
@@ -249,13 +247,19 @@ class FactoredHead(GoalHead):
         :param goals: ids ``[k]`` or descriptors ``[k, d]`` of the goals; all goals by default
         :return: ``psi_g`` ``[k, rank]`` and ``b_g`` ``[k]``
         """
-        if self.descriptors is None:
-            table = self.goal_table if goals is None else self.goal_table.index_select(0, goals)
-        elif goals is not None and goals.is_floating_point():
-            table = self.goal_net(goals)
+        if self.goal_embedding is not None:
+            table = self.goal_embedding(goals)
         else:
-            table = self.goal_net(self.descriptors if goals is None else self.descriptors.index_select(0, goals))
+            table = self.goal_table if goals is None else self.goal_table.index_select(0, goals)
         return table[:, :-1], table[:, -1] + self.initial_logit
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if f"{prefix}goal_net.0.weight" in state_dict:
+            raise ValueError(
+                "expected a model without descriptors or one of this version, got one with descriptors of an earlier version; "
+                "load it with the version that saved it, or train again"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
 
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         vectors, biases = self.goal_vectors(goals)

@@ -189,8 +189,12 @@ class AllGoalsQPolicy(GoalQPolicy):
         arguments["observation_space"] = spaces.Dict({**self.observation_space.spaces, GOAL_KEY: spaces.Discrete(len(goals))})
         arguments["head_kwargs"] = {**(self.net_args["head_kwargs"] or {}), "descriptors": descriptors}
         policy = type(self)(**arguments).to(self.device)
-        weights = {name: value for name, value in self.state_dict().items() if not name.endswith("head.descriptors")}
-        policy.load_state_dict(weights, strict=False)
+        # Those of the training stay with its goals.
+        own = ("goal_embedding.descriptors", "goal_embedding.offsets")
+        policy.load_state_dict({k: value for k, value in self.state_dict().items() if not k.endswith(own)}, strict=False)
+        before, after = self.q_net.head.goal_embedding, policy.q_net.head.goal_embedding
+        with th.no_grad():
+            after.offsets.copy_(before.offsets_of(after.descriptors))
         policy.set_training_mode(False)
         return policy
 

@@ -21,7 +21,7 @@ HEADS = {
 @pytest.fixture(params=HEADS)
 def head(request: pytest.FixtureRequest) -> GoalHead:
     th.manual_seed(0)
-    head = HEADS[request.param]().double()
+    head = HEADS[request.param]().double().eval()  # in training, heads with descriptors are random
     for parameter in head.parameters():  # equal initial biases would hide a wrong index
         parameter.data += 0.1 * th.randn_like(parameter)
     return head
@@ -145,12 +145,68 @@ def test_grouped_linear_rejects_bad_input() -> None:
         grouped_linear(th.randn(2, 4), weight, bias, th.tensor([0, 3]))
 
 
-def test_goals_with_equal_descriptors_have_equal_values() -> None:
-    descriptors = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
-    head = FactoredHead(FEATURES, 3, ACTIONS, rank=3, descriptors=descriptors)
-    logits = head(th.randn(BATCH, FEATURES))
-    th.testing.assert_close(logits[:, 0], logits[:, 2])
-    assert not th.allclose(logits[:, 0], logits[:, 1])
+def described_head() -> FactoredHead:
+    """A head with random weights, for goals of which the first and the last have the same descriptor."""
+    th.manual_seed(0)
+    head = FactoredHead(FEATURES, 4, ACTIONS, rank=3, descriptors=[[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]).eval()
+    for parameter in head.parameters():
+        parameter.data += 0.1 * th.randn_like(parameter)
+    return head
+
+
+def test_descriptors_of_the_training_have_the_values_of_its_goals() -> None:
+    head, features = described_head(), th.randn(BATCH, FEATURES)
+    assert head.descriptors is not None
+    logits = head(features)
+    th.testing.assert_close(head(features, head.descriptors)[:, 1:3], logits[:, 1:3])
+    rows = head.descriptors[th.arange(BATCH) % 2 + 1]
+    th.testing.assert_close(head.for_goals(features, rows), head.for_goals(features, th.arange(BATCH) % 2 + 1))
+    actions = actions_without_action_2()
+    th.testing.assert_close(head.taken(features, actions, head.descriptors[1:3]), head.taken(features, actions)[:, 1:3])
+    # Goals with the same descriptor: between their own values.
+    th.testing.assert_close(head(features, head.descriptors[:1])[:, 0], (logits[:, 0] + logits[:, 3]) / 2.0)
+
+
+def test_values_of_other_descriptors_have_no_offset() -> None:
+    head, features = described_head(), th.randn(BATCH, FEATURES)
+    others = th.tensor([[0.25, 0.5], [0.0, 1.5]])
+    logits = head(features, others)
+    assert head.goal_embedding is not None
+    head.goal_embedding.offsets.data.fill_(7.0)
+    assert th.equal(head(features, others), logits)
+    head.goal_embedding.last.weight.data += 0.1
+    assert not th.allclose(head(features, others), logits)
+
+
+def test_offsets_are_left_out_of_some_goals_in_training() -> None:
+    head = FactoredHead(FEATURES, 200, ACTIONS, rank=3, descriptors=np.random.default_rng(0).random((200, 2)))
+    assert head.goal_embedding is not None
+    head.goal_embedding.offsets.data.fill_(1.0)
+    head.train()
+    th.manual_seed(0)
+    left_out = (head.goal_embedding() == 0.0).all(dim=1)  # the network's outputs start at zero
+    assert 60 < left_out.sum() < 140
+    assert (head.goal_embedding()[~left_out] == 1.0).any()
+    head.eval()
+    assert (head.goal_embedding() == 1.0).all()
+
+
+def test_descriptors_may_have_any_scale() -> None:
+    """Values depend on the position within the range of the training only."""
+    descriptors, scale, shift = np.random.default_rng(0).random((5, 2)), np.array([100.0, 0.01]), np.array([-3.0, 1.0])
+    outputs = []
+    for table in (descriptors, descriptors * scale + shift):
+        th.manual_seed(0)
+        head = FactoredHead(FEATURES, 5, ACTIONS, rank=3, descriptors=table).eval()
+        for parameter in head.parameters():
+            parameter.data += 0.1 * th.randn_like(parameter)
+        outputs.append(head(th.linspace(-1.0, 1.0, FEATURES).expand(2, -1)))
+    th.testing.assert_close(*outputs, atol=1e-4, rtol=1e-4)
+
+
+def test_heads_with_descriptors_of_an_earlier_version_are_rejected() -> None:
+    with pytest.raises(ValueError, match="got one with descriptors of an earlier version; load it with the version"):
+        described_head().load_state_dict({"goal_net.0.weight": th.zeros(2, 2)})
 
 
 @pytest.mark.parametrize("make", [DenseHead, FactoredHead])
