@@ -61,12 +61,11 @@ class GoalEmbedding(nn.Module):
         """
         if goals is not None and goals.is_floating_point():
             return self._from_descriptors(goals) + self.offsets_of(goals)
-        descriptors, offsets = self.descriptors, self.offsets
-        if goals is not None:
-            descriptors, offsets = descriptors.index_select(0, goals), offsets.index_select(0, goals)
+        ids = th.arange(len(self.offsets), device=self.offsets.device) if goals is None else goals
+        offsets = self.offsets.index_select(0, ids)
         if self.training and self.offset_dropout > 0.0:
-            offsets = offsets * (th.rand(len(offsets), 1, device=offsets.device) >= self.offset_dropout)
-        return self._from_descriptors(descriptors) + offsets
+            offsets = offsets * (th.rand(len(ids), 1, device=offsets.device) >= self.offset_dropout)
+        return self._from_descriptors(self.descriptors.index_select(0, ids)) + offsets
 
     def offsets_of(self, descriptors: th.Tensor) -> th.Tensor:
         """

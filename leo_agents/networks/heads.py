@@ -45,11 +45,12 @@ class GoalHead(nn.Module, ABC):
         self.features_dim = features_dim
         self.num_goals = num_goals
         self.num_actions = num_actions
+        self.goal_embedding: GoalEmbedding | None = None
 
     @property
     def descriptors(self) -> th.Tensor | None:
         """Vectors ``[num_goals, d]`` from which the values of the goals are computed; None if they are not."""
-        return None
+        return None if self.goal_embedding is None else self.goal_embedding.descriptors
 
     @abstractmethod
     def _block_logits(self, features: th.Tensor, goals: th.Tensor | None) -> Callable[[int, int], th.Tensor]:
@@ -229,16 +230,11 @@ class FactoredHead(GoalHead):
         self.bias = nn.Parameter(th.zeros(num_actions, rank))
         self.initial_logit = logit(initial_value)
         # psi_g, with b_g as the last column. It starts at zero, for the same reason as the weights of the dense head.
-        self.goal_embedding: GoalEmbedding | None = None
         if descriptors is None:
             self.goal_table = nn.Parameter(th.zeros(num_goals, rank + 1))
         else:
             table = check_table("descriptors", descriptors, num_goals)
             self.goal_embedding = GoalEmbedding(table, rank + 1, **(embedding_kwargs or {}))
-
-    @property
-    def descriptors(self) -> th.Tensor | None:
-        return None if self.goal_embedding is None else self.goal_embedding.descriptors
 
     def goal_vectors(self, goals: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """

@@ -193,6 +193,7 @@ class AllGoalsQPolicy(GoalQPolicy):
         own = ("goal_embedding.descriptors", "goal_embedding.offsets")
         policy.load_state_dict({k: value for k, value in self.state_dict().items() if not k.endswith(own)}, strict=False)
         before, after = self.q_net.head.goal_embedding, policy.q_net.head.goal_embedding
+        assert before is not None and after is not None
         with th.no_grad():
             after.offsets.copy_(before.offsets_of(after.descriptors))
         policy.set_training_mode(False)
