@@ -6,7 +6,7 @@ import numpy as np
 import torch as th
 from torch import nn
 
-from leo_wrappers.validation import check_fraction, check_integer
+from leo_wrappers.validation import check_integer
 
 # Sines and cosines of the descriptors, with half a period, one and two periods over the range of the training.
 FREQUENCIES = (0.5 * math.pi, math.pi, 2.0 * math.pi)
@@ -14,28 +14,23 @@ FREQUENCIES = (0.5 * math.pi, math.pi, 2.0 * math.pi)
 
 class GoalEmbedding(nn.Module):
     """
-    A vector per goal: a network computes it from the descriptor, and goals of the training add an offset of their own.
+    A vector per goal: a network computes a part of it from the descriptor, to which goals of the training add an offset.
 
-    With the network alone, goals interfere with each other and are learned much more slowly. With the offsets alone, there is
-    nothing for other goals. In training, offsets are left out at random, so that the network learns to do without them.
+    With the network alone, goals interfere with each other and are learned much more slowly. Other goals get a mean of the
+    offsets, weighted by the distances of the descriptors.
 
     :param descriptors: a vector per goal ``[num_goals, d]``
     :param outputs: length of the vectors
     :param hidden_dim: width of the network's hidden layer
-    :param offset_dropout: probability to leave out the offset of a goal in an update
     """
 
     descriptors: th.Tensor
     center: th.Tensor
     half_width: th.Tensor
 
-    def __init__(
-        self, descriptors: np.ndarray | th.Tensor, outputs: int, hidden_dim: int = 256, offset_dropout: float = 0.5
-    ) -> None:
+    def __init__(self, descriptors: np.ndarray | th.Tensor, outputs: int, hidden_dim: int = 256) -> None:
         super().__init__()
         check_integer("hidden_dim", hidden_dim, 1)
-        check_fraction("offset_dropout", offset_dropout)
-        self.offset_dropout = offset_dropout
         table = th.as_tensor(descriptors, dtype=th.float32)
         low, high = table.amin(dim=0), table.amax(dim=0)
         self.register_buffer("descriptors", table)
@@ -59,26 +54,31 @@ class GoalEmbedding(nn.Module):
         :param goals: ids ``[k]`` or descriptors ``[k, d]`` of the goals; all goals of the training by default
         :return: ``[k, outputs]``
         """
-        if goals is not None and goals.is_floating_point():
+        if goals is None:
+            return self._from_descriptors(self.descriptors) + self.offsets
+        if goals.is_floating_point():
             return self._from_descriptors(goals) + self.offsets_of(goals)
-        ids = th.arange(len(self.offsets), device=self.offsets.device) if goals is None else goals
-        offsets = self.offsets.index_select(0, ids)
-        if self.training and self.offset_dropout > 0.0:
-            offsets = offsets * (th.rand(len(ids), 1, device=offsets.device) >= self.offset_dropout)
-        return self._from_descriptors(self.descriptors.index_select(0, ids)) + offsets
+        return self._from_descriptors(self.descriptors.index_select(0, goals)) + self.offsets.index_select(0, goals)
 
     def offsets_of(self, descriptors: th.Tensor) -> th.Tensor:
         """
-        Return the offsets of goals.
+        Interpolate the offsets.
 
         :param descriptors: ``[k, d]``
-        :return: ``[k, outputs]``, zero for goals that are not among those of the training
+        :return: ``[k, outputs]``; a goal's own offset for its descriptor
         """
-        is_goal = (descriptors.unsqueeze(1) == self.descriptors).all(dim=2).to(self.offsets.dtype)
-        # The mean, if goals of the training have equal descriptors.
-        return is_goal @ self.offsets / is_goal.sum(dim=1, keepdim=True).clamp(min=1.0)
+        distances = th.cdist(
+            self._position(descriptors), self._position(self.descriptors), compute_mode="donot_use_mm_for_euclid_dist"
+        )
+        # Shepard's weights. The small number lets a goal of the training outweigh all others at its own descriptor.
+        weights = (distances.square() + 1e-8) ** -2
+        return (weights / weights.sum(dim=1, keepdim=True)).to(self.offsets.dtype) @ self.offsets
+
+    def _position(self, descriptors: th.Tensor) -> th.Tensor:
+        """Return descriptors relative to the range of the training, from -1 to 1."""
+        return (descriptors - self.center) / self.half_width
 
     def _from_descriptors(self, descriptors: th.Tensor) -> th.Tensor:
-        position = (descriptors - self.center) / self.half_width
+        position = self._position(descriptors)
         waves = [wave(frequency * position) for frequency in FREQUENCIES for wave in (th.sin, th.cos)]
         return self.scale * self.last(self.hidden(th.cat([position, *waves], dim=1)))  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ import pytest
 import torch as th
 
 from leo_agents.networks import heads as heads_module
+from leo_agents.networks.goal_embedding import GoalEmbedding
 from leo_agents.networks.grouped_linear import grouped_linear
 from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead, logit
 
@@ -21,7 +22,7 @@ HEADS = {
 @pytest.fixture(params=HEADS)
 def head(request: pytest.FixtureRequest) -> GoalHead:
     th.manual_seed(0)
-    head = HEADS[request.param]().double().eval()  # in training, heads with descriptors are random
+    head = HEADS[request.param]().double()
     for parameter in head.parameters():  # equal initial biases would hide a wrong index
         parameter.data += 0.1 * th.randn_like(parameter)
     return head
@@ -148,7 +149,7 @@ def test_grouped_linear_rejects_bad_input() -> None:
 def described_head() -> FactoredHead:
     """A head with random weights, for goals of which the first and the last have the same descriptor."""
     th.manual_seed(0)
-    head = FactoredHead(FEATURES, 4, ACTIONS, rank=3, descriptors=[[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]).eval()
+    head = FactoredHead(FEATURES, 4, ACTIONS, rank=3, descriptors=[[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     for parameter in head.parameters():
         parameter.data += 0.1 * th.randn_like(parameter)
     return head
@@ -167,28 +168,14 @@ def test_descriptors_of_the_training_have_the_values_of_its_goals() -> None:
     th.testing.assert_close(head(features, head.descriptors[:1])[:, 0], (logits[:, 0] + logits[:, 3]) / 2.0)
 
 
-def test_values_of_other_descriptors_have_no_offset() -> None:
-    head, features = described_head(), th.randn(BATCH, FEATURES)
-    others = th.tensor([[0.25, 0.5], [0.0, 1.5]])
-    logits = head(features, others)
-    assert head.goal_embedding is not None
-    head.goal_embedding.offsets.data.fill_(7.0)
-    assert th.equal(head(features, others), logits)
-    head.goal_embedding.last.weight.data += 0.1
-    assert not th.allclose(head(features, others), logits)
-
-
-def test_offsets_are_left_out_of_some_goals_in_training() -> None:
-    head = FactoredHead(FEATURES, 200, ACTIONS, rank=3, descriptors=np.random.default_rng(0).random((200, 2)))
-    assert head.goal_embedding is not None
-    head.goal_embedding.offsets.data.fill_(1.0)
-    head.train()
-    th.manual_seed(0)
-    left_out = (head.goal_embedding() == 0.0).all(dim=1)  # the network's outputs start at zero
-    assert 60 < left_out.sum() < 140
-    assert (head.goal_embedding()[~left_out] == 1.0).any()
-    head.eval()
-    assert (head.goal_embedding() == 1.0).all()
+def test_offsets_of_other_goals_are_means_weighted_by_distance() -> None:
+    descriptors = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 4.0]])
+    embedding = GoalEmbedding(descriptors, outputs=1)
+    embedding.offsets.data = th.tensor([[1.0], [2.0], [4.0]])
+    # Distances of the scaled descriptors, whose range is [-1, 1]: 1, 1, sqrt(5).
+    expected = (1.0 + 2.0 + 4.0 / 25.0) / (1.0 + 1.0 + 1.0 / 25.0)
+    outputs = embedding(th.tensor([[5.0, 0.0], [10.0, 0.0]]))  # the network's outputs start at zero
+    th.testing.assert_close(outputs, th.tensor([[expected], [2.0]]))
 
 
 def test_descriptors_may_have_any_scale() -> None:
@@ -197,7 +184,7 @@ def test_descriptors_may_have_any_scale() -> None:
     outputs = []
     for table in (descriptors, descriptors * scale + shift):
         th.manual_seed(0)
-        head = FactoredHead(FEATURES, 5, ACTIONS, rank=3, descriptors=table).eval()
+        head = FactoredHead(FEATURES, 5, ACTIONS, rank=3, descriptors=table)
         for parameter in head.parameters():
             parameter.data += 0.1 * th.randn_like(parameter)
         outputs.append(head(th.linspace(-1.0, 1.0, FEATURES).expand(2, -1)))
