@@ -56,7 +56,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param goals_per_update: number of goals drawn for each gradient step; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
+    :param head: ``"dense"``, or ``"factored"``, which also takes goals by descriptor that were never trained on, see
+        :mod:`leo_agents.networks.heads`
     :param double_q: double Q-learning: choose the next action by the online network
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added

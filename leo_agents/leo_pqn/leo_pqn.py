@@ -44,7 +44,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param goals_per_update: number of goals drawn for each rollout; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
+    :param head: ``"dense"``, or ``"factored"``, which also takes goals by descriptor that were never trained on, see
+        :mod:`leo_agents.networks.heads`
     :param paper_mode: use the paper's settings for all arguments that are None, its network (4 x 1024, batch renormalization
         of the input) and its goal selection (uniform over the goals seen before the rollout). Unlike in the official code,
         masks and next states are those before a reset, time limits bootstrap, and every state counts as seen
