@@ -6,10 +6,11 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
 
 from leo_agents.networks.policy_arguments import check_dict, check_policy_kwargs, check_policy_names
 from leo_agents.replay.buffer_arguments import check_device
-from leo_wrappers.validation import check_bool, check_integer
+from leo_wrappers.validation import check_at_least, check_bool, check_integer
 
 
 def check_argument_types(algorithm: type[BaseAlgorithm], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -38,3 +39,14 @@ def check_argument_types(algorithm: type[BaseAlgorithm], args: tuple[Any, ...], 
     policy = algorithm.policy_aliases.get(policy) if isinstance(policy, str) else policy
     if isinstance(policy, type) and issubclass(policy, BasePolicy):
         check_policy_names(policy, policy_kwargs)
+
+
+def check_learning_rate(learning_rate: float | Schedule) -> None:
+    """
+    Raise an error unless a learning rate, or both ends of its schedule, is a finite number of at least 0.
+
+    :param learning_rate: a number, or a function of the remaining progress
+    """
+    rates = [float(learning_rate(1.0)), float(learning_rate(0.0))] if callable(learning_rate) else [learning_rate]
+    for rate in rates:
+        check_at_least("learning_rate", rate, 0)

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
@@ -24,7 +23,7 @@ from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.critic import GoalCritic
 from leo_agents.networks.point_goals import Goals
 from leo_agents.networks.point_policy import PointGoalPolicyMixin
-from leo_agents.networks.policies import Observation, expected_steps
+from leo_agents.networks.policies import Observation
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer, PointGoalReplayBufferSamples
 from leo_wrappers.validation import check_integer
@@ -78,30 +77,6 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     def has_point_goals(self) -> bool:
         """Whether the goals are points, and not a finite set."""
         return issubclass(self.policy_class, PointGoalPolicyMixin)
-
-    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
-        """
-        Compute V_g(s), the discounted probability of reaching the goal, of all goals, or of points.
-
-        :param observation: an observation, or a batch of them
-        :param goals: points ``[K, d]``, if the goals are points; the commanded ones, one per observation, if None
-        :return: ``[B, G]`` or ``[B, K]``
-        """
-        if isinstance(self.policy, PointGoalPolicyMixin):
-            return self.policy.values(observation, goals)
-        if goals is not None:
-            raise ValueError(f"expected no goals, which are the {len(self.goal_names)} of the model, got some; leave them out")
-        return self.policy.values(observation)
-
-    def expected_steps(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
-        """
-        Convert the values of all goals, or of points, to numbers of steps, exact in deterministic environments.
-
-        :param observation: an observation, or a batch of them
-        :param goals: see :meth:`values`
-        :return: ``[B, G]`` or ``[B, K]``, infinite where the value is 0
-        """
-        return expected_steps(self.values(observation, goals), self.gamma)
 
     def predict(
         self,

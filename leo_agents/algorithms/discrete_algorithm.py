@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from leo_agents.algorithms.env_wrapping import check_discrete_actions, wrap_multi_goal_env
 from leo_agents.algorithms.exploration import epsilon_greedy
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
+from leo_agents.networks.goal_descriptors import find_descriptors
 from leo_agents.networks.policies import Observation
 
 
@@ -29,14 +30,31 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         return check_discrete_actions(wrap_multi_goal_env(env, verbose, monitor_wrapper))
 
-    def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def q_values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
         Compute Q_g(s, a) of all goals and actions.
 
         :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G, A]``
+        :param goals: descriptors ``[K, d]`` of the goals to compute instead, if the policy takes them
+        :return: ``[B, G, A]`` or ``[B, K, A]``
         """
-        return self.policy.q_values(observation)  # type: ignore[no-any-return]
+        if goals is not None:
+            self._check_descriptors_are_taken(goals)
+        return self.policy.q_values(observation) if goals is None else self.policy.q_values(observation, goals)
+
+    def _setup_goals(self) -> None:
+        is_new = not self.goal_names
+        super()._setup_goals()
+        head_kwargs = self.policy_kwargs.get("head_kwargs") or {}
+        # The stored arguments of a loaded model are complete.
+        if (
+            is_new
+            and self.env is not None
+            and self.policy_kwargs.get("head") == "factored"
+            and "descriptors" not in head_kwargs
+        ):
+            head_kwargs = {**head_kwargs, "descriptors": find_descriptors(self.env)}
+            self.policy_kwargs = {**self.policy_kwargs, "head_kwargs": head_kwargs}
 
     def predict(
         self,

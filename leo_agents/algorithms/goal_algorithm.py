@@ -10,16 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.algorithms.argument_types import check_argument_types
+from leo_agents.algorithms.argument_types import check_argument_types, check_learning_rate
 from leo_agents.algorithms.env_wrapping import check_same_goals, find_goal_sampler, wrap_multi_goal_env
 from leo_agents.algorithms.normalization import NormalizingAlgorithm
 from leo_agents.learning.checkpoints import resume, save_checkpoint
 from leo_agents.learning.model_format import MODEL_FORMAT, check_model_format
 from leo_agents.learning.policy_data import attach_policy_data
 from leo_agents.learning.precision import bfloat16_autocast, matmul_precision
+from leo_agents.networks.goal_descriptors import descriptor_error, find_descriptors
 from leo_agents.networks.policies import GoalPolicyMixin, Observation, expected_steps
 from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.keys import GOAL_KEY
@@ -33,17 +34,6 @@ from leo_wrappers.validation import (
     check_positive,
     check_seed,
 )
-
-
-def check_learning_rate(learning_rate: float | Schedule) -> None:
-    """
-    Raise an error unless a learning rate, or both ends of its schedule, is a finite number of at least 0.
-
-    :param learning_rate: a number, or a function of the remaining progress
-    """
-    rates = [float(learning_rate(1.0)), float(learning_rate(0.0))] if callable(learning_rate) else [learning_rate]
-    for rate in rates:
-        check_at_least("learning_rate", rate, 0)
 
 
 class GoalAlgorithm(NormalizingAlgorithm):
@@ -155,33 +145,46 @@ class GoalAlgorithm(NormalizingAlgorithm):
         self._read_device()
         return self
 
-    def act(self, observation: Observation, goal: Goal) -> Any:
+    def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
         """
         Get the deterministic action for a goal.
 
         :param observation: a single observation; a commanded goal in it is ignored
-        :param goal: name or index
+        :param goal: name or index; or the descriptor of any goal, such as its point, if the policy takes descriptors
         :return: the action, an int for discrete actions
         """
+        if not isinstance(goal, str) and np.ndim(goal) > 0:
+            self._check_descriptors_are_taken(goal)
         return self.policy.act(observation, goal)
 
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
-        Compute V_g(s), the discounted probability of reaching the goal, of all goals.
+        Compute V_g(s), the discounted probability of reaching the goal, of all goals, or of any goals by descriptor.
 
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored unless ``goals`` are missing
+            where all goals are points
+        :param goals: descriptors ``[K, d]``, such as points, if the policy takes them; all goals if None, or, if the goals are
+            points, the commanded one of each observation
+        :return: ``[B, G]`` or ``[B, K]``
         """
-        return self.policy.values(observation)
+        if goals is not None:
+            self._check_descriptors_are_taken(goals)
+        return self.policy.values(observation, goals)
 
-    def expected_steps(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def expected_steps(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
-        Convert the values of all goals to numbers of steps, exact in deterministic environments.
+        Convert the values to numbers of steps, exact in deterministic environments.
 
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``, infinite where the value is 0
+        :param observation: an observation, or a batch of them
+        :param goals: see :meth:`values`
+        :return: ``[B, G]`` or ``[B, K]``, infinite where the value is 0
         """
-        return expected_steps(self.values(observation), self.gamma)
+        return expected_steps(self.values(observation, goals), self.gamma)
+
+    def _check_descriptors_are_taken(self, goals: npt.ArrayLike) -> None:
+        """Raise a ``ValueError``, which names the nearest goal, if the policy does not take descriptors."""
+        if not self.policy.takes_descriptors:
+            raise descriptor_error(goals, self.goal_names, None if self.env is None else find_descriptors(self.env))
 
     def save(
         self,

@@ -122,13 +122,15 @@ class GoalInputPolicyMixin(NormalizedInputMixin, GoalPolicyMixin):
             result[DESIRED_GOAL_KEY] = np.broadcast_to(point, (*result[GOAL_KEY].shape, *point.shape)).copy()
         return result
 
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
         Compute V_g(s) of all goals, with one forward pass per goal.
 
         :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :param goals: not supported
         :return: ``[B, G]``
         """
+        self._check_no_descriptors(goals)
         self.set_training_mode(False)
         columns = []
         with th.no_grad():

@@ -14,7 +14,8 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.common.vec_env import VecEnv
 
-from leo_agents.algorithms.goal_algorithm import GoalAlgorithm, check_learning_rate
+from leo_agents.algorithms.argument_types import check_learning_rate
+from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.algorithms.on_policy_algorithm import resolve_defaults, with_paper_network
 from leo_agents.dual_leo.jump_start import JumpStart
 from leo_agents.dual_leo.pretrained_teacher import (

@@ -123,33 +123,35 @@ class PolicyAgent:
         """
         return self.policy.predict(observation, state, episode_start, deterministic)
 
-    def act(self, observation: Observation, goal: Goal) -> Any:
+    def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
         """
         Get the deterministic action for a goal.
 
         :param observation: a single observation; a commanded goal in it is ignored
-        :param goal: name or index
+        :param goal: name or index; or the descriptor of any goal, such as its point, if the policy takes descriptors
         :return: the action, an int for discrete actions
         """
         return self.policy.act(observation, goal)
 
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
-        Compute V_g(s) of all goals.
+        Compute V_g(s) of all goals, or of any goals by descriptor.
 
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``
+        :param observation: an observation, or a batch of them
+        :param goals: descriptors ``[K, d]``, such as points, if the policy takes them
+        :return: ``[B, G]`` or ``[B, K]``
         """
-        return self.policy.values(observation)
+        return self.policy.values(observation, goals)
 
-    def expected_steps(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def expected_steps(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
-        Convert the values of all goals to numbers of steps.
+        Convert the values to numbers of steps.
 
-        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``, infinite where the value is 0
+        :param observation: an observation, or a batch of them
+        :param goals: see :meth:`values`
+        :return: ``[B, G]`` or ``[B, K]``, infinite where the value is 0
         """
-        return expected_steps(self.values(observation), self.gamma)
+        return expected_steps(self.values(observation, goals), self.gamma)
 
 
 def attach_policy_data(model: BaseAlgorithm) -> None:

@@ -58,7 +58,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
         bits of mantissa
     :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
+    :param head: ``"dense"``, or ``"factored"``, which also takes goals by descriptor that were never trained on, see
+        :mod:`leo_agents.networks.heads`
     :param double_q: double Q-learning: choose the next action by the online network
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added

@@ -151,13 +151,15 @@ class ContinuousGoalPolicy(GoalPolicy):
         )
         return network.to(self.device)
 
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
         Compute V_g(s) = min over critics of Q_g(s, pi_g(s)) of all goals.
 
         :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :param goals: not supported by policies of a finite goal set
         :return: ``[B, G]``
         """
+        self._check_no_descriptors(goals)
         tensors, _ = self.obs_to_tensor(self.with_goal(observation, 0))
         self.set_training_mode(False)
         with th.no_grad():

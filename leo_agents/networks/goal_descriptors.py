@@ -1,5 +1,6 @@
 """Goal descriptors: the commanded goal as an input of the network."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -8,13 +9,14 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor
 from stable_baselines3.common.type_aliases import TensorDict
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv
 
 from leo_agents.networks.map_extractor import MapExtractor, has_maps
 from leo_wrappers.keys import GOAL_KEY
-from leo_wrappers.validation import check_choice, float_array
+from leo_wrappers.validation import check_choice, float_array, shorten
 
 GoalInput = Literal["descriptor", "one_hot"]
+Descriptors = npt.NDArray[np.float32]
 
 
 def choose_descriptors(venv: VecEnv, goal_input: GoalInput, descriptors: npt.ArrayLike | None) -> npt.ArrayLike | None:
@@ -44,6 +46,68 @@ def choose_descriptors(venv: VecEnv, goal_input: GoalInput, descriptors: npt.Arr
             'pass descriptors, or goal_input="one_hot"'
         )
     return np.asarray(venv.get_attr("goal_set", 0)[0].descriptors, dtype=np.float32)
+
+
+def find_descriptors(venv: VecEnv) -> Descriptors | None:
+    """
+    Return the descriptors of an environment's goals, if they have any that say how the goals are related.
+
+    :param venv: multi-goal environment
+    :return: descriptors ``[num_goals, d]``; None if there are none, or only one-hot vectors
+    """
+    points = goal_points(venv)
+    if points is not None:
+        return points.astype(np.float32)
+    # A goal set that cannot be pickled would end the worker process that is asked for it.
+    if isinstance(venv.unwrapped, SubprocVecEnv) or not venv.has_attr("goal_set"):
+        return None
+    table = np.asarray(venv.get_attr("goal_set", 0)[0].descriptors, dtype=np.float32)
+    return None if np.array_equal(table, np.eye(len(table))) else table
+
+
+def check_descriptors(goals: Any, ndim: int, known: Descriptors) -> Descriptors:
+    """
+    Convert descriptors to an array; raise a ``ValueError`` for other shapes, NaN, infinity, and goals far from the known ones.
+
+    :param goals: a descriptor, or several
+    :param ndim: 1 for a descriptor ``[d]``, 2 for several ``[K, d]``
+    :param known: descriptors of the model's own goals ``[G, d]``
+    :return: float32 ``[d]`` or ``[K, d]``
+    """
+    array, size = float_array("goals", goals).astype(np.float32), known.shape[1]
+    if array.ndim != ndim or array.shape[-1] != size:
+        expected = f"a descriptor of {size} numbers" if ndim == 1 else f"descriptors of shape [K, {size}]"
+        raise ValueError(f"expected {expected}, got an array of shape {array.shape}; pass goals like those of the goal set")
+    # The goals of the training may be those of a part of the space; much farther away, the units are wrong.
+    margin = 2.0 * (known.max(axis=0) - known.min(axis=0))
+    low, high = known.min(axis=0) - margin, known.max(axis=0) + margin
+    outside = ((array < low) | (array > high)).any(axis=-1)
+    if outside.any():
+        raise ValueError(
+            f"expected goals between {shorten(low.tolist())} and {shorten(high.tolist())}, around those of the training, got "
+            f"{shorten(array[outside].tolist() if ndim == 2 else array.tolist())}; use the units of the goal set"
+        )
+    return array
+
+
+def descriptor_error(goals: Any, goal_names: Sequence[str], known: Descriptors | None) -> ValueError:
+    """
+    Return the error for descriptors that were given to a model whose goals are indices; it names the nearest of its goals.
+
+    :param goals: a descriptor, or several
+    :param goal_names: names of the model's goals
+    :param known: their descriptors ``[G, d]``, None if they have none
+    :return: the error
+    """
+    array = float_array("goals", goals)
+    nearest = "see goal_names"
+    if known is not None and array.shape[-1:] == known.shape[1:] and array.size:
+        first = array.reshape(-1, known.shape[1])[0]
+        nearest = f"the nearest to {first.tolist()} is {goal_names[int(((known - first) ** 2).sum(axis=1).argmin())]!r}"
+    return ValueError(
+        f"expected names or indices of the {len(goal_names)} goals of the model, got {shorten(goals)}; {nearest}. LEODQN and "
+        'LEOPQN with head="factored" also take descriptors'
+    )
 
 
 def goal_points(venv: VecEnv) -> npt.NDArray[Any] | None:

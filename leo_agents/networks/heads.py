@@ -16,6 +16,8 @@ import torch as th
 from torch import nn
 
 from leo_agents.networks.device import is_asynchronous
+from leo_agents.networks.goal_descriptors import check_table
+from leo_agents.networks.goal_embedding import GoalEmbedding
 from leo_agents.networks.grouped_linear import grouped_linear
 from leo_wrappers.validation import check_integer
 
@@ -31,6 +33,9 @@ class GoalHead(nn.Module, ABC):
     """
     Base class of heads that compute the logits of all goals and actions.
 
+    Their methods take the goals to compute as ids ``[k]``. Heads with descriptors also take descriptors ``[k, d]``, of goals
+    that they were never trained on.
+
     :param features_dim: number of features
     :param num_goals: number of goals
     :param num_actions: number of actions
@@ -43,6 +48,12 @@ class GoalHead(nn.Module, ABC):
         self.features_dim = features_dim
         self.num_goals = num_goals
         self.num_actions = num_actions
+        self.goal_embedding: GoalEmbedding | None = None
+
+    @property
+    def descriptors(self) -> th.Tensor | None:
+        """Vectors ``[num_goals, d]`` from which the values of the goals are computed; None if they are not."""
+        return None if self.goal_embedding is None else self.goal_embedding.descriptors
 
     @abstractmethod
     def _block_logits(self, features: th.Tensor, goals: th.Tensor | None) -> Callable[[int, int], th.Tensor]:
@@ -55,7 +66,7 @@ class GoalHead(nn.Module, ABC):
 
         :param features: ``[batch, features_dim]``
         :param actions: one integer action per row ``[batch]`` or ``[batch, 1]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
         :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
 
@@ -65,25 +76,26 @@ class GoalHead(nn.Module, ABC):
         Compute the logits of all actions, for one goal per row.
 
         :param features: ``[batch, features_dim]``
-        :param goal_ids: the goal of each row ``[batch]`` or ``[batch, 1]``
+        :param goal_ids: the goal of each row, ids ``[batch]`` or ``[batch, 1]``, or descriptors ``[batch, d]``
         :return: ``[batch, num_actions]``
         """
 
-    def forward(self, features: th.Tensor) -> th.Tensor:
+    def forward(self, features: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
         Compute the logits of all goals and actions.
 
         :param features: ``[batch, features_dim]``
-        :return: ``[batch, num_goals, num_actions]``, a view of an action-major tensor
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
+        :return: ``[batch, num_goals, num_actions]`` or ``[batch, k, num_actions]``, a view of an action-major tensor
         """
-        return self._block_logits(features, None)(0, self.num_actions).transpose(1, 2)
+        return self._block_logits(features, goals)(0, self.num_actions).transpose(1, 2)
 
     def max_over_actions(self, features: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """
         Compute the maximum of the logits over actions, for each goal.
 
         :param features: ``[batch, features_dim]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
         :return: ``[batch, num_goals]`` or ``[batch, k]``
         """
         return self._best(features, goals, with_actions=False)[0]
@@ -93,7 +105,7 @@ class GoalHead(nn.Module, ABC):
         Compute the greedy action of each goal and its logit.
 
         :param features: ``[batch, features_dim]``
-        :param goals: ids of the goals to compute ``[k]``; all of them by default
+        :param goals: the goals to compute, ids ``[k]`` or descriptors ``[k, d]``; all goals by default
         :return: logits and integer actions, each ``[batch, num_goals]`` or ``[batch, k]``
         """
         return self._best(features, goals, with_actions=True)
@@ -193,65 +205,60 @@ class FactoredHead(GoalHead):
     :param features_dim: number of features
     :param num_goals: number of goals
     :param num_actions: number of actions
-    :param rank: length of ``phi_a(s)`` and ``psi_g``
-    :param descriptors: a vector per goal ``[num_goals, d]``, from which a network computes ``psi_g`` and ``b_g``, so that the
-        values generalize to goals without training data; free parameters per goal when None
-    :param hidden_dim: width of the hidden layer between descriptors and ``psi_g``
-    :param initial_value: approximate value of every goal and action at initialization
+    :param rank: length of ``phi_a(s)`` and ``psi_g``; 256 with descriptors and 64 without if None
+    :param descriptors: a vector per goal ``[num_goals, d]``, from which a
+        :class:`~leo_agents.networks.goal_embedding.GoalEmbedding` computes ``psi_g`` and ``b_g``, also those of other goals;
+        free parameters per goal when None
+    :param initial_value: value of every goal and action at initialization
+    :param embedding_kwargs: additional arguments of the ``GoalEmbedding``
     """
-
-    descriptors: th.Tensor | None
 
     def __init__(
         self,
         features_dim: int,
         num_goals: int,
         num_actions: int,
-        rank: int = 64,
+        rank: int | None = None,
         descriptors: np.ndarray | th.Tensor | None = None,
-        hidden_dim: int = 256,
         initial_value: float = 0.5,
+        embedding_kwargs: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(features_dim, num_goals, num_actions)
+        if rank is None:
+            rank = 64 if descriptors is None else 256
         check_integer("rank", rank, 1)
         self.rank = rank
         bound = 1.0 / math.sqrt(features_dim)
         self.weight = nn.Parameter(th.empty(num_actions, rank, features_dim).uniform_(-bound, bound))
         self.bias = nn.Parameter(th.zeros(num_actions, rank))
         self.initial_logit = logit(initial_value)
+        # psi_g, with b_g as the last column. It starts at zero, for the same reason as the weights of the dense head.
         if descriptors is None:
-            self.register_buffer("descriptors", None)
-            # psi_g, with b_g as the last column.
-            table = th.cat([th.randn(num_goals, rank) / math.sqrt(rank), th.zeros(num_goals, 1)], dim=1)
-            self.goal_table = nn.Parameter(table)
+            self.goal_table = nn.Parameter(th.zeros(num_goals, rank + 1))
         else:
-            self._setup_descriptors(th.as_tensor(descriptors, dtype=th.float32), hidden_dim)
-
-    def _setup_descriptors(self, descriptors: th.Tensor, hidden_dim: int) -> None:
-        if descriptors.ndim != 2 or len(descriptors) != self.num_goals:
-            raise ValueError(
-                f"expected descriptors of shape [{self.num_goals}, d], got {tuple(descriptors.shape)}; give one row per goal"
-            )
-        self.register_buffer("descriptors", descriptors)
-        self.goal_net = nn.Sequential(
-            nn.Linear(descriptors.shape[1], hidden_dim),
-            nn.LayerNorm(hidden_dim),
-            nn.ReLU(),
-            nn.Linear(hidden_dim, self.rank + 1),
-        )
+            table = check_table("descriptors", descriptors, num_goals)
+            self.goal_embedding = GoalEmbedding(table, rank + 1, **(embedding_kwargs or {}))
 
     def goal_vectors(self, goals: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """
         Compute ``psi_g`` and ``b_g``.
 
-        :param goals: ids of the goals ``[k]``; all of them by default
+        :param goals: ids ``[k]`` or descriptors ``[k, d]`` of the goals; all goals by default
         :return: ``psi_g`` ``[k, rank]`` and ``b_g`` ``[k]``
         """
-        if self.descriptors is None:
-            table = self.goal_table if goals is None else self.goal_table.index_select(0, goals)
+        if self.goal_embedding is not None:
+            table = self.goal_embedding(goals)
         else:
-            table = self.goal_net(self.descriptors if goals is None else self.descriptors.index_select(0, goals))
+            table = self.goal_table if goals is None else self.goal_table.index_select(0, goals)
         return table[:, :-1], table[:, -1] + self.initial_logit
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if f"{prefix}goal_net.0.weight" in state_dict:
+            raise ValueError(
+                "expected a model without descriptors or one of this version, got one with descriptors of an earlier version; "
+                "load it with the version that saved it, or train again"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[no-untyped-call]
 
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         vectors, biases = self.goal_vectors(goals)
@@ -259,7 +266,7 @@ class FactoredHead(GoalHead):
         return th.addmm(biases, phi, vectors.t())
 
     def for_goals(self, features: th.Tensor, goal_ids: th.Tensor) -> th.Tensor:
-        vectors, biases = self.goal_vectors(goal_ids.reshape(-1))
+        vectors, biases = self.goal_vectors(goal_ids if goal_ids.is_floating_point() else goal_ids.reshape(-1))
         phi = nn.functional.linear(features, self.weight.flatten(0, 1), self.bias.flatten())
         phi = phi.view(-1, self.num_actions, self.rank)
         return th.bmm(phi, vectors.unsqueeze(2)).squeeze(2) + biases.unsqueeze(1)

@@ -44,6 +44,11 @@ class PointGoalPolicyMixin(ContinuousGoalPolicy):
                 raise ValueError(f"expected {key!r} to be a Box of points, got {parts.get(key)}; use a goal environment")
 
     @property
+    def takes_descriptors(self) -> bool:
+        """True: goals are points."""
+        return True
+
+    @property
     def goal_space(self) -> spaces.Box:
         """The space of the points."""
         space = self.observation_space[DESIRED_GOAL_KEY]

@@ -12,6 +12,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
+from leo_agents.networks.goal_descriptors import descriptor_error
 from leo_agents.networks.normalization import NormalizingPolicy
 from leo_agents.networks.state_network import StateNetwork, add_goal, default_extractor, state_space
 from leo_wrappers.goal_set import Goal, check_goal_names, goal_index
@@ -58,14 +59,25 @@ class GoalPolicyMixin(NormalizingPolicy):
         if isinstance(goal_space, spaces.Discrete) and goal_space.n != len(names):
             raise ValueError(f"expected the names of {goal_space.n} goals, got {len(names)}; pass those of the environment")
 
+    @property
+    def takes_descriptors(self) -> bool:
+        """Whether ``act`` and ``values`` take goals by descriptor, also ones that the policy was not trained on."""
+        return False
+
     @abstractmethod
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
         Compute V_g(s) of all goals.
 
         :param observation: an observation, or a batch of them; a commanded goal in it is ignored
-        :return: ``[B, G]``
+        :param goals: descriptors ``[K, d]`` of the goals to compute instead, if the policy takes them
+        :return: ``[B, G]`` or ``[B, K]``
         """
+
+    def _check_no_descriptors(self, goals: npt.ArrayLike | None) -> None:
+        """Raise a ``ValueError`` for goals that are not None."""
+        if goals is not None:
+            raise descriptor_error(goals, self.goal_names, None)
 
     def predict(
         self,
@@ -97,14 +109,17 @@ class GoalPolicyMixin(NormalizingPolicy):
         Get the deterministic action for a goal.
 
         :param observation: a single observation; a commanded goal in it is ignored
-        :param goal: name or index, or a point if the goals of the policy are points
+        :param goal: name or index; or the descriptor of any goal, such as its point, if the policy takes descriptors
         :return: the action, an int for discrete actions
         """
-        goal_observation = self._command(observation, goal)
-        actions, _ = self.predict(goal_observation, deterministic=True)
+        actions = self._best_actions(observation, goal)
         if np.ndim(actions) != len(self.action_space.shape or ()):
             raise ValueError(f"expected a single observation, got {len(actions)}; use predict for a batch")
         return int(actions) if isinstance(self.action_space, spaces.Discrete) else actions
+
+    def _best_actions(self, observation: Observation, goal: Goal | npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return the action for a goal as users give it, or the actions of a batch."""
+        return self.predict(self._command(observation, goal), deterministic=True)[0]
 
     def with_goal(self, observation: Observation, goal_id: int) -> dict[str, npt.NDArray[Any]]:
         """
@@ -247,10 +262,10 @@ class GoalPolicy(GoalPolicyMixin):
             "features_extractor_kwargs": self.features_extractor_kwargs,
         }
 
-    def _export(self, network: StateNetwork, module: nn.Module) -> th.jit.ScriptModule:
-        """Trace a module with the arguments (states, goals)."""
+    def _export(self, network: StateNetwork, module: nn.Module, goals: th.Tensor | None = None) -> th.jit.ScriptModule:
+        """Trace a module with the arguments (states, goals), from an example of the goals: commanded ones if None."""
         tensors: Any = self.obs_to_tensor(self._command(self.state_space.sample(), self._example_goal()))[0]
-        states, goals = network.state_of(tensors), tensors[network.goal_key]
+        states, goals = network.state_of(tensors), tensors[network.goal_key] if goals is None else goals
         self.set_training_mode(False)
         # Two rows: tracing would take a batch dimension of one for a constant.
         batch = {key: _repeat(value) for key, value in states.items()} if isinstance(states, dict) else _repeat(states)

@@ -115,15 +115,15 @@ class GoalQNetwork(ActingNetwork):
         """
         return th.sigmoid(outputs) if self.squash else outputs
 
-    def goal_outputs(self, obs: PyTorchObs, goal_ids: th.Tensor) -> th.Tensor:
+    def goal_outputs(self, obs: PyTorchObs, goals: th.Tensor) -> th.Tensor:
         """
         Compute the head's outputs of all actions for one goal per row, as needed for acting.
 
         :param obs: observations
-        :param goal_ids: a goal per row, ``[B]`` or ``[B, 1]``
+        :param goals: a goal per row, ids ``[B]`` or ``[B, 1]``, or descriptors ``[B, d]`` for a head that takes them
         :return: ``[B, A]``, with the same argmax as the values
         """
-        return self.head.for_goals(self.features(obs), goal_ids.long().reshape(-1))
+        return self.head.for_goals(self.features(obs), goals if goals.is_floating_point() else goals.long().reshape(-1))
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> th.Tensor:
         assert isinstance(observation, dict)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,12 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import nn
 
+from leo_agents.networks.goal_descriptors import Descriptors, check_descriptors, descriptor_error
 from leo_agents.networks.policies import GoalPolicy, Observation
 from leo_agents.networks.q_network import GoalQNetwork
+from leo_wrappers.goal_set import Goal, GoalSet
+from leo_wrappers.keys import GOAL_KEY
+from leo_wrappers.validation import check_choice, check_instance
 
 
 class GoalQPolicy(GoalPolicy):
@@ -32,13 +36,15 @@ class GoalQPolicy(GoalPolicy):
         :return: ``[B, G, A]``
         """
 
-    def values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
         Compute V_g(s) = max_a Q_g(s, a) of all goals.
 
         :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :param goals: not supported by policies without descriptors in the head
         :return: ``[B, G]``
         """
+        self._check_no_descriptors(goals)
         return self.q_values(observation).max(axis=2)
 
     def _predict(self, obs: PyTorchObs, deterministic: bool = True) -> th.Tensor:
@@ -131,19 +137,95 @@ class AllGoalsQPolicy(GoalQPolicy):
         )
         return network.to(self.device)
 
-    def q_values(self, observation: Observation) -> npt.NDArray[np.float32]:
+    @property
+    def descriptors(self) -> Descriptors | None:
+        """Descriptors of the goals ``[G, d]``, from which the head computes their values; None if it has none."""
+        table = self.q_net.head.descriptors
+        return None if table is None else table.cpu().numpy()
+
+    @property
+    def takes_descriptors(self) -> bool:
+        """Whether the head computes values from descriptors, also those of goals that it was not trained on."""
+        return self.q_net.head.descriptors is not None
+
+    def q_values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """
+        Compute Q_g(s, a) of all goals and actions.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :param goals: descriptors ``[K, d]`` of the goals to compute instead, if the policy takes them
+        :return: ``[B, G, A]`` or ``[B, K, A]``
+        """
+        descriptors = None if goals is None else self._checked_descriptors(goals, ndim=2)
+        return self.q_net.values(self._outputs(observation, descriptors)).cpu().numpy()
+
+    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """
+        Compute V_g(s) = max_a Q_g(s, a) of all goals.
+
+        :param observation: an observation, or a batch of them; a commanded goal in it is ignored
+        :param goals: descriptors ``[K, d]`` of the goals to compute instead, if the policy takes them
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        return self.q_values(observation, goals).max(axis=2)
+
+    def _best_actions(self, observation: Observation, goal: Goal | npt.ArrayLike) -> npt.NDArray[Any]:
+        if not self.takes_descriptors or isinstance(goal, str) or np.ndim(goal) == 0:
+            return super()._best_actions(observation, goal)
+        outputs = self._outputs(observation, self._checked_descriptors(goal, ndim=1)[None])
+        return outputs[:, 0].argmax(dim=1).cpu().numpy().reshape(self._split_state(observation)[1])
+
+    def with_goal_set(self, goals: GoalSet) -> Self:
+        """
+        Return a copy of the policy for other goals, whose values it computes from their descriptors, to act for them by name
+        and to evaluate them.
+
+        :param goals: goals with descriptors of the same kind as those of the training
+        :return: a policy with the names of these goals
+        """
+        check_instance("goals", goals, GoalSet, "pass e.g. env.get_wrapper_attr('goal_set')")
+        descriptors = self._checked_descriptors(goals.descriptors, ndim=2)
+        arguments = {**self._get_constructor_parameters(), "goal_names": goals.names}
+        arguments["observation_space"] = spaces.Dict({**self.observation_space.spaces, GOAL_KEY: spaces.Discrete(len(goals))})
+        arguments["head_kwargs"] = {**(self.net_args["head_kwargs"] or {}), "descriptors": descriptors}
+        policy = type(self)(**arguments).to(self.device)
+        # Those of the training stay with its goals.
+        own = ("goal_embedding.descriptors", "goal_embedding.offsets")
+        policy.load_state_dict({k: value for k, value in self.state_dict().items() if not k.endswith(own)}, strict=False)
+        before, after = self.q_net.head.goal_embedding, policy.q_net.head.goal_embedding
+        assert before is not None and after is not None
+        with th.no_grad():
+            after.offsets.copy_(before.offsets_of(after.descriptors))
+        policy.set_training_mode(False)
+        return policy
+
+    def _outputs(self, observation: Observation, descriptors: Descriptors | None) -> th.Tensor:
+        """Compute the head's outputs ``[B, G, A]`` for all goals, or ``[B, K, A]`` for descriptors ``[K, d]``."""
+        goals = None if descriptors is None else th.as_tensor(descriptors, device=self.device)
         tensors, _ = self.obs_to_tensor(self.with_goal(observation, 0))
         self.set_training_mode(False)
         with th.no_grad():
-            return self.q_net(tensors).cpu().numpy()
+            return self.q_net.head(self.q_net.features(tensors), goals)  # type: ignore[no-any-return]
 
-    def to_torchscript(self) -> th.jit.ScriptModule:
+    def _checked_descriptors(self, goals: Any, ndim: int) -> Descriptors:
+        if self.descriptors is None:
+            raise descriptor_error(goals, self.goal_names, None)
+        return check_descriptors(goals, ndim, self.descriptors)
+
+    def to_torchscript(self, goals: Literal["goal_id", "descriptor"] = "goal_id") -> th.jit.ScriptModule:
         """
-        Export the Q-network as TorchScript, ``(states, goal_ids) -> Q-values [B, A]``, for use without this library.
+        Export the Q-network as TorchScript, ``(states, goals) -> Q-values [B, A]``, for use without this library.
 
+        :param goals: the second argument of the module: ``"goal_id"`` for ids ``[B]``, or ``"descriptor"`` for descriptors
+            ``[B, d]``, if the policy takes them
         :return: a module; its states are a tensor, or a dict of tensors if the state has several entries
         """
-        return self._export(self.q_net, _GoalQValues(self.q_net))
+        check_choice("goals", goals, ("goal_id", "descriptor"))
+        if goals == "goal_id":
+            return self._export(self.q_net, _GoalQValues(self.q_net))
+        if self.descriptors is None:
+            raise ValueError('expected a policy that takes descriptors, got one without; use head="factored", or "goal_id"')
+        return self._export(self.q_net, _GoalQValues(self.q_net), th.as_tensor(self.descriptors[:1], device=self.device))
 
     def set_training_mode(self, mode: bool) -> None:
         """
@@ -165,5 +247,5 @@ class _GoalQValues(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, state: PyTorchObs, goal_ids: th.Tensor) -> th.Tensor:
-        return self.network.values(self.network.goal_outputs(state, goal_ids))
+    def forward(self, state: PyTorchObs, goals: th.Tensor) -> th.Tensor:
+        return self.network.values(self.network.goal_outputs(state, goals))

@@ -5,6 +5,7 @@ import pytest
 import torch as th
 
 from leo_agents.networks import heads as heads_module
+from leo_agents.networks.goal_embedding import GoalEmbedding
 from leo_agents.networks.grouped_linear import grouped_linear
 from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead, logit
 
@@ -145,12 +146,54 @@ def test_grouped_linear_rejects_bad_input() -> None:
         grouped_linear(th.randn(2, 4), weight, bias, th.tensor([0, 3]))
 
 
-def test_goals_with_equal_descriptors_have_equal_values() -> None:
-    descriptors = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
-    head = FactoredHead(FEATURES, 3, ACTIONS, rank=3, descriptors=descriptors)
-    logits = head(th.randn(BATCH, FEATURES))
-    th.testing.assert_close(logits[:, 0], logits[:, 2])
-    assert not th.allclose(logits[:, 0], logits[:, 1])
+def described_head() -> FactoredHead:
+    """A head with random weights, for goals of which the first and the last have the same descriptor."""
+    th.manual_seed(0)
+    head = FactoredHead(FEATURES, 4, ACTIONS, rank=3, descriptors=[[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    for parameter in head.parameters():
+        parameter.data += 0.1 * th.randn_like(parameter)
+    return head
+
+
+def test_descriptors_of_the_training_have_the_values_of_its_goals() -> None:
+    head, features = described_head(), th.randn(BATCH, FEATURES)
+    assert head.descriptors is not None
+    logits = head(features)
+    th.testing.assert_close(head(features, head.descriptors)[:, 1:3], logits[:, 1:3])
+    rows = head.descriptors[th.arange(BATCH) % 2 + 1]
+    th.testing.assert_close(head.for_goals(features, rows), head.for_goals(features, th.arange(BATCH) % 2 + 1))
+    actions = actions_without_action_2()
+    th.testing.assert_close(head.taken(features, actions, head.descriptors[1:3]), head.taken(features, actions)[:, 1:3])
+    # Goals with the same descriptor: between their own values.
+    th.testing.assert_close(head(features, head.descriptors[:1])[:, 0], (logits[:, 0] + logits[:, 3]) / 2.0)
+
+
+def test_offsets_of_other_goals_are_means_weighted_by_distance() -> None:
+    descriptors = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 4.0]])
+    embedding = GoalEmbedding(descriptors, outputs=1)
+    embedding.offsets.data = th.tensor([[1.0], [2.0], [4.0]])
+    # Distances of the scaled descriptors, whose range is [-1, 1]: 1, 1, sqrt(5).
+    expected = (1.0 + 2.0 + 4.0 / 25.0) / (1.0 + 1.0 + 1.0 / 25.0)
+    outputs = embedding(th.tensor([[5.0, 0.0], [10.0, 0.0]]))  # the network's outputs start at zero
+    th.testing.assert_close(outputs, th.tensor([[expected], [2.0]]))
+
+
+def test_descriptors_may_have_any_scale() -> None:
+    """Values depend on the position within the range of the training only."""
+    descriptors, scale, shift = np.random.default_rng(0).random((5, 2)), np.array([100.0, 0.01]), np.array([-3.0, 1.0])
+    outputs = []
+    for table in (descriptors, descriptors * scale + shift):
+        th.manual_seed(0)
+        head = FactoredHead(FEATURES, 5, ACTIONS, rank=3, descriptors=table)
+        for parameter in head.parameters():
+            parameter.data += 0.1 * th.randn_like(parameter)
+        outputs.append(head(th.linspace(-1.0, 1.0, FEATURES).expand(2, -1)))
+    th.testing.assert_close(*outputs, atol=1e-4, rtol=1e-4)
+
+
+def test_heads_with_descriptors_of_an_earlier_version_are_rejected() -> None:
+    with pytest.raises(ValueError, match="got one with descriptors of an earlier version; load it with the version"):
+        described_head().load_state_dict({"goal_net.0.weight": th.zeros(2, 2)})
 
 
 @pytest.mark.parametrize("make", [DenseHead, FactoredHead])
