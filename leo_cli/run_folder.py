@@ -225,8 +225,8 @@ def create_run(path: Path, config: RunConfig) -> RunFolder:
         if not existed:
             path.rmdir()
         raise
-    _write_config(path, config)
-    _write_yaml(path / PROVENANCE_FILE, collect_provenance())
+    write_config(path, config)
+    write_yaml(path / PROVENANCE_FILE, collect_provenance())
     _record_command(path)
     return RunFolder(path)
 
@@ -245,9 +245,11 @@ def resume_run(path: Path, steps: int | None = None, trust: bool = False) -> Run
     if steps is not None and steps < settings.steps:
         raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {steps}; raise it")
     _record_command(path)
+    if not (path / PROVENANCE_FILE).exists():  # a job of a sweep, described before it started
+        write_yaml(path / PROVENANCE_FILE, collect_provenance())
     if steps is not None and steps > settings.steps:
         run.config = replace(run.config, settings=replace(settings, steps=steps))
-        _write_config(path, run.config)
+        write_config(path, run.config)
     return run
 
 
@@ -345,18 +347,30 @@ def _record_command(path: Path) -> None:
         file.write(command_line() + "\n")
 
 
-def _write_config(path: Path, config: RunConfig) -> None:
+def write_config(path: Path, config: RunConfig) -> None:
+    """
+    Write the configuration of a run, from which :func:`resume_run` can start it.
+
+    :param path: the run folder
+    :param config: the configuration
+    """
     content = asdict(config)
     # Marks the environment as one that this user trains in, however the other settings are edited.
     mark = sign(_environment_content(config.environment, config.env_kwargs)) if content.pop("trusted") else None
-    _write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **content, "mark": mark})
+    write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **content, "mark": mark})
 
 
 def _environment_content(environment: str, env_kwargs: dict[str, Any]) -> bytes:
     return json.dumps([environment, env_kwargs], sort_keys=True, default=str).encode()
 
 
-def _write_yaml(path: Path, content: dict[str, Any]) -> None:
+def write_yaml(path: Path, content: dict[str, Any]) -> None:
+    """
+    Write a YAML file that is complete at every moment.
+
+    :param path: the file
+    :param content: its content
+    """
     partial = check_output(path.with_name(path.name + ".partial"))
     partial.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120), encoding="utf-8")
     os.replace(partial, path)

@@ -77,7 +77,7 @@ class Train:
 
         if self.jobs < 1:
             raise ValueError(f"expected --jobs of at least 1, got {self.jobs}; 1 trains one seed after the other")
-        _check_device(self.device)
+        check_device(self.device)
         path, config = self._new_run() if self.resume is None else self._resumed_run()
         board = ProgressBoard(Console(highlight=False, soft_wrap=True))
         with InterruptHandler(_STOPPING) as stop, restore_on_failure(path), closing(board):
@@ -149,7 +149,12 @@ class Train:
         return FilePath(str(self.resume)), None
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """
+    Check the name of a PyTorch device.
+
+    :param device: the name, or ``"auto"``
+    """
     import torch as th
 
     try:
