@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Work:
     """
-    Run the jobs of a sweep until none is left. Any number of these commands, on any machines that see the folder, share the work.
+    Run the jobs of a sweep until none is left. Several of these commands share the work, on any machines that see the folder.
 
-    A job whose worker was killed is taken over and continues from its checkpoint. A job that fails three times is kept with its
-    logs, and the others go on. Ctrl-C saves checkpoints and gives the running jobs back.
+    A job whose worker was killed is taken over and continues from its checkpoint. A job that fails three times is kept with
+    its logs, and the others go on. Ctrl-C saves checkpoints and gives the running jobs back.
 
     Examples: `leo work runs/sweep`; `leo work runs/sweep --workers 4`.
     """

@@ -4,7 +4,7 @@ The folder of a sweep or a search::
     runs/my-sweep/
       sweep.yml         what the jobs were made from
       queue/            state of each job, see job_queue.py
-      jobs/JOB/         run folder of a training, or results of an evaluation, with job.log and a failure-N.log per failed attempt
+      jobs/JOB/         run folder of a training, or results of an evaluation, with job.log, and failure-N.log for failed attempts
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class SweepFolder:
             raise FileNotFoundError(f"expected the folder of a sweep with a {SWEEP_FILE}, got {path}; `leo sweep` creates one")
         content = read_yaml(file)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise ValueError(f"expected a sweep of format {_FORMAT} in {file}, got something else; install the version that wrote it")
+            raise ValueError(f"expected a sweep of format {_FORMAT} in {file}, got another; install the version that wrote it")
         self.kind: str = content["kind"]
         self.spec: dict[str, Any] = content["spec"]
         self.queue = JobQueue(path / "queue", float(content["heartbeat_timeout"]))
@@ -82,7 +82,7 @@ def create_sweep(path: Path, spec_file: Path) -> tuple[int, int]:
     missing = [job for job in states if job not in jobs]
     if missing:
         raise ValueError(
-            f"expected a file with all {len(states)} jobs of {path}, got one without {len(missing)} of them ({missing[0]}, ...): "
+            f"expected a file with all {len(states)} jobs of {path}, got one without {len(missing)} of them, such as {missing[0]}: "
             "it belongs to another sweep, or values were changed; add values to extend a sweep, or choose another folder"
         )
     added = [job for job in jobs if job not in states]

@@ -89,7 +89,7 @@ def read_environment(value: Any, path: Path) -> Environment:
         if key not in ("env", "env_set"):
             raise unknown(f"a key of an environment in {path}", key, ("env", "env_set"))
     if not isinstance(parts.get("env"), str):
-        raise ValueError(f"expected an environment in {path}, got {value!r}; write e.g. {{env: GridWorld, env_set: {{size: 9}}}}")
+        raise ValueError(f"expected an environment in {path}, got {value!r}; e.g. {{env: GridWorld, env_set: {{size: 9}}}}")
     return find_environment(parts["env"], mapping(parts.get("env_set"), "env_set", path))
 
 
@@ -132,7 +132,8 @@ def read_timeout(value: Any, path: Path) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not _MIN_TIMEOUT <= value < float("inf"):
         raise ValueError(
-            f"expected heartbeat_timeout of at least {_MIN_TIMEOUT:g} seconds in {path}, got {value!r}; {DEFAULT_TIMEOUT:g} is usual"
+            f"expected heartbeat_timeout of at least {_MIN_TIMEOUT:g} seconds in {path}, got {value!r}; "
+            f"{DEFAULT_TIMEOUT:g} is usual"
         )
     return float(value)
 

@@ -88,9 +88,7 @@ class Worker:
         command = [sys.executable, "-m", "leo_cli.sweeps.job_process", str(self.sweep.queue.timeout / 2), *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
         with block_sigint(), log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
-            )
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment)
         self.running.append(_RunningJob(job, claim, process))
         self.display.print(f"{claim.job}: started")
 
