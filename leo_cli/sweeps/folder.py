@@ -4,7 +4,7 @@ The folder of a sweep or a search::
     runs/my-sweep/
       sweep.yml         what the jobs were made from
       queue/            state of each job, see job_queue.py
-      jobs/JOB/         run folder of a training, or results of an evaluation, with job.log, and failure-N.log for failed attempts
+      jobs/JOB/         run folder of a training, or results of an evaluation; job.log, failure-N.log per failed attempt
 """
 
 from collections.abc import Mapping
@@ -82,8 +82,9 @@ def create_sweep(path: Path, spec_file: Path) -> tuple[int, int]:
     missing = [job for job in states if job not in jobs]
     if missing:
         raise ValueError(
-            f"expected a file with all {len(states)} jobs of {path}, got one without {len(missing)} of them, such as {missing[0]}: "
-            "it belongs to another sweep, or values were changed; add values to extend a sweep, or choose another folder"
+            f"expected a file with all {len(states)} jobs of {path}, got one without {len(missing)} of them, such as "
+            f"{missing[0]}: it belongs to another sweep, or values were changed; to extend a sweep, only add values, "
+            "or choose another folder"
         )
     added = [job for job in jobs if job not in states]
     for job in added:

@@ -1,8 +1,8 @@
 """
 Run the ``leo`` command as a job: ``python -m leo_cli.sweeps.job_process SECONDS ARGUMENTS...``.
 
-Its worker holds the other end of standard input. When the worker dies, the job stops with a checkpoint, within the given number
-of seconds, so that it no longer writes when another worker takes it over.
+Its worker holds the other end of standard input. When the worker dies, the job stops with a checkpoint, within the given
+number of seconds, so that it no longer writes when another worker takes it over.
 """
 
 import os

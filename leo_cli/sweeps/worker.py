@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from leo_cli.disk_space import check_disk_space
@@ -85,7 +86,7 @@ class Worker:
             log.close()
             self._give_up(claim, job)
             return
-        command = [sys.executable, "-m", "leo_cli.sweeps.job_process", str(self.sweep.queue.timeout / 2), *arguments]
+        command = job_command(self.sweep.queue.timeout / 2, arguments)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
         with block_sigint(), log:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment)
@@ -137,6 +138,16 @@ class Worker:
         count = Counter(states.values())
         summary = f"{len(self.running)} running here, {count[RUNNING]} in all, {count[FAILED]} failed"
         self.display.update(TrainingStatus("jobs finished", count[FINISHED], len(states), summary))
+
+
+def job_command(seconds: float, arguments: Sequence[str]) -> list[str]:
+    """
+    Return the command line of a job's process.
+
+    :param seconds: time to save a checkpoint if the worker dies
+    :param arguments: arguments of ``leo``
+    """
+    return [sys.executable, "-m", "leo_cli.sweeps.job_process", str(seconds), *arguments]
 
 
 @dataclass(eq=False)
