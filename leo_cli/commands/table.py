@@ -11,6 +11,7 @@ from leo_cli.commands.plot import Plot
 from leo_cli.commands.report import Report
 from leo_cli.commands.sweep import Sweep
 from leo_cli.commands.train import Train
+from leo_cli.commands.tune import Tune
 from leo_cli.commands.video import Video
 from leo_cli.commands.work import Work
 
@@ -25,5 +26,6 @@ COMMANDS: dict[str, Any] = {
     "report": Report,
     "sweep": Sweep,
     "work": Work,
+    "tune": Tune,
     "bench": Bench,
 }

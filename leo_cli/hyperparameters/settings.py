@@ -11,6 +11,8 @@ from leo_cli.overrides import merge, parse_assignments, read_yaml
 from leo_cli.suggestions import unknown
 
 FOLDER = Path(__file__).parent
+SEARCH_SPACES = FOLDER / "search_spaces.yml"
+"""Default ranges of ``leo tune`` for each algorithm."""
 _GENERAL = ("steps", "num_envs", "keep", "evaluation", "track")
 TRACKERS = ("wandb", "mlflow", "trackio")
 """Experiment trackers, see :mod:`leo_cli.tracking`."""
@@ -92,6 +94,7 @@ def load_settings(
     evaluations: int | None = None,
     final_episodes: int | None = None,
     track: str | None = None,
+    fit_buffer: bool = True,
 ) -> Settings:
     """
     Load the settings of an algorithm in an environment.
@@ -108,6 +111,7 @@ def load_settings(
     :param evaluations: overrides ``evaluation.count``
     :param final_episodes: overrides ``evaluation.final_episodes``
     :param track: overrides the tracker
+    :param fit_buffer: limit the replay buffer to the number of steps
     :return: the settings
 
     Example::
@@ -131,7 +135,7 @@ def load_settings(
     changes = parse_assignments(assignments, "--set")
     check_hyperparameters(algorithm, changes, "--set")
     settings = Settings.from_dict({**values, "hyperparameters": merge(hyperparameters, changes)})
-    return _with_fitting_buffer(algorithm, settings)
+    return _with_fitting_buffer(algorithm, settings) if fit_buffer else settings
 
 
 def _builtin_file(env_id: str) -> Path | None:

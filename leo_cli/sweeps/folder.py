@@ -7,6 +7,7 @@ The folder of a sweep or a search::
       jobs/JOB/         run folder of a training, or results of an evaluation; job.log, failure-N.log per failed attempt
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 import leo_wrappers
+from leo_agents.learning.ownership import is_signed, sign
 from leo_cli.disk_space import check_disk_space
 from leo_cli.outputs import make_output_folder
 from leo_cli.overrides import read_yaml
@@ -44,6 +46,7 @@ class SweepFolder:
             raise ValueError(f"expected a sweep of format {_FORMAT} in {file}, got another; install the version that wrote it")
         self.kind: str = content["kind"]
         self.spec: dict[str, Any] = content["spec"]
+        self.trusted = trust or is_signed(_spec_bytes(self.spec), content.get("mark"))
         self.queue = JobQueue(path / "queue", float(content["heartbeat_timeout"]))
 
     def job_path(self, job: str) -> Path:
@@ -77,7 +80,8 @@ def create_sweep(path: Path, spec_file: Path) -> tuple[int, int]:
     if spec.evaluate is not None:
         for training in list(jobs):
             jobs[f"eval-{training}-{short_hash(spec.evaluate)}"] = {"run": training, **spec.evaluate}
-    sweep = open_or_create(path, SWEEP, spec_file, spec.heartbeat_timeout)
+    content = read_yaml(spec_file)
+    sweep = open_or_create(path, SWEEP, content, spec.heartbeat_timeout)
     states = sweep.queue.states()
     missing = [job for job in states if job not in jobs]
     if missing:
@@ -89,17 +93,17 @@ def create_sweep(path: Path, spec_file: Path) -> tuple[int, int]:
     added = [job for job in jobs if job not in states]
     for job in added:
         write_job(sweep, job, jobs[job])
-    write_yaml(path / SWEEP_FILE, _content(SWEEP, spec_file, spec.heartbeat_timeout))
+    write_yaml(path / SWEEP_FILE, sweep_content(SWEEP, content, spec.heartbeat_timeout))
     return len(added), len(jobs)
 
 
-def open_or_create(path: Path, kind: str, spec_file: Path, heartbeat_timeout: float) -> SweepFolder:
+def open_or_create(path: Path, kind: str, spec: dict[str, Any], heartbeat_timeout: float) -> SweepFolder:
     """
     Open a sweep, or create it in a folder that does not exist or is empty.
 
     :param path: the folder
     :param kind: :data:`SWEEP` or :data:`SEARCH`
-    :param spec_file: the file that describes it
+    :param spec: content of the file that describes it
     :param heartbeat_timeout: seconds without a heartbeat after which another worker takes over a job
     :return: the sweep
     """
@@ -112,7 +116,7 @@ def open_or_create(path: Path, kind: str, spec_file: Path, heartbeat_timeout: fl
         check_disk_space(path)
         # Fails if another process has created it in the meantime.
         with open(path / SWEEP_FILE, "x", encoding="utf-8") as file:
-            file.write(yaml.safe_dump(_content(kind, spec_file, heartbeat_timeout), sort_keys=False))
+            file.write(yaml.safe_dump(sweep_content(kind, spec, heartbeat_timeout), sort_keys=False))
     sweep = SweepFolder(path)
     if sweep.kind != kind:
         raise ValueError(f"expected the folder of a {kind}, got {path}, that of a {sweep.kind}; choose another folder")
@@ -136,11 +140,23 @@ def write_job(sweep: SweepFolder, job: str, content: RunConfig | Mapping[str, An
     sweep.queue.add(job)
 
 
-def _content(kind: str, spec_file: Path, heartbeat_timeout: float) -> dict[str, Any]:
+def sweep_content(kind: str, spec: dict[str, Any], heartbeat_timeout: float) -> dict[str, Any]:
+    """
+    Return the content of the file that makes a folder a sweep.
+
+    :param kind: :data:`SWEEP` or :data:`SEARCH`
+    :param spec: content of the file that describes it
+    :param heartbeat_timeout: seconds without a heartbeat after which another worker takes over a job
+    """
     return {
         "format": _FORMAT,
         "leo-rl": leo_wrappers.__version__,
         "kind": kind,
         "heartbeat_timeout": heartbeat_timeout,
-        "spec": read_yaml(spec_file),
+        "spec": spec,
+        "mark": sign(_spec_bytes(spec)),
     }
+
+
+def _spec_bytes(spec: dict[str, Any]) -> bytes:
+    return json.dumps(spec, sort_keys=True, default=str).encode()

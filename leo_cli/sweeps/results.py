@@ -102,9 +102,13 @@ def _labels(configs: Sequence[RunConfig]) -> list[str]:
     for config, own in zip(configs, settings, strict=True):
         same = [other for one, other in zip(configs, settings, strict=True) if one.algorithm == config.algorithm]
         keys = [key for key in dict.fromkeys(key for other in same for key in other) if _differs(key, same)]
-        changes = " ".join(f"{key.removeprefix('hyperparameters.')}={own[key]}" for key in keys if key in own)
+        changes = " ".join(f"{key.removeprefix('hyperparameters.')}={_short(own[key])}" for key in keys if key in own)
         labels.append(f"{config.algorithm} {changes}".strip())
     return labels
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _differs(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:

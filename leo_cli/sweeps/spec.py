@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,12 @@ def _read_evaluate(value: Any, path: Path) -> dict[str, int]:
 
 
 def make_config(
-    algorithm: str, environment: Environment, file: Path | None, *overrides: dict[str, Any], seeds: list[int] | None = None
+    algorithm: str,
+    environment: Environment,
+    file: Path | None,
+    *overrides: dict[str, Any],
+    seeds: Sequence[int] = (0,),
+    fit_buffer: bool = True,
 ) -> RunConfig:
     """
     Resolve the settings of a training.
@@ -102,11 +107,12 @@ def make_config(
     :param file: settings file; None for the one that the package provides
     :param overrides: settings that take precedence, the last ones most
     :param seeds: the seeds
+    :param fit_buffer: limit the replay buffer to the number of steps
     :return: the configuration of a run
     """
-    settings = load_settings(algorithm, environment.id, file, overrides=overrides)
+    settings = load_settings(algorithm, environment.id, file, overrides=overrides, fit_buffer=fit_buffer)
     goals, eval_goal_ids = list(environment.goal_names), environment.reachable_goals().tolist()
-    return RunConfig(algorithm, environment.id, environment.kwargs, seeds or [0], settings, goals, eval_goal_ids)
+    return RunConfig(algorithm, environment.id, environment.kwargs, list(seeds), settings, goals, eval_goal_ids)
 
 
 def job_name(config: RunConfig) -> str:

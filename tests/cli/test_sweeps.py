@@ -329,7 +329,7 @@ def test_the_report_pools_seeds_and_names_what_differs(run, tmp_path, leo):
     """With one finished seed, one that is still training, and others that have not started."""
     folder = tmp_path / "sweep"
     create_sweep(folder, write(tmp_path / "spec.yml", overrides=[{}, {"gamma": 0.5}], algorithms=["leodqn"]))
-    first, second, *_ = sorted(
+    first, second = sorted(
         path for path in folder.glob("jobs/*") if RunFolder(path).config.settings.hyperparameters.get("gamma") != 0.5
     )
     shutil.copytree(run / "seed-0", first / "seed-0")
