@@ -27,6 +27,8 @@ def stop_with_parent(seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGUSR2"):  # meant for the worker: Slurm sends it before the time limit, perhaps to all processes
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     threading.Thread(target=stop_with_parent, args=(float(sys.argv[1]),), daemon=True).start()
     sys.argv = ["leo", *sys.argv[2:]]  # recorded in the run's commands.txt
     sys.exit(main())

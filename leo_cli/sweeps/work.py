@@ -1,7 +1,8 @@
 """Work on a sweep in this process."""
 
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from leo_cli.progress import ProgressBoard
 from leo_cli.sweeps.folder import SweepFolder
 from leo_cli.sweeps.worker import Worker
 
-_STOPPING = "Stopping; running jobs save a checkpoint and are given back. Press Ctrl-C again to stop immediately."
+STOPPING = "Stopping; running jobs save a checkpoint and are given back. Press Ctrl-C again to stop immediately."
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ def open_for_work(options: WorkOptions) -> SweepFolder:
     return sweep
 
 
+@contextmanager
+def progress_board() -> Iterator[ProgressBoard]:
+    """Show progress while inside."""
+    board = ProgressBoard(Console(highlight=False, soft_wrap=True))
+    with closing(board):
+        yield board
+
+
 def work(options: WorkOptions) -> Counter[str]:
     """
     Run jobs until all have finished or failed, or until Ctrl-C.
@@ -60,6 +69,5 @@ def work(options: WorkOptions) -> Counter[str]:
     :return: number of jobs in each state
     """
     sweep = open_for_work(options)
-    board = ProgressBoard(Console(highlight=False, soft_wrap=True))
-    with InterruptHandler(_STOPPING) as stop, closing(board):
+    with InterruptHandler(STOPPING) as stop, progress_board() as board:
         return Worker(sweep, board, stop, slots=options.slots, threads=options.threads, device=options.device).run()
