@@ -2,6 +2,7 @@
 
 import os
 import platform
+import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from leo_cli.sweeps.work import STOPPING, WorkOptions, open_for_work, progress_b
 
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 60.0
+_CONNECT_SECONDS = 10.0
 
 
 def work_on_ray(
@@ -91,19 +93,27 @@ def connected(address: str | None) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise ImportError('--on ray needs Ray; install it with: pip install "leo-rl[ray]"') from error
-    new: dict[str, Any] = {} if address or os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
-        ray.init(address=address, log_to_driver=False, **new)
+        if address is not None:
+            _check_reachable(address)
+        ray.init(address=address, log_to_driver=False, **({"include_dashboard": False} if address is None else {}))
     except Exception as error:  # Ray raises errors of several kinds
         raise ConnectionError(
-            f"expected a Ray cluster at {address or os.environ.get('RAY_ADDRESS') or 'this machine'}, got: {error}; start one "
-            "with `ray start --head`. If it runs, this machine needs its ~/.ray/auth_token, or RAY_AUTH_MODE=disabled on all "
-            "machines of a trusted network"
+            f"expected a Ray cluster at {address or 'this machine'}, got: {error}; start one with `ray start --head`. If it "
+            "runs, this machine needs its ~/.ray/auth_token, or RAY_AUTH_MODE=disabled on all machines of a trusted network"
         ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise an ``OSError`` if nothing listens at an address: Ray would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _work_on_node(options: WorkOptions) -> None:
