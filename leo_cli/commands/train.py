@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from leo_cli.commands.options import Assignments, Count, Env, Path, Trust
+from leo_cli.commands.options import Assignments, Count, Env, Name, Path, Trust
 from leo_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Train:
     """YAML file to use instead of the one that the package provides."""
     folder: Path = None
     """The run's folder; runs/ALGORITHM-ENV by default, with a number appended if that exists."""
+    track: Name = None
+    """Also log to wandb, mlflow or trackio (the extra of that name)."""
     device: str = "auto"
     """cpu, cuda or auto."""
     trust: Trust = False
@@ -131,6 +133,7 @@ class Train:
             keep=self.keep,
             evaluations=self.evaluations,
             final_episodes=self.episodes,
+            track=self.track,
         )
         seeds = list(range(self.first_seed, self.first_seed + self.seeds))
         goals, eval_goal_ids = list(environment.goal_names), environment.reachable_goals().tolist()
