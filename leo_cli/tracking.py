@@ -67,12 +67,12 @@ class TrackerWriter(KVWriter):
             for key, value in key_values.items()
             if isinstance(value, Real) and self.name not in key_excluded.get(key, ())
         }
-        with _errors_as_warnings(f"the values of step {step}"):
+        with _errors_as_warnings():
             self.send(numbers, step)
 
     def close(self) -> None:
         """Finish the tracker's run."""
-        with _errors_as_warnings("the end of the training"):
+        with _errors_as_warnings():
             self.finish()
 
     @abstractmethod
@@ -90,11 +90,11 @@ class TrackerWriter(KVWriter):
 
 
 @contextmanager
-def _errors_as_warnings(what: str) -> Iterator[None]:
+def _errors_as_warnings() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        warnings.warn(f"the tracker did not receive {what}: {error}; progress.csv has all values", stacklevel=3)
+        warnings.warn(f"the tracker did not receive all values: {error}; progress.csv has them", stacklevel=2)
 
 
 class WandbWriter(TrackerWriter):
