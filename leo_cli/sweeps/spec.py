@@ -16,7 +16,7 @@ from leo_cli.sweeps import spec_values as values
 
 _NOT_IN_ID = ("keep", "track")
 """Settings that do not change the results."""
-_SWEEP_KEYS = ("algorithms", "environments", "seeds", "settings", "overrides", "config", "evaluate", "heartbeat_timeout")
+SWEEP_KEYS = ("algorithms", "environments", "seeds", "settings", "overrides", "config", "evaluate", "heartbeat_timeout")
 _EVALUATE_KEYS = {"episodes": 1, "max_steps": 1, "seed": 0}
 """Options of ``leo eval``, and their smallest values."""
 
@@ -53,7 +53,7 @@ class SweepSpec:
         :param path: the file
         :return: the sweep
         """
-        content = values.read_spec(path, _SWEEP_KEYS, ("algorithms", "environments"))
+        content = values.read_spec(path, SWEEP_KEYS, ("algorithms", "environments"))
         overrides = values.items(content.get("overrides", [{}]), "overrides", path)
         return cls(
             algorithms=[values.read_algorithm(one, path) for one in values.items(content["algorithms"], "algorithms", path)],

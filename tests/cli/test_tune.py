@@ -21,6 +21,7 @@ from leo_cli.sweeps.study import create_search, open_study, read_search
 from leo_cli.sweeps.trials import Trial
 from tests.cli.conftest import fingerprint
 from tests.cli.sweeps import MAZE, SETTINGS, work
+from tests.cli.test_train import ROOT
 
 RATE = {"low": 1e-6, "high": 1e-2, "log": True}
 SPEC = {
