@@ -18,8 +18,6 @@ from pathlib import Path
 
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
 STATES = (WAITING, RUNNING, FINISHED, FAILED)
-_HEARTBEATS = 10
-"""Heartbeats within the time after which a worker is considered dead."""
 
 
 class JobQueue:
@@ -35,11 +33,6 @@ class JobQueue:
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}".replace("@", "-")
         for state in STATES:
             (folder / state).mkdir(parents=True, exist_ok=True)
-
-    @property
-    def heartbeat_seconds(self) -> float:
-        """Seconds between two heartbeats."""
-        return self.timeout / _HEARTBEATS
 
     def states(self) -> dict[str, str]:
         """Return the state of every job by its name, sorted."""

@@ -13,7 +13,6 @@ from leo_cli.run_folder import write_yaml
 from leo_cli.sweeps.folder import SEARCH, SWEEP_FILE, SweepFolder, open_or_create, sweep_content, write_job
 from leo_cli.sweeps.search import SEARCH_KEYS, SearchSpec
 from leo_cli.sweeps.spec_values import read_spec
-from leo_cli.trust import HOW
 
 if TYPE_CHECKING:
     import optuna
@@ -56,18 +55,11 @@ def create_search(path: Path, spec_file: Path) -> tuple[SweepFolder, SearchSpec]
 
 def read_search(sweep: SweepFolder) -> SearchSpec:
     """
-    Read the search of a folder.
+    Read the search of a folder. Imports the module of an environment that is not built in.
 
-    :param sweep: the folder
+    :param sweep: the folder, which must be trusted
     :return: the search
     """
-    environment = sweep.spec["environment"]
-    name = environment if isinstance(environment, str) else environment["env"]
-    if ":" in name and not sweep.trusted:
-        raise ValueError(
-            f"expected a built-in environment in a search that you did not create on this machine, got {name!r}. Creating it "
-            f"would import a Python module and run its code; {HOW}"
-        )
     return SearchSpec.from_content(sweep.spec, sweep.path / SWEEP_FILE)
 
 

@@ -47,12 +47,13 @@ class Trial(Training):
     @cached_property
     def trial(self) -> "optuna.Trial":
         """The unfinished trial of the job if its worker died, else a new one."""
-        import optuna
+        study = self.study  # names the extra if Optuna is not installed
+        from optuna import Trial
 
-        for frozen in self.study.get_trials(deepcopy=False):
+        for frozen in study.get_trials(deepcopy=False):
             if frozen.user_attrs.get(_JOB) == self.name and not frozen.state.is_finished():
-                return optuna.Trial(self.study, frozen._trial_id)
-        trial = self.study.ask()
+                return Trial(study, frozen._trial_id)
+        trial = study.ask()
         trial.set_user_attr(_JOB, self.name)
         return trial
 

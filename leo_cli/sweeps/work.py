@@ -13,6 +13,7 @@ from leo_cli.interrupts import InterruptHandler
 from leo_cli.progress import ProgressBoard
 from leo_cli.sweeps.folder import SweepFolder
 from leo_cli.sweeps.worker import Worker
+from leo_cli.trust import HOW
 
 STOPPING = "Stopping; running jobs save a checkpoint and are given back. Press Ctrl-C again to stop immediately."
 
@@ -43,12 +44,17 @@ class WorkOptions:
 
 def open_for_work(options: WorkOptions) -> SweepFolder:
     """
-    Open a sweep and check that its folder can be written to.
+    Open a sweep, and check that it may run code and that its folder can be written to.
 
     :param options: the worker's options
     :return: the sweep
     """
     sweep = SweepFolder(options.folder, options.trust)
+    if not sweep.trusted:
+        raise ValueError(
+            f"expected a sweep that you created on this machine, got {sweep.path}, which was created by another user or "
+            f"machine, or changed since. Its environments and checkpoints may run code; {HOW}"
+        )
     check_disk_space(sweep.path)
     return sweep
 

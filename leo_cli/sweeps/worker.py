@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from leo_cli.disk_space import check_disk_space
 from leo_cli.environments import available_cores
@@ -18,7 +18,7 @@ from leo_cli.sweeps.job_queue import FAILED, FINISHED, RUNNING, WAITING, Claim
 from leo_cli.sweeps.jobs import LOG_FILE, Training, open_job
 
 MAX_FAILURES = 3
-_POLL_SECONDS = 0.5
+_POLL_SECONDS, _IDLE_SECONDS = 0.5, 2.0
 
 
 class Worker:
@@ -57,13 +57,14 @@ class Worker:
             while True:
                 for job in list(self.running):
                     self._check(job)
-                states = self.sweep.queue.states()
-                if not self.stop.requested:
-                    self._start_jobs(states)
-                self._show(states)
-                if not self.running and (self.stop.requested or not {WAITING, RUNNING} & set(states.values())):
-                    return Counter(states.values())
-                time.sleep(_POLL_SECONDS)
+                if len(self.running) < self.slots:
+                    states = self.sweep.queue.states()
+                    if not self.stop.requested:
+                        self._start_jobs(states)
+                    self._show(states)
+                    if not self.running and (self.stop.requested or not {WAITING, RUNNING} & set(states.values())):
+                        return Counter(states.values())
+                time.sleep(_POLL_SECONDS if self.running else _IDLE_SECONDS)
         finally:
             for job in self.running:  # after an error, or a second Ctrl-C
                 job.kill()
@@ -74,28 +75,35 @@ class Worker:
             claim = self.sweep.queue.claim(lambda name: open_job(self.sweep, name).is_ready(states))
             if claim is None:
                 return
-            self._start(claim)
+            try:
+                self._start(claim)
+            except BaseException:
+                claim.move(WAITING)
+                raise
 
     def _start(self, claim: Claim) -> None:
         job = open_job(self.sweep, claim.job)
-        log = open(job.path / LOG_FILE, "ab")
-        try:
-            arguments = job.arguments(self.device)
-        except ValueError as error:  # would fail at every attempt
-            log.write(f"{error}\n".encode())
-            log.close()
-            self._give_up(claim, job)
-            return
-        command = job_command(self.sweep.queue.timeout / 2, arguments)
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"}
-        with block_sigint(), log:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        with open(job.path / LOG_FILE, "ab") as log:
+            try:
+                arguments = job.arguments(self.device)
+            except ValueError as error:  # would be the same at every attempt
+                log.write(f"{error}\n".encode())
+                self._give_up(claim, job)
+                return
+            with block_sigint():
+                process = subprocess.Popen(
+                    job_command(self.sweep.queue.timeout / 2, arguments),
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONUNBUFFERED": "1"},
+                )
         self.running.append(_RunningJob(job, claim, process))
         self.display.print(f"{claim.job}: started")
 
     def _check(self, running: "_RunningJob") -> None:
         job, claim, code = running.job, running.claim, running.process.poll()
-        if not running.beat(self.sweep.queue.heartbeat_seconds):
+        if not claim.beat():
             running.kill()
             self.running.remove(running)
             self.display.print(f"{claim.job}: taken over by another worker, because this one showed no sign of life")
@@ -159,14 +167,6 @@ class _RunningJob:
     process: "subprocess.Popen[bytes]"
     stopped_early: bool = False
     _terminated: bool = False
-    _last_beat: float = field(default_factory=time.monotonic)
-
-    def beat(self, seconds: float) -> bool:
-        """Show a sign of life every so many seconds; return whether the claim still holds."""
-        if time.monotonic() - self._last_beat < seconds:
-            return True
-        self._last_beat = time.monotonic()
-        return self.claim.beat()
 
     def terminate(self) -> None:
         """Ask the process to stop with a checkpoint. A second signal would stop it without one."""

@@ -13,9 +13,10 @@ from optuna.trial import TrialState
 
 from leo_cli.algorithms import ALGORITHMS
 from leo_cli.hyperparameters import SEARCH_SPACES, load_settings
+from leo_cli.main import main
 from leo_cli.run_folder import RunFolder
 from leo_cli.sweeps.folder import SweepFolder
-from leo_cli.sweeps.job_queue import FAILED, FINISHED, JobQueue
+from leo_cli.sweeps.job_queue import FAILED, FINISHED, WAITING, JobQueue
 from leo_cli.sweeps.search import SearchSpec, nested
 from leo_cli.sweeps.study import create_search, open_study, read_search
 from leo_cli.sweeps.trials import Trial
@@ -246,23 +247,33 @@ def test_the_settings_file_is_copied(tmp_path):
         create_search(tmp_path / "tune", spec_file)
 
 
-def test_the_environment_of_a_foreign_search_is_not_imported(tmp_path, monkeypatch):
-    create_search(tmp_path / "tune", write(tmp_path / "tune.yml"))
-    content = yaml.safe_load((tmp_path / "tune" / "sweep.yml").read_text())
+def test_a_foreign_search_runs_no_code_unless_it_is_trusted(tmp_path, monkeypatch, leo):
+    folder = tmp_path / "tune"
+    create_search(folder, write(tmp_path / "tune.yml"))
+    content = yaml.safe_load((folder / "sweep.yml").read_text())
     content["spec"]["environment"] = "foreign_module:Env-v0"
-    (tmp_path / "tune" / "sweep.yml").write_text(yaml.safe_dump(content))
+    (folder / "sweep.yml").write_text(yaml.safe_dump(content))
     (tmp_path / "foreign_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match="expected a built-in environment"):
-        read_search(SweepFolder(tmp_path / "tune"))
+    code, _, error = leo("work", folder)
+    assert code == 2 and "expected a sweep that you created on this machine" in error and "--trust" in error
+    assert leo("report", folder)[0] == 0
     with pytest.raises(SystemExit, match="imported"):
-        read_search(SweepFolder(tmp_path / "tune", trust=True))
+        main(["work", str(folder), "--trust"])
 
 
 def test_without_optuna_the_error_names_the_extra(tmp_path, monkeypatch, leo):
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, error = leo("tune", write(tmp_path / "tune.yml"), tmp_path / "tune")
     assert code == 2 and 'pip install "leo-rl[tune]"' in error
+
+
+def test_a_worker_without_optuna_gives_its_trial_back(tmp_path, monkeypatch, leo):
+    create_search(tmp_path / "tune", write(tmp_path / "tune.yml"))
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    code, _, error = leo("work", tmp_path / "tune")
+    assert code == 2 and 'pip install "leo-rl[tune]"' in error
+    assert set(SweepFolder(tmp_path / "tune").queue.states().values()) == {WAITING}
 
 
 @pytest.mark.expensive
