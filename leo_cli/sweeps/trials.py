@@ -47,12 +47,12 @@ class Trial(Training):
     @cached_property
     def trial(self) -> "optuna.Trial":
         """The unfinished trial of the job if its worker died, else a new one."""
-        study = self.study  # names the extra if Optuna is not installed
-        from optuna import Trial
+        study = self.study
+        import optuna  # after the study, whose error names the extra
 
         for frozen in study.get_trials(deepcopy=False):
             if frozen.user_attrs.get(_JOB) == self.name and not frozen.state.is_finished():
-                return Trial(study, frozen._trial_id)
+                return optuna.Trial(study, frozen._trial_id)
         trial = study.ask()
         trial.set_user_attr(_JOB, self.name)
         return trial
