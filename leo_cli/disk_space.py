@@ -26,7 +26,7 @@ def check_disk_space(folder: Path, needed: int = 0) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise OSError(
-            f"expected to write to {folder}, got: {error.strerror}; free some space or choose another --folder"
+            f"expected to write to {folder}, got: {error.strerror}; free some space or choose another folder"
         ) from error
     finally:
         probe.unlink(missing_ok=True)
@@ -34,7 +34,7 @@ def check_disk_space(folder: Path, needed: int = 0) -> None:
     if free < required:
         raise OSError(
             f"expected {required / 1e6:,.0f} MB for checkpoints in {folder}, got {free / 1e6:,.0f} MB of free space; free "
-            "some, choose another --folder, keep fewer checkpoints, or set a smaller buffer_size"
+            "some, choose another folder, keep fewer checkpoints, or set a smaller buffer_size"
         )
 
 

@@ -1,6 +1,7 @@
 """Log training to ``progress.csv`` and TensorBoard, continuing both when a training is resumed."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
@@ -23,13 +24,14 @@ class ResumableCSVOutputFormat(CSVOutputFormat):
             self.file.flush()
 
 
-def make_logger(folder: Path, progress: Path, timesteps: int) -> Logger:
+def make_logger(folder: Path, progress: Path, timesteps: int, trackers: Sequence[KVWriter] = ()) -> Logger:
     """
     Create the logger of a training.
 
     :param folder: folder for TensorBoard's events
     :param progress: the CSV file
     :param timesteps: environment steps at which training starts or resumes
+    :param trackers: further outputs
     :return: the logger
     """
     writers: list[KVWriter] = [ResumableCSVOutputFormat(progress, timesteps)]
@@ -37,7 +39,7 @@ def make_logger(folder: Path, progress: Path, timesteps: int) -> Logger:
         writers.append(TensorBoardOutputFormat(str(folder)))
     except (AssertionError, ImportError):  # not installed; the CSV file has the same values
         pass
-    return Logger(str(folder), writers)
+    return Logger(str(folder), [*writers, *trackers])
 
 
 def _rows_until(path: Path, timesteps: int) -> list[list[str]]:

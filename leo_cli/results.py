@@ -146,12 +146,18 @@ def _read_run(run: RunFolder, label: str) -> RunResults:
                 f"expected the {len(run.config.eval_goal_ids)} goals of {run.path} in {seed.goals}, got {len(report)} others; "
                 f"run `leo eval {run.path}`"
             )
-    timesteps, rates = _common_evaluations(run, seeds)
+    timesteps, rates = common_evaluations(run, seeds)
     return RunResults(run, label, tuple(seeds), reports, timesteps, rates)
 
 
-def _common_evaluations(run: RunFolder, seeds: Sequence[SeedFolder]) -> tuple[IntArray, FloatArray]:
-    """Read the evaluations at the steps that all seeds reached: some may have been interrupted earlier."""
+def common_evaluations(run: RunFolder, seeds: Sequence[SeedFolder]) -> tuple[IntArray, FloatArray]:
+    """
+    Read the evaluations at the steps that all seeds reached: some may have been interrupted earlier.
+
+    :param run: the run, for its goals
+    :param seeds: at least one seed
+    :return: the steps, ``[T]``, and the success rates, ``[seeds, T, G]``
+    """
     num_goals = len(run.config.eval_goal_ids)
     try:
         curves = [_read_curve(seed, num_goals) for seed in seeds]

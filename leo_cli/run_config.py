@@ -154,7 +154,7 @@ def read_config(path: Path, trust: bool) -> RunConfig:
 
 def write_config(path: Path, config: RunConfig) -> None:
     """
-    Write the configuration of a run.
+    Write the configuration of a run, from which :func:`~leo_cli.run_folder.resume_run` can start it.
 
     :param path: the run folder
     :param config: the configuration

@@ -194,6 +194,8 @@ def resume_run(path: Path, steps: int | None = None, trust: bool = False) -> Run
     if steps is not None and steps < settings.steps:
         raise ValueError(f"expected --steps of at least the run's {settings.steps}, got {steps}; raise it")
     _record_command(path)
+    if not (path / PROVENANCE_FILE).exists():  # a job of a sweep, described before it started
+        write_yaml(path / PROVENANCE_FILE, collect_provenance())
     if steps is not None and steps > settings.steps:
         run.config = replace(run.config, settings=replace(settings, steps=steps))
         write_config(path, run.config)

@@ -15,6 +15,7 @@ from leo_cli.logger import make_logger
 from leo_cli.models import explain_full_disk, make_model
 from leo_cli.progress import Display
 from leo_cli.run_folder import RunFolder, SeedFolder
+from leo_cli.tracking import make_tracker
 
 _NUM_CHECKPOINTS = 10
 
@@ -55,7 +56,7 @@ def train_seed(
             display.print(f"seed {seed.seed}: {message}")
         progress = ProgressCallback(display, seed.title, settings.steps, evaluation)
         callbacks = CallbackList([evaluation, progress, checkpoints, StopCallback(stop, seed.checkpoints, settings.keep)])
-        model.set_logger(make_logger(seed.path, seed.progress, model.num_timesteps))
+        model.set_logger(make_logger(seed.path, seed.progress, model.num_timesteps, make_tracker(run, seed)))
         with explain_full_disk(run, seed):
             try:
                 with warnings.catch_warnings():

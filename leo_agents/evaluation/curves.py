@@ -1,6 +1,7 @@
 """The CSV file of evaluations during training, with one row per goal and evaluation."""
 
 import csv
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,13 +117,15 @@ def append_to_curve(path: Path, timesteps: int, report: GoalReport) -> None:
     :param timesteps: number of steps trained so far
     :param report: result of the evaluation
     """
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        for index, name in enumerate(report.goal_names):
-            counts = [values[index] for values in (report.attempts, report.successes, report.already_true)]
-            steps = report.mean_steps[index]
-            goal = [report.goal_ids[index], quote_text(name), quote_text(report.family_of[index])]
-            table.writerow([timesteps, *goal, *counts, "" if np.isnan(steps) else f"{steps:.6g}"])
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    for index, name in enumerate(report.goal_names):
+        counts = [values[index] for values in (report.attempts, report.successes, report.already_true)]
+        steps = report.mean_steps[index]
+        goal = [report.goal_ids[index], quote_text(name), quote_text(report.family_of[index])]
+        table.writerow([timesteps, *goal, *counts, "" if np.isnan(steps) else f"{steps:.6g}"])
+    with open(path, "ab", buffering=0) as file:  # all rows at once, for those who read during the training
+        file.write(text.getvalue().encode())
 
 
 def _rows(path: str | os.PathLike[str]) -> list[list[str]]:

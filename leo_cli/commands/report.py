@@ -13,7 +13,9 @@ class Report:
     """
     Write a self-contained HTML report of one or more runs: curves, maps, short videos, and a table of all goals.
 
-    Examples: `leo report runs/leodqn-GridWorld-v0`; `leo report runs/a runs/b --out comparison.html`.
+    For the folder of a sweep: a comparison of its algorithms, environments and overrides, as far as the jobs have come.
+
+    Examples: `leo report runs/leodqn-GridWorld-v0`; `leo report runs/a runs/b --out comparison.html`; `leo report runs/sweep`.
     """
 
     runs: Runs
@@ -35,9 +37,14 @@ class Report:
         from leo_cli.outputs import check_output
         from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
+        from leo_cli.sweeps.folder import is_sweep
+        from leo_cli.sweeps.report import report_sweep
 
         if self.videos < 0:
             raise ValueError(f"expected --videos of at least 0, got {self.videos}; 0 records none")
+        if len(self.runs) == 1 and is_sweep(FilePath(self.runs[0])):
+            print(f"Wrote {report_sweep(FilePath(self.runs[0]), self.out, self.trust)}")
+            return 0
         runs = open_runs(self.runs, self.trust)
         goals = [runs[0].config.find_goal(goal) for goal in self.goal]
         out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))

@@ -9,8 +9,11 @@ from leo_cli.commands.goals import Goals
 from leo_cli.commands.play import Play
 from leo_cli.commands.plot import Plot
 from leo_cli.commands.report import Report
+from leo_cli.commands.sweep import Sweep
 from leo_cli.commands.train import Train
+from leo_cli.commands.tune import Tune
 from leo_cli.commands.video import Video
+from leo_cli.commands.work import Work
 
 COMMANDS: dict[str, Any] = {
     "goals": Goals,
@@ -21,5 +24,8 @@ COMMANDS: dict[str, Any] = {
     "video": Video,
     "plot": Plot,
     "report": Report,
+    "sweep": Sweep,
+    "work": Work,
+    "tune": Tune,
     "bench": Bench,
 }

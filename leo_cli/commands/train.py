@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from leo_cli.commands.options import Assignments, Count, Env, Path, Trust
+from leo_cli.commands.options import Assignments, Count, Env, Name, Path, Trust
 from leo_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Train:
     """YAML file to use instead of the one that the package provides."""
     folder: Path = None
     """The run's folder; runs/ALGORITHM-ENV by default, with a number appended if that exists."""
+    track: Name = None
+    """Also log to wandb, mlflow or trackio (the extra of that name)."""
     device: str = "auto"
     """cpu, cuda or auto."""
     trust: Trust = False
@@ -80,7 +82,7 @@ class Train:
 
         if self.jobs < 1:
             raise ValueError(f"expected --jobs of at least 1, got {self.jobs}; 1 trains one seed after the other")
-        _check_device(self.device)
+        check_device(self.device)
         path, config = self._new_run() if self.resume is None else self._resumed_run()
         board = ProgressBoard(Console(highlight=False, soft_wrap=True))
         with InterruptHandler(_STOPPING) as stop, restore_on_failure(path), closing(board):
@@ -130,6 +132,7 @@ class Train:
             keep=self.keep,
             evaluations=self.evaluations,
             final_episodes=self.episodes,
+            track=self.track,
         )
         seeds = list(range(self.first_seed, self.first_seed + self.seeds))
         config = new_config(algorithm, environment, seeds, settings)
@@ -170,7 +173,12 @@ def _describe_goals(config: "RunConfig") -> str:
     return f"{evaluated} goals{note}"
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """
+    Check the name of a PyTorch device.
+
+    :param device: the name, or ``"auto"``
+    """
     import torch as th
 
     try:

@@ -56,7 +56,7 @@ def report_page(
     sections = {key: section for key, section in sections.items() if section}
     menu = "".join(element("a", text(_MENU[key]), href=f"#{key}") for key in sections)
     content = summary_tiles(results) + _layout(sections, paired=len(results) == 1)
-    return _page(_title(results), _lead(results), content, menu)
+    return html_page(_title(results), _lead(results), content, menu)
 
 
 _MENU = {
@@ -89,7 +89,15 @@ def _layout(sections: dict[str, str], paired: bool) -> str:
     return "".join(pair if key == "time" else section for key, section in sections.items() if key != right)
 
 
-def _page(title: str, lead: str, content: str, menu: str) -> str:
+def html_page(title: str, lead: str, content: str, menu: str) -> str:
+    """
+    Build a page.
+
+    :param title: title of the page
+    :param lead: text below the title
+    :param content: markup of the sections
+    :param menu: markup of the links to them
+    """
     style, script = ((_FOLDER / name).read_text(encoding="utf-8") for name in ("style.css", "table.js"))
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 
 from leo_cli.main import main
+from leo_cli.sweeps import worker as worker_module
 
 # A maze of 17 cells and a tiny network, so that a training takes a second or two.
 MAZE = ["GridWorld", "--env-set", "map=maze", "size=5", "time_limit=30"]
@@ -55,3 +56,17 @@ def fingerprint(folder: Path) -> dict[str, str]:
     """Hash of every file in a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path, run):
+    """Let each job run a script, to which a finished run is at hand."""
+
+    def use(code: str) -> None:
+        path = tmp_path / "script.py"
+        path.write_text(f"import os, shutil, sys, time\nrun = {str(run)!r}\narguments = sys.argv[1:]\n{code}")
+        monkeypatch.setattr(
+            worker_module, "job_command", lambda seconds, arguments: [sys.executable, "-S", str(path), *arguments]
+        )
+
+    return use

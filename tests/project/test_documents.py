@@ -11,6 +11,8 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from leo_cli.main import main as leo
+from leo_cli.sweeps.search import SEARCH_KEYS
+from leo_cli.sweeps.spec import SWEEP_KEYS
 from tests.project.documents import PAGES, anchors, blocks, commands, links, shortened
 from tests.project.test_packaging import ROOT
 
@@ -72,6 +74,30 @@ def all_commands(start: str) -> list[str]:
 def test_training_commands_run(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_leo(line)
+
+
+@pytest.mark.expensive
+def test_the_page_about_sweeps(tmp_path, monkeypatch, capsys):
+    """Its files describe what its commands use, with less training."""
+    page = NAMES["docs/sweeps.md"]
+    monkeypatch.chdir(tmp_path)
+    for text in blocks(page, "yaml"):
+        name = text.splitlines()[0].removeprefix("# ")
+        for pattern, number in ((r"(?<=steps: )\d+", "200"), (r"(?<=seeds: )\d+", "1"), (r"(?<=trials: )\d+", "2")):
+            text = re.sub(pattern, number, text)
+        (tmp_path / name).write_text(text)
+    for line in commands(page):
+        assert leo(shlex.split(line)[1:]) == 0, line
+    assert "16 of 16 jobs finished, 0 failed" in capsys.readouterr().out
+    (best,) = re.findall(r"`leo train (.*--config runs/tune/best.yml)`", page.read_text())
+    assert leo(["train", *best.split(), "--steps", "200", "--evaluations", "1"]) == 0
+    assert all((tmp_path / "runs" / name / "report.html").is_file() for name in ("sweep", "tune"))
+
+
+def test_the_keys_on_the_page_about_sweeps():
+    tables = "\n".join(line for line in NAMES["docs/sweeps.md"].read_text().splitlines() if line.startswith("| `"))
+    for keys in (SWEEP_KEYS, SEARCH_KEYS):
+        assert not [key for key in keys if f"`{key}`" not in tables]
 
 
 @pytest.mark.parametrize("line", all_commands("leo bench"))

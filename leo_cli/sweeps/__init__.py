@@ -1,0 +1,1 @@
+"""Sweeps and tuning: many trainings as jobs in a shared folder, which any number of workers on any machines run."""
