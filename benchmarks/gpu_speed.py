@@ -21,6 +21,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import argparse
 import inspect
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -318,7 +319,8 @@ def main() -> None:
     if options.compile:
         JaxVecEnv(ENVS[options.compile](), options.num_envs).warmup()
         return
-    results = ResultFile(options.out, (__doc__ or "").strip(), options.seconds)
+    limit = options.seconds if options.train is None else math.inf
+    results = ResultFile(options.out, (__doc__ or "").strip(), limit)
     if options.train is not None:
         train(results, options.train, options.num_envs, DEVICE)
         return
