@@ -5,7 +5,8 @@ Run ``leo bench gpu`` on a machine with a GPU; it takes less than five minutes, 
 ``benchmarks/results/gpu_speed.json`` after every row, so that nothing is lost if it is stopped, and the output of the tests
 marked ``gpu``, which run last, to ``gpu_tests.txt`` in the same folder. A row that fails has the error instead of numbers.
 ``--quick`` is a short run with few environments, also without a GPU. ``--train SECONDS`` trains LEOPQN with the paper's
-settings in Craftax-Classic for that long instead, and evaluates all goals (success within 500 steps, epsilon 0.05).
+settings in Craftax-Classic for that long instead, evaluates all goals (success within 500 steps, epsilon 0.05), and writes
+``gpu_training.json``.
 
 All agents take rollouts of 32 steps in 1,024 environments and train for 2 epochs of minibatches of 512, 128 gradient steps
 per rollout. "paper": a convolution of 32 channels, batch renormalization, 4 x 1024 with layer normalization. "narrow": the
@@ -314,11 +315,14 @@ def main() -> None:
     parser.add_argument("--train", type=float, metavar="SECONDS", help="train in Craftax-Classic instead")
     parser.add_argument("--xla", action="store_true", help="time environments with other options of XLA instead")
     parser.add_argument("--compile", choices=list(ENVS), help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu_speed.json")
+    parser.add_argument("--out", type=Path, help="the result file")
     options = parser.parse_args()
     if options.compile:
         JaxVecEnv(ENVS[options.compile](), options.num_envs).warmup()
         return
+    options.out = (
+        options.out or ROOT / "benchmarks" / "results" / f"gpu_{'speed' if options.train is None else 'training'}.json"
+    )
     limit = options.seconds if options.train is None else math.inf
     results = ResultFile(options.out, (__doc__ or "").strip(), limit)
     if options.train is not None:
