@@ -61,7 +61,7 @@ def test_compiler_options(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch
 
 def test_training_for_a_given_time(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys.modules["gpu_training"], "CraftaxClassic", Wanderer)
-    run(gpu_speed, monkeypatch, "--train", "3", "--num-envs", "8", "--out", str(tmp_path / "results.json"))
+    run(gpu_speed, monkeypatch, "--train", "3", "--seconds", "0", "--num-envs", "8", "--out", str(tmp_path / "results.json"))
     result = json.loads((tmp_path / "results.json").read_text())
     speed, training, evaluation = result["rows"]
     assert speed["steps_per_second"] > 0 and 0 < evaluation["success"] <= 1
