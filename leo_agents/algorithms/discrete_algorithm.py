@@ -47,7 +47,12 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
         super()._setup_goals()
         head_kwargs = self.policy_kwargs.get("head_kwargs") or {}
         # The stored arguments of a loaded model are complete.
-        if is_new and self.env is not None and self.policy_kwargs.get("head") == "factored" and "descriptors" not in head_kwargs:
+        if (
+            is_new
+            and self.env is not None
+            and self.policy_kwargs.get("head") == "factored"
+            and "descriptors" not in head_kwargs
+        ):
             head_kwargs = {**head_kwargs, "descriptors": find_descriptors(self.env)}
             self.policy_kwargs = {**self.policy_kwargs, "head_kwargs": head_kwargs}
 
