@@ -70,8 +70,9 @@ class GoalEmbedding(nn.Module):
         distances = th.cdist(
             self._position(descriptors), self._position(self.descriptors), compute_mode="donot_use_mm_for_euclid_dist"
         )
-        # Shepard's weights. The small number lets a goal of the training outweigh all others at its own descriptor.
-        weights = (distances.square() + 1e-8) ** -2
+        # Shepard's weights, with a power at which the nearest goals count. The small number lets a goal of the training
+        # outweigh all others at its own descriptor.
+        weights = (distances.square() + 1e-8) ** -4
         return (weights / weights.sum(dim=1, keepdim=True)).to(self.offsets.dtype) @ self.offsets
 
     def _position(self, descriptors: th.Tensor) -> th.Tensor:

@@ -188,7 +188,8 @@ class AllGoalsQPolicy(GoalQPolicy):
         arguments = {**self._get_constructor_parameters(), "goal_names": goals.names}
         arguments["observation_space"] = spaces.Dict({**self.observation_space.spaces, GOAL_KEY: spaces.Discrete(len(goals))})
         arguments["head_kwargs"] = {**(self.net_args["head_kwargs"] or {}), "descriptors": descriptors}
-        policy = type(self)(**arguments).to(self.device)
+        with th.random.fork_rng(devices=[]):  # evaluations do not change the training
+            policy = type(self)(**arguments).to(self.device)
         # Those of the training stay with its goals.
         own = ("goal_embedding.descriptors", "goal_embedding.offsets")
         policy.load_state_dict({k: value for k, value in self.state_dict().items() if not k.endswith(own)}, strict=False)

@@ -129,7 +129,9 @@ def test_models_saved_without_descriptors_load_without_them(tmp_path):
 def test_a_policy_for_other_goals_acts_for_them_by_name(algorithm, tmp_path):
     model = make_model(algorithm, grid([5, 0, 3])).learn(32)
     whole = grid().unwrapped.goal_set
+    random_state = th.get_rng_state()
     policy = model.policy.with_goal_set(whole)
+    assert th.equal(th.get_rng_state(), random_state)
     assert policy.goal_names == whole.names
     assert np.allclose(policy.values(observations()), model.values(observations(), whole.descriptors), atol=1e-6)
     assert np.allclose(policy.values(observations())[:, [5, 0, 3]], model.values(observations()), atol=1e-6)

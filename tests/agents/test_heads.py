@@ -173,7 +173,7 @@ def test_offsets_of_other_goals_are_means_weighted_by_distance() -> None:
     embedding = GoalEmbedding(descriptors, outputs=1)
     embedding.offsets.data = th.tensor([[1.0], [2.0], [4.0]])
     # Distances of the scaled descriptors, whose range is [-1, 1]: 1, 1, sqrt(5).
-    expected = (1.0 + 2.0 + 4.0 / 25.0) / (1.0 + 1.0 + 1.0 / 25.0)
+    expected = (1.0 + 2.0 + 4.0 / 5.0**4) / (1.0 + 1.0 + 1.0 / 5.0**4)
     outputs = embedding(th.tensor([[5.0, 0.0], [10.0, 0.0]]))  # the network's outputs start at zero
     th.testing.assert_close(outputs, th.tensor([[expected], [2.0]]))
 
