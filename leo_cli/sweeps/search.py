@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from leo_cli.algorithms import check_action_space
 from leo_cli.environments import Environment
-from leo_cli.hyperparameters import SEARCH_SPACES
 from leo_cli.overrides import merge, read_yaml
 from leo_cli.run_folder import RunConfig
 from leo_cli.suggestions import unknown
@@ -22,6 +21,8 @@ SEARCH_KEYS = (
     "algorithm", "environment", "trials", "search", "start", "seeds", "settings", "config", "prune", "seed", "storage",
     "heartbeat_timeout",
 )  # fmt: skip
+SEARCH_SPACES = Path(__file__).parent / "search_spaces.yml"
+"""Ranges that the package provides for each algorithm."""
 _RANGE_KEYS = ("low", "high", "log")
 
 
