@@ -1,5 +1,5 @@
 """Settings of a training, from one YAML file per environment and the command line."""
 
-from leo_cli.hyperparameters.settings import SEARCH_SPACES, EvaluationSettings, Settings, load_settings
+from leo_cli.hyperparameters.settings import EvaluationSettings, Settings, load_settings
 
-__all__ = ["SEARCH_SPACES", "EvaluationSettings", "Settings", "load_settings"]
+__all__ = ["EvaluationSettings", "Settings", "load_settings"]

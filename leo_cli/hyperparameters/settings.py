@@ -11,8 +11,6 @@ from leo_cli.overrides import merge, parse_assignments, read_yaml
 from leo_cli.suggestions import unknown
 
 FOLDER = Path(__file__).parent
-SEARCH_SPACES = FOLDER / "search_spaces.yml"
-"""Default ranges of ``leo tune`` for each algorithm."""
 _GENERAL = ("steps", "num_envs", "keep", "evaluation", "track")
 TRACKERS = ("wandb", "mlflow", "trackio")
 """Experiment trackers, see :mod:`leo_cli.tracking`."""

@@ -4,11 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from leo_cli.algorithms import check_action_space
 from leo_cli.environments import Environment
-from leo_cli.hyperparameters import SEARCH_SPACES
 from leo_cli.overrides import merge, read_yaml
 from leo_cli.run_config import RunConfig
 from leo_cli.suggestions import unknown
@@ -22,6 +21,8 @@ SEARCH_KEYS = (
     "algorithm", "environment", "trials", "search", "start", "seeds", "settings", "config", "prune", "seed", "storage",
     "heartbeat_timeout",
 )  # fmt: skip
+SEARCH_SPACES = Path(__file__).parent / "search_spaces.yml"
+"""Ranges that the package provides for each algorithm."""
 _RANGE_KEYS = ("low", "high", "log")
 
 
@@ -230,13 +231,16 @@ def _read_range(key: str, value: Any, path: Path) -> Choices | Range:
         if name not in _RANGE_KEYS:
             raise unknown(f"a part of the range of {key} in {path}", name, _RANGE_KEYS)
     low, high, log = options.get("low"), options.get("high"), options.get("log", False)
-    is_range = type(low) in (int, float) and type(high) in (int, float) and type(log) is bool
-    if not is_range or not low < high or (log and low <= 0):  # type: ignore[operator]
-        raise ValueError(
-            f"expected numbers low < high for {key} in {path}, with low > 0 if log, got {value!r}; write e.g. "
-            f"{key}: {{low: 0.001, high: 0.01, log: true}}"
-        )
-    return Range(low, high, log)  # type: ignore[arg-type]
+    if _is_number(low) and _is_number(high) and isinstance(log, bool) and low < high and (low > 0 or not log):
+        return Range(low, high, log)
+    raise ValueError(
+        f"expected numbers low < high for {key} in {path}, with low > 0 if log, got {value!r}; write e.g. "
+        f"{key}: {{low: 0.001, high: 0.01, log: true}}"
+    )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return type(value) in (int, float)
 
 
 def _read_start(value: Any, search: Mapping[str, Choices | Range], path: Path) -> dict[str, Any]:

@@ -72,21 +72,22 @@ def open_study(sweep: SweepFolder, spec: SearchSpec, seed: int) -> "optuna.Study
     :param seed: seed of the sampler
     :return: the study, which maximizes the mean success over goals
     """
-    optuna = _import_optuna()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    package = _import_optuna()
+    package.logging.set_verbosity(package.logging.WARNING)
     storage: Any = spec.storage
     if storage is None:
         path = str((sweep.path / STUDY_FILE).resolve())
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+        storage = package.storages.JournalStorage(package.storages.journal.JournalFileBackend(path))
     warmup = int(_WARMUP_FRACTION * spec.configure({}).settings.steps)
-    return optuna.create_study(  # type: ignore[no-any-return]
+    study: optuna.Study = package.create_study(
         storage=storage,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=optuna.pruners.MedianPruner(n_warmup_steps=warmup),
+        sampler=package.samplers.TPESampler(seed=seed),
+        pruner=package.pruners.MedianPruner(n_warmup_steps=warmup),
         study_name=sweep.spec["study"],
         direction="maximize",
         load_if_exists=True,
     )
+    return study
 
 
 def write_best(sweep: SweepFolder, spec: SearchSpec, study: "optuna.Study") -> None:

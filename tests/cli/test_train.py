@@ -234,7 +234,7 @@ def test_an_unusable_folder_fails_before_training(run, tmp_path, leo):
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
         code, _, error = leo("train", "leodqn", *MAZE, "--folder", folder)
-        assert code == 2 and "choose another folder" in error
+        assert code == 2 and "choose another --folder" in error
     assert fingerprint(run) == before
 
 
