@@ -206,7 +206,7 @@ def test_finite_goal_sets_are_used_where_there_is_one():
     env = line_with_goals()
     model = make_model(env=env)
     assert len(model.goal_names) == 6 and not model.has_point_goals
-    with pytest.raises(ValueError, match="expected names or indices of the 6 goals of the model, got .*; the nearest"):
+    with pytest.raises(ValueError, match=r"expected names or indices of the 6 goals of the model, got .*; the nearest"):
         model.values(env.reset()[0], goals=[[0.0, 0.0]])
     with pytest.raises(ValueError, match="expected an environment with goal_names"):
         model.set_env(PlanePoint())
