@@ -1,14 +1,13 @@
 """Start the workers of a sweep as tasks of a Ray cluster, whose nodes share the sweep's folder."""
 
-import os
 import platform
-import socket
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from leo_agents.distributed.ray_cluster import check_resources, connect_to_ray
 from leo_cli.interrupts import InterruptHandler, StopSignal
 from leo_cli.progress import Display, TrainingStatus
 from leo_cli.sweeps.folder import SweepFolder
@@ -17,7 +16,6 @@ from leo_cli.sweeps.work import STOPPING, WorkOptions, open_for_work, progress_b
 
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 60.0
-_CONNECT_SECONDS = 10.0
 
 
 def work_on_ray(
@@ -49,37 +47,6 @@ def work_on_ray(
                 ray.wait(tasks, num_returns=len(tasks), timeout=_STOP_SECONDS)
 
 
-def check_resources(available: Mapping[str, float], workers: int | None, needed: Mapping[str, float]) -> int:
-    """
-    Check that workers fit into a cluster: tasks that do not would wait without a message.
-
-    :param available: amount of each resource in the cluster
-    :param workers: number of workers; None for as many as fit
-    :param needed: amount of each resource per worker
-    :return: number of workers
-
-    Example::
-
-        >>> check_resources({"CPU": 4.0}, None, {"CPU": 0.5, "GPU": 0.0})
-        8
-    """
-    if any(amount < 0 for amount in needed.values()) or not any(needed.values()):
-        raise ValueError(f"expected at least 0 as --cpus and --gpus, and one of them above 0, got {dict(needed)}; change them")
-    fit = min(int(available.get(name, 0.0) / amount + 1e-9) for name, amount in needed.items() if amount)
-    number = fit if workers is None else workers
-    if fit < max(number, 1):
-        lines = [
-            f"{max(number, 1) * amount:g} {name} for {max(number, 1)} workers, got {available.get(name, 0.0):g}"
-            for name, amount in needed.items()
-            if available.get(name, 0.0) + 1e-9 < max(number, 1) * amount
-        ]
-        raise ValueError(
-            f"expected a cluster with {'; '.join(lines)}; lower --workers (at most {fit} fit), --cpus or --gpus, which may be "
-            "fractions, or add nodes"
-        )
-    return number
-
-
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
     """
@@ -88,32 +55,11 @@ def connected(address: str | None) -> Iterator[Any]:
     :param address: see :func:`work_on_ray`
     :return: context manager that yields the module ``ray``
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError('--on ray needs Ray; install it with: pip install "leo-rl[ray]"') from error
-    address = address or os.environ.get("RAY_ADDRESS")
-    try:
-        if address is not None:
-            _check_reachable(address)
-        ray.init(address=address, log_to_driver=False, **({"include_dashboard": False} if address is None else {}))
-    except Exception as error:  # Ray raises errors of several kinds
-        raise ConnectionError(
-            f"expected a Ray cluster at {address or 'this machine'}, got: {error}; start one with `ray start --head`. If it "
-            "runs, this machine needs its ~/.ray/auth_token, or RAY_AUTH_MODE=disabled on all machines of a trusted network"
-        ) from error
+    ray = connect_to_ray(address)
     try:
         yield ray
     finally:
         ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Raise an ``OSError`` if nothing listens at an address: Ray would try for minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
 
 
 def _work_on_node(options: WorkOptions) -> None:

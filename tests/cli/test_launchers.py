@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import pytest
 
+from leo_agents.distributed.ray_cluster import check_resources
 from leo_agents.learning.checkpoint_files import latest_checkpoint
 from leo_cli.sweeps.folder import create_sweep
-from leo_cli.sweeps.ray_workers import check_resources
 from leo_cli.sweeps.slurm_workers import work_until_timeout
 from leo_cli.sweeps.worker import job_command
 from tests.cli.sweeps import SETTINGS, write

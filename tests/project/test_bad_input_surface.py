@@ -15,8 +15,10 @@ PACKAGES = (
     "leo_agents.evaluation",
     "leo_agents.baselines",
     "leo_agents.learning",
+    "leo_agents.distributed",
 )
 TESTED_ELSEWHERE = {
+    **dict.fromkeys(("DistributedLearning", "RayVecEnv"), "tests of leo_agents.distributed, which need Ray"),
     "FixedGoal": test_bad_input_evaluation.fixed_goal,
     "distill": test_bad_input.test_distillation,
     "from_space": test_bad_input_evaluation.strategy,
