@@ -269,9 +269,10 @@ def _concatenate(observations: list[Any]) -> Any:
 
 
 def _check_same_spaces(shards: list[tuple[int, Any, Any, int]]) -> None:
+    expected = shards[0][1:]
     for number, shard in enumerate(shards):
-        if shard[1:] != shards[0][1:]:
+        if shard[1:] != expected:
             raise ValueError(
-                f"expected the spaces and the number of goals of actor 0, {shards[0][1:]}, got {shard[1:]} from actor {number}; "
+                f"expected the spaces and the number of goals of actor 0, {expected}, got {shard[1:]} from actor {number}; "
                 "create the same environments in all actors"
             )
