@@ -32,8 +32,8 @@ class DistributedLearning:
     they wait if the learner is slower. The order in which blocks arrive is random, and so are the results.
 
     The end of a block is stored like a truncation: with ``n_steps > 1``, windows do not extend over it. Each actor chooses the
-    goals of its environments by itself, with the model's ``goal_selector``; the statistics are added up in the selector of the
-    model's environment, which is not stepped. Callbacks are called once per block.
+    goals of its environments, with the model's ``goal_selector`` and the statistics of all actors, which are in the selector
+    of the model's environment. That environment is not stepped. Callbacks are called once per block.
 
     If the process of an actor dies, it is started again and collects its unfinished block anew, with a warning. If this
     process dies, load a checkpoint, which callbacks save as usual, and continue with ``learn(reset_num_timesteps=False)``.
@@ -175,7 +175,9 @@ class DistributedLearning:
             return
         if self._version != model._n_updates and time.monotonic() - self._sent_at >= self.weights_interval:
             self._send_weights()
-        arguments = (self._saved, self._weights, self._version, model.num_timesteps, total)
+        selector = None if model.goal_sampler is None else model.goal_sampler.goal_selector
+        statistics = None if selector is None else (selector.seen, selector.attempts, selector.successes)
+        arguments = (self._saved, self._weights, self._version, statistics, model.num_timesteps, total)
         self._in_flight[self._pool.actors[actor].collect.remote(*arguments)] = actor
 
     def _send_weights(self) -> None:

@@ -20,6 +20,8 @@ from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike
 
 Weights = Mapping[str, npt.NDArray[Any]]
+GoalStatistics = tuple[BoolArray, GoalIds, GoalIds]
+"""``seen``, ``attempts`` and ``successes`` of a goal selector, each ``[G]``."""
 # Networks that choose no actions.
 _NOT_FOR_ACTING = ("critic.", "critic_target.", "actor_target.", "q_net_target.")
 
@@ -38,8 +40,8 @@ class Block(NamedTuple):
     """Returns and lengths of finished episodes, from ``Monitor``."""
     episode_successes: list[bool]
     num_episodes: int
-    goal_statistics: tuple[BoolArray, GoalIds, GoalIds] | None
-    """Goals seen, new attempts and new successes, each ``[G]``; None if the environment commands its own goals."""
+    goal_statistics: GoalStatistics | None
+    """Goals seen, new attempts and new successes; None if the environments command their own goals."""
     version: int
     """Number of gradient steps of the weights that the actor acted with."""
     process: str
@@ -102,13 +104,22 @@ class RolloutActor:
             self._model = model
         return self._model.n_envs, self._process
 
-    def collect(self, saved: list[Any], weights: Weights, version: int, num_timesteps: int, total_timesteps: int) -> Block:
+    def collect(
+        self,
+        saved: list[Any],
+        weights: Weights,
+        version: int,
+        goal_statistics: GoalStatistics | None,
+        num_timesteps: int,
+        total_timesteps: int,
+    ) -> Block:
         """
         Collect a block of transitions.
 
         :param saved: see :meth:`prepare`
         :param weights: weights of the policy
         :param version: number of gradient steps of the weights
+        :param goal_statistics: statistics of all actors, for the choice of goals
         :param num_timesteps: steps of all actors so far, for the exploration
         :param total_timesteps: steps of the whole training
         :return: the transitions
@@ -123,6 +134,9 @@ class RolloutActor:
         model._update_current_progress_remaining(num_timesteps, total_timesteps)
         model._on_step()
         selector = None if model.goal_sampler is None else model.goal_sampler.goal_selector
+        if selector is not None and goal_statistics is not None:
+            # Copies: arrays from Ray are read-only.
+            selector.seen, selector.attempts, selector.successes = (array.copy() for array in goal_statistics)
         before = None if selector is None else (selector.attempts.copy(), selector.successes.copy())
         num_episodes = model._episode_num
         for statistics in (model.ep_info_buffer, model.ep_success_buffer):
