@@ -18,8 +18,8 @@ FEATURES = {
     "sve": "SVE",
     "bf16": "NEON bfloat16",
 }
-# Environment variables by which PyTorch and its libraries use fewer features than the processor has.
-LIMITS = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+# Environment variables by which PyTorch, its libraries and JAX use fewer features than the processor has.
+LIMITS = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "XLA_FLAGS")
 CPU_INFO = Path("/proc/cpuinfo")
 
 
