@@ -11,6 +11,12 @@ The agents alternate, one iteration each (rollout and training), after a warm-up
 second are given by wall-clock time and by processor time (number of threads divided by processor seconds per step), which is
 more reliable when other processes run. On a busy machine waiting threads count too: then use ``--threads 1``. The parts are
 processor seconds per iteration; "rest" is shuffling, indexing and bookkeeping.
+
+``--beside COMMAND`` compares with other code, of any language, which trains with the same environment, network and budget:
+``--envs CraftaxClassic --agents LEOPQN --beside "python train.py --steps 100000"``. In every round the command runs once, in a
+process of its own while the agents wait, and prints its steps per second, without the time to compile, as the last line of the
+form ``steps_per_second: 123`` on its standard output. Each agent's ratio is the median over the rounds of its steps per second
+divided by the command's, by wall-clock time. ``--threads`` is for the agents only: give the command as many.
 """
 
 import argparse
@@ -25,6 +31,7 @@ from typing import Any
 
 import torch as th
 from machine import describe
+from peer import Peer, PeerError
 
 from leo_agents import LEOPQN, PQN
 from leo_agents.algorithms import on_policy_algorithm
@@ -122,7 +129,7 @@ def iteration(model: LEOPQN | PQN) -> dict[str, float]:
     return {"wall": wall, "processor": processor, **parts, "rest": processor - sum(parts.values())}
 
 
-def measure(env: str, agents: list[str], rounds: int, threads: int) -> dict[str, Any]:
+def measure(env: str, agents: list[str], rounds: int, threads: int, peer: Peer | None = None) -> dict[str, Any]:
     """
     Measure all agents in one environment.
 
@@ -130,13 +137,17 @@ def measure(env: str, agents: list[str], rounds: int, threads: int) -> dict[str,
     :param agents: names from :data:`AGENTS`
     :param rounds: number of measurements of each agent
     :param threads: number of PyTorch threads
+    :param peer: other code to compare with
     :return: results by agent
     """
     models = {agent: make_model(env, agent) for agent in agents}
     for model in models.values():
         model.learn(NUM_ENVS * NUM_STEPS)
     runs: dict[str, list[dict[str, float]]] = {agent: [] for agent in agents}
+    peer_speeds: list[float] = []
     for _ in range(rounds):
+        if peer is not None:
+            peer_speeds.append(peer.measure())
         for agent, model in models.items():
             runs[agent].append(iteration(model))
     result: dict[str, Any] = {}
@@ -155,7 +166,26 @@ def measure(env: str, agents: list[str], rounds: int, threads: int) -> dict[str,
         if single in result and agent != single:
             ratios = [mine["processor"] / other["processor"] for mine, other in zip(runs[agent], runs[single], strict=True)]
             line["time_by_single_goal"] = round(statistics.median(ratios), 3)
+    if peer is not None:
+        add_peer(result, peer, peer_speeds, runs)
     return result
+
+
+def add_peer(result: dict[str, Any], peer: Peer, speeds: list[float], runs: dict[str, list[dict[str, float]]]) -> None:
+    """
+    Add the steps per second of a peer and each agent's ratio to the results, and print them.
+
+    :param result: results by agent
+    :param peer: the peer
+    :param speeds: its steps per second in each round
+    :param runs: measurements by agent
+    """
+    print(f"{peer.command}: {statistics.median(speeds):.1f} steps per second")
+    for agent, iterations in runs.items():
+        ratios = [NUM_ENVS * NUM_STEPS / times["wall"] / speed for times, speed in zip(iterations, speeds, strict=True)]
+        result[agent]["speed_by_peer"] = round(statistics.median(ratios), 3)
+        print(f"{agent}: {result[agent]['speed_by_peer']} times as many steps per second", flush=True)
+    result["peer"] = {"command": peer.command, "steps_per_second": statistics.median(speeds)}
 
 
 def main() -> None:
@@ -165,14 +195,22 @@ def main() -> None:
     parser.add_argument("--agents", nargs="+", choices=list(AGENTS), default=list(AGENTS), metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="number of PyTorch threads")
+    parser.add_argument("--beside", metavar="COMMAND", help="other code that prints a line such as steps_per_second: 123")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "pqn_speed.json")
     options = parser.parse_args()
     th.set_num_threads(options.threads)
+    if options.beside is not None and len(options.envs) != 1:
+        parser.error(f"expected one environment with --beside, got {len(options.envs)}; add --envs CraftaxClassic")
+    try:
+        peer = None if options.beside is None else Peer(options.beside)
+        games = {env: measure(env, options.agents, options.rounds, options.threads, peer) for env in options.envs}
+    except PeerError as error:
+        parser.error(f"argument --beside: {error}")
     result: dict[str, Any] = {
         "what": (__doc__ or "").strip(),
         "machine": describe("craftax", "jax", "jaxlib", "numpy", "stable-baselines3", "torch"),
         "threads": options.threads,
-        "games": {env: measure(env, options.agents, options.rounds, options.threads) for env in options.envs},
+        "games": games,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n")

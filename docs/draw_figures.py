@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 import leo_envs
 from leo_agents import LEODQN
 from leo_cli.agent_rollout import AgentRollout
+from leo_cli.named_goals import NamedGoal
 from leo_cli.video import record_frames, save_video
 
 gym.register_envs(leo_envs)
@@ -110,7 +111,8 @@ def main() -> None:
     plot_masks(options.folder / "masks.png")
     plot_values(model, options.folder / "values.png")
     walk = AgentRollout(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
-    save_video(record_frames(walk, TOUR, max_steps=60, width=256), options.folder / "tour.gif")
+    frames = record_frames(walk, [NamedGoal(goal, goal) for goal in TOUR], max_steps=60, width=256)
+    save_video(frames, options.folder / "tour.gif")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import leo_envs
 from leo_agents import LEODQN
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals, plot_learning_curve, plot_report
 from leo_cli.agent_rollout import AgentRollout
+from leo_cli.named_goals import NamedGoal
 from leo_cli.video import record_frames, save_video
 
 gym.register_envs(leo_envs)
@@ -75,7 +76,7 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
 def animate(model: LEODQN, goals: list[str], path: Path) -> None:
     """Write a video of the agent reaching one goal after another."""
     walk = AgentRollout(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
-    save_video(record_frames(walk, goals, max_steps=60), path)
+    save_video(record_frames(walk, [NamedGoal(goal, goal) for goal in goals], max_steps=60), path)
 
 
 def main() -> None:
