@@ -26,6 +26,8 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"expected a YAML file, got {path}, which does not exist; check the path") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"expected YAML in {path}, got a syntax error: {error}; fix the file") from error
 

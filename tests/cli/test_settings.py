@@ -43,6 +43,11 @@ def test_the_command_line_overrides_the_file_and_the_file_the_defaults(tmp_path)
     assert load_settings("dualleoppo", "nobodys/Env-v0", None, ["clip_range=0.3"]).hyperparameters == {"clip_range": 0.3}
 
 
+def test_a_file_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected a YAML file, got .*my\.yml, which does not exist"):
+        load_settings("leodqn", "leo/GridWorld-v0", tmp_path / "my.yml")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
