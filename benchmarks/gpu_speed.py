@@ -21,12 +21,10 @@ import os
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import argparse
-import inspect
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,12 +36,12 @@ import torch as th
 from gpu_marked_tests import has_gpu_tests, run_gpu_tests
 from gpu_timing import ResultFile, gpu_activity, median_ms, time_iterations
 from gpu_training import train
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
 import leo_envs  # noqa: F401
 from leo_agents import LEODQN, LEOPQN, LEOSAC, PQN
 from leo_agents.algorithms.on_policy_algorithm import with_paper_network
+from leo_agents.learning.precision import matmul_precision
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.jax_envs import BatchedEnv, batched_env
 from leo_wrappers.jax_envs.arrays import to_actions
@@ -76,28 +74,6 @@ XLA_OPTIONS: dict[str, dict[str, str]] = {
     "no graphs": {GRAPHS: ""},
 }
 DEVICE = "cuda" if th.cuda.is_available() else "cpu"
-
-
-@contextmanager
-def precision_of(algorithm: type[BaseAlgorithm], options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """
-    Context manager with the arguments that an algorithm has.
-
-    :param algorithm: the class
-    :param options: arguments, those of :data:`PRECISIONS` among them
-    :return: the arguments to pass
-    """
-    names = inspect.signature(algorithm).parameters
-    missing = sorted(name for name, value in options.items() if name not in names and name != "tf32" and value)
-    if missing:
-        raise NotImplementedError(f"{algorithm.__name__} has no argument {', '.join(missing)}")
-    before = th.get_float32_matmul_precision()
-    # Globally too: algorithms apply theirs in ``learn`` only.
-    th.set_float32_matmul_precision("high" if options["tf32"] else "highest")
-    try:
-        yield {name: value for name, value in options.items() if name in names}
-    finally:
-        th.set_float32_matmul_precision(before)
 
 
 class Benchmark:
@@ -224,7 +200,7 @@ class Benchmark:
         policy_kwargs = with_paper_network({"net_arch": net_arch}, sampler.observation_space)
         if algorithm is PQN and venv.has_attr("goal_set"):
             policy_kwargs["descriptors"] = venv.get_attr("goal_set", 0)[0].descriptors
-        with precision_of(algorithm, options) as arguments:
+        with matmul_precision(th.device(DEVICE), options["tf32"]):
             model = algorithm(
                 "MultiGoalPolicy" if algorithm is LEOPQN else "GoalInputPolicy",
                 sampler,
@@ -235,7 +211,7 @@ class Benchmark:
                 policy_kwargs=policy_kwargs,
                 seed=0,
                 device=DEVICE,
-                **arguments,
+                **options,
             )
             transitions = self.num_envs * self.n_steps
             model.learn(transitions)
@@ -262,7 +238,8 @@ class Benchmark:
         kwargs: dict[str, Any] = {"buffer_size": 32 * self.num_envs, "learning_starts": 10**9, "device": DEVICE}
         if replay_device != "cpu":
             kwargs["replay_buffer_kwargs"] = {"storage_device": replay_device}
-        with precision_of(LEODQN, {**PRECISIONS["TF32"], "cuda_graph": True, **kwargs}) as arguments:
+        arguments = {**PRECISIONS["TF32"], "cuda_graph": True, **kwargs}
+        with matmul_precision(th.device(DEVICE), tf32=True):
             sampler = VecGoalSampler(venv)
             policy_kwargs = with_paper_network({"net_arch": self.nets["paper"]}, sampler.observation_space)
             model = LEODQN("MultiGoalPolicy", sampler, policy_kwargs=policy_kwargs, seed=0, **arguments)
@@ -276,7 +253,8 @@ class Benchmark:
         :return: milliseconds per gradient step
         """
         env = gym.make("leo/MountainCarContinuous-v0")
-        with precision_of(LEOSAC, {**PRECISIONS["TF32"], "cuda_graph": True}) as arguments:
+        arguments = {**PRECISIONS["TF32"], "cuda_graph": True}
+        with matmul_precision(th.device(DEVICE), tf32=True):
             model = LEOSAC("MultiGoalPolicy", env, learning_starts=10**9, buffer_size=2_000, device=DEVICE, **arguments)
             model.learn(1_000)
             return self._gradient_steps(model, 256)
