@@ -245,12 +245,12 @@ class TestContract:
 
     def test_equal_environments_compile_once(self) -> None:
         JaxVectorEnv(ENV, NUM_ENVS).warmup()
-        before = batched_env._step._cache_size()
+        before = batched_env._step.inner._cache_size()
         envs = JaxVectorEnv(Wanderer(), NUM_ENVS)
         envs.reset(seed=0)
         envs.step(np.zeros(NUM_ENVS, dtype=np.int64))
         envs.step([1] * NUM_ENVS)
-        assert batched_env._step._cache_size() == before
+        assert batched_env._step.inner._cache_size() == before
 
     def test_warmup_changes_nothing(self) -> None:
         warm, cold = JaxEnv(ENV), JaxEnv(ENV)

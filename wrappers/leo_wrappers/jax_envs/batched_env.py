@@ -6,9 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 from jax.typing import ArrayLike
 
-from leo_wrappers.jax_envs.arrays import to_actions
+from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.jax_envs.arrays import on_host, to_actions, to_numpy
+from leo_wrappers.jax_envs.compilation import DeviceFunction
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
 from leo_wrappers.validation import check_num_envs
 
@@ -67,6 +70,23 @@ class Transition(NamedTuple):
         return Observed(self.obs, self.goals_achieved)
 
 
+class HostStep(NamedTuple):
+    """What the host reads of a step: NumPy arrays of the transition."""
+
+    rewards: npt.NDArray[np.float32]
+    terminated: BoolArray
+    truncated: BoolArray
+    goals_achieved: BoolArray
+    """The masks ``[N, G]``."""
+    reset_goals_achieved: BoolArray
+    """The masks ``[E, G]`` of the first states of the next episodes, where one ended."""
+
+    @property
+    def dones(self) -> BoolArray:
+        """Whether the episodes ended, ``[N]``."""
+        return self.terminated | self.truncated
+
+
 class BatchedEnv:
     """
     N parallel copies of a functional environment, as functions of a :class:`BatchState`.
@@ -110,8 +130,12 @@ class BatchedEnv:
         """
         return jax.vmap(jax.random.PRNGKey)(jnp.array([seed % 2**32 for seed in seeds], dtype=jnp.uint32))
 
-    def compile(self) -> None:
-        """Compile :meth:`reset` and :meth:`step` now instead of at their first call."""
+    def compile(self, autoreset: bool = False) -> None:
+        """
+        Compile now instead of at the first calls.
+
+        :param autoreset: compile :meth:`reset` and :meth:`step_and_reset`; else :meth:`reset` and :meth:`step`
+        """
         # Only one row is missing its initial state, so exactly one group is prepared.
         first = np.arange(self.num_envs) == 0
         batch = self.empty(self.keys([0] * self.num_envs))
@@ -119,7 +143,8 @@ class BatchedEnv:
         batch, _ = self.reset(batch, first)
         space = self.env.action_space
         actions = to_actions(space, np.zeros((self.num_envs, *(space.shape or ()))))
-        self.step(batch, actions)[0].elapsed.block_until_ready()
+        step = self.step_and_reset if autoreset else self.step
+        step(batch, actions)[0].elapsed.block_until_ready()
 
     def empty(self, keys: jax.Array) -> BatchState:
         """
@@ -182,6 +207,55 @@ class BatchedEnv:
         states, elapsed, transition = _step(self.env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
         return batch._replace(states=states, elapsed=elapsed), transition
 
+    def step_and_reset(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition, Observed, HostStep]:
+        """
+        Step all environments and start the next episode where one ended, as :meth:`step` and :meth:`reset`.
+
+        On a GPU this is one compiled function and one transfer to the host. The given batch is donated: it must not be used
+        again.
+
+        :param batch: the batch
+        :param actions: one action per environment
+        :return: the new batch, the transition, the observations and masks after the resets, and what the host reads
+        """
+        if not _resets_on_device():
+            batch, transition = self.step(batch, actions)
+            rewards, terminated, truncated, achieved = to_numpy(transition[1:])
+            host, observed = HostStep(rewards, terminated, truncated, achieved, achieved[:0]), transition.observed
+            if host.dones.any():
+                batch, observed = self.reset(batch, host.dones, observed)
+                host = host._replace(reset_goals_achieved=on_host(observed.goals_achieved)[host.dones])
+            return batch, transition, observed, host
+        states, episodes, elapsed, missing, transition, observed, packed = _step_and_start(
+            self.env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions, batch.missing, batch.prepared
+        )
+        batch = BatchState(batch.keys, episodes, elapsed, states, batch.prepared, missing)
+        host, late, num_missing = self._unpack(on_host(packed))
+        if late.any():
+            batch, observed = self.reset(batch, late, observed)
+            host = host._replace(reset_goals_achieved=on_host(observed.goals_achieved)[host.dones])
+        elif num_missing >= self._group:
+            # Dispatched last, as in reset().
+            arguments = (batch.keys, batch.episodes, batch.prepared, batch.missing, host.dones)
+            prepared, missing = _prepare_group(self.env, self._group, *arguments)
+            batch = batch._replace(prepared=prepared, missing=missing)
+        return batch, transition, observed, host
+
+    def _unpack(self, packed: npt.NDArray[np.uint8]) -> tuple[HostStep, BoolArray, int]:
+        """Return the contents of the last output of ``_step_and_start``, and the number of missing initial states."""
+        num_goals = len(self.env.goal_names)
+        rewards, flags, *masks = np.split(packed, np.cumsum([4, 4, -(-num_goals // 8)]), axis=1)
+        terminated, truncated, late, missing = flags.T.astype(np.bool_)
+        achieved, after = (np.unpackbits(part, axis=1, count=num_goals, bitorder="little").view(np.bool_) for part in masks)
+        as_float = np.ascontiguousarray(rewards).view(np.float32)[:, 0]
+        host = HostStep(as_float, terminated, truncated, achieved, after[terminated | truncated])
+        return host, late, int(np.count_nonzero(missing))
+
+
+def _resets_on_device() -> bool:
+    """Return whether steps start the next episodes themselves. On a CPU nothing is gained: transfers are views."""
+    return jax.default_backend() != "cpu"
+
 
 @partial(jax.jit, static_argnums=0)
 def _empty(env: FunctionalEnv, keys: jax.Array) -> BatchState:
@@ -202,8 +276,7 @@ def _reseed(batch: BatchState, rows: jax.Array, keys: jax.Array) -> BatchState:
     )
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=4)
-def _step(
+def _step_function(
     env: FunctionalEnv, keys: jax.Array, episodes: jax.Array, elapsed: jax.Array, states: Tree, actions: jax.Array
 ) -> tuple[Tree, jax.Array, Transition]:
     """Return the new states, the number of the step in each episode, and the transition."""
@@ -211,6 +284,40 @@ def _step(
     keys = _fold(_fold(keys, episodes), elapsed)
     obs, states, rewards, terminated, truncated, achieved = jax.vmap(env.step)(keys, states, actions)
     return states, elapsed, Transition(obs, rewards, terminated, truncated, achieved)
+
+
+_step = DeviceFunction(_step_function, static_argnums=0, donate_argnums=4)
+
+
+def _step_and_start_function(
+    env: FunctionalEnv,
+    keys: jax.Array,
+    episodes: jax.Array,
+    elapsed: jax.Array,
+    states: Tree,
+    actions: jax.Array,
+    missing: jax.Array,
+    prepared: InitialStates,
+) -> tuple[Tree, jax.Array, jax.Array, jax.Array, Transition, Observed, jax.Array]:
+    """
+    Step, then start episodes as :func:`_start_episodes` where one ended and an initial state is ready.
+
+    :return: states, episodes, elapsed, missing, transition, current observations and masks, and in one array for the host,
+        uint8 ``[N, 8 + 2 * ceil(G / 8)]``: reward, terminated, truncated, whether the reset is left to the host because no
+        initial state was ready, missing, and the bit-packed masks before and after the resets
+    """
+    states, elapsed, transition = _step_function(env, keys, episodes, elapsed, states, actions)
+    ready, late = transition.dones & ~missing, transition.dones & missing
+    states, episodes, elapsed, missing, observed = _start_episodes_function(
+        states, episodes, elapsed, missing, prepared, transition.observed, ready
+    )
+    flags = jnp.stack([transition.terminated, transition.truncated, late, missing], axis=1).astype(jnp.uint8)
+    rewards = jax.lax.bitcast_convert_type(transition.rewards.astype(jnp.float32), jnp.uint8)
+    masks = [jnp.packbits(part.goals_achieved, axis=1, bitorder="little") for part in (transition, observed)]
+    return states, episodes, elapsed, missing, transition, observed, jnp.concatenate([rewards, flags, *masks], axis=1)
+
+
+_step_and_start = DeviceFunction(_step_and_start_function, static_argnums=0, donate_argnums=4)
 
 
 @partial(jax.jit, static_argnums=(0, 1), donate_argnums=(4, 5))
@@ -235,8 +342,7 @@ def _prepare_group(
     return prepared, missing.at[rows].set(False, mode="drop")
 
 
-@partial(jax.jit, donate_argnums=(0, 1, 2, 3))
-def _start_episodes(
+def _start_episodes_function(
     states: Tree,
     episodes: jax.Array,
     elapsed: jax.Array,
@@ -249,6 +355,9 @@ def _start_episodes(
     new = (prepared.state, Observed(prepared.obs, prepared.goals_achieved))
     states, observed = _replace_rows(rows, (states, observed), new)
     return states, episodes + rows, jnp.where(rows, 0, elapsed), missing | rows, observed
+
+
+_start_episodes = jax.jit(_start_episodes_function, donate_argnums=(0, 1, 2, 3))
 
 
 def _replace_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:

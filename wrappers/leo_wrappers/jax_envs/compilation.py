@@ -1,19 +1,29 @@
-"""Setup of JAX: compilation cache, a message during long compilations, and checks for a shared GPU and for forks."""
+"""Setup of JAX: compilation cache and options, a message during long compilations, checks for a shared GPU and for forks."""
 
 import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import jax
+import jax.numpy as jnp
+
+R = TypeVar("R")
 
 CACHE_ENV_VAR = "LEO_JAX_CACHE"
 """Environment variable with the folder of the compilation cache, or "off" to disable it."""
 
+COMMAND_BUFFERS = "xla_gpu_enable_command_buffer"
+"""Option of XLA: the kinds of work that run in CUDA graphs. A value in ``XLA_FLAGS`` takes precedence over ours."""
+
+# XLA's default has neither of the last two. The environments are many small kernels in loops and branches, which the host
+# would start one by one.
+_IN_COMMAND_BUFFERS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,WHILE,CONDITIONAL"
 _MESSAGE_AFTER_SECONDS = 2.0
 _jax_process_id: int | None = None
 
@@ -57,6 +67,49 @@ def check_not_forked() -> None:
             "expected to run in the process that started JAX, got a fork of it, in which JAX hangs; step environments "
             'in one process (make_vec, JaxVecEnv), or spawn processes: SubprocVecEnv(..., start_method="spawn")'
         )
+
+
+@cache
+def compiler_options() -> dict[str, str]:
+    """
+    Return options of XLA for the steps of environments; starts JAX.
+
+    :return: on a GPU, loops and branches in command buffers, if this version of JAX knows the option; else empty
+    """
+    if jax.default_backend() != "gpu" or COMMAND_BUFFERS in os.environ.get("XLA_FLAGS", ""):
+        return {}
+    options = {COMMAND_BUFFERS: _IN_COMMAND_BUFFERS}
+    try:
+        jax.jit(lambda: jnp.zeros(()), compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
+
+
+class DeviceFunction(Generic[R]):
+    """
+    Function compiled by ``jax.jit`` with :func:`compiler_options`, which depend on the device and hence on the first call.
+
+    :param function: a function of JAX arrays
+    :param options: keyword arguments of ``jax.jit``
+    """
+
+    def __init__(self, function: Callable[..., R], **options: Any) -> None:
+        self.function, self.options = function, options
+        self.inner = jax.jit(function, **options)
+
+    @cached_property
+    def outermost(self) -> Callable[..., R]:
+        """The function compiled with the options, which JAX does not allow inside another compiled function."""
+        compiler = compiler_options()
+        return jax.jit(self.function, compiler_options=compiler, **self.options) if compiler else self.inner
+
+    def __call__(self, *args: Any) -> R:
+        """Call the function, compiled alone or as a part of the function that is being compiled."""
+        compiled = self.outermost
+        if compiled is not self.inner and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(args)):
+            compiled = self.inner
+        return compiled(*args)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
@@ -16,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from leo_wrappers.goal_set import BoolArray, GoalSet
 from leo_wrappers.infos import final_infos, reset_needed
 from leo_wrappers.jax_envs.arrays import actions_from_torch, on_host, row_of, to_actions, to_numpy, to_torch
-from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Observed, Transition
+from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Observed
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
 from leo_wrappers.keys import MASK_KEY
@@ -98,7 +97,7 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if self._compiled:
             return
         with compiling(f"{self.num_envs} x {type(self.functional_env).__name__}"):
-            self._envs.compile()
+            self._envs.compile(autoreset=self.autoreset_mode is AutoresetMode.SAME_STEP)
         self._compiled = True
 
     def reset(
@@ -135,24 +134,34 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
         if self.autoreset_mode is AutoresetMode.DISABLED and previous_dones.any():
             raise reset_needed(previous_dones)
         check_not_forked()
-        self._batch, transition = self._envs.step(batch, self._check_actions(actions, previous_dones))
+        actions = self._check_actions(actions, previous_dones)
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            return self._step_and_reset(batch, actions)
+        self._batch, transition = self._envs.step(batch, actions)
         rewards, terminated, truncated = to_numpy((transition.rewards, transition.terminated, transition.truncated))
+        self._observed = transition.observed
         if previous_dones.any():
             # Only in NEXT_STEP mode, where this step resets these environments.
             rewards[previous_dones], terminated[previous_dones], truncated[previous_dones] = 0, False, False
+            self._batch, self._observed = self._envs.reset(self._batch, previous_dones, self._observed)
         self._dones = terminated | truncated
-        same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
-        resets = self._dones if same_step else previous_dones
-        self._observed = transition.observed
-        if resets.any():
-            self._batch, self._observed = self._envs.reset(self._batch, resets, self._observed)
         obs, achieved = to_numpy(tuple(self._observed))
-        infos: dict[str, Any] = {MASK_KEY: achieved, f"_{MASK_KEY}": np.ones(self.num_envs, dtype=np.bool_)}
-        if same_step:
-            if self._dones.any():
-                infos |= self._final_infos(transition)
-            self._dones = np.zeros_like(self._dones)
-        return obs, rewards.astype(np.float64), terminated, truncated, infos
+        return obs, rewards.astype(np.float64), terminated, truncated, self._infos(achieved)
+
+    def _step_and_reset(self, batch: BatchState, actions: npt.NDArray[Any] | jax.Array) -> Step:
+        """Take a step in autoreset mode SAME_STEP."""
+        self._batch, transition, self._observed, host = self._envs.step_and_reset(batch, actions)
+        infos, rows = self._infos(host.goals_achieved), np.flatnonzero(host.dones)
+        if len(rows):
+            # Transfer whole arrays: selecting rows on the device would compile again for each number of rows.
+            final_obs = on_host(transition.obs)
+            final_rows = [to_numpy(row_of(final_obs, row)) for row in rows.tolist()]
+            infos |= final_infos(host.dones, final_rows, host.goals_achieved[rows])
+            host.goals_achieved[rows] = host.reset_goals_achieved
+        return to_numpy(self._observed.obs), host.rewards.astype(np.float64), host.terminated, host.truncated, infos
+
+    def _infos(self, achieved: BoolArray) -> dict[str, Any]:
+        return {MASK_KEY: achieved, f"_{MASK_KEY}": np.ones(self.num_envs, dtype=np.bool_)}
 
     def step_tensors(self, actions: "torch.Tensor") -> TensorStep:
         """
@@ -170,23 +179,13 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
             )
         check_not_forked()
         batch = self._started_batch()
-        self._batch, transition = self._envs.step(batch, actions_from_torch(self.single_action_space, actions))
         # Waits for the step, so that the actions have been read.
-        rewards, terminated, truncated, packed = to_numpy((*transition[1:4], _pack(transition.goals_achieved)))
-        dones = terminated | truncated
-        self._observed, final_obs = transition.observed, None
-        reset_masks = np.zeros((0, len(self.goal_names)), dtype=np.bool_)
-        if dones.any():
-            rows = np.flatnonzero(dones)
-            final_obs = _select_rows(to_torch(transition.obs), rows)
-            self._batch, self._observed = self._envs.reset(self._batch, dones, self._observed)
-            reset_masks = self._unpack(on_host(_pack(self._observed.goals_achieved))[rows])
-        obs = to_torch(self._observed.obs)
-        return TensorStep(obs, final_obs, rewards, terminated, truncated, self._unpack(packed), reset_masks)
-
-    def _unpack(self, packed: npt.NDArray[np.uint8]) -> BoolArray:
-        """Return masks ``[N, G]``."""
-        return np.unpackbits(packed, axis=1, count=len(self.goal_names), bitorder="little").view(np.bool_)
+        self._batch, transition, self._observed, host = self._envs.step_and_reset(
+            batch, actions_from_torch(self.single_action_space, actions)
+        )
+        rows = np.flatnonzero(host.dones)
+        final_obs = _select_rows(to_torch(transition.obs), rows) if len(rows) else None
+        return TensorStep(to_torch(self._observed.obs), final_obs, *host)
 
     def _seeded_batch(self, rows: BoolArray, seeds: Sequence[int | None]) -> BatchState:
         """Return the batch with new keys for rows that have a seed, or all of them at the first reset."""
@@ -209,22 +208,10 @@ class JaxVectorEnv(VectorEnv[Any, Any, npt.NDArray[Any]]):
                 actions[ignored] = 0
         return to_actions(space, check_actions(actions, self.num_envs, int(space.n)))
 
-    def _final_infos(self, transition: Transition) -> dict[str, Any]:
-        rows = np.flatnonzero(self._dones)
-        # Transfer whole arrays: selecting rows on the device would compile again for each number of rows.
-        obs, achieved = on_host(tuple(transition.observed))
-        return final_infos(self._dones, [to_numpy(row_of(obs, row)) for row in rows.tolist()], achieved[rows])
-
     def _started_batch(self) -> BatchState:
         if self._batch is None:
             raise ResetNeeded("expected running episodes, got a new vector environment; call reset() first")
         return self._batch
-
-
-@jax.jit
-def _pack(masks: jax.Array) -> jax.Array:
-    """Return bit-packed masks, uint8 ``[N, ceil(G / 8)]``."""
-    return jnp.packbits(masks, axis=1, bitorder="little")
 
 
 def _select_rows(tensors: Any, rows: npt.NDArray[np.int64]) -> Any:
