@@ -4,9 +4,9 @@ Training speed on one GPU: environments, rollouts and updates, alone and togethe
 Run ``leo bench gpu`` on a machine with a GPU; after 280 seconds, compilation included, no row starts. Results are written to
 ``benchmarks/results/gpu_speed.json`` after every row, so that nothing is lost if it is stopped, and the output of the tests
 marked ``gpu``, which run last, to ``gpu_tests.txt`` in the same folder. A row that fails has the error instead of numbers.
-``--quick`` is a short run with few environments, also without a GPU. ``--train SECONDS`` trains LEOPQN with the paper's
-settings in Craftax-Classic for that long instead, evaluates all goals (success within 500 steps, epsilon 0.05), and writes
-``gpu_training.json``.
+``--quick`` is a short run with few environments, also without a GPU. ``--xla`` times the environments with and without the
+library's options of JAX's compiler instead. ``--train SECONDS`` trains LEOPQN in Craftax-Classic for that long instead,
+evaluates all goals (success within 500 steps, epsilon 0.05) halfway and at the end, and writes ``gpu_training.json``.
 
 All agents take rollouts of 32 steps in 1,024 environments and train for 2 epochs of minibatches of 512, 128 gradient steps
 per rollout. "paper": a convolution of 32 channels, batch renormalization, 4 x 1024 with layer normalization. "narrow": the
@@ -21,6 +21,7 @@ import os
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import argparse
+import hashlib
 import math
 import subprocess
 import sys
@@ -43,8 +44,7 @@ from leo_agents import LEODQN, LEOPQN, LEOSAC, PQN
 from leo_agents.algorithms.on_policy_algorithm import with_paper_network
 from leo_agents.learning.precision import matmul_precision
 from leo_envs.craftax import Craftax, CraftaxClassic
-from leo_wrappers.jax_envs import BatchedEnv, batched_env
-from leo_wrappers.jax_envs.arrays import to_actions
+from leo_wrappers.jax_envs import batched_env
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
 
 ROOT = Path(__file__).parents[1]
@@ -55,24 +55,18 @@ PRECISIONS: dict[str, dict[str, bool]] = {
     "TF32": {"tf32": True, "amp": False},
     "bfloat16": {"tf32": True, "amp": True},
 }
-# Network, precision, CUDA graph.
+# Network, precision, CUDA graph; what tells most comes first.
 LEOPQN_ROWS = (
     ("paper", "TF32", True),
-    ("paper", "bfloat16", True),
-    ("paper", "TF32", False),
-    ("paper", "float32", True),
     ("narrow", "TF32", True),
+    ("paper", "bfloat16", True),
+    ("paper", "float32", True),
+    ("paper", "TF32", False),
     ("narrow", "bfloat16", True),
     ("paper", "bfloat16", False),
     ("paper", "float32", False),
     ("narrow", "TF32", False),
 )
-GRAPHS = "xla_gpu_enable_command_buffer"
-XLA_OPTIONS: dict[str, dict[str, str]] = {
-    "loops in graphs": {GRAPHS: "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,WHILE,CONDITIONAL"},
-    "loops unrolled": {"xla_gpu_enable_while_loop_unrolling": "WHILE_LOOP_UNROLLING_FULL_UNROLL"},
-    "no graphs": {GRAPHS: ""},
-}
 DEVICE = "cuda" if th.cuda.is_available() else "cpu"
 
 
@@ -101,23 +95,33 @@ class Benchmark:
         venv = JaxVecEnv(ENVS[env](), self.num_envs)
         row = partial(self.results.row, env=env)
         row("compile", lambda: {"ms": median_ms(venv.warmup, 1)})
+        self.leopqn(row, venv, LEOPQN_ROWS[:1])
         row("environment", partial(self.environment, venv))
-        for net, precision, graph in LEOPQN_ROWS:
-            options = {**PRECISIONS[precision], "cuda_graph": graph}
-            settings = {"net": net, "precision": precision, "cuda_graph": graph}
-            row("LEOPQN", partial(self.pqn, LEOPQN, venv, self.nets[net], options), **settings)
         options = {**PRECISIONS["TF32"], "cuda_graph": True}
         row("PQN", partial(self.pqn, PQN, venv, self.nets["paper"], options), net="paper", precision="TF32", cuda_graph=True)
         for device in (DEVICE, "cpu"):
             row("LEODQN", partial(self.dqn, venv, device), net="paper", precision="TF32", replay=device)
+        self.leopqn(row, venv, LEOPQN_ROWS[1:])
+
+    def leopqn(self, row: Callable[..., None], venv: JaxVecEnv, settings: tuple[tuple[str, str, bool], ...]) -> None:
+        """
+        Measure LEOPQN with several settings.
+
+        :param row: adds a row of results
+        :param venv: the environments
+        :param settings: some of :data:`LEOPQN_ROWS`
+        """
+        for net, precision, graph in settings:
+            measure = partial(self.pqn, LEOPQN, venv, self.nets[net], {**PRECISIONS[precision], "cuda_graph": graph})
+            row("LEOPQN", measure, net=net, precision=precision, cuda_graph=graph)
 
     def environment(self, venv: JaxVecEnv) -> dict[str, Any]:
         """
         Time steps of the environments with random actions.
 
         :param venv: the environments
-        :return: milliseconds per step: with goals on the device and through the host, without goals, and without resets; and
-            the activity of the GPU in the last ones
+        :return: milliseconds per step: with goals on the device and through the host, and without goals; and the activity of
+            the GPU in the last ones
         """
         sampler = VecGoalSampler(venv, seed=0)
         sampler.seed(0)
@@ -136,53 +140,39 @@ class Benchmark:
             "tensors": partial(tensors, sampler),
             "tensors_without_goals": partial(tensors, venv),
             "arrays": arrays,
-            "without_resets": self._steps(venv, batched_env._step),
         }
         result = {}
         for name, function in functions.items():
             function()  # warm-up
             result[f"{name}_ms"] = median_ms(function, self.rounds) / self.n_steps
-        activity = gpu_activity(functions["without_resets"])
+        activity = gpu_activity(functions["tensors_without_goals"])
         return {**result, "steps_per_second": round(1000 * self.num_envs / result["tensors_ms"]), **activity}
 
     def compiler_options(self, env: str) -> None:
         """
-        Time steps compiled with other options of XLA.
+        Time the environments with the library's options of XLA, and without.
 
         :param env: one of :data:`ENVS`
         """
-        venv = JaxVecEnv(ENVS[env](), self.num_envs)
-        for name, options in XLA_OPTIONS.items():
-            step = jax.jit(
-                batched_env._step.__wrapped__,  # type: ignore[attr-defined]
-                static_argnums=0,
-                donate_argnums=4,
-                compiler_options=options,
-            )
+        step = batched_env._step_and_start
+        ours = step.outermost
+        for name, compiled in (("library", ours), ("none", jax.jit(step.function, **step.options))):
+            venv = JaxVecEnv(ENVS[env](), self.num_envs)
+            step.outermost = compiled
+            self.results.row("XLA options", partial(self._options, venv), env=env, options=name)
+        step.outermost = ours
 
-            def measure(step: Any = step) -> dict[str, Any]:
-                steps = self._steps(venv, step)
-                compiling = median_ms(steps, 1)
-                milliseconds = median_ms(steps, self.rounds) / self.n_steps
-                return {"without_resets_ms": milliseconds, "compile_ms": compiling, **gpu_activity(steps)}
-
-            self.results.row("XLA options", measure, env=env, options=name)
-
-    def _steps(self, venv: JaxVecEnv, step: Any) -> Callable[[], None]:
-        """Return a function that takes the steps of a rollout without resets, by a compiled function."""
-        env = venv.vector_env.functional_env
-        envs = BatchedEnv(env, self.num_envs)
-        batch, _ = envs.reset(envs.empty(envs.keys(list(range(self.num_envs)))), np.ones(self.num_envs, dtype=bool))
-        actions = to_actions(venv.action_space, np.ones(self.num_envs))
-
-        def steps_only() -> None:
-            nonlocal batch
-            for _ in range(self.n_steps):
-                states, elapsed, _ = step(env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
-                batch = batch._replace(states=states, elapsed=elapsed)
-            batch.elapsed.block_until_ready()
-
-        return steps_only
+    def _options(self, venv: JaxVecEnv) -> dict[str, Any]:
+        """Time environments; "digest" is equal if the same actions had the same results."""
+        compiling = median_ms(venv.warmup, 1)
+        venv.seed(0)
+        venv.reset()
+        rng = np.random.default_rng(0)
+        digest = hashlib.sha256()
+        for _ in range(2 * self.n_steps):
+            step = step_arrays(venv, rng.integers(int(venv.action_space.n), size=self.num_envs))  # type: ignore[attr-defined]
+            digest.update(step.goals_achieved.tobytes() + step.dones.tobytes())
+        return {"compile_ms": compiling, "digest": digest.hexdigest()[:16], **self.environment(venv)}
 
     def pqn(
         self, algorithm: type[LEOPQN | PQN], venv: JaxVecEnv, net_arch: list[int], options: dict[str, Any]
@@ -288,7 +278,7 @@ def main() -> None:
     parser.add_argument("--no-tests", action="store_true", help="do not run the tests marked gpu")
     parser.add_argument("--seconds", type=float, default=280, help="start no row later than this")
     parser.add_argument("--train", type=float, metavar="SECONDS", help="train in Craftax-Classic instead")
-    parser.add_argument("--xla", action="store_true", help="time environments with other options of XLA instead")
+    parser.add_argument("--xla", action="store_true", help="time environments with and without the options of XLA instead")
     parser.add_argument("--compile", choices=list(ENVS), help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="the result file")
     options = parser.parse_args()

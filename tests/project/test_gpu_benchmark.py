@@ -53,18 +53,26 @@ def test_failed_rows_do_not_stop_the_others(gpu_speed: ModuleType, monkeypatch: 
 
 
 def test_compiler_options(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # As on a GPU, where the options are those of the function that also resets.
+    monkeypatch.setattr(gpu_speed.batched_env, "_resets_on_device", lambda: True)
     run(gpu_speed, monkeypatch, "--quick", "--xla", "--out", str(tmp_path / "results.json"))
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    options = [row["options"] for row in rows if row["name"] == "XLA options" and row["without_resets_ms"] > 0]
-    assert options == list(gpu_speed.XLA_OPTIONS)
+    assert [row["options"] for row in rows if row["name"] == "XLA options" and row["tensors_ms"] > 0] == ["library", "none"]
+    assert rows[0]["digest"] == rows[1]["digest"]
+    step = gpu_speed.batched_env._step_and_start
+    assert step.outermost is step.inner
 
 
 def test_training_for_a_given_time(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys.modules["gpu_training"], "CraftaxClassic", Wanderer)
+    training = sys.modules["gpu_training"]
+    monkeypatch.setattr(training, "CraftaxClassic", Wanderer)
+    monkeypatch.setitem(training.SETTINGS["policy_kwargs"], "net_arch", [16])
     run(gpu_speed, monkeypatch, "--train", "3", "--seconds", "0", "--num-envs", "8", "--out", str(tmp_path / "results.json"))
     result = json.loads((tmp_path / "results.json").read_text())
-    speed, training, evaluation = result["rows"]
-    assert speed["steps_per_second"] > 0 and 0 < evaluation["success"] <= 1
+    speed, halfway, training, evaluation = result["rows"]
+    assert speed["steps_per_second"] > 0 and 0 < evaluation["success"] <= 1 and evaluation["position"] == evaluation["success"]
+    assert 0 < halfway["steps"] < training["steps"] == evaluation["steps"]
+    assert training["seen"] == 8 and training["gradient_steps"] > 0
     steps = [point["steps"] for point in result["curve"]]
     assert 0 < steps[0] and steps == sorted(steps) and steps[-1] <= training["steps"] <= training["steps_planned"] + 256
 
