@@ -22,10 +22,10 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import argparse
 import hashlib
-import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -154,13 +154,10 @@ class Benchmark:
 
         :param env: one of :data:`ENVS`
         """
-        step = batched_env._step_and_start
-        ours = step.outermost
-        for name, compiled in (("library", ours), ("none", jax.jit(step.function, **step.options))):
+        for name in ("library", "none"):
             venv = JaxVecEnv(ENVS[env](), self.num_envs)
-            step.outermost = compiled
-            self.results.row("XLA options", partial(self._options, venv), env=env, options=name)
-        step.outermost = ours
+            with without_options() if name == "none" else nullcontext():
+                self.results.row("XLA options", partial(self._options, venv), env=env, options=name)
 
     def _options(self, venv: JaxVecEnv) -> dict[str, Any]:
         """Time environments; "digest" is equal if the same actions had the same results."""
@@ -257,6 +254,17 @@ class Benchmark:
         return {"ms_per_gradient_step": milliseconds} | gpu_activity(partial(model.train, steps, batch_size))
 
 
+@contextmanager
+def without_options() -> Iterator[None]:
+    """Context in which steps of environments are compiled without the library's options of XLA."""
+    step = batched_env._step_and_start
+    ours, step.outermost = step.outermost, jax.jit(step.function, **step.options)
+    try:
+        yield
+    finally:
+        step.outermost = ours
+
+
 def compile_in_background(env: str, num_envs: int) -> subprocess.Popen[bytes]:
     """
     Compile an environment in another process, into the cache of both.
@@ -283,13 +291,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the result file")
     options = parser.parse_args()
     if options.compile:
-        JaxVecEnv(ENVS[options.compile](), options.num_envs).warmup()
+        with without_options() if options.xla else nullcontext():
+            JaxVecEnv(ENVS[options.compile](), options.num_envs).warmup()
         return
     options.out = (
         options.out or ROOT / "benchmarks" / "results" / f"gpu_{'speed' if options.train is None else 'training'}.json"
     )
-    limit = options.seconds if options.train is None else math.inf
-    results = ResultFile(options.out, (__doc__ or "").strip(), limit)
+    results = ResultFile(options.out, (__doc__ or "").strip(), options.seconds)
     if options.train is not None:
         train(results, options.train, options.num_envs, DEVICE)
         return

@@ -46,6 +46,11 @@ class ResultFile:
         partial.write_text(json.dumps(self.content, indent=1) + "\n")
         partial.replace(self.path)
 
+    @property
+    def seconds_left(self) -> float:
+        """Time in which rows may start."""
+        return self.seconds - (time.perf_counter() - self.started)
+
     def row(self, name: str, measure: Callable[[], dict[str, Any]], **settings: Any) -> None:
         """
         Add a row of measurements; if they fail, it has the error.
@@ -55,7 +60,7 @@ class ResultFile:
         :param settings: settings of the row
         """
         started = time.perf_counter()
-        if started - self.started > self.seconds:
+        if self.seconds_left < 0:
             measured: dict[str, Any] = {"skipped": f"{self.seconds:.0f} seconds were over"}
         else:
             measured = _guarded(measure)

@@ -15,6 +15,8 @@ from leo_envs.craftax import CraftaxClassic
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler
 
 HORIZON, EPSILON = 500, 0.05
+EVALUATION_SECONDS = 15.0
+"""Time left for each of the two evaluations."""
 # As in ``pqn_learning.py``, one gradient step per 128 environment steps; the paper's network and a lower learning rate for it.
 SETTINGS: dict[str, Any] = {
     "n_steps": 32,
@@ -87,8 +89,8 @@ def train(results: ResultFile, seconds: float, num_envs: int, device: str) -> No
     The learning rate and the exploration are annealed over the number of steps that the time is enough for, which is measured
     before.
 
-    :param results: the result file
-    :param seconds: time for training, without the evaluations
+    :param results: the result file, whose time includes everything
+    :param seconds: time for training, without the evaluations; less if no time would be left for these
     :param num_envs: number of parallel environments
     :param device: PyTorch device
     """
@@ -108,6 +110,7 @@ def train(results: ResultFile, seconds: float, num_envs: int, device: str) -> No
         return {"steps_per_second": 4 * transitions / (time.perf_counter() - started)}
 
     results.row("speed", measure_speed)
+    seconds = max(1.0, min(seconds, results.seconds_left - 2 * EVALUATION_SECONDS))
     steps = int(seconds * results.content["rows"][-1]["steps_per_second"])
     model = make()
 

@@ -67,14 +67,17 @@ def test_training_for_a_given_time(gpu_speed: ModuleType, monkeypatch: pytest.Mo
     training = sys.modules["gpu_training"]
     monkeypatch.setattr(training, "CraftaxClassic", Wanderer)
     monkeypatch.setitem(training.SETTINGS["policy_kwargs"], "net_arch", [16])
-    run(gpu_speed, monkeypatch, "--train", "3", "--seconds", "0", "--num-envs", "8", "--out", str(tmp_path / "results.json"))
+    monkeypatch.setattr(training, "EVALUATION_SECONDS", 98.0)
+    run(
+        gpu_speed, monkeypatch, "--train", "99", "--seconds", "200", "--num-envs", "8", "--out", str(tmp_path / "results.json")
+    )
     result = json.loads((tmp_path / "results.json").read_text())
-    speed, halfway, training, evaluation = result["rows"]
+    speed, halfway, trained, evaluation = result["rows"]
     assert speed["steps_per_second"] > 0 and 0 < evaluation["success"] <= 1 and evaluation["position"] == evaluation["success"]
-    assert 0 < halfway["steps"] < training["steps"] == evaluation["steps"]
-    assert training["seen"] == 8 and training["gradient_steps"] > 0
+    assert 0 < halfway["steps"] < trained["steps"] == evaluation["steps"]
+    assert trained["seen"] == 8 and trained["gradient_steps"] > 0
     steps = [point["steps"] for point in result["curve"]]
-    assert 0 < steps[0] and steps == sorted(steps) and steps[-1] <= training["steps"] <= training["steps_planned"] + 256
+    assert 0 < steps[0] and steps == sorted(steps) and steps[-1] <= trained["steps"] <= trained["steps_planned"] + 256
 
 
 def test_no_row_starts_after_the_time(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
