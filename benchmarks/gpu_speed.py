@@ -24,11 +24,13 @@ import argparse
 import hashlib
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import gymnasium as gym
 import jax
@@ -45,7 +47,7 @@ from leo_agents.algorithms.on_policy_algorithm import with_paper_network
 from leo_agents.learning.precision import matmul_precision
 from leo_envs.craftax import Craftax, CraftaxClassic
 from leo_wrappers.jax_envs import batched_env
-from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
+from leo_wrappers.sb3 import ArrayStep, JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
 
 ROOT = Path(__file__).parents[1]
 ENVS: dict[str, Any] = {"CraftaxClassic": CraftaxClassic, "Craftax": Craftax}
@@ -120,8 +122,8 @@ class Benchmark:
         Time steps of the environments with random actions.
 
         :param venv: the environments
-        :return: milliseconds per step: with goals on the device and through the host, and without goals; and the activity of
-            the GPU in the last ones
+        :return: milliseconds per step: with goals on the device and through the host, without goals, and of the host for
+            choosing goals; and the activity of the GPU without goals
         """
         sampler = VecGoalSampler(venv, seed=0)
         sampler.seed(0)
@@ -145,8 +147,29 @@ class Benchmark:
         for name, function in functions.items():
             function()  # warm-up
             result[f"{name}_ms"] = median_ms(function, self.rounds) / self.n_steps
+        result["goals_ms"] = self.choosing_goals(sampler, functions["tensors"])
         activity = gpu_activity(functions["tensors_without_goals"])
         return {**result, "steps_per_second": round(1000 * self.num_envs / result["tensors_ms"]), **activity}
+
+    def choosing_goals(self, sampler: VecGoalSampler, steps: Callable[[], None]) -> float:
+        """
+        Time what the sampler does on the host: choosing and rewarding goals, and their statistics.
+
+        :param sampler: the sampler
+        :param steps: takes steps
+        :return: milliseconds per step
+        """
+        command, spent = sampler._command_goals, []
+
+        def timed(step: ArrayStep) -> ArrayStep:
+            started = time.perf_counter()
+            result = command(step)
+            spent.append(time.perf_counter() - started)
+            return result
+
+        with mock.patch.object(sampler, "_command_goals", timed):
+            steps()
+        return 1000 * sum(spent) / len(spent)
 
     def compiler_options(self, env: str) -> None:
         """

@@ -58,6 +58,7 @@ def test_compiler_options(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch
     run(gpu_speed, monkeypatch, "--quick", "--xla", "--out", str(tmp_path / "results.json"))
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert [row["options"] for row in rows if row["name"] == "XLA options" and row["tensors_ms"] > 0] == ["library", "none"]
+    assert all(0 < row["goals_ms"] < row["tensors_ms"] for row in rows)
     assert rows[0]["digest"] == rows[1]["digest"]
     step = gpu_speed.batched_env._step_and_start
     assert step.outermost is step.inner
