@@ -20,6 +20,8 @@ from leo_wrappers.validation import check_at_least, check_instance, check_intege
 
 # Blocks that an actor collects or has collected while the learner is busy.
 _BLOCKS_AHEAD = 2
+# Steps per block for each step of an n-step window: below an eighth of the windows end early with their block.
+_STEPS_PER_WINDOW_STEP = 8
 
 
 class DistributedLearning:
@@ -31,8 +33,8 @@ class DistributedLearning:
     steps. Each request for a block comes with the newest weights. Actors are at most two blocks ahead, so that no transitions
     are dropped; they wait if the learner is slower. The order in which blocks arrive is random, and so are the results.
 
-    The policy of a transition is therefore at most ``2 * num_actors`` blocks old, that is ``2 * num_actors *
-    steps_per_block * n_envs`` environment steps. Learning suffers if these are a large part of the training.
+    An actor keeps its policy for a block, and up to ``2 * num_actors`` blocks are trained on before the block itself. Both slow
+    down learning if they are long compared with the training; short blocks cost messages.
 
     The end of a block is stored like a truncation: with ``n_steps > 1``, windows do not extend over it. Each actor chooses the
     goals of its environments, with the model's ``goal_selector`` and the statistics of all actors, which are in the selector
@@ -49,7 +51,7 @@ class DistributedLearning:
     :param make_env: creates the environments of an actor, see :class:`~leo_agents.distributed.RayVecEnv`
     :param num_actors: number of actors; with a list of functions, its length
     :param num_cpus: processor cores that Ray reserves for each actor, also a fraction
-    :param steps_per_block: (vectorized) steps per block
+    :param steps_per_block: (vectorized) steps per block; by default 8 times the ``n_steps`` of the model
     :param address: address of the cluster, see :class:`~leo_agents.distributed.RayVecEnv`
     """
 
@@ -59,10 +61,12 @@ class DistributedLearning:
         make_env: EnvFactory | Sequence[EnvFactory],
         num_actors: int | None = None,
         num_cpus: float = 0.5,
-        steps_per_block: int = 16,
+        steps_per_block: int | None = None,
         address: str | None = None,
     ) -> None:
         _check_model(model)
+        if steps_per_block is None:
+            steps_per_block = _STEPS_PER_WINDOW_STEP * model.replay_buffer_kwargs["n_steps"]
         check_integer("steps_per_block", steps_per_block, 1)
         factories = make_factories(make_env, num_actors)
         self.model, self.steps_per_block = model, steps_per_block
