@@ -76,3 +76,16 @@ def test_weights_are_never_older_than_the_blocks_ahead(num_actors):
         distributed.learn(1_920)
     # A block has two gradient steps; the blocks requested earlier are trained on in between.
     assert max(lags) == 2 * (distributed_learning._BLOCKS_AHEAD * num_actors - 1)
+
+
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_less_than_an_eighth_of_the_windows_end_with_their_block(n_steps):
+    model = LEODQN("MultiGoalPolicy", GRIDWORLD(), seed=0, n_steps=n_steps, **SMALL)
+    with DistributedLearning(model, GRIDWORLD, 2) as distributed:
+        distributed.learn(960)
+        assert (n_steps - 1) / distributed.steps_per_block < 1 / 8
+    block_ends = np.arange(1, 481) % distributed.steps_per_block == 0
+    buffer = model.replay_buffer
+    assert model.num_timesteps == 960 and buffer.pos == 480
+    assert buffer.dones[:480][block_ends].all() and buffer.timeouts[:480][block_ends].all()
+    assert not buffer.dones[:480][~block_ends].all()
