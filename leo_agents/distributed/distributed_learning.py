@@ -33,8 +33,8 @@ class DistributedLearning:
     steps. Each request for a block comes with the newest weights. Actors are at most two blocks ahead, so that no transitions
     are dropped; they wait if the learner is slower. The order in which blocks arrive is random, and so are the results.
 
-    An actor keeps its policy for a block, and up to ``2 * num_actors`` blocks are trained on before the block itself. Both slow
-    down learning if they are long compared with the training; short blocks cost messages.
+    An actor keeps its policy for a block, and up to ``2 * num_actors`` blocks are trained on before the block itself, which
+    slows down learning if it is a large part of the training; short blocks cost messages.
 
     The end of a block is stored like a truncation: with ``n_steps > 1``, windows do not extend over it. Each actor chooses the
     goals of its environments, with the model's ``goal_selector`` and the statistics of all actors, which are in the selector
