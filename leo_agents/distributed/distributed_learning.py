@@ -20,6 +20,8 @@ from leo_wrappers.validation import check_at_least, check_instance, check_intege
 
 # Blocks that an actor collects or has collected while the learner is busy.
 _BLOCKS_AHEAD = 2
+# Steps per block for each step of an n-step window: below an eighth of the windows end early with their block.
+_STEPS_PER_WINDOW_STEP = 8
 
 
 class DistributedLearning:
@@ -27,9 +29,12 @@ class DistributedLearning:
     Trains LEODQN, LEOTD3 or LEOSAC with a finite goal set by transitions that Ray actors collect; needs the extra ``ray``.
 
     Each actor has its own environments and a copy of the policy on a CPU, and sends blocks of transitions with their masks.
-    This process stores them in the model's replay buffer, trains with the model's ratio of gradient steps to environment
-    steps, and sends its weights about once a second. Actors are at most two blocks ahead, so that no transitions are dropped;
-    they wait if the learner is slower. The order in which blocks arrive is random, and so are the results.
+    This process stores them in the model's replay buffer and trains with the model's ratio of gradient steps to environment
+    steps. Each request for a block comes with the newest weights. Actors are at most two blocks ahead, so that no transitions
+    are dropped; they wait if the learner is slower. The order in which blocks arrive is random, and so are the results.
+
+    An actor keeps its policy for a block, and up to ``2 * num_actors`` blocks are trained on before the block itself, which
+    slows down learning if it is a large part of the training; short blocks cost messages.
 
     The end of a block is stored like a truncation: with ``n_steps > 1``, windows do not extend over it. Each actor chooses the
     goals of its environments, with the model's ``goal_selector`` and the statistics of all actors, which are in the selector
@@ -46,8 +51,7 @@ class DistributedLearning:
     :param make_env: creates the environments of an actor, see :class:`~leo_agents.distributed.RayVecEnv`
     :param num_actors: number of actors; with a list of functions, its length
     :param num_cpus: processor cores that Ray reserves for each actor, also a fraction
-    :param steps_per_block: (vectorized) steps per block
-    :param weights_interval: minimum number of seconds between copies of the weights to the actors
+    :param steps_per_block: (vectorized) steps per block; by default 8 times the ``n_steps`` of the model
     :param address: address of the cluster, see :class:`~leo_agents.distributed.RayVecEnv`
     """
 
@@ -57,18 +61,18 @@ class DistributedLearning:
         make_env: EnvFactory | Sequence[EnvFactory],
         num_actors: int | None = None,
         num_cpus: float = 0.5,
-        steps_per_block: int = 32,
-        weights_interval: float = 1.0,
+        steps_per_block: int | None = None,
         address: str | None = None,
     ) -> None:
         _check_model(model)
+        if steps_per_block is None:
+            steps_per_block = _STEPS_PER_WINDOW_STEP * model.replay_buffer_kwargs["n_steps"]
         check_integer("steps_per_block", steps_per_block, 1)
-        check_at_least("weights_interval", weights_interval, 0)
         factories = make_factories(make_env, num_actors)
-        self.model, self.steps_per_block, self.weights_interval = model, steps_per_block, weights_interval
+        self.model, self.steps_per_block = model, steps_per_block
         saved = io.BytesIO()
         model.save(saved)
-        seeds = [None if model.seed is None else _seed_of(model.seed, number) for number in range(len(factories))]
+        seeds = [_seed_of(model, number) for number in range(len(factories))]
         # Sent with each call, because restarted actors need it; in a list, Ray loads it only on demand.
         self._saved = [connect_to_ray(address).put(saved.getvalue())]
         common = (type(model), model.goal_selector, steps_per_block)
@@ -83,7 +87,6 @@ class DistributedLearning:
         self._in_flight: dict[Any, int] = {}
         self._processes: list[str] = list(processes)
         self._restarts = 0
-        self._owed_steps = 0.0
         self._send_weights()
 
     def __enter__(self) -> Self:
@@ -173,7 +176,7 @@ class DistributedLearning:
         missing = total - model.num_timesteps - len(self._in_flight) * self.steps_per_block * model.n_envs
         if missing <= 0 or list(self._in_flight.values()).count(actor) >= _BLOCKS_AHEAD:
             return
-        if self._version != model._n_updates and time.monotonic() - self._sent_at >= self.weights_interval:
+        if self._version != model._n_updates:
             self._send_weights()
         selector = None if model.goal_sampler is None else model.goal_sampler.goal_selector
         statistics = None if selector is None else (selector.seen, selector.attempts, selector.successes)
@@ -183,7 +186,6 @@ class DistributedLearning:
     def _send_weights(self) -> None:
         self._weights = self._pool.ray.put(acting_weights(self.model.policy))
         self._version: int = self.model._n_updates
-        self._sent_at = time.monotonic()
 
     def _store(self, block: Block) -> None:
         """Add a block to the replay buffer and to the statistics."""
@@ -219,9 +221,10 @@ class DistributedLearning:
         if model.num_timesteps <= model.learning_starts:
             return
         per_update = model.gradient_steps if model.gradient_steps >= 0 else model.train_freq.frequency * model.n_envs
-        self._owed_steps += per_update * self.steps_per_block / model.train_freq.frequency
-        gradient_steps = int(self._owed_steps)
-        self._owed_steps -= gradient_steps
+        steps = model.num_timesteps // model.n_envs
+        # Differences of a whole number per step, so that nothing is lost between blocks, or if training is resumed.
+        due = [per_update * number // model.train_freq.frequency for number in (steps - self.steps_per_block, steps)]
+        gradient_steps = due[1] - due[0]
         if gradient_steps > 0:
             model.train(batch_size=model.batch_size, gradient_steps=gradient_steps)
 
@@ -253,8 +256,11 @@ def _check_model(model: Any) -> None:
         raise ValueError(f"expected train_freq in steps, got {frequency}; pass a number")
 
 
-def _seed_of(seed: int, actor: int) -> int:
-    return int(np.random.SeedSequence([seed, actor]).generate_state(1)[0])
+def _seed_of(model: GoalOffPolicyAlgorithm, actor: int) -> int | None:
+    """Return the seed of an actor; actors of a resumed training must not repeat the episodes of its beginning."""
+    if model.seed is None:
+        return None
+    return int(np.random.SeedSequence([model.seed, actor, model.num_timesteps]).generate_state(1)[0])
 
 
 def _step_of(observations: dict[str, Any], step: int) -> dict[str, Any]:

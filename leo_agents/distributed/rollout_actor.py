@@ -135,8 +135,11 @@ class RolloutActor:
         model._on_step()
         selector = None if model.goal_sampler is None else model.goal_sampler.goal_selector
         if selector is not None and goal_statistics is not None:
+            seen, attempts, successes = goal_statistics
+            # The learner may not have the goals of the last block yet.
+            selector.seen |= seen
             # Copies: arrays from Ray are read-only.
-            selector.seen, selector.attempts, selector.successes = (array.copy() for array in goal_statistics)
+            selector.attempts, selector.successes = attempts.copy(), successes.copy()
         before = None if selector is None else (selector.attempts.copy(), selector.successes.copy())
         num_episodes = model._episode_num
         for statistics in (model.ep_info_buffer, model.ep_success_buffer):

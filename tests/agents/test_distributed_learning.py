@@ -66,7 +66,7 @@ def stored(model, steps: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_transitions_of_all_actors_are_stored_and_trained_on():
     model = leodqn(n_steps=3)
-    with start(model, weights_interval=0.0) as distributed:
+    with start(model) as distributed:
         values = logged(model)
         distributed.learn(960, log_interval=1)
     assert model.num_timesteps == 960 and model.replay_buffer.pos == 480
@@ -152,14 +152,18 @@ def test_a_killed_actor_comes_back(tmp_path):
 
 
 def test_a_learner_continues_from_a_checkpoint(tmp_path):
-    model = leodqn()
+    model = leodqn(learning_starts=10_000)
     with start(model) as distributed:
         distributed.learn(640, ExactCheckpoints(tmp_path, save_freq=200))
     resumed = resume(LEODQN, tmp_path)
-    assert 400 <= resumed.num_timesteps < 640 and resumed.replay_buffer.pos == resumed.num_timesteps // 2
+    steps = resumed.num_timesteps
+    assert 400 <= steps < 640 and resumed.replay_buffer.pos == steps // 2
     with start(resumed) as distributed:
-        distributed.learn(640 - resumed.num_timesteps, reset_num_timesteps=False)
-    assert resumed.num_timesteps == 640 and resumed._n_updates > model._n_updates // 2
+        distributed.learn(640 - steps, reset_num_timesteps=False)
+    assert resumed.num_timesteps == 640 and resumed.replay_buffer.pos == 320
+    # The random actions of the new actors are not those of the first ones again.
+    blocks = [block.tobytes() for block in resumed.replay_buffer.actions[:320].reshape(20, 32)]
+    assert len(set(blocks)) == 20
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,6 @@ def test_a_learner_continues_from_a_checkpoint(tmp_path):
         (lambda: LEOPQN("MultiGoalPolicy", make()(), n_steps=8), {}, "pass a LEODQN"),
         (lambda: LEODQN("MultiGoalPolicy", make(1)(), train_freq=(1, "episode")), {}, "train_freq in steps"),
         (lambda: leodqn(), {"steps_per_block": 0}, "steps_per_block"),
-        (lambda: leodqn(), {"weights_interval": -1}, "weights_interval"),
         (lambda: leodqn(), {"num_actors": None}, "num_actors"),
         (lambda: leodqn(), {"make_env": make(3)}, "expected 2 parallel environments in each actor"),
         (lambda: leodqn(), {"make_env": partial(make_vec_env, "CartPole-v1")}, "goal"),
@@ -185,5 +188,5 @@ def test_learning_from_actors():
     model = leodqn(buffer_size=50_000)
     with start(model) as distributed:
         distributed.learn(20_000)
-    # 0.86 to 0.92 when written, with any order of blocks; 0.93 to 0.94 in one process.
+    # The order of the blocks is random; of 180 goals, 171 are reachable.
     assert evaluate_goals(model, gym.make(GRIDWORLD), seed=0, max_steps=100).mean_success > 0.75

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import optuna
@@ -278,33 +277,13 @@ def test_a_worker_without_optuna_gives_its_trial_back(tmp_path, monkeypatch, leo
 
 @pytest.mark.expensive
 @pytest.mark.timeout(900)
-def test_a_search_on_the_gridworld_beats_its_bad_start_and_survives_a_kill(tmp_path, leo):
+def test_a_search_on_the_gridworld_beats_its_bad_start_and_survives_a_kill(tmp_path):
     """Twenty trials of real trainings; the search is killed in between."""
-    spec = {
-        "algorithm": "leodqn",
-        "environment": MAZE,
-        "trials": 20,
-        "search": {"learning_rate": RATE, "gamma": [0.5, 0.9, 0.95, 0.99], "train_freq": [1, 4, 16]},
-        "start": {"learning_rate": 1e-6, "gamma": 0.5, "train_freq": 16},
-        "settings": {"steps": 3_000, "num_envs": 4, "evaluation": {"count": 10}, "policy_kwargs": {"net_arch": [64]}},
-        "heartbeat_timeout": 5,
-    }
-    folder = tmp_path / "tune"
-    (tmp_path / "tune.yml").write_text(yaml.safe_dump(spec))
-    command = [sys.executable, "-m", "leo_cli", "tune", str(tmp_path / "tune.yml"), str(folder), "--workers", "2"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        finished = folder / "queue" / FINISHED
-        while not finished.exists() or len(list(finished.iterdir())) < 8:
-            time.sleep(0.2)
-        process.kill()
-    before = {path.name for path in finished.iterdir()}
-    assert 8 <= len(before) < 20
-    code, out, error = leo("tune", tmp_path / "tune.yml", folder, "--workers", "2")
-    assert code == 0 and "20 of 20 jobs finished, 0 failed" in out, error
-    assert not before & {line.partition(":")[0] for line in out.splitlines() if line.endswith(": started")}
-    trials = study_of(folder).trials
-    assert len(trials) == 20 and {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
-    (start,) = [trial for trial in trials if trial.params["learning_rate"] == 1e-6]
-    best = study_of(folder).best_value
-    print(f"start {start.intermediate_values[start.last_step]:.3f}, best {best:.3f}")
-    assert best >= start.intermediate_values[start.last_step] + 0.3
+    out = tmp_path / "result.json"
+    subprocess.run([sys.executable, "benchmarks/tune_gridworld.py", "--out", str(out)], cwd=ROOT, check=True)
+    result = json.loads(out.read_text())
+    before, started = (set(result[f"{name}_the_kill"]) for name in ("finished_before", "started_after"))
+    assert 8 <= len(before) < 20 and len(before | started) == 20 and not before & started
+    assert len(result["trials"]) == 20 and {trial["state"] for trial in result["trials"]} <= {"COMPLETE", "PRUNED"}
+    assert result["start"]["parameters"] == {"learning_rate": 1e-6, "gamma": 0.5, "train_freq": 16}
+    assert result["best"]["success"] >= result["start"]["success"] + 0.3
