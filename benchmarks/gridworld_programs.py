@@ -34,7 +34,7 @@ gym.register_envs(leo_envs)
 
 METHODS = ("planned", "no limit of paths", "current values only", "chained", "exact values")
 MAX_STEPS = 300
-EXAMPLE = "(cell/0,0 plus cell/15,14) then cell/15,0 avoiding cell/3,3 or cell/14,8"
+EXAMPLE = "(cell/0,0 plus cell/15,14) then cell/15,0 avoiding cell/7,9 or cell/14,6"
 
 
 class ExactAgent:
@@ -284,7 +284,7 @@ def draw_example(model: LEODQN, axes: Any) -> None:
     axes.plot(cells[path][:, 1] + jitter, cells[path][:, 0] + jitter, color="#0072B2", linewidth=1.6)
     for name in ("cell/0,0", "cell/15,14", "cell/15,0"):
         axes.plot(*cells[grid.goal_set.index(name)][::-1], marker="*", color="#009E73", markersize=14)
-    for name in ("cell/3,3", "cell/14,8"):
+    for name in ("cell/7,9", "cell/14,6"):
         axes.plot(*cells[grid.goal_set.index(name)][::-1], marker="X", color="#D55E00", markersize=11)
     axes.set(xticks=[], yticks=[])
     axes.set_title(EXAMPLE.replace(" avoiding", "\navoiding"), fontsize=9)

@@ -24,7 +24,8 @@ class ProgramPolicy:
 
     It is a model for :class:`~leo_wrappers.programs.ProgramWrapper`: ``predict`` reads ``program_state``.
 
-    :param model: a trained LEO agent, or what :func:`~leo_agents.learning.policy_data.load_policy` returns
+    :param model: a trained LEO agent, or a :class:`~leo_agents.learning.policy_data.PolicyAgent` of any policy with values of
+        all goals
     :param program: the program, its text, or its automaton
     :param goal_observations: an observation in which each goal was achieved, a batch of G in the order of the goals. The
         distances between goals are the model's for these. If None, they are taken from the current observation
@@ -53,7 +54,9 @@ class ProgramPolicy:
         max_hop: float = 5.0,
     ) -> None:
         if not all(hasattr(model, name) for name in ("values", "act", "goal_names", "gamma")):
-            raise TypeError(f"expected a trained LEO agent, got {type(model).__name__}; pass the model, not its policy")
+            raise TypeError(
+                f"expected a trained LEO agent, got {type(model).__name__}; pass the model, or PolicyAgent(policy, gamma)"
+            )
         check_at_least("avoid_steps", avoid_steps, 1.0)
         self.model, self.avoid_steps = model, avoid_steps
         names = tuple(model.goal_names)

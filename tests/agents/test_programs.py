@@ -146,7 +146,7 @@ def test_continuous_actions():
     ("make", "message"),
     [
         (lambda model: ProgramPolicy(model, "cell/0,9"), "at column 1"),
-        (lambda model: ProgramPolicy(model.policy, "cell/0,1"), "pass the model, not its policy"),
+        (lambda model: ProgramPolicy(model.policy, "cell/0,1"), "pass the model, or PolicyAgent"),
         (lambda model: ProgramPolicy(model, compile_program("a", ("a", "b"))), "compile the program with model.goal_names"),
         (lambda model: ProgramPolicy(model, "cell/0,1", np.zeros((2, 4), dtype=np.float32)), "shape (3, 3)"),
         (lambda model: ProgramPolicy(model, "cell/0,1", avoid_steps=0.5), "avoid_steps of at least 1"),

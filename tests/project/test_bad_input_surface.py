@@ -14,6 +14,7 @@ PACKAGES = (
     "leo_wrappers.jax_envs",
     "leo_agents",
     "leo_agents.evaluation",
+    "leo_agents.programs",
     "leo_agents.baselines",
     "leo_agents.learning",
     "leo_agents.distributed",
@@ -25,6 +26,7 @@ TESTED_ELSEWHERE = {
         ("compile_program", "first_completion", "goal", "parse_program", "repeat"), "tests.wrappers.test_programs"
     ),
     **dict.fromkeys(("ProgramWrapper", "ProgramVectorWrapper"), "tests.wrappers.test_program_wrapper"),
+    **dict.fromkeys(("ProgramPlanner", "ProgramPolicy", "evaluate_programs"), "tests.agents.test_programs"),
     "distill": test_bad_input.test_distillation,
     "from_space": test_bad_input_evaluation.strategy,
     "naive_all_goals_loss": test_bad_input_policies.test_naive_losses,
@@ -37,6 +39,7 @@ EXCEPTIONS = {
     "Transition": "a record that environments create",
     "ContractError": "an error",
     "FunctionalEnv": "abstract",
+    "ProgramResult": "a record that evaluate_programs creates",
     "Avoidance": "made by an operator of programs",
     "Program": "abstract; made by goal and its operators",
     "ProgramAutomaton": "made by compile_program",
