@@ -11,9 +11,9 @@ from stable_baselines3.common.evaluation import evaluate_policy
 
 import leo_envs
 from leo_agents import LEODQN, LEOTD3
-from leo_agents.programs import ProgramPlanner, ProgramPolicy, evaluate_programs
+from leo_agents.programs import ProgramPlanner, ProgramPolicy, collect_goal_observations, evaluate_programs
 from leo_wrappers.programs import ProgramWrapper, compile_program, goal
-from tests.line_env import make_line
+from tests.line_env import LineGoalEnv, MultiGoalWrapper, line_goals, make_line
 
 gym.register_envs(leo_envs)
 
@@ -131,6 +131,21 @@ def test_a_trained_agent_completes_programs():
     assert policy.act(obs["observation"], 0) == policy.predict(obs)[0]
 
 
+def test_the_agent_collects_observations_of_goals(benchmark):
+    env = gym.make("leo/GridWorld-v0", map=["S..#.", "...#."], max_episode_steps=7)
+    grid = env.unwrapped
+    agent = benchmark.ExactAgent(grid)
+    observations, achieved = collect_goal_observations(agent, env, steps=200, seed=0, max_attempt=10)
+    assert achieved.tolist() == grid.reachable().tolist()
+    assert np.array_equal(observations[achieved], grid.all_observations()[achieved])
+    assert np.array_equal(observations[~achieved], grid.all_observations()[[0, 0]])
+    assert collect_goal_observations(agent, env, steps=3, seed=0)[1].sum() <= 4
+    # Dictionaries stay dictionaries.
+    model = LEODQN("MultiGoalPolicy", MultiGoalWrapper(LineGoalEnv(), line_goals()), seed=0, policy_kwargs={"net_arch": [8]})
+    batch, achieved = collect_goal_observations(model, MultiGoalWrapper(LineGoalEnv(), line_goals()), steps=10, seed=0)
+    assert model.q_values(batch).shape == (5, 5, 2) and achieved[0]
+
+
 def test_continuous_actions():
     env = gym.make("leo/MountainCarContinuous-v0")
     model = LEOTD3("MultiGoalPolicy", env, seed=0, policy_kwargs={"net_arch": [16]})
@@ -155,6 +170,8 @@ def test_continuous_actions():
         (lambda model: ProgramPolicy(model, "cell/0,1").predict(np.zeros(4, dtype=np.float32)), "'program_state'"),
         (lambda model: ProgramPlanner("cell/0,1"), "to be a ProgramAutomaton"),
         (lambda model: ProgramPlanner(compile_program("a", NAMES), np.full((5, 5), np.nan)), "without NaN"),
+        (lambda model: collect_goal_observations(model, None, 3), "expected an environment"),
+        (lambda model: collect_goal_observations(model, gym.make("leo/GridWorld-v0"), 0), "steps of at least 1"),
         (lambda model: evaluate_programs(model, None, ["cell/0,1"]), "expected an environment"),
         (lambda model: evaluate_programs(model, model.env, "cell/0,1"), "expected an environment"),
         (lambda model: evaluate_programs(model, gym.make("leo/GridWorld-v0"), "cell/0,1"), "expected a sequence of programs"),

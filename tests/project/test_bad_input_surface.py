@@ -26,7 +26,9 @@ TESTED_ELSEWHERE = {
         ("compile_program", "first_completion", "goal", "parse_program", "repeat"), "tests.wrappers.test_programs"
     ),
     **dict.fromkeys(("ProgramWrapper", "ProgramVectorWrapper"), "tests.wrappers.test_program_wrapper"),
-    **dict.fromkeys(("ProgramPlanner", "ProgramPolicy", "evaluate_programs"), "tests.agents.test_programs"),
+    **dict.fromkeys(
+        ("ProgramPlanner", "ProgramPolicy", "collect_goal_observations", "evaluate_programs"), "tests.agents.test_programs"
+    ),
     "distill": test_bad_input.test_distillation,
     "from_space": test_bad_input_evaluation.strategy,
     "naive_all_goals_loss": test_bad_input_policies.test_naive_losses,
