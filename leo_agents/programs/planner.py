@@ -1,5 +1,6 @@
 """Planning over the automaton of a program, with numbers of steps between goals as distances."""
 
+from graphlib import TopologicalSorter
 from typing import NamedTuple
 
 import numpy as np
@@ -169,13 +170,5 @@ def _smallest(left: Steps, sets: tuple[IntArray, ...]) -> float:
 
 def _last_states_first(automaton: ProgramAutomaton) -> list[int]:
     """Return the states that can be left, each after all that follow it: what is left of a program only gets less."""
-    order: list[int] = []
-
-    def visit(state: int) -> None:
-        for _, following in automaton.transitions[state]:
-            if following < automaton.accepted and following not in order:
-                visit(following)
-        order.append(state)
-
-    visit(0)
-    return order
+    following = {state: [other for _, other in ways] for state, ways in enumerate(automaton.transitions)}
+    return [state for state in TopologicalSorter(following).static_order() if state < automaton.accepted]

@@ -27,7 +27,8 @@ TESTED_ELSEWHERE = {
     ),
     **dict.fromkeys(("ProgramWrapper", "ProgramVectorWrapper"), "tests.wrappers.test_program_wrapper"),
     **dict.fromkeys(
-        ("ProgramPlanner", "ProgramPolicy", "collect_goal_observations", "evaluate_programs"), "tests.agents.test_programs"
+        ("ProgramPlanner", "ProgramPolicy", "collect_goal_observations", "evaluate_programs"),
+        "tests.agents.test_program_policy",
     ),
     "distill": test_bad_input.test_distillation,
     "from_space": test_bad_input_evaluation.strategy,

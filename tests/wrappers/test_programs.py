@@ -186,6 +186,11 @@ def test_a_family_is_one_input():
     assert [len(ids) for ids in automaton.inputs] == [1, 499] and len(automaton.nodes) == 3
 
 
+def test_a_long_program():
+    automaton = compile_program(repeat(A, 1_000), NAMES)
+    assert automaton.num_states == 1_002 and automaton.steps_left.tolist() == [*range(1_000, -1, -1), -1]
+
+
 def test_progress_and_steps_left():
     automaton = compile_program("a then b then c avoiding f/*", NAMES)
     assert automaton.steps_left.tolist() == [3, 2, 1, 0, -1]

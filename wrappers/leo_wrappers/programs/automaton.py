@@ -103,13 +103,15 @@ class ProgramAutomaton:
     @cached_property
     def steps_left(self) -> IntArray:
         """The smallest number of steps after which the program can be complete, ``[S]``; -1 in :attr:`violated`."""
-        left = np.full(self.num_states, -1, dtype=np.int64)
+        far = self.num_states  # more than any number of steps
+        left, changed = [far] * self.num_states, True
         left[self.accepted] = 0
-        for count in range(1, self.num_states):
-            for state in np.flatnonzero(left < 0):
-                if any(left[following] == count - 1 for _, following in self.transitions[state]):
-                    left[state] = count
-        return left
+        while changed:
+            before = left.copy()
+            for state in reversed(range(self.accepted)):
+                left[state] = min((left[following] + 1 for _, following in self.transitions[state]), default=far)
+            changed = left != before
+        return np.array([-1 if steps >= far else steps for steps in left], dtype=np.int64)
 
     @cached_property
     def progress(self) -> npt.NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Compilation of programs into minimal deterministic automata."""
 
 from collections.abc import Callable, Iterator, Sequence
+from graphlib import TopologicalSorter
 from typing import Any
 
 from leo_wrappers.goal_set import check_goal_names
@@ -167,7 +168,9 @@ class _Compiler:
         states = self._reachable_states()
         blocks = self._minimize(states)
         # The numbers of an automaton: in the order in which its states are found, then the two ends.
-        found = [block for block in dict.fromkeys(blocks.values()) if block not in (blocks[ACCEPTED], blocks[VIOLATED])]
+        found = [
+            block for block in dict.fromkeys(blocks[s] for s in states) if block not in (blocks[ACCEPTED], blocks[VIOLATED])
+        ]
         numbers = {block: number for number, block in enumerate([*found, blocks[ACCEPTED], blocks[VIOLATED]])}
         first = {numbers[blocks[state]]: state for state in reversed(states)}
         roots = [
@@ -192,21 +195,29 @@ class _Compiler:
 
     def _minimize(self, states: list[State]) -> dict[State, int]:
         """Number the states so that those that accept the same traces, and only those, have the same number."""
-        following = {state: self._diagrams.leaves(self._steps[state]) for state in states}
-        alive: set[State] = {ACCEPTED}
-        while new := [state for state in states if state not in alive and not alive.isdisjoint(following[state])]:
-            alive.update(new)
-        blocks = {state: 2 if state == ACCEPTED else int(state in alive) for state in states}
-        while True:
-            signatures = {
-                state: (blocks[state], self._diagrams.combine(blocks.__getitem__, self._steps[state]) if state in alive else 0)
-                for state in states
-            }
-            known: dict[tuple[int, int], int] = {}
-            refined = {state: known.setdefault(signature, len(known)) for state, signature in signatures.items()}
-            if len(known) == len(set(blocks.values())):
-                return refined
-            blocks = refined
+        following = {state: set(self._diagrams.leaves(self._steps[state])) - {state} for state in states}
+        numbers: dict[State, int] = {ACCEPTED: 0, VIOLATED: 1}
+        steps = [self._diagrams.leaf(0), self._diagrams.leaf(1)]
+        ways = [{0}, {1}]
+        alike: dict[int, int] = {}
+        # What is left of a program only gets less: a state is followed by itself and by states that are numbered already.
+        for state in TopologicalSorter(following).static_order():
+            if state in numbers:
+                continue
+            others = {numbers[other] for other in following[state]}
+            # The same as a state that follows it, or as the violated one, if taking it for that one changes nothing.
+            candidates = [number for number in (others | {1}) - {0} if ways[number] - {number} == others - {number}]
+            same = [number for number in candidates if self._renamed(state, numbers, number) == steps[number]]
+            number = same[0] if same else alike.setdefault(self._renamed(state, numbers, -1), len(steps))
+            numbers[state] = number
+            if number == len(steps):
+                steps.append(self._renamed(state, numbers, number))
+                ways.append(others | {number})
+        return numbers
+
+    def _renamed(self, state: State, numbers: dict[State, int], own: int) -> int:
+        """Return the diagram of the numbers that follow a state, where its own is yet to be chosen."""
+        return self._diagrams.combine(lambda other: own if other == state else numbers[other], self._steps[state])
 
     def _step(self, program: Program) -> int:
         """Return the diagram of what is left of a program after a step."""

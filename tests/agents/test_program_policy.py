@@ -79,6 +79,11 @@ def test_either_by_what_follows():
     assert NAMES[unknown.plan(0, [3, 1, 1, 2, 2]).goals[0][0]] == "b"
 
 
+def test_many_repetitions():
+    planner = ProgramPlanner(compile_program("a then b 300 times", NAMES), LINE + 2 * np.eye(5))
+    assert round(planner.plan(0, LINE[2] + 2 * np.eye(5)[2]).steps) == 2 + 1 + 299 * 2
+
+
 def test_goals_that_must_hold_together():
     planner = ProgramPlanner(compile_program("a and (b or c) or d", NAMES))
     together = planner.plan(0, [2, 9, 3, 99, 99])
