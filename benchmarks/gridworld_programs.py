@@ -192,10 +192,10 @@ def run(seed: int, model: LEODQN, programs: list[tuple[Program, int, int]], meth
             max_steps=MAX_STEPS,
             make_policy=lambda automaton, method=method: make_policy(method, model, env.unwrapped, automaton),
         )
-        for result, (_, depth, steps) in zip(results, programs, strict=True):
+        for number, (result, (_, depth, steps)) in enumerate(zip(results, programs, strict=True)):
             taken = result.steps[0] if result.steps else ""
-            row = {"seed": seed, "method": method, "depth": depth, "optimum": steps, "steps": taken}
-            rows.append({**row, "violated": result.violated, "program": result.program})
+            row = {"seed": seed, "method": method, "program": number, "depth": depth, "optimum": steps, "steps": taken}
+            rows.append({**row, "violated": result.violated})
     return rows
 
 

@@ -116,6 +116,7 @@ def test_random_programs(name):
 
 
 @pytest.mark.expensive
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("name", CHECKS)
 def test_ten_thousand_random_programs(name):
     CHECKS[name](10_000)()
@@ -270,6 +271,17 @@ def test_too_many_nested_parts():
     with pytest.raises(ValueError, match="at most 200 nested parts"):
         for _ in range(MAX_DEPTH):
             program = program >> B
+
+
+def test_too_many_inputs():
+    names = [f"g{number}" for number in range(512)]
+    conditions = [goal(name) for name in names]
+    while len(conditions) > 1:
+        conditions = [one & other for one, other in zip(conditions[::2], conditions[1::2], strict=True)]
+        if len(conditions) == 2:
+            assert len(compile_program(conditions[0], names).inputs) == 256
+    with pytest.raises(ValueError, match="at most 256 goals or families differently, got 512"):
+        compile_program(conditions[0], names)
 
 
 def test_too_many_decisions():

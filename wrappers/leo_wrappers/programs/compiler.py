@@ -24,6 +24,8 @@ from leo_wrappers.validation import shorten
 
 MAX_STATES = 2_000
 """Largest number of states that a program may need before minimization."""
+MAX_INPUTS = 256
+"""Largest number of goals, or families of goals, that a program may treat differently."""
 MAX_NODES = 200_000
 """Largest number of decisions of all transitions."""
 
@@ -162,6 +164,11 @@ class _Compiler:
         for goal_id in sorted(frozenset().union(*sets)):
             members.setdefault(tuple(number for number, ids in enumerate(sets) if goal_id in ids), []).append(goal_id)
         self._inputs = [goals for _, goals in sorted(members.items())]
+        if len(self._inputs) > MAX_INPUTS:
+            raise ValueError(
+                f"expected a program that treats at most {MAX_INPUTS} goals or families differently, got {len(self._inputs)}; "
+                "use patterns, or split it into several programs"
+            )
 
     def automaton(self) -> ProgramAutomaton:
         """Return the minimal automaton."""
