@@ -5,19 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from leo_cli.commands.options import Count, Names, Path, Run, Trust
+from leo_cli.commands.options import Count, Names, Path, Programs, Run, Trust
 from leo_cli.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from leo_agents.evaluation import GoalReport
+    from leo_cli.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Eval:
     """
-    Evaluate the agents of a run: how often, and in how many steps, they reach each goal. Writes goals.csv for each seed.
+    Evaluate the agents of a run: how often, and in how many steps, they reach each goal. Writes goals.csv for each seed; with
+    --program, it only prints how often and in how many steps they complete the programs.
 
-    Examples: `leo eval runs/leodqn-GridWorld-v0 --episodes 10`; `leo eval runs/x --goals cell/0,0 cell/8,7`.
+    Examples: `leo eval runs/leodqn-GridWorld-v0 --episodes 10`; `leo eval runs/x --goals cell/0,0 cell/8,7`;
+    `leo eval runs/x --program "cell/0,0 then cell/8,7"`.
     """
 
     run_folder: Run
@@ -26,6 +29,7 @@ class Eval:
     """Episodes per goal."""
     goals: Names = ()
     """Evaluate only these goals, names or coordinates such as 1.3,0.7,0.5, without writing goals.csv."""
+    program: Programs = ()
     max_steps: Count = None
     """Maximum number of steps per episode."""
     seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 10_000
@@ -50,6 +54,9 @@ class Eval:
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
         run = RunFolder(self.run_folder, self.trust)
+        if self.program:
+            self._evaluate_programs(run)
+            return 0
         goals = run.config.goals_to_evaluate(self.goals) if self.goals else None
         if self.csv is not None:
             check_output(FilePath(self.csv))
@@ -83,3 +90,22 @@ class Eval:
         if goals is None:
             print(f"Wrote {', '.join(str(seed.goals) for seed in seeds)}")
         return 0
+
+    def _evaluate_programs(self, run: "RunFolder") -> None:
+        """Print how often, and in how many steps, the agent of each seed completes each program."""
+        import numpy as np
+
+        from leo_cli.models import load_agent
+        from leo_cli.programs import check_programs, evaluate_agent
+
+        if self.goals or self.csv is not None:
+            raise ValueError("expected --program without --goals and --csv, got both; evaluate them one after the other")
+        programs = check_programs(run.config, self.program)
+        evaluation = run.config.settings.evaluation
+        episodes = evaluation.final_episodes if self.episodes is None else self.episodes
+        for seed in run.started_seeds:
+            print(f"seed {seed.seed}, after {seed.loadable_steps:,} steps of training")
+            for result in evaluate_agent(run.config, load_agent(run, seed), programs, episodes, self.seed, self.max_steps):
+                steps = f", {np.mean(result.steps):.1f} steps on average" if result.steps else ""
+                completed = f"{len(result.steps)} of {result.episodes} completed{steps}"
+                print(f"  {result.program}: {completed}, {result.violated} violated")

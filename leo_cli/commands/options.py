@@ -24,6 +24,16 @@ Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_h
 RepeatedNames = Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
 """Names, each after an option of its own."""
 
+Programs = Annotated[
+    tyro.conf.UseAppendAction[tuple[str, ...]],
+    tyro.conf.arg(
+        metavar="PROGRAM",
+        help_behavior_hint="",
+        help='Program of goals such as "a then b or c avoiding d"; repeat it for several, each in an episode of its own.',
+    ),
+]
+"""Programs, each after an option of its own."""
+
 Seed = Annotated[int | None, tyro.conf.arg(metavar="SEED", help_behavior_hint="(default: the first)")]
 """Optional seed of a run."""
 

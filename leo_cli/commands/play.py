@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from leo_cli.commands.options import Assignments, Count, RepeatedNames, Seed, Trust
+from leo_cli.commands.options import Assignments, Count, Programs, RepeatedNames, Seed, Trust
 
 if TYPE_CHECKING:
     from leo_cli.named_goals import NamedGoal
@@ -25,13 +25,15 @@ class Play:
     """
     Command an agent to reach goals and watch it; or, with an environment instead of a run, play it by keyboard.
 
-    Examples: `leo play runs/leodqn-GridWorld-v0`; `leo play CraftaxClassic`; `leo play runs/x --goal cell/0,0`.
+    Examples: `leo play runs/leodqn-GridWorld-v0`; `leo play CraftaxClassic`; `leo play runs/x --goal cell/0,0`;
+    `leo play runs/x --program "cell/0,0 then cell/15,14"`.
     """
 
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_OR_ENV", help_behavior_hint="")]
     """A run's folder, or an environment."""
     goal: RepeatedNames = ()
     """Goal to reach, a name or coordinates such as 1.3,0.7,0.5, instead of asking; repeat it for several in sequence."""
+    program: Programs = ()
     view: Literal["auto", "window", "terminal"] = "auto"
     """Where to render; auto opens a window if there is a display."""
     seed: Seed = None
@@ -55,8 +57,10 @@ class Play:
         if os.path.isdir(self.target) or self.target.startswith(("runs/", "./", "../", os.sep)):
             self._play_agent(RunFolder(self.target, self.trust))
             return 0
-        if self.goal:
-            raise ValueError(f"expected --goal with a run's folder, got it with {self.target!r}; by keyboard, omit it")
+        if self.goal or self.program:
+            raise ValueError(
+                f"expected --goal or --program with a run's folder, got it with {self.target!r}; by keyboard, omit it"
+            )
         from leo_cli.keyboard import play_in_terminal, play_in_window
 
         environment = find_environment(self.target, parse_assignments(self.env_set, "--env-set"))
@@ -74,9 +78,11 @@ class Play:
     def _play_agent(self, run: "RunFolder") -> None:
         from leo_cli.agent_rollout import make_rollout
         from leo_cli.models import load_agent
+        from leo_cli.programs import ProgramRollout, check_programs
         from leo_cli.run_folder import pick_seed
 
         goals = [run.config.find_goal(goal) for goal in self.goal]
+        programs = check_programs(run.config, self.program)
         agent = load_agent(run, pick_seed(run, self.seed))
         environment = run.config.find_environment()
         env = environment.make("rgb_array" if self._in_window() else environment.terminal_render_mode)
@@ -86,7 +92,9 @@ class Play:
         max_steps = settings.max_steps if self.max_steps is None else self.max_steps
         for goal in goals:
             self._play_goal(rollout, goal, max_steps, show)
-        if goals:
+        for program in programs:
+            self._play_goal(ProgramRollout(agent, env, epsilon=settings.epsilon), program, max_steps, show)
+        if goals or programs:
             return
         while (asked := _ask_goal(run.config)) is not None:
             self._play_goal(rollout, asked, max_steps, show)

@@ -1,6 +1,7 @@
 """Commands that read a run or an environment: goals, check, eval, play, video, plot, bench."""
 
 import csv
+import importlib
 import io
 import os
 import shutil
@@ -20,6 +21,7 @@ from leo_cli.commands import bench
 from leo_cli.commands.table import COMMANDS
 from leo_cli.models import load_agent
 from leo_cli.outputs import check_output
+from leo_cli.programs import ProgramRollout, goal_observations
 from leo_cli.run_folder import RunFolder
 from leo_cli.terminal import image_text, pressed_keys
 from leo_wrappers import GoalSet, MultiGoalWrapper
@@ -240,6 +242,62 @@ class TestVideo:
         before = fingerprint(run)
         code, _, error = leo("video", run, *arguments)
         assert code == 2 and message in error and fingerprint(run) == before
+
+
+class TestPrograms:
+    def test_eval(self, run, leo):
+        before = fingerprint(run)
+        program = "cell/0,1 then cell/0,0 or cell/0,2 avoiding cell/0,3"
+        code, out, error = leo(
+            "eval", run, "--program", program, "--program", "cell/0,1", "--episodes", "2", "--max-steps", "6"
+        )
+        assert code == 0, error
+        assert out.count(f"  {program}: ") == out.count("  cell/0,1: ") == 2 and out.count(" of 2 completed") == 4
+        assert fingerprint(run) == before, "nothing is written"
+
+    def test_video_and_play(self, run, tmp_path, leo):
+        path = tmp_path / "program.gif"
+        programs = ["--program", "cell/0,1 then cell/0,0", "--program", "cell/0,1"]
+        code, out, error = leo("video", run, *programs, "--out", path, "--max-steps", "4", "--width", "96")
+        assert code == 0 and Image.open(path).n_frames > 2, error
+        code, out, error = leo("play", run, *programs, "--view", "terminal", "--fps", "10000", "--max-steps", "5")
+        assert code == 0 and "cell/0,1 then cell/0,0: " in out and out.count(" after ") == 2, error
+
+    def test_baselines_whose_values_are_those_of_one_goal_at_a_time(self, baseline, leo):
+        code, out, error = leo("eval", baseline, "--program", "cell/0,1", "--max-steps", "4")
+        assert code == 0 and "cell/0,1: " in out, error
+
+    def test_episodes_of_exact_values(self, monkeypatch):
+        monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+        agent_class = importlib.import_module("gridworld_programs").ExactAgent
+        grid = gym.make("leo/GridWorld-v0", map="S..#.", render_mode="ansi")
+        rollout = ProgramRollout(agent_class(grid.unwrapped), grid)
+        for _ in range(2):
+            steps = list(rollout.run("cell/0,2 then cell/0,0", max_steps=9))
+            assert [step.number for step in steps] == [0, 1, 2, 3, 4] and steps[-1].achieved and steps[-1].done
+        assert [step.achieved for step in rollout.run("cell/0,4", max_steps=3)] == [False] * 4
+
+    def test_observations_of_goals(self):
+        grid = gym.make("leo/GridWorld-v0", map="S..#.")
+        assert np.array_equal(goal_observations(grid), grid.unwrapped.all_observations())
+        bits = gym.make("leo/BitFlip-v0", n_bits=3, goals="bit")
+        achieved = bits.unwrapped.mdp.achieved(bits.unwrapped.states_of(goal_observations(bits)))
+        assert achieved[np.arange(6), np.arange(6)].all()
+        assert goal_observations(MultiGoalWrapper(gym.make("CartPole-v1"), GoalSet(["a"], lambda s: s[..., :1] > 0))) is None
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["eval", "--program", "cell/0,1 then cell/9,9"], "at column 15"),
+            (["eval", "--program", "cell/0,1", "--goals", "cell/0,0"], "without --goals"),
+            (["video", "--program", "not cell/0,1"], "something completes"),
+            (["video"], "--goal or --program"),
+            (["play", "--program", "cell/0,1 & cell/0,0"], "at column 10"),
+        ],
+    )
+    def test_bad_input(self, run, arguments, message, leo):
+        code, _, error = leo(arguments[0], run, *arguments[1:])
+        assert code == 2 and message in error
 
 
 class TestPlot:

@@ -8,11 +8,13 @@ from tests.project import test_bad_input, test_bad_input_checks, test_bad_input_
 
 PACKAGES = (
     "leo_wrappers",
+    "leo_wrappers.programs",
     "leo_wrappers.sb3",
     "leo_wrappers.testing",
     "leo_wrappers.jax_envs",
     "leo_agents",
     "leo_agents.evaluation",
+    "leo_agents.programs",
     "leo_agents.baselines",
     "leo_agents.learning",
     "leo_agents.distributed",
@@ -20,6 +22,14 @@ PACKAGES = (
 TESTED_ELSEWHERE = {
     **dict.fromkeys(("DistributedLearning", "RayVecEnv"), "tests of leo_agents.distributed, which need Ray"),
     "FixedGoal": test_bad_input_evaluation.fixed_goal,
+    **dict.fromkeys(
+        ("compile_program", "first_completion", "goal", "parse_program", "repeat"), "tests.wrappers.test_programs"
+    ),
+    **dict.fromkeys(("ProgramWrapper", "ProgramVectorWrapper"), "tests.wrappers.test_program_wrapper"),
+    **dict.fromkeys(
+        ("ProgramPlanner", "ProgramPolicy", "collect_goal_observations", "evaluate_programs"),
+        "tests.agents.test_program_policy",
+    ),
     "distill": test_bad_input.test_distillation,
     "from_space": test_bad_input_evaluation.strategy,
     "naive_all_goals_loss": test_bad_input_policies.test_naive_losses,
@@ -32,6 +42,10 @@ EXCEPTIONS = {
     "Transition": "a record that environments create",
     "ContractError": "an error",
     "FunctionalEnv": "abstract",
+    "ProgramResult": "a record that evaluate_programs creates",
+    "Avoidance": "made by an operator of programs",
+    "Program": "abstract; made by goal and its operators",
+    "ProgramAutomaton": "made by compile_program",
     "GoalSelector": "abstract; its arguments are those of UniformGoals",
     **{
         f"Normalized{name}": "Stable-Baselines3's constructor, which checks its own arguments"

@@ -161,19 +161,23 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
 
 class GoalView:
     """
-    Add the commanded goal to an observation space and to its observations, single or batched.
+    Add the commanded goal, or another number, to an observation space and to its observations, single or batched.
 
     :param space: the observation space without a goal
     :param num_goals: number of goals, G
     :param goal_points: the points of the goals ``[G, d]``, written to ``desired_goal`` if the space has it; None if the goals
         are not points
+    :param key: the entry of the observations
     """
 
-    def __init__(self, space: gym.Space[Any], num_goals: int, goal_points: npt.NDArray[Any] | None) -> None:
+    def __init__(
+        self, space: gym.Space[Any], num_goals: int, goal_points: npt.NDArray[Any] | None = None, key: str = GOAL_KEY
+    ) -> None:
+        self._key = key
         if isinstance(space, spaces.Dict):
-            if GOAL_KEY in space.spaces:
+            if key in space.spaces:
                 raise ValueError(
-                    f"expected an observation space without {GOAL_KEY!r}, got one that has it already; wrap the environment "
+                    f"expected an observation space without {key!r}, got one that has it already; wrap the environment "
                     "only once"
                 )
             nested = [key for key, inner in space.spaces.items() if isinstance(inner, spaces.Dict | spaces.Tuple)]
@@ -184,7 +188,7 @@ class GoalView:
                 )
         self._is_dict = isinstance(space, spaces.Dict)
         inner = dict(space.spaces) if isinstance(space, spaces.Dict) else {"observation": space}
-        self.space = spaces.Dict({**inner, GOAL_KEY: spaces.Discrete(num_goals)})
+        self.space = spaces.Dict({**inner, key: spaces.Discrete(num_goals)})
         desired = inner.get("desired_goal")
         self._points: npt.NDArray[Any] | None = None
         if goal_points is not None and desired is not None and desired.shape == goal_points.shape[1:]:
@@ -204,7 +208,7 @@ class GoalView:
         :return: a new dictionary with ``goal_id`` and, for point goals, the commanded ``desired_goal``
         """
         result = dict(obs) if self._is_dict else {"observation": obs}
-        result[GOAL_KEY] = np.array(goal_id, dtype=np.int64)[()]
+        result[self._key] = np.array(goal_id, dtype=np.int64)[()]
         if self._points is not None:
             result["desired_goal"] = np.take(self._points, goal_id, axis=0)  # copies, even a single goal
         return result

@@ -1,0 +1,8 @@
+"""Acting on goal programs with the values of an agent that was trained on single goals."""
+
+from leo_agents.programs.evaluate import ProgramResult, evaluate_programs
+from leo_agents.programs.goal_observations import collect_goal_observations
+from leo_agents.programs.planner import ProgramPlanner
+from leo_agents.programs.policy import ProgramPolicy
+
+__all__ = ["ProgramPlanner", "ProgramPolicy", "ProgramResult", "collect_goal_observations", "evaluate_programs"]
