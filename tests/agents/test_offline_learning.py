@@ -1,0 +1,200 @@
+"""Learning from a dataset: equal to updates from the same replay buffer, resumed exactly, and what only it needs."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
+from stable_baselines3.common.utils import set_random_seed
+
+import leo_envs
+from leo_agents import LEODQN, LEOSAC, LEOTD3, ExactCheckpoints, GoalDataset, collect_dataset
+from leo_agents.baselines import goal_conditioned_dqn
+from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
+from tests.line_env import line_goals, make_line
+
+gym.register_envs(leo_envs)
+ALGORITHMS = {"leodqn": LEODQN, "leotd3": LEOTD3, "leosac": LEOSAC}
+
+
+def make_env(name):
+    return make_line(start=None) if name == "leodqn" else gym.make("leo/MountainCarContinuous-v0")
+
+
+def make_model(name, env=None, **kwargs):
+    options = {"seed": 0, "batch_size": 32, "buffer_size": 600, "policy_kwargs": {"net_arch": [16]}, **kwargs}
+    return ALGORITHMS[name]("MultiGoalPolicy", env or make_env(name), **options)
+
+
+@pytest.fixture(scope="module")
+def datasets():
+    return {name: collect_dataset(make_env(name), 300) for name in ALGORITHMS}
+
+
+def parameters(model):
+    return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        th.testing.assert_close(value, second[name], rtol=0, atol=0, equal_nan=True, msg=name)
+
+
+@pytest.mark.parametrize("options", [{}, {"n_steps": 3}, {"goals_per_update": 2}])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_equals_updates_from_the_same_replay_buffer(name, options, datasets):
+    online, offline = (make_model(name, **options) for _ in range(2))
+    dataset = datasets[name]
+    buffer, states = online.replay_buffer, [dataset.observations["observation"], dataset.next_observations["observation"]]
+    for row in range(len(dataset)):
+        before, after = ({"observation": part[[row]]} for part in states)
+        mask = np.unpackbits(dataset.packed_masks[row], count=len(dataset.goal_names)).astype(bool)
+        infos = [{"goals_achieved": mask, "TimeLimit.truncated": bool(dataset.truncated[row])}]
+        goal = {"goal_id": np.zeros(1, dtype=int)}
+        actions = dataset.actions[[row]] if name == "leodqn" else online.policy.scale_action(dataset.actions[[row]])
+        buffer.add({**before, **goal}, {**after, **goal}, actions, np.zeros(1), dataset.ended[[row]], infos)
+    online._setup_learn(20)
+    online._update_normalizers(dataset.observations)
+    online._refresh_normalizers()
+    set_random_seed(1)
+    online.train(20, batch_size=32)
+
+    class Seed(BaseCallback):
+        def _on_training_start(self):
+            set_random_seed(1)
+
+        def _on_step(self):
+            return True
+
+    offline.learn_offline(dataset, 20, Seed())
+    assert_same(parameters(online), parameters(offline))
+    assert offline.num_timesteps == 20 and offline._n_updates == 20
+    assert offline.replay_buffer.pos == 0 and not offline.replay_buffer.full
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_resumes_exactly(name, datasets, tmp_path):
+    data = datasets[name]
+    whole = make_model(name, bc_weight=0.5) if name != "leodqn" else make_model(name, conservative_weight=0.1)
+    weights = []
+    checkpoints = ExactCheckpoints(tmp_path, save_freq=10)
+    whole.learn_offline(data, 25, [checkpoints, ConvertCallback(lambda *_: weights.append(parameters(whole)) or True)])
+    resumed = ALGORITHMS[name].resume(tmp_path)
+    assert resumed.num_timesteps == 20
+    assert_same(parameters(resumed), weights[19])
+    resumed.learn_offline(data, 5, reset_num_timesteps=False)
+    assert_same(parameters(resumed), parameters(whole))
+
+
+def test_learns_the_line_and_continues_online(datasets):
+    model = make_model("leodqn", exploration_initial_eps=0.1, learning_starts=0).learn_offline(datasets["leodqn"], 500)
+    env = make_line()
+    assert evaluate_goals(model, env).mean_success == 1.0
+    # From the start, goal x is achieved by x steps.
+    values = model.values(env.reset(seed=0)[0])[0, 1:]
+    np.testing.assert_allclose(values, 0.99 ** np.arange(4), atol=0.05)
+    model.learn(100)
+    assert model.replay_buffer.pos == 100 and model.num_timesteps == 100
+    assert evaluate_goals(model, env).mean_success == 1.0
+
+
+def test_callbacks_and_logger(datasets, tmp_path):
+    model = make_model("leodqn", learning_rate=lambda progress: 1e-3 * progress)
+    logged = []
+    evaluation = GoalEvalCallback(make_line(), eval_freq=10, verbose=0)
+
+    def log(*_):
+        logged.append(model.logger.name_to_value["train/learning_rate"])
+        return model.num_timesteps < 30
+
+    model.learn_offline(datasets["leodqn"], 40, [evaluation, ConvertCallback(log)], log_interval=50)
+    assert model.num_timesteps == 30 and evaluation.last_report is not None
+    np.testing.assert_allclose(logged[10], 1e-3 * (1 - 11 / 40))
+
+
+def test_conservative_loss(datasets):
+    model = make_model("leodqn")
+    model.learn_offline(datasets["leodqn"], 5)
+    buffer = model._dataset_buffer(datasets["leodqn"])
+    batch = buffer.sample(16)
+    values = th.as_tensor(model.q_values(batch.observations["observation"].numpy()))
+    logits = th.logit(values)
+    taken = logits[th.arange(16), :, batch.actions.long().view(-1)]
+    expected = (logits.exp().sum(dim=2).log() - taken).mean()
+    th.testing.assert_close(model.learner.conservative_loss(batch).detach(), expected, rtol=1e-4, atol=1e-5)
+    columns = (logits.logsumexp(dim=2) - taken)[:, [3, 1]].mean()
+    loss = model.learner.conservative_loss(batch, th.tensor([3, 1])).detach()
+    th.testing.assert_close(loss, columns, rtol=1e-4, atol=1e-5)
+
+
+def test_conservative_values_of_missing_actions_are_lower():
+    x = np.tile(np.arange(4, dtype=np.float32), 50)[:, None]
+    ends = x[:, 0] == 3
+    data = GoalDataset.from_arrays(x, np.ones(200, int), x + 1, ~ends & False, ends, goals=line_goals())
+    plain, conservative = (
+        make_model("leodqn", conservative_weight=weight).learn_offline(data, 300).q_values(x[:4]) for weight in (0.0, 0.1)
+    )
+    # Action 0 is not in the data; nothing holds its values down without the penalty.
+    assert conservative[:, 2:, 0].mean() < 0.5 * plain[:, 2:, 0].mean()
+    np.testing.assert_array_less(conservative[:, :, 0], conservative[:, :, 1])
+
+
+@pytest.mark.parametrize("name", ["leotd3", "leosac"])
+def test_behavior_cloning(name, datasets):
+    data = datasets[name]
+    constant = GoalDataset.from_arrays(
+        data.observations,
+        np.full_like(data.actions, 0.5),
+        data.next_observations,
+        data.terminated,
+        data.truncated,
+        goals_achieved=np.unpackbits(data.packed_masks, axis=1, count=len(data.goal_names)).astype(bool),
+        goal_names=data.goal_names,
+    )
+    distances = {}
+    for weight in (0.0, 100.0):
+        model = make_model(name, bc_weight=weight).learn_offline(constant, 200)
+        observations = {"observation": data.observations["observation"], "goal_id": np.arange(300) % len(data.goal_names)}
+        distances[weight] = np.abs(model.predict(observations, deterministic=True)[0] - 0.5).mean()
+    assert distances[100.0] < 0.1 < distances[0.0]
+
+
+def test_weights_of_offline_learning_do_not_matter_online():
+    first, second = (make_model("leodqn", conservative_weight=weight, learning_starts=10).learn(100) for weight in (0.0, 1.0))
+    assert_same(parameters(first), parameters(second))
+
+
+@pytest.mark.parametrize("buffer", ["her", "all_goals"])
+def test_baselines_learn_offline(buffer, datasets):
+    model = goal_conditioned_dqn(make_line(), buffer=buffer, seed=0, learning_rate=3e-3, target_update_interval=100)
+    model.learn_offline(datasets["leodqn"], 1_000)
+    assert evaluate_goals(model, make_line()).mean_success == 1.0
+
+
+def test_goals_that_were_never_achieved(datasets):
+    x = np.zeros((3, 1), dtype=np.float32)
+    ends = np.ones(3, dtype=bool)
+    data = GoalDataset.from_arrays(x, np.ones(3, int), x + 1, ~ends, ends, goals=line_goals())
+    with pytest.warns(UserWarning, match=r"never achieved in the data: 4 goals \(at/0, at/2, at/3, at/4\)"):
+        make_model("leodqn").learn_offline(data, 1)
+
+
+def test_errors(datasets):
+    model = make_model("leodqn")
+    data = datasets["leodqn"]
+    with pytest.raises(TypeError, match="expected dataset to be a GoalDataset"):
+        model.learn_offline(model.replay_buffer, 10)
+    with pytest.raises(ValueError, match="expected gradient_steps"):
+        model.learn_offline(data, -1)
+    with pytest.raises(ValueError, match="expected a dataset with the 6 goals of the model"):
+        make_model("leodqn", make_line(length=6)).learn_offline(data, 10)
+    with pytest.raises(ValueError, match="expected a dataset with the 18 goals"):
+        make_model("leotd3").learn_offline(data, 10)
+    with pytest.raises(ValueError, match="expected a GoalReplayBuffer to learn offline, got DictReplayBuffer"):
+        goal_conditioned_dqn(make_line()).learn_offline(data, 10)
+    for kwargs in ({"conservative_weight": -1.0}, {"conservative_weight": float("nan")}):
+        with pytest.raises(ValueError, match="conservative_weight"):
+            make_model("leodqn", **kwargs)
+    with pytest.raises(ValueError, match="bc_weight"):
+        make_model("leosac", bc_weight=-1.0)
