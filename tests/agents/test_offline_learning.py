@@ -9,7 +9,7 @@ from stable_baselines3.common.utils import set_random_seed
 
 import leo_envs
 from leo_agents import LEODQN, LEOSAC, LEOTD3, ExactCheckpoints, GoalDataset, collect_dataset
-from leo_agents.baselines import goal_conditioned_dqn
+from leo_agents.baselines import goal_conditioned_bc, goal_conditioned_dqn
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
 from tests.line_env import line_goals, make_line
 
@@ -198,3 +198,45 @@ def test_errors(datasets):
             make_model("leodqn", **kwargs)
     with pytest.raises(ValueError, match="bc_weight"):
         make_model("leosac", bc_weight=-1.0)
+
+
+def test_hindsight_replay_buffer_leaves_out_rows_without_goals(datasets):
+    model = goal_conditioned_bc(make_line(), goal_selection_strategy="final", seed=0)
+    data = datasets["leodqn"]
+    masks = np.unpackbits(data.packed_masks, axis=1, count=5).astype(bool)
+    masks[:, :3] = False
+    arrays = (data.observations, data.actions, data.next_observations, data.terminated, data.truncated)
+    buffer = model._dataset_buffer(GoalDataset.from_arrays(*arrays, goals_achieved=masks, goal_names=data.goal_names))
+    ends = np.flatnonzero(data.ended)
+    last = ends[np.searchsorted(ends, np.arange(300))]
+    batch = buffer._get_samples(np.arange(300))
+    kept = masks[last].any(axis=1)
+    assert 0 < kept.sum() < 300
+    np.testing.assert_array_equal(batch.observations["goal_id"].flatten(), masks[last].argmax(axis=1)[kept])
+    np.testing.assert_array_equal(batch.actions.flatten(), data.actions.ravel()[kept])
+
+
+@pytest.mark.parametrize("strategy", ["future", "final"])
+def test_behavior_cloning_in_hindsight_learns_the_frequencies_of_actions(strategy, datasets):
+    data = datasets["leodqn"]
+    model = goal_conditioned_bc(
+        make_line(), goal_selection_strategy=strategy, goal_input="one_hot", learning_rate=3e-3, batch_size=300, seed=0
+    )
+    model.learn_offline(data, 1_500)
+    # How often action 1 was taken at each position, among pairs of a step and a goal, each step with the same weight.
+    before, after = (part["observation"].astype(int).ravel() for part in (data.observations, data.next_observations))
+    ends = np.flatnonzero(data.ended)
+    counts = np.zeros((5, 5, 2))
+    for step, action in enumerate(data.actions.ravel()):
+        last = ends[np.searchsorted(ends, step)]
+        goals = after[step : last + 1] if strategy == "future" else after[[last]]
+        for goal in goals:
+            counts[before[step], goal, action] += 1 / len(goals)
+    positions, goals = np.nonzero(counts.sum(axis=2) >= 8)
+    obs = {"observation": th.as_tensor(positions[:, None]).float(), "goal_id": th.as_tensor(goals[:, None])}
+    learned = th.softmax(model.q_net(obs), dim=1)[:, 1].detach().numpy()
+    expected = counts[positions, goals, 1] / counts[positions, goals].sum(axis=1)
+    assert len(positions) > 10
+    np.testing.assert_allclose(learned, expected, atol=0.08)
+    with pytest.raises(ValueError, match="expected an agent with values, got behavior cloning"):
+        model.policy.values([[0.0]])
