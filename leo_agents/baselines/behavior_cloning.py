@@ -13,6 +13,7 @@ from leo_agents.baselines.algorithms import NormalizedDQN
 from leo_agents.baselines.goal_conditioned import goal_conditioned_venv, goal_input_kwargs
 from leo_agents.baselines.her_replay_buffer import HindsightStrategy, MaskHerReplayBuffer
 from leo_agents.baselines.policies import GoalInputDQNPolicy
+from leo_agents.learning.optimization import optimizer_step
 from leo_agents.networks.goal_descriptors import GoalInput
 from leo_wrappers.selection import GoalSelectorLike
 from leo_wrappers.validation import check_bool
@@ -61,10 +62,7 @@ class GoalConditionedBC(NormalizedDQN):
             if len(batch.actions) == 0:
                 continue
             loss = F.cross_entropy(self.q_net(batch.observations), batch.actions.long().flatten())
-            self.policy.optimizer.zero_grad()
-            loss.backward()
-            th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-            self.policy.optimizer.step()
+            optimizer_step(self.policy.optimizer, loss, self.max_grad_norm)
             losses.append(loss.item())
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -70,6 +70,8 @@ class GoalDataset:
 
     def __post_init__(self) -> None:
         check_goal_names(self.goal_names)
+        for part in _OBSERVATION_PARTS:
+            check_instance(part, getattr(self, part), Mapping, "pass arrays by key")
         if not self.observations or self.observations.keys() != self.next_observations.keys():
             raise ValueError(
                 f"expected observations and next_observations with the same keys, got {sorted(self.observations)} and "
@@ -78,14 +80,17 @@ class GoalDataset:
         if np.shape(self.actions)[:1] in ((), (0,)):
             raise ValueError("expected at least one transition, got an empty dataset; collect some")
         for name, array in self.arrays().items():
+            check_instance(name, array, np.ndarray, "use GoalDataset.from_arrays")
             if array.dtype.kind not in "biuf" or array.shape[:1] != (len(self),):
                 raise ValueError(
                     f"expected {name} to be numbers [{len(self)}, ...], a row per action, got {array.dtype} of shape "
                     f"{array.shape}; pass whole episodes"
                 )
-        width = (len(self), packed_width(len(self.goal_names)))
-        if self.packed_masks.shape != width:
-            raise ValueError(f"expected packed masks of shape {width}, got {self.packed_masks.shape}; pack the goals' axis")
+        masks, width = self.packed_masks, (len(self), packed_width(len(self.goal_names)))
+        if masks.dtype != np.uint8 or masks.shape != width:
+            raise ValueError(
+                f"expected packed masks, uint8 of shape {width}, got {masks.dtype} of shape {masks.shape}; pack goals"
+            )
         self._check_values()
 
     def __len__(self) -> int:
@@ -297,6 +302,8 @@ def compute_masks(goals: GoalSet, signal: Signal | None, observations: Array | M
     :return: bool ``[T, G]``
     """
     check_instance("goals", goals, GoalSet, "build one with PointGoals, GridGoals or PredicateGoals")
+    if isinstance(observations, Mapping) and observations.keys() - set(GOAL_INPUT_KEYS) == {_OBSERVATION}:
+        observations = observations[_OBSERVATION]  # as the environment returned them, without the commanded goal
     if signal is not None:
         signals = signal(observations, {})
     elif isinstance(observations, Mapping) and ACHIEVED_GOAL_KEY in observations:
@@ -338,5 +345,5 @@ def _continues(before: Mapping[str, Array], after: Mapping[str, Array]) -> npt.N
     same = np.zeros(len(next(iter(before.values()))), dtype=bool)
     same[:-1] = True
     for key, array in before.items():
-        same[:-1] &= (after[key][:-1] == array[1:]).reshape(len(same) - 1, -1).all(axis=1)
+        same[:-1] &= (after[key][:-1] == array[1:]).all(axis=tuple(range(1, array.ndim)))
     return same

@@ -161,9 +161,10 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         self.goal_ids = np.random.default_rng(0).integers(self.num_goals, size=(size, 1), dtype=np.int32)
 
     def _dataset_observations(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        spaces_by_key = self.observation_space.spaces  # type: ignore[attr-defined]
-        shaped = {key: array.reshape(len(array), 1, *self.obs_shape[key]) for key, array in arrays.items()}  # type: ignore[call-overload]
-        return {key: self._stored(array.astype(spaces_by_key[key].dtype, copy=False)) for key, array in shaped.items()}
+        shapes: Any = self.obs_shape
+        dtypes = {key: self.next_observations[key].dtype for key in arrays}
+        shaped = {key: array.reshape(len(array), 1, *shapes[key]) for key, array in arrays.items()}
+        return {key: self._stored(array.astype(dtypes[key], copy=False)) for key, array in shaped.items()}
 
     def _stored(self, array: np.ndarray) -> Any:
         """Return an array on the device where the buffer stores observations and masks."""

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from leo_agents.replay.goal_dataset import Array, GoalDataset, Signal, compute_masks
 from leo_wrappers.goal_set import GoalSet
 from leo_wrappers.keys import GOAL_INPUT_KEYS, MASK_KEY
-from leo_wrappers.validation import check_env
+from leo_wrappers.validation import check_env, check_instance, shorten
 
 _NAMES_KEY = "goal_names"
 
@@ -30,6 +30,8 @@ def from_minari(dataset: Any, goals: GoalSet | None = None, signal: Signal | Non
     """
     if isinstance(dataset, str):
         dataset = _minari().load_dataset(dataset)
+    if not hasattr(dataset, "iterate_episodes"):
+        raise TypeError(f"expected a MinariDataset or the id of one, got {shorten(dataset)}; use minari.load_dataset")
     episodes = [_episode(one, goals, signal) for one in dataset.iterate_episodes()]
     if not episodes:
         raise ValueError(f"expected at least one episode, got an empty dataset {dataset.id!r}; collect some")
@@ -53,6 +55,7 @@ def to_minari(dataset: GoalDataset, dataset_id: str, env: gym.Env[Any, Any]) -> 
     :return: the ``minari.MinariDataset``
     """
     minari = _minari()
+    check_instance("dataset", dataset, GoalDataset, "create one with GoalDataset.from_arrays")
     check_env(env)
     if dataset_id in minari.list_local_datasets():
         raise ValueError(f"expected the id of a new dataset, got {dataset_id!r}, which exists; choose another version")
@@ -153,4 +156,4 @@ def _minari() -> ModuleType:
         import minari.data_collector
     except ImportError as error:
         raise ImportError('Minari is not installed; install it with: pip install "leo-rl[minari]"') from error
-    return minari  # type: ignore[no-any-return]
+    return minari

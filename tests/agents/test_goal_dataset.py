@@ -11,6 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 import leo_envs
 from leo_agents import LEODQN, LEOTD3, GoalDataset, collect_dataset, from_minari, to_minari
 from leo_agents.baselines import MaskHerReplayBuffer
+from leo_agents.replay import goal_dataset
 from leo_agents.replay.episode_bounds import EpisodeBounds
 from leo_wrappers import PointGoals
 from tests.line_env import line_goals, make_line
@@ -97,6 +98,9 @@ def test_masks_of_gridworld_equal_the_recorded_ones():
     ends = (recorded.terminated, recorded.truncated)
     options = {"goals": env.goal_set, "signal": env.goal_signal}
     assert_equal(recorded, GoalDataset.from_arrays(before, recorded.actions, after, *ends, **options))
+    # A dictionary of this key alone, with or without a commanded goal, stands for the array.
+    by_key = [{**one, "goal_id": np.zeros(52)} for one in (recorded.observations, recorded.next_observations)]
+    assert_equal(recorded, GoalDataset.from_arrays(by_key[0], recorded.actions, by_key[1], *ends, **options))
 
 
 def test_continuous_actions_are_those_of_the_environment():
@@ -132,6 +136,28 @@ def test_bounds_of_complete_episodes_equal_those_of_steps():
     np.testing.assert_array_equal(bounds.last(inds, env_inds), [2, 2, 2, 3, 5, 5])
     np.testing.assert_array_equal(bounds.last(inds, env_inds), added.last(inds, env_inds))
     np.testing.assert_array_equal(bounds.steps_of(inds), inds)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_smallest_datasets(length):
+    values = {name: value[-length:] for name, value in arrays().items()}
+    dataset = GoalDataset.from_arrays(**values, goals=line_goals())
+    assert len(dataset) == length and dataset.ended.sum() == 1
+    model = LEODQN("MultiGoalPolicy", make_line(), seed=0, n_steps=3, buffer_size=5)
+    with pytest.warns(UserWarning, match="never achieved"):
+        model.learn_offline(dataset, 2)
+    assert model._n_updates == 2
+
+
+def test_chunks(monkeypatch):
+    monkeypatch.setattr(goal_dataset, "_CHUNK", 2)
+    dataset = GoalDataset.from_arrays(**arrays(), goals=line_goals())
+    np.testing.assert_array_equal(dataset.achieved_counts(), [0, 1, 2, 2, 1])
+    for row in (0, 1, 3, 4):
+        values = arrays()
+        values["next_observations"][row] += 1
+        with pytest.raises(ValueError, match=f"expected an end of the episode at row {row}, because"):
+            GoalDataset.from_arrays(**values, goals_achieved=np.ones((6, 5), dtype=bool), goal_names=NAMES)
 
 
 def changed(**changes):
@@ -301,3 +327,13 @@ def test_minari_goal_environment(minari):
     assert sorted(dataset.observations) == ["achieved_goal", "observation"]
     to_minari(dataset, "fetch/random-v0", env)
     assert_equal(dataset, from_minari("fetch/random-v0"))
+
+
+def test_bad_input_of_minari(minari):
+    dataset = GoalDataset.from_arrays(**arrays(), goals=line_goals())
+    with pytest.raises(TypeError, match="expected a MinariDataset or the id of one, got 3"):
+        from_minari(3)
+    with pytest.raises(TypeError, match="expected dataset to be a GoalDataset"):
+        to_minari(3, "line/random-v0", gym.make("CartPole-v1"))
+    with pytest.raises(TypeError, match="expected"):
+        to_minari(dataset, "line/random-v0", 3)
