@@ -9,6 +9,7 @@ from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
 from leo_agents.learning.precision import matmul_precision
 from leo_agents.replay.goal_dataset import GoalDataset
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
+from leo_wrappers.keys import DESIRED_GOAL_KEY
 from leo_wrappers.validation import check_instance, check_integer
 
 # Rows of the dataset that are added to the statistics of observations at once.
@@ -50,12 +51,14 @@ class OfflineLearning(NormalizingOffPolicyAlgorithm):
         check_instance("dataset", dataset, GoalDataset, "create one with GoalDataset.from_arrays or GoalDataset.load")
         check_integer("gradient_steps", gradient_steps, 0)
         check_integer("log_interval", log_interval, 1)
+        if self.env is None:
+            raise ValueError("expected an environment, for its spaces, got None; pass one to set_env or load(..., env=...)")
         buffer = self._dataset_buffer(dataset)
         _warn_of_missing_goals(dataset)
         total, callback = self._setup_learn(
             gradient_steps, callback, reset_num_timesteps, tb_log_name or type(self).__name__, progress_bar
         )
-        self._init_normalizers(dataset)
+        self._init_normalizers(dataset, buffer)
         callback.on_training_start(locals(), globals())
         with matmul_precision(self.device, getattr(self, "tf32", False)):
             while self.num_timesteps < total:
@@ -68,8 +71,12 @@ class OfflineLearning(NormalizingOffPolicyAlgorithm):
                     break
                 if self.num_timesteps % log_interval == 0:
                     self.dump_logs()
+        self._read_device()
         callback.on_training_end()
         return self
+
+    def _read_device(self) -> None:
+        """Called at the end, to read what the device has recorded since it was last read."""
 
     def _dataset_buffer(self, dataset: GoalDataset) -> GoalReplayBuffer:
         """Return a replay buffer of the kind of the model's with the transitions of a dataset."""
@@ -87,11 +94,14 @@ class OfflineLearning(NormalizingOffPolicyAlgorithm):
         buffer.read_dataset(dataset)
         return buffer
 
-    def _init_normalizers(self, dataset: GoalDataset) -> None:
+    def _init_normalizers(self, dataset: GoalDataset, buffer: GoalReplayBuffer) -> None:
         """Set the statistics of observations, if there are none yet, to those of a dataset."""
+        points = getattr(buffer, "goal_points", None)  # of a baseline that reads the commanded one
         if any(one.normalizer is not None and one.normalizer.is_empty for one in self._normalizing_policies()):
             for start in range(0, len(dataset), _CHUNK):
-                self._update_normalizers({key: rows[start : start + _CHUNK] for key, rows in dataset.observations.items()})
+                rows = slice(start, start + _CHUNK)
+                desired = {} if points is None else {DESIRED_GOAL_KEY: points[buffer.goal_ids[rows, 0]]}
+                self._update_normalizers({key: array[rows] for key, array in dataset.observations.items()} | desired)
         self._refresh_normalizers()
 
     def _train_from(self, buffer: GoalReplayBuffer) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-INFO_FILE = "dataset.json"
+INFO_FILE, FORMAT = "dataset.json", 1
 
 
 def write_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> None:
@@ -28,7 +28,9 @@ def write_arrays(folder: Path, arrays: Mapping[str, npt.NDArray[Any]], about: Ma
     partial.mkdir(parents=True)
     for number, array in enumerate(arrays.values()):
         np.save(partial / f"{number}.npy", array)
-    (partial / INFO_FILE).write_text(json.dumps({**about, "arrays": list(arrays)}, indent=1), encoding="utf-8")
+    (partial / INFO_FILE).write_text(
+        json.dumps({"format": FORMAT, **about, "arrays": list(arrays)}, indent=1), encoding="utf-8"
+    )
     os.replace(partial, folder)
 
 
@@ -42,7 +44,7 @@ def read_arrays(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, An
     file = folder / INFO_FILE
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
-        names = list(about["arrays"])
+        found, names = about["format"], list(about["arrays"])
     except FileNotFoundError as error:
         raise ValueError(
             f"expected a folder with {INFO_FILE}, got {str(folder)!r} without; pass one that GoalDataset.save or `leo "
@@ -50,6 +52,8 @@ def read_arrays(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, An
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"expected a complete {file}, got {type(error).__name__}: {error}; restore it") from error
+    if found != FORMAT:
+        raise ValueError(f"expected format {FORMAT} in {file}, got {found}; install the version that wrote it")
     return {name: _read_array(folder / f"{number}.npy", name) for number, name in enumerate(names)}, about
 
 

@@ -22,7 +22,6 @@ Array = npt.NDArray[Any]
 Signal = Callable[[Any, dict[str, Any]], Any]
 """``(observations, info) -> signals`` for batches, see :class:`~leo_wrappers.MultiGoalWrapper`; ``info`` is empty."""
 
-FORMAT = 1
 _OBSERVATION_PARTS = ("observations", "next_observations")
 _OTHER_PARTS = ("actions", "terminated", "truncated", "packed_masks")
 _OBSERVATION = "observation"
@@ -200,7 +199,7 @@ class GoalDataset:
         :param folder: the folder, which must not exist
         """
         check_path("folder", folder)
-        write_arrays(Path(folder), self.arrays(), {"format": FORMAT, "goal_names": self.goal_names})
+        write_arrays(Path(folder), self.arrays(), {"goal_names": self.goal_names})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:

@@ -161,17 +161,17 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         self.goal_ids = np.random.default_rng(0).integers(self.num_goals, size=(size, 1), dtype=np.int32)
 
     def _dataset_observations(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        parts: Any = self.observation_space
         shapes: Any = self.obs_shape
-        dtypes = {key: self.next_observations[key].dtype for key in arrays}
         shaped = {key: array.reshape(len(array), 1, *shapes[key]) for key, array in arrays.items()}
-        return {key: self._stored(array.astype(dtypes[key], copy=False)) for key, array in shaped.items()}
+        return {key: self._stored(array.astype(parts[key].dtype, copy=False)) for key, array in shaped.items()}
 
     def _stored(self, array: np.ndarray) -> Any:
         """Return an array on the device where the buffer stores observations and masks."""
         if self.storage_device is None:
             return array
         stored = DeviceArray.like(array[:0], self.storage_device)
-        stored.values = to_device(array, self.storage_device)
+        stored.values = to_device(np.array(array), self.storage_device)
         return stored
 
     def add(  # type: ignore[override]

@@ -222,6 +222,12 @@ def test_damaged_files(tmp_path):
     (folder / "dataset.json").write_text(json.dumps({**about, "goal_names": about["goal_names"] * 2}))
     with pytest.raises(ValueError, match="duplicates"):
         GoalDataset.load(folder)
+    (folder / "dataset.json").write_text(json.dumps({**about, "format": 2}))
+    with pytest.raises(ValueError, match=r"expected format 1 in .*, got 2"):
+        GoalDataset.load(folder)
+    (folder / "dataset.json").write_text(json.dumps({**about, "arrays": about["arrays"][:-1]}))
+    with pytest.raises(ValueError, match="expected 'packed_masks' in"):
+        GoalDataset.load(folder)
     (folder / "dataset.json").write_text(json.dumps({"format": 1}))
     with pytest.raises(ValueError, match="expected a complete"):
         GoalDataset.load(folder)

@@ -4,12 +4,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from stable_baselines3 import TD3
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.utils import set_random_seed
 
 import leo_envs
 from leo_agents import LEODQN, LEOSAC, LEOTD3, ExactCheckpoints, GoalDataset, collect_dataset
-from leo_agents.baselines import goal_conditioned_bc, goal_conditioned_dqn
+from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_bc, goal_conditioned_dqn
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
 from tests.line_env import line_goals, make_line
 
@@ -71,6 +72,22 @@ def test_equals_updates_from_the_same_replay_buffer(name, options, datasets):
     assert_same(parameters(online), parameters(offline))
     assert offline.num_timesteps == 20 and offline._n_updates == 20
     assert offline.replay_buffer.pos == 0 and not offline.replay_buffer.full
+
+
+def test_memory_maps_and_storage_on_a_device(datasets, tmp_path):
+    datasets["leodqn"].save(tmp_path / "data")
+    mapped = GoalDataset.load(tmp_path / "data")
+    results = []
+    for options, data in (
+        ({}, datasets["leodqn"]),
+        ({}, mapped),
+        ({"replay_buffer_kwargs": {"storage_device": "cpu"}}, mapped),
+    ):
+        # The seed of the model also sets the global generators, which sample.
+        model = make_model("leodqn", n_steps=2, **options)
+        results.append(parameters(model.learn_offline(data, 10)))
+    assert_same(results[0], results[1])
+    assert_same(results[0], results[2])
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -180,7 +197,7 @@ def test_goals_that_were_never_achieved(datasets):
         make_model("leodqn").learn_offline(data, 1)
 
 
-def test_errors(datasets):
+def test_errors(datasets, tmp_path):
     model = make_model("leodqn")
     data = datasets["leodqn"]
     with pytest.raises(TypeError, match="expected dataset to be a GoalDataset"):
@@ -191,6 +208,9 @@ def test_errors(datasets):
         make_model("leodqn", make_line(length=6)).learn_offline(data, 10)
     with pytest.raises(ValueError, match="expected a dataset with the 18 goals"):
         make_model("leotd3").learn_offline(data, 10)
+    make_model("leodqn").save(tmp_path / "model")
+    with pytest.raises(ValueError, match="expected an environment, for its spaces, got None"):
+        LEODQN.load(tmp_path / "model").learn_offline(data, 10)
     with pytest.raises(ValueError, match="expected a GoalReplayBuffer to learn offline, got DictReplayBuffer"):
         goal_conditioned_dqn(make_line()).learn_offline(data, 10)
     for kwargs in ({"conservative_weight": -1.0}, {"conservative_weight": float("nan")}):
@@ -240,3 +260,19 @@ def test_behavior_cloning_in_hindsight_learns_the_frequencies_of_actions(strateg
     np.testing.assert_allclose(learned, expected, atol=0.08)
     with pytest.raises(ValueError, match="expected an agent with values, got behavior cloning"):
         model.policy.values([[0.0]])
+
+
+def test_statistics_of_observations_are_those_of_the_data():
+    env = gym.make("leo/FetchReach-v0")
+    data = collect_dataset(env, 60)
+    leo = LEOTD3("MultiGoalPolicy", env, seed=0, buffer_size=10, goals_per_update=4).learn_offline(data, 1)
+    baseline = goal_conditioned_actor_critic(TD3, env, buffer="her", seed=0, buffer_size=10).learn_offline(data, 1)
+    achieved = data.observations["achieved_goal"]
+    desired = env.unwrapped.goal_points[baseline._dataset_buffer(data).goal_ids[:, 0]]
+    expected = {leo: achieved, baseline: np.concatenate([achieved, desired])}
+    for model, points in expected.items():
+        normalizer = model.policy.normalizer
+        columns = slice(*normalizer.columns["achieved_goal"])
+        np.testing.assert_allclose(normalizer.mean[columns], points.mean(axis=0), rtol=1e-6)
+        model.learn_offline(collect_dataset(env, 4, seed=1), 1)
+        np.testing.assert_allclose(normalizer.mean[columns], points.mean(axis=0), rtol=1e-6)
