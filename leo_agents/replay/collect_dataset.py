@@ -13,8 +13,9 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.env_wrapping import check_same_goals, wrap_env
 from leo_agents.algorithms.exploration import RepeatedRandomActions
-from leo_agents.replay.goal_dataset import GoalDataset, unscale_actions
-from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, scale_actions
+from leo_agents.replay.action_scaling import scale_actions, unscale_actions
+from leo_agents.replay.goal_dataset import GoalDataset
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.validation import check_fraction, check_integer, check_seed
 

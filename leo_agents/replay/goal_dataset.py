@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from leo_agents.algorithms.env_wrapping import check_same_goals
+from leo_agents.replay.action_scaling import unscale_actions
 from leo_agents.replay.array_files import read_arrays, write_arrays
 from leo_agents.replay.device_storage import DeviceArray
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, packed_width
@@ -85,6 +86,12 @@ class GoalDataset:
                     f"expected {name} to be numbers [{len(self)}, ...], a row per action, got {array.dtype} of shape "
                     f"{array.shape}; pass whole episodes"
                 )
+        for key, array in self.observations.items():
+            if array.shape != self.next_observations[key].shape:
+                shapes = f"{array.shape} and {self.next_observations[key].shape}"
+                raise ValueError(
+                    f"expected {key!r} of the same shape before and after the steps, got {shapes}; pass both of a step"
+                )
         masks, width = self.packed_masks, (len(self), packed_width(len(self.goal_names)))
         if masks.dtype != np.uint8 or masks.shape != width:
             raise ValueError(
@@ -111,7 +118,7 @@ class GoalDataset:
     def achieved_counts(self) -> npt.NDArray[np.int64]:
         """Return how many transitions achieved each goal, ``[G]``."""
         num_goals = len(self.goal_names)
-        chunks = (np.unpackbits(self.packed_masks[rows], axis=1, count=num_goals) for rows in self._chunks())
+        chunks = (np.unpackbits(self.packed_masks[rows], axis=1, count=num_goals) for rows in _chunks(len(self)))
         return sum((chunk.sum(axis=0, dtype=np.int64) for chunk in chunks), np.zeros(num_goals, dtype=np.int64))
 
     def never_achieved(self) -> list[str]:
@@ -150,8 +157,10 @@ class GoalDataset:
         if (goals is None) == (goals_achieved is None) or (goals_achieved is None) != (goal_names is None):
             raise ValueError("expected either goals, or goals_achieved with goal_names, got neither or both; pass one of them")
         if goals is not None:
-            masks = compute_masks(goals, signal, next_observations)
-            goal_names = goals.names
+            count = len(next(iter(after.values()), ()))
+            parts = ({key: array[rows] for key, array in after.items()} for rows in _chunks(count))
+            packed = [np.packbits(compute_masks(goals, signal, part), axis=1) for part in parts]
+            masks, goal_names = np.concatenate(packed or [np.zeros((0, 1), np.uint8)]), goals.names
         else:
             masks = np.asarray(goals_achieved)
             if masks.dtype != np.bool_ or masks.ndim != 2 or masks.shape[1] != len(goal_names or ()):
@@ -159,8 +168,9 @@ class GoalDataset:
                     f"expected goals_achieved to be bool [T, {len(goal_names or ())}], one column per goal name, got "
                     f"{masks.dtype} of shape {masks.shape}; pass the masks of the steps"
                 )
-        packed, names = np.packbits(masks, axis=1), tuple(goal_names or ())
-        return cls(before, np.asarray(actions), after, np.asarray(terminated), np.asarray(truncated), packed, names)
+            masks = np.packbits(masks, axis=1)
+        ends = np.asarray(terminated), np.asarray(truncated)
+        return cls(before, np.asarray(actions), after, *ends, masks, tuple(goal_names or ()))
 
     @classmethod
     def from_replay_buffer(cls, buffer: GoalReplayBuffer) -> Self:
@@ -171,6 +181,8 @@ class GoalDataset:
         :return: the dataset
         """
         check_instance("buffer", buffer, GoalReplayBuffer, "pass model.replay_buffer of a model with a finite goal set")
+        if buffer.size() == 0:
+            raise ValueError("expected at least one transition, got an empty replay buffer; train the model first")
         start, size = (buffer.pos, buffer.buffer_size) if buffer.full else (0, buffer.pos)
         steps = (np.arange(size) + start) % buffer.buffer_size
 
@@ -269,7 +281,7 @@ class GoalDataset:
         ended = self.ended
         if not ended[-1]:
             raise ValueError("expected the last transition to end its episode, got neither flag; set truncated[-1] to True")
-        for rows in self._chunks():
+        for rows in _chunks(len(self)):
             for name, array in self.arrays().items():
                 chunk = array[rows]
                 if chunk.dtype.kind == "f" and not np.isfinite(chunk).all():
@@ -286,9 +298,6 @@ class GoalDataset:
                     f"{row + 1}, got neither terminated nor truncated; set truncated where episodes end, everywhere if the "
                     "transitions are shuffled"
                 )
-
-    def _chunks(self) -> Iterator[slice]:
-        return (slice(start, min(start + _CHUNK, len(self))) for start in range(0, len(self), _CHUNK))
 
 
 def compute_masks(goals: GoalSet, signal: Signal | None, observations: Array | Mapping[str, Array]) -> npt.NDArray[np.bool_]:
@@ -318,25 +327,15 @@ def compute_masks(goals: GoalSet, signal: Signal | None, observations: Array | M
     return masks
 
 
-def unscale_actions(actions: Array, space: spaces.Space[Any]) -> Array:
-    """
-    Convert actions as a replay buffer stores them to those of the environment.
-
-    :param actions: ``[T, ...]``, in ``[-1, 1]`` for a Box
-    :param space: the action space
-    :return: ``[T, ...]``
-    """
-    if isinstance(space, spaces.Box):
-        scaled = actions.reshape(len(actions), *space.shape)
-        return (space.low + 0.5 * (scaled + 1.0) * (space.high - space.low)).clip(space.low, space.high).astype(space.dtype)
-    return actions.reshape(len(actions), *(space.shape or ()))
-
-
 def _state(observations: Array | Mapping[str, Array]) -> dict[str, Array]:
     """Return observations by key, without the commanded goal."""
     if not isinstance(observations, Mapping):
         return {_OBSERVATION: np.asarray(observations)}
     return {key: np.asarray(array) for key, array in observations.items() if key not in GOAL_INPUT_KEYS}
+
+
+def _chunks(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
 
 
 def _continues(before: Mapping[str, Array], after: Mapping[str, Array]) -> npt.NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
+from leo_agents.replay.action_scaling import scale_actions
 from leo_agents.replay.buffer_arguments import check_buffer_arguments, check_device
 from leo_agents.replay.device_storage import DeviceArray, to_device, unpack_bits
 from leo_agents.replay.memory import check_fits_in_memory, check_fits_on_device, format_bytes
@@ -289,19 +290,6 @@ def _check_memory(
         on_device = {name: sizes.pop(name) for name in ("observations", "goal masks")}
         check_fits_on_device("the replay buffer", on_device, storage_device, f"{advice}, or leave out storage_device")
     check_fits_in_memory("the replay buffer", sizes, advice)
-
-
-def scale_actions(actions: np.ndarray, space: spaces.Space[Any]) -> np.ndarray:
-    """
-    Convert actions of the environment to those that a replay buffer stores.
-
-    :param actions: ``[T, ...]``
-    :param space: the action space
-    :return: ``[T, ...]``, in ``[-1, 1]`` for a Box
-    """
-    if isinstance(space, spaces.Box):
-        return 2.0 * ((actions - space.low) / (space.high - space.low)) - 1.0
-    return actions
 
 
 def packed_width(num_goals: int) -> int:

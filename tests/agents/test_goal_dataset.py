@@ -168,6 +168,7 @@ BAD = {
     "empty": ({name: value[:0] for name, value in arrays().items()}, "expected at least one transition"),
     "nan": (changed(observations=np.full((6, 1), np.nan, np.float32)), r"got others in observations/observation, row 0"),
     "rows": (changed(actions=np.ones(5, dtype=int)), r"expected observations/observation to be numbers \[5, \.\.\.\]"),
+    "shapes": (changed(next_observations=np.zeros((6, 2))), "expected 'observation' of the same shape before and after"),
     "scalar": (changed(actions=1), "expected at least one transition"),
     "objects": (changed(actions=np.array([{}] * 6)), "expected actions to be numbers"),
     "flags": (changed(terminated=np.zeros(6)), "expected terminated to be bool"),
@@ -186,6 +187,13 @@ def test_bad_arrays(case):
     masks = np.ones((len(values["next_observations"]) if case != "keys" else 6, 5), dtype=bool)
     with pytest.raises(ValueError, match=message):
         GoalDataset.from_arrays(**values, goals_achieved=masks, goal_names=NAMES)
+
+
+def test_empty_data():
+    with pytest.raises(ValueError, match="expected at least one transition, got an empty replay buffer"):
+        GoalDataset.from_replay_buffer(collected(steps=0).replay_buffer)
+    with pytest.raises(ValueError, match="expected at least one transition, got an empty dataset"):
+        GoalDataset.from_arrays(**{name: value[:0] for name, value in arrays().items()}, goals=line_goals())
 
 
 @pytest.mark.parametrize(

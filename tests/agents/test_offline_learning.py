@@ -240,7 +240,12 @@ def test_hindsight_replay_buffer_leaves_out_rows_without_goals(datasets):
 def test_behavior_cloning_in_hindsight_learns_the_frequencies_of_actions(strategy, datasets):
     data = datasets["leodqn"]
     model = goal_conditioned_bc(
-        make_line(), goal_selection_strategy=strategy, goal_input="one_hot", learning_rate=3e-3, batch_size=300, seed=0
+        make_line(),
+        goal_selection_strategy=strategy,
+        goal_input="one_hot",
+        learning_rate=lambda rest: 5e-3 * rest,
+        batch_size=300,
+        seed=0,
     )
     model.learn_offline(data, 1_500)
     # How often action 1 was taken at each position, among pairs of a step and a goal, each step with the same weight.
@@ -257,7 +262,7 @@ def test_behavior_cloning_in_hindsight_learns_the_frequencies_of_actions(strateg
     learned = th.softmax(model.q_net(obs), dim=1)[:, 1].detach().numpy()
     expected = counts[positions, goals, 1] / counts[positions, goals].sum(axis=1)
     assert len(positions) > 10
-    np.testing.assert_allclose(learned, expected, atol=0.08)
+    np.testing.assert_allclose(learned, expected, atol=0.04)
     with pytest.raises(ValueError, match="expected an agent with values, got behavior cloning"):
         model.policy.values([[0.0]])
 
