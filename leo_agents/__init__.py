@@ -12,7 +12,10 @@ from leo_agents.leo_dqn import LEODQN
 from leo_agents.leo_pqn import LEOPQN
 from leo_agents.leo_sac import LEOSAC
 from leo_agents.leo_td3 import LEOTD3
+from leo_agents.replay.collect_dataset import collect_dataset
+from leo_agents.replay.goal_dataset import GoalDataset
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
+from leo_agents.replay.minari_datasets import from_minari, to_minari
 
 __all__ = [
     "LEODQN",
@@ -23,8 +26,12 @@ __all__ = [
     "DualLEOPPO",
     "DualLEOPQN",
     "ExactCheckpoints",
+    "GoalDataset",
     "GoalReplayBuffer",
     "JumpStart",
+    "collect_dataset",
     "distill",
+    "from_minari",
     "resume",
+    "to_minari",
 ]

@@ -47,6 +47,11 @@ class AlgorithmSpec:
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
     @property
+    def learns_offline(self) -> bool:
+        """Whether it learns from datasets: all with a replay buffer that stores masks."""
+        return hasattr(self.algorithm_class, "learn_offline") and self.kwargs != _PLAIN
+
+    @property
     def hyperparameters(self) -> list[str]:
         """Names of the arguments that can be set."""
         names: set[str] = set()
@@ -170,6 +175,17 @@ def check_any_goal(name: str, remedy: str) -> None:
     if not find_algorithm(name).any_goal:
         able = " or ".join(other for other, spec in ALGORITHMS.items() if spec.any_goal)
         raise ValueError(f"expected {able} where any point is a goal, got {name}, which needs a finite goal set; {remedy}")
+
+
+def check_offline(name: str) -> None:
+    """
+    Check that an algorithm learns from datasets.
+
+    :param name: the algorithm
+    """
+    able = [other for other, spec in ALGORITHMS.items() if spec.learns_offline]
+    if not find_algorithm(name).learns_offline:
+        raise ValueError(f"expected an algorithm that learns from a dataset, got {name}; use {', '.join(able)}")
 
 
 def check_hyperparameters(name: str, hyperparameters: dict[str, Any], source: str) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import yaml
 
 import leo_wrappers
+from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.evaluation.goal_report import FloatArray
 from leo_agents.evaluation.random_goals import point_names
 from leo_agents.learning.ownership import is_signed, sign
+from leo_agents.replay.goal_dataset import GoalDataset
 from leo_cli.environments import Environment, find_environment, is_builtin
 from leo_cli.hyperparameters import Settings
 from leo_cli.named_goals import NamedGoal, find_named_goal
@@ -41,6 +43,7 @@ class RunConfig:
     :param goals: names of all goals; of the evaluated ones if any point is a goal
     :param eval_goal_ids: ids of the goals that are evaluated
     :param points: coordinates of the evaluated goals if any point is a goal; None for a finite goal set
+    :param dataset: folder of the dataset to learn from, absolute; None to learn in the environment
     :param trusted: whether the environment may be one that is not built in, whose module is imported; not written to the file
     """
 
@@ -52,6 +55,7 @@ class RunConfig:
     goals: list[str]
     eval_goal_ids: list[int]
     points: list[list[float]] | None = None
+    dataset: str | None = None
     trusted: bool = True
 
     def __post_init__(self) -> None:
@@ -101,7 +105,9 @@ class RunConfig:
         return environment
 
 
-def new_config(algorithm: str, environment: Environment, seeds: list[int], settings: Settings) -> RunConfig:
+def new_config(
+    algorithm: str, environment: Environment, seeds: list[int], settings: Settings, dataset: str | None = None
+) -> RunConfig:
     """
     Describe a new run, which evaluates all goals that can be reached, or random goals if any point is a goal.
 
@@ -109,11 +115,15 @@ def new_config(algorithm: str, environment: Environment, seeds: list[int], setti
     :param environment: the environment
     :param seeds: seeds to train
     :param settings: the settings
+    :param dataset: folder of a dataset to learn from, whose goals are checked; None to learn in the environment
     :return: the configuration
     """
     described = (algorithm, environment.id, environment.kwargs, seeds, settings)
     if not environment.any_goal:
-        return RunConfig(*described, list(environment.goal_names), environment.reachable_goals().tolist())
+        goals, path = environment.goal_names, None if dataset is None else str(Path(dataset).absolute())
+        if path is not None:
+            check_same_goals(goals, GoalDataset.load(path).goal_names, "a dataset")
+        return RunConfig(*described, list(goals), environment.reachable_goals().tolist(), dataset=path)
     points = environment.sample_goals(settings.evaluation.random_goals, GOAL_SEED)
     return RunConfig(*described, point_names(points), list(range(len(points))), points.tolist())
 
@@ -160,8 +170,9 @@ def write_config(path: Path, config: RunConfig) -> None:
     :param config: the configuration
     """
     content = asdict(config)
-    if config.points is None:
-        del content["points"]  # readable by versions that only know finite goal sets
+    for key in ("points", "dataset"):
+        if content[key] is None:
+            del content[key]  # readable by versions that do not know them
     # Marks the environment as one that this user trains in, however the other settings are edited.
     mark = sign(_environment_content(config.environment, config.env_kwargs)) if content.pop("trusted") else None
     write_yaml(path / RUN_FILE, {"format": FORMAT, "leo-rl": leo_wrappers.__version__, **content, "mark": mark})

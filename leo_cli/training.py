@@ -1,11 +1,14 @@
 """Train one seed of a run, from its newest checkpoint if there is one."""
 
 import warnings
+from typing import cast
 
 from stable_baselines3.common.callbacks import CallbackList
 
+from leo_agents.algorithms.offline_learning import OfflineLearning
 from leo_agents.evaluation import GoalEvalCallback
 from leo_agents.learning.checkpoints import ExactCheckpoints, why_not_exact
+from leo_agents.replay.goal_dataset import GoalDataset
 from leo_cli.callbacks import ProgressCallback, StopCallback
 from leo_cli.disk_space import check_checkpoint_space
 from leo_cli.environments import Environment, available_cores
@@ -61,7 +64,12 @@ def train_seed(
             try:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", message="The checkpoint leaves out the environment")  # printed above
-                    model.learn(settings.steps - model.num_timesteps, callbacks, reset_num_timesteps=False)
+                    steps = settings.steps - model.num_timesteps
+                    if config.dataset is None:
+                        model.learn(steps, callbacks, reset_num_timesteps=False)
+                    else:
+                        dataset, offline_model = GoalDataset.load(config.dataset), cast(OfflineLearning, model)
+                        offline_model.learn_offline(dataset, steps, callbacks, reset_num_timesteps=False)
             finally:
                 progress.close()
                 model.logger.close()

@@ -26,7 +26,7 @@ from leo_agents.networks.point_policy import PointGoalPolicyMixin
 from leo_agents.networks.policies import Observation
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
 from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer, PointGoalReplayBufferSamples
-from leo_wrappers.validation import check_integer
+from leo_wrappers.validation import check_at_least, check_integer
 
 # Goals that all rows of a batch have in common, if the goals are points and goals_per_update is None.
 SHARED_GOALS = 16
@@ -54,9 +54,10 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     critic_target: GoalCritic
     _graphed_update: GraphedFunction[dict[str, th.Tensor]]
 
-    def __init__(self, policy: Any, env: GymEnv | str, *, random_action_repeat: int, **kwargs: Any) -> None:
+    def __init__(self, policy: Any, env: GymEnv | str, *, random_action_repeat: int, bc_weight: float, **kwargs: Any) -> None:
         super().__init__(policy, env, **kwargs)
         self.random_action_repeat = random_action_repeat
+        self.bc_weight = bc_weight
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -99,6 +100,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     def _check_options(self) -> None:
         super()._check_options()
         check_integer("random_action_repeat", self.random_action_repeat, 1)
+        check_at_least("bc_weight", self.bc_weight, 0)
         if not isinstance(self.action_noise, ActionNoise | None):
             raise TypeError(f"expected action_noise to be an ActionNoise, got {self.action_noise!r}; use NormalActionNoise")
 
@@ -202,6 +204,17 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         options = (self.loss, self.critic.squash, self.goal_reduction, ids, self.finite_checks)
         return th.stack([goals_loss(one.float(), targets, *options) for one in outputs]).sum()
 
+    def bc_loss(self, batch: Batch, actions: th.Tensor) -> th.Tensor:
+        """
+        Compute the mean squared distance of the actor's actions to the taken ones, as in TD3+BC
+        (https://arxiv.org/abs/2106.06860): values of actions far from those of the data are extrapolated.
+
+        :param batch: transitions
+        :param actions: from the actor, ``[B, G, act]`` or ``[B, K, act]``
+        :return: a scalar
+        """
+        return self._mean_over_batch((actions.float() - batch.actions.unsqueeze(1)).square().mean(dim=2))
+
     def _mean_over_batch(self, losses: th.Tensor) -> th.Tensor:
         """Reduce per-goal actor losses ``[B, K]`` over goals by ``goal_reduction``, and average over the batch."""
         return losses.mean() if self.goal_reduction == "mean" else losses.sum() / len(losses)
@@ -210,13 +223,14 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         optimizer_step(optimizer, loss, self.max_grad_norm, self.finite_checks)
 
     @abstractmethod
-    def _update(self, batch: Batch, goals: Goals, updates_rest: bool) -> dict[str, th.Tensor]:
+    def _update(self, batch: Batch, goals: Goals, updates_rest: bool, is_offline: bool) -> dict[str, th.Tensor]:
         """
         Perform a gradient step.
 
         :param batch: transitions or n-step windows
         :param goals: goals to update, ids ``[K]`` or points; all goals if None
         :param updates_rest: whether to update what is updated every few steps only
+        :param is_offline: whether to add the loss of behavior cloning
         :return: scalars to log
         """
 

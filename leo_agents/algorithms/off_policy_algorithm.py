@@ -13,7 +13,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.algorithms.exploration import check_exploration
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
-from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
+from leo_agents.algorithms.offline_learning import OfflineLearning
 from leo_agents.learning.cuda_graph import check_cuda_graph
 from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import GoalReduction, check_loss_options
@@ -42,7 +42,7 @@ def check_train_freq(train_freq: Any) -> None:
     check_choice("the unit of train_freq", unit, ("step", "episode"))
 
 
-class GoalOffPolicyAlgorithm(GoalAlgorithm, NormalizingOffPolicyAlgorithm):
+class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
     """
     Mixin for one of Stable-Baselines3's off-policy algorithms, to be listed before it among the base classes.
 

@@ -1,11 +1,13 @@
 """
 Baselines: goal-conditioned agents with or without relabeling (:func:`goal_conditioned_dqn`,
-:func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`, :func:`goal_env_actor_critic`). PQN is
+:func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`, :func:`goal_conditioned_bc`,
+:func:`goal_env_actor_critic`). PQN is
 :class:`~leo_agents.PQN`.
 """
 
 from leo_agents.baselines.algorithms import NormalizedDQN, NormalizedPPO, NormalizedSAC, NormalizedTD3, NormalizedTQC
 from leo_agents.baselines.all_goals_replay_buffer import AllGoalsReplayBuffer
+from leo_agents.baselines.behavior_cloning import GoalConditionedBC, goal_conditioned_bc
 from leo_agents.baselines.goal_conditioned import (
     goal_conditioned_actor_critic,
     goal_conditioned_dqn,
@@ -29,6 +31,7 @@ from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 
 __all__ = [
     "AllGoalsReplayBuffer",
+    "GoalConditionedBC",
     "GoalDescriptorExtractor",
     "GoalEnvSACPolicy",
     "GoalEnvTD3Policy",
@@ -45,6 +48,7 @@ __all__ = [
     "NormalizedTD3",
     "NormalizedTQC",
     "goal_conditioned_actor_critic",
+    "goal_conditioned_bc",
     "goal_conditioned_dqn",
     "goal_conditioned_ppo",
     "goal_conditioned_venv",

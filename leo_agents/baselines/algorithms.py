@@ -6,12 +6,13 @@ from sb3_contrib import TQC
 from stable_baselines3 import DQN, PPO, SAC, TD3
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm, NormalizingOnPolicyAlgorithm
+from leo_agents.algorithms.normalization import NormalizingOnPolicyAlgorithm
+from leo_agents.algorithms.offline_learning import OfflineLearning
 
 OffPolicy = TypeVar("OffPolicy", bound=OffPolicyAlgorithm)
 
 
-class NormalizedDQN(NormalizingOffPolicyAlgorithm, DQN):
+class NormalizedDQN(OfflineLearning, DQN):
     """Stable-Baselines3's DQN, which also updates the policy's statistics of observations."""
 
 
@@ -19,15 +20,15 @@ class NormalizedPPO(NormalizingOnPolicyAlgorithm, PPO):
     """Stable-Baselines3's PPO, which also updates the policy's statistics of observations."""
 
 
-class NormalizedTD3(NormalizingOffPolicyAlgorithm, TD3):
+class NormalizedTD3(OfflineLearning, TD3):
     """Stable-Baselines3's TD3, which also updates the policy's statistics of observations."""
 
 
-class NormalizedSAC(NormalizingOffPolicyAlgorithm, SAC):
+class NormalizedSAC(OfflineLearning, SAC):
     """Stable-Baselines3's SAC, which also updates the policy's statistics of observations."""
 
 
-class NormalizedTQC(NormalizingOffPolicyAlgorithm, TQC):
+class NormalizedTQC(OfflineLearning, TQC):
     """sb3-contrib's TQC, which also updates the policy's statistics of observations."""
 
 
@@ -45,7 +46,7 @@ def with_normalization(algorithm: type[OffPolicy]) -> type[OffPolicy]:
     :param algorithm: TD3, SAC, TQC or a subclass
     :return: the subclass; the class itself if it is one already
     """
-    if issubclass(algorithm, NormalizingOffPolicyAlgorithm):
+    if issubclass(algorithm, OfflineLearning):
         return algorithm
     known = _CLASSES.get(algorithm)
-    return known or type(f"Normalized{algorithm.__name__}", (NormalizingOffPolicyAlgorithm, algorithm), {})  # type: ignore[return-value]
+    return known or type(f"Normalized{algorithm.__name__}", (OfflineLearning, algorithm), {})  # type: ignore[return-value]

@@ -295,23 +295,44 @@ def _goal_kwargs(
     policy_options: dict[str, Any],
     kwargs: dict[str, Any],
 ) -> dict[str, Any]:
-    """Add options of the policy, the descriptors and the replay buffer to the user's arguments."""
     check_choice("buffer", buffer, get_args(BufferName))
+    return goal_input_kwargs(venv, goal_input, BUFFERS[buffer], descriptors, policy_options, kwargs)
+
+
+def goal_input_kwargs(
+    venv: VecEnv,
+    goal_input: GoalInput,
+    buffer_class: type[DictReplayBuffer],
+    descriptors: npt.ArrayLike | None,
+    policy_options: dict[str, Any],
+    kwargs: dict[str, Any],
+) -> dict[str, Any]:
+    """
+    Add options of the policy, the descriptors and the replay buffer to the user's arguments.
+
+    :param venv: goal-conditioned environments
+    :param goal_input: ``"descriptor"`` or ``"one_hot"``
+    :param buffer_class: class of the replay buffer
+    :param descriptors: a vector per goal; taken from the environment's goal set when None
+    :param policy_options: arguments of the policy
+    :param kwargs: the user's arguments of the algorithm
+    :return: arguments of the algorithm
+    """
     conflicts = {"policy", "replay_buffer_class"} & set(kwargs)
     if conflicts:
         raise ValueError(
             f"expected no {sorted(conflicts)}, got some; choose with goal_input and buffer, or use the class directly"
         )
     buffer_kwargs = dict(kwargs.get("replay_buffer_kwargs") or {})
-    if issubclass(BUFFERS[buffer], RelabelingReplayBuffer):
+    if issubclass(buffer_class, RelabelingReplayBuffer):
         buffer_kwargs.setdefault("goal_points", _observed_points(venv))
-    check_buffer_names(BUFFERS[buffer], buffer_kwargs)
+    check_buffer_names(buffer_class, buffer_kwargs)
     return {
         **kwargs,
         "policy_kwargs": _policy_kwargs(
             venv, goal_input, descriptors, {**policy_options, **(kwargs.get("policy_kwargs") or {})}
         ),
-        "replay_buffer_class": BUFFERS[buffer],
+        "replay_buffer_class": buffer_class,
         "replay_buffer_kwargs": buffer_kwargs,
     }
 

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from leo_agents.baselines.relabeling import RelabelingReplayBuffer
 from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episode
+from leo_agents.replay.goal_dataset import GoalDataset
 from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
 from leo_wrappers.validation import check_choice, check_integer
 
@@ -91,6 +92,15 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         """Empty the buffer."""
         super().reset()
         self.episodes = EpisodeBounds(self.buffer_size, self.n_envs)
+
+    def read_dataset(self, dataset: GoalDataset) -> None:
+        """
+        Replace the transitions by those of a dataset, see :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer`.
+
+        :param dataset: the dataset
+        """
+        super().read_dataset(dataset)
+        self.episodes = EpisodeBounds.of_ends(dataset.ended)
 
     def add(  # type: ignore[override]
         self,

@@ -14,7 +14,7 @@ from leo_agents.learning.precision import bfloat16_autocast
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.networks.q_policy import AllGoalsQPolicy
 from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
-from leo_wrappers.validation import check_bool, check_fraction, check_instance, check_integer, check_positive
+from leo_wrappers.validation import check_at_least, check_bool, check_fraction, check_instance, check_integer, check_positive
 
 
 class AllGoalsQLearner:
@@ -36,6 +36,7 @@ class AllGoalsQLearner:
     :param double_q: choose a' by the online network instead of the target network
     :param amp: compute in bfloat16 where that is safe
     :param cuda_graph: whether to run updates as CUDA graphs; None to do so if the optimizer can be captured. Only with CUDA
+    :param conservative_weight: weight of :meth:`conservative_loss` in updates from data of other policies
 
     With CUDA, an update that is not finite is not applied, nor are later ones; ``finite_checks.raise_if_failed()`` raises the
     error.
@@ -64,6 +65,7 @@ class AllGoalsQLearner:
         double_q: bool = False,
         amp: bool = False,
         cuda_graph: bool | None = None,
+        conservative_weight: float = 0.0,
     ) -> None:
         check_instance("policy", policy, AllGoalsQPolicy, "pass the policy of LEODQN or LEOPQN")
         check_fraction("gamma", gamma)
@@ -78,6 +80,8 @@ class AllGoalsQLearner:
         self.max_grad_norm = max_grad_norm
         self.double_q = double_q
         check_cuda_graph(cuda_graph)
+        check_at_least("conservative_weight", conservative_weight, 0)
+        self.conservative_weight = conservative_weight
         self.amp = amp
         self.cuda_graph = cuda_graph
         self.finite_checks = FiniteChecks(policy.goal_names)
@@ -158,15 +162,43 @@ class AllGoalsQLearner:
         optimizer_step(self.policy.optimizer, loss, self.max_grad_norm, self.finite_checks)
         return loss.detach()
 
-    def update_from(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+    def conservative_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the penalty of conservative Q-learning (https://arxiv.org/abs/2006.04779)::
+
+            log sum_a exp z_g(s, a) - z_g(s, a_taken)
+
+        with the outputs z of the head, logits if values are squashed. It lowers actions that the data does not contain, whose
+        values nothing else corrects.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute ``[K]``
+        :return: the mean over the batch, reduced over goals as the loss, a scalar
+        """
+        with self.autocast():
+            outputs = self.q_net.head(self.q_net.features(batch.observations)).float()
+        outputs = outputs if goals is None else outputs[:, goals]
+        taken = outputs.gather(2, batch.actions.long().view(-1, 1, 1).expand(-1, outputs.shape[1], 1)).squeeze(2)
+        penalties = outputs.logsumexp(dim=2) - taken
+        return penalties.mean() if self.goal_reduction == "mean" else penalties.sum() / len(penalties)
+
+    def update_from(
+        self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None, is_offline: bool = False
+    ) -> th.Tensor:
         """
         Compute the targets of a batch and minimize its loss by one optimizer step.
 
         :param batch: transitions or n-step windows
         :param goals: goals to update ``[K]``
+        :param is_offline: whether to add the conservative loss
         :return: the loss before the step, a scalar
         """
-        return self.update(batch.observations, batch.actions, self.targets(batch, goals), goals)
+        if not (is_offline and self.conservative_weight):
+            return self.update(batch.observations, batch.actions, self.targets(batch, goals), goals)
+        loss = self.loss(batch.observations, batch.actions, self.targets(batch, goals), goals)
+        loss = loss + self.conservative_weight * self.conservative_loss(batch, goals)
+        optimizer_step(self.policy.optimizer, loss, self.max_grad_norm, self.finite_checks)
+        return loss.detach()
 
     def _graphed(self, update: Callable[..., th.Tensor]) -> GraphedFunction[th.Tensor]:
         return GraphedFunction(update, self.policy, [self.policy.optimizer], self.cuda_graph)

@@ -61,6 +61,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param head: ``"dense"``, or ``"factored"``, which also takes goals by descriptor that were never trained on, see
         :mod:`leo_agents.networks.heads`
     :param double_q: double Q-learning: choose the next action by the online network
+    :param conservative_weight: weight of the penalty of conservative Q-learning in ``learn_offline``, see
+        :meth:`~leo_agents.learning.q_learner.AllGoalsQLearner.conservative_loss`; 0 for none
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
         ``VecGoalSampler``)
@@ -124,6 +126,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         cuda_graph: bool | None = None,
         head: str = "dense",
         double_q: bool = False,
+        conservative_weight: float = 0.0,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -170,6 +173,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         )
         self.target_update_freq = target_update_freq
         self.double_q = double_q
+        self.conservative_weight = conservative_weight
         if _init_setup_model:
             self._setup_model()
 
@@ -184,6 +188,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             double_q=self.double_q,
             amp=self.amp,
             cuda_graph=self.cuda_graph,
+            conservative_weight=self.conservative_weight,
         )
         self.finite_checks = self.learner.finite_checks
 
@@ -209,7 +214,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         for _ in range(gradient_steps):
             goals = self._sample_goals()
             batch = self._sample_batch(batch_size)
-            losses.append(self.learner.graphed_update_from(batch, goals))
+            losses.append(self.learner.graphed_update_from(batch, goals, self.is_offline))
             self._n_updates += 1
             if self._n_updates % self.target_update_freq == 0:
                 self._update_target_network()

@@ -128,6 +128,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         amp: bool = False,
         tf32: bool = True,
         cuda_graph: bool | None = None,
+        bc_weight: float = 0.0,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         use_sde: bool = False,
@@ -169,6 +170,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             amp=amp,
             tf32=tf32,
             cuda_graph=cuda_graph,
+            bc_weight=bc_weight,
             goal_selector=goal_selector,
             log_goals=log_goals,
             use_sde=use_sde,
@@ -230,11 +232,14 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             self._n_updates += 1
             batch = self._sample_batch(batch_size)
             updates_target = self._n_updates % self.target_update_interval == 0
-            for name, value in self._graphed_update(batch, self._goals_of_update(batch), updates_target).items():
+            values = self._graphed_update(batch, self._goals_of_update(batch), updates_target, self.is_offline)
+            for name, value in values.items():
                 logged[name].append(value)
         self._log_update(logged)
 
-    def _update(self, batch: Batch, goals: Goals, updates_target: bool) -> dict[str, th.Tensor]:  # type: ignore[override]
+    def _update(  # type: ignore[override]
+        self, batch: Batch, goals: Goals, updates_target: bool, is_offline: bool = False
+    ) -> dict[str, th.Tensor]:
         with self._autocast(self.amp):
             actions, log_probs = self.actor(batch.observations, goals)
         if is_asynchronous(self.device):  # else the actor has checked its outputs
@@ -247,6 +252,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         critic_loss = self.critic_loss(batch, targets, goals)
         self._minimize(self.critic.optimizer, critic_loss)
         actor_loss = self.actor_loss(batch, actions, log_probs, goals, ent_coef)
+        if is_offline and self.bc_weight:
+            actor_loss = actor_loss + self.bc_weight * self.bc_loss(batch, actions)
         self._minimize(self.actor.optimizer, actor_loss)
         if updates_target:
             polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)

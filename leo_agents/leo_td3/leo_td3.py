@@ -75,6 +75,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
         bits of mantissa
     :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
+    :param bc_weight: weight of behavior cloning in the actor's loss in ``learn_offline``, see :meth:`bc_loss`; 0 for none
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
         ``VecGoalSampler``)
@@ -145,6 +146,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         amp: bool = False,
         tf32: bool = True,
         cuda_graph: bool | None = None,
+        bc_weight: float = 0.0,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -185,6 +187,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             amp=amp,
             tf32=tf32,
             cuda_graph=cuda_graph,
+            bc_weight=bc_weight,
             goal_selector=goal_selector,
             log_goals=log_goals,
             stats_window_size=stats_window_size,
@@ -223,18 +226,21 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         for _ in range(gradient_steps):
             self._n_updates += 1
             batch = self._sample_batch(batch_size)
-            losses = self._graphed_update(batch, self._goals_of_update(batch), self._n_updates % self.policy_delay == 0)
+            updates_actor = self._n_updates % self.policy_delay == 0
+            losses = self._graphed_update(batch, self._goals_of_update(batch), updates_actor, self.is_offline)
             for name, loss in losses.items():
                 logged[name].append(loss)
         self._log_update(logged)
 
-    def _update(self, batch: Batch, goals: Goals, updates_actor: bool) -> dict[str, th.Tensor]:  # type: ignore[override]
+    def _update(  # type: ignore[override]
+        self, batch: Batch, goals: Goals, updates_actor: bool, is_offline: bool = False
+    ) -> dict[str, th.Tensor]:
         targets = self.targets(batch, goals)
         critic_loss = self.critic_loss(batch, targets, goals)
         self._minimize(self.critic.optimizer, critic_loss)
         losses = {"critic_loss": critic_loss.detach()}
         if updates_actor:
-            actor_loss = self.actor_loss(batch, goals)
+            actor_loss = self.actor_loss(batch, goals, self.bc_weight if is_offline else 0.0)
             self._minimize(self.actor.optimizer, actor_loss)
             self._update_target_networks()
             losses["actor_loss"] = actor_loss.detach()
@@ -256,18 +262,20 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             next_values = self._next_q_values(batch, (next_actions + noise).clamp_(-1.0, 1.0), goals)
         return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, batch.discounts_or(self.gamma))
 
-    def actor_loss(self, batch: Batch, goals: Goals = None) -> th.Tensor:
+    def actor_loss(self, batch: Batch, goals: Goals = None, bc_weight: float = 0.0) -> th.Tensor:
         """
         Compute the mean of -Q_g(s, pi_g(s)), by the first critic.
 
         :param batch: transitions
         :param goals: goals to compute, ids ``[K]`` or points; all goals if None
+        :param bc_weight: weight of :meth:`bc_loss`
         :return: a scalar
         """
         with self._autocast(self.amp):
             actions = self.actor(batch.observations, goals)
             (outputs,) = self.critic.diagonal(batch.observations, actions, goals, n_critics=1)
-        return -self._mean_over_batch(outputs.float())
+        loss = -self._mean_over_batch(outputs.float())
+        return loss + bc_weight * self.bc_loss(batch, actions) if bc_weight else loss
 
     def _update_target_networks(self) -> None:
         polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)

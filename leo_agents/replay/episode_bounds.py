@@ -1,6 +1,6 @@
 """First and last step of the episode of each transition in a ring buffer."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,22 @@ class EpisodeBounds:
         self._last_steps = np.full((buffer_size, n_envs), _OPEN, dtype=np.int64)
         self._current_first = np.zeros(n_envs, dtype=np.int64)
         self._ended = np.ones(n_envs, dtype=bool)
+
+    @classmethod
+    def of_ends(cls, ended: npt.NDArray[np.bool_]) -> Self:
+        """
+        Return the bounds of complete episodes of one environment.
+
+        :param ended: whether each step is the last one of its episode ``[T]``; the last one is
+        :return: bounds of T positions
+        """
+        bounds = cls(len(ended), 1)
+        last_steps = np.flatnonzero(ended)
+        episodes: npt.NDArray[np.int64] = np.cumsum(ended) - ended
+        bounds._last_steps[:, 0] = last_steps[episodes]
+        bounds._first_steps[:, 0] = np.concatenate([[0], last_steps[:-1] + 1])[episodes]
+        bounds.num_steps = len(ended)
+        return bounds
 
     @property
     def newest(self) -> int:

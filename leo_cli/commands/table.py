@@ -4,6 +4,7 @@ from typing import Any
 
 from leo_cli.commands.bench import Bench
 from leo_cli.commands.check import Check
+from leo_cli.commands.collect import Collect
 from leo_cli.commands.eval import Eval
 from leo_cli.commands.goals import Goals
 from leo_cli.commands.play import Play
@@ -18,6 +19,7 @@ from leo_cli.commands.work import Work
 COMMANDS: dict[str, Any] = {
     "goals": Goals,
     "check": Check,
+    "collect": Collect,
     "train": Train,
     "eval": Eval,
     "play": Play,

@@ -47,6 +47,8 @@ class Train:
     """The first seed."""
     num_envs: Count = None
     """Number of parallel environments."""
+    dataset: Path = None
+    """Learn from this dataset, without environment steps: a folder that `leo collect` wrote. --steps counts gradient steps."""
     any_goal: bool = False
     """Any point is a goal (leotd3, leosac): do without the finite goal set of ENV. Environments without one need no option."""
     keep: Count = None
@@ -120,6 +122,8 @@ class Train:
                 f"expected --seeds of at least 1 and --first-seed of at least 0, got {self.seeds}, {self.first_seed}"
             )
         find_algorithm(self.algorithm)  # fails before the environment is created, which may be slow
+        if self.dataset is not None:
+            self._check_offline()
         algorithm, environment = self.algorithm.lower(), self._environment()
         check_action_space(algorithm, environment.action_space)
         settings = load_settings(
@@ -128,16 +132,27 @@ class Train:
             None if self.config is None else FilePath(self.config),
             self.set,
             steps=self.steps,
-            num_envs=self.num_envs,
+            num_envs=self.num_envs if self.dataset is None else 1,
+            # Offline the replay buffer stays empty; checkpoints contain all of it.
+            overrides=() if self.dataset is None else ({"buffer_size": 1},),
             keep=self.keep,
             evaluations=self.evaluations,
             final_episodes=self.episodes,
             track=self.track,
         )
         seeds = list(range(self.first_seed, self.first_seed + self.seeds))
-        config = new_config(algorithm, environment, seeds, settings)
+        config = new_config(algorithm, environment, seeds, settings, self.dataset)
         name = f"{algorithm}-{environment.id.rpartition(':')[2].rpartition('/')[2]}" + "-any-goal" * self.any_goal
         return free_name(FilePath("runs"), name) if self.folder is None else FilePath(self.folder), config
+
+    def _check_offline(self) -> None:
+        """Raise a ``ValueError`` for options that --dataset excludes."""
+        from leo_cli.algorithms import check_offline
+
+        check_offline(self.algorithm)
+        for name, value in (("--num-envs", self.num_envs), ("--any-goal", self.any_goal)):
+            if value:
+                raise ValueError(f"expected no {name} with --dataset, got {value!r}; leave it out")
 
     def _environment(self) -> "Environment":
         """Find the environment, with any point as a goal if it was asked for or has no finite goal set."""

@@ -11,6 +11,7 @@ _FENCED = re.compile(r"^(`{3,})(?P<language>[^\n]*)\n(?P<text>.*?)^\1[ ]*$", fla
 # Code on a page trains for a useful number of steps; tests reduce these numbers and change nothing else.
 _SHORTER = (
     (re.compile(r"(?<=\.learn\()[\d_]+"), "200"),
+    (re.compile(r"(?<=gradient_steps=)[\d_]+"), "20"),
     (re.compile(r"(?<=num_envs=)\d{2,}"), "3"),
     (re.compile(r"(?<=--steps )[\d_]+"), "300"),
     (re.compile(r"(?<=--seeds )\d+"), "1"),

@@ -28,11 +28,18 @@ from leo_agents import (
     DualLEOPPO,
     DualLEOPQN,
     ExactCheckpoints,
+    GoalDataset,
     GoalReplayBuffer,
     JumpStart,
+    collect_dataset,
     distill,
 )
-from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_dqn, goal_conditioned_ppo
+from leo_agents.baselines import (
+    goal_conditioned_actor_critic,
+    goal_conditioned_bc,
+    goal_conditioned_dqn,
+    goal_conditioned_ppo,
+)
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
 from leo_agents.networks.heads import MANY_OUTPUTS
 from leo_agents.networks.policies import expected_steps
@@ -268,6 +275,7 @@ CONTINUOUS = {
     **OFF_POLICY,
     "env": (*ENV, make_line()),
     "random_action_repeat": POSITIVE_INTEGER,
+    "bc_weight": NOT_NEGATIVE,
     "action_noise": (3, "normal", 0.1),
 }
 ROLLOUTS = {
@@ -311,7 +319,13 @@ DUAL = {
 ALGORITHMS: Table = {
     LEODQN: (
         {"env": env(), "buffer_size": 1_000},
-        {**OFF_POLICY, "target_update_freq": POSITIVE_INTEGER, "head": CHOICE, "double_q": FLAG},
+        {
+            **OFF_POLICY,
+            "target_update_freq": POSITIVE_INTEGER,
+            "head": CHOICE,
+            "double_q": FLAG,
+            "conservative_weight": NOT_NEGATIVE,
+        },
     ),
     LEOTD3: (
         {"env": box_env(), "buffer_size": 1_000},
@@ -390,6 +404,41 @@ FUNCTIONS: Table = {
     goal_conditioned_dqn: (
         {"env": make_line(), "buffer_size": 1_000},
         {**BASELINE, "buffer": (*CHOICE, None), "squash": FLAG, "policy": ("MlpPolicy",), "replay_buffer_class": (dict,)},
+    ),
+    goal_conditioned_bc: (
+        {"env": make_line(), "buffer_size": 1_000},
+        {**BASELINE, "goal_selection_strategy": CHOICE, "normalize": FLAG, "policy": ("MlpPolicy",)},
+    ),
+    collect_dataset: (
+        {"env": make_line(), "num_steps": 10},
+        {"env": ENV, "num_steps": POSITIVE_INTEGER, "agent": (3, object()), "epsilon": FRACTION, "seed": SEED},
+    ),
+    GoalDataset: (
+        {
+            "observations": {"observation": np.zeros((1, 1))},
+            "actions": np.zeros(1, dtype=int),
+            "next_observations": {"observation": np.zeros((1, 1))},
+            "terminated": np.array([False]),
+            "truncated": np.array([True]),
+            "packed_masks": np.zeros((1, 1), dtype=np.uint8),
+            "goal_names": ("a", "b"),
+        },
+        {
+            "observations": (
+                3,
+                None,
+                {},
+                {"observation": 3},
+                {"observation": np.zeros(0)},
+                {"observation": np.full(1, nan)},
+            ),
+            "actions": (3, None, [0], np.zeros(0), np.array(["left"]), np.full(1, nan)),
+            "next_observations": (3, {}, {"other": np.zeros((1, 1))}),
+            "terminated": (3, None, [True], np.zeros(1), np.zeros((1, 1), dtype=bool)),
+            "truncated": (3, None, [True], np.zeros(1), np.array([False])),
+            "packed_masks": (3, None, np.zeros((1, 2), dtype=np.uint8), np.zeros((1, 1))),
+            "goal_names": (*NAMES[:-1], ["a"] * 9),
+        },
     ),
     goal_conditioned_ppo: ({"env": envs(), "n_steps": 8, "batch_size": 16}, {**BASELINE, "policy": ("MlpPolicy",)}),
     goal_conditioned_actor_critic: (

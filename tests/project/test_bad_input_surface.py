@@ -21,6 +21,7 @@ PACKAGES = (
 )
 TESTED_ELSEWHERE = {
     **dict.fromkeys(("DistributedLearning", "RayVecEnv"), "tests of leo_agents.distributed, which need Ray"),
+    **dict.fromkeys(("from_minari", "to_minari"), "tests of GoalDataset, which need Minari"),
     "FixedGoal": test_bad_input_evaluation.fixed_goal,
     **dict.fromkeys(
         ("compile_program", "first_completion", "goal", "parse_program", "repeat"), "tests.wrappers.test_programs"
@@ -51,6 +52,7 @@ EXCEPTIONS = {
         f"Normalized{name}": "Stable-Baselines3's constructor, which checks its own arguments"
         for name in ("DQN", "PPO", "SAC", "TD3", "TQC")
     },
+    "GoalConditionedBC": "created by goal_conditioned_bc",
     "to_numpy": "takes any nesting of arrays",
     "to_torch": "takes any nesting of JAX arrays",
 }
