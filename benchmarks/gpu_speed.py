@@ -46,7 +46,7 @@ from leo_agents import LEODQN, LEOPQN, LEOSAC, PQN
 from leo_agents.algorithms.on_policy_algorithm import with_paper_network
 from leo_agents.learning.precision import matmul_precision
 from leo_envs.craftax import Craftax, CraftaxClassic
-from leo_wrappers.jax_envs import batched_env
+from leo_wrappers.jax_envs import batch_functions
 from leo_wrappers.sb3 import ArrayStep, JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
 
 ROOT = Path(__file__).parents[1]
@@ -280,7 +280,7 @@ class Benchmark:
 @contextmanager
 def without_options() -> Iterator[None]:
     """Context in which steps of environments are compiled without the library's options of XLA."""
-    step = batched_env._step_and_start
+    step = batch_functions.step_and_start
     ours, step.outermost = step.outermost, jax.jit(step.function, **step.options)
     try:
         yield

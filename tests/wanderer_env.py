@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from leo_wrappers.jax_envs import BatchedEnv, BatchState, FunctionalEnv, Transition
-from leo_wrappers.jax_envs.batched_env import Observed
+from leo_wrappers.jax_envs.batch_functions import Observed
 
 
 class WandererState(NamedTuple):

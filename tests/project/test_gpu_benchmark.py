@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from leo_wrappers.jax_envs import batched_env
 from tests.wanderer_env import Wanderer
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -54,13 +55,13 @@ def test_failed_rows_do_not_stop_the_others(gpu_speed: ModuleType, monkeypatch: 
 
 def test_compiler_options(gpu_speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # As on a GPU, where the options are those of the function that also resets.
-    monkeypatch.setattr(gpu_speed.batched_env, "_resets_on_device", lambda: True)
+    monkeypatch.setattr(batched_env, "_resets_on_device", lambda: True)
     run(gpu_speed, monkeypatch, "--quick", "--xla", "--out", str(tmp_path / "results.json"))
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert [row["options"] for row in rows if row["name"] == "XLA options" and row["tensors_ms"] > 0] == ["library", "none"]
     assert all(0 < row["goals_ms"] < row["tensors_ms"] for row in rows)
     assert rows[0]["digest"] == rows[1]["digest"]
-    step = gpu_speed.batched_env._step_and_start
+    step = gpu_speed.batch_functions.step_and_start
     assert step.outermost is step.inner
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch as th
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from leo_wrappers.jax_envs import BatchedEnv, JaxEnv, JaxVectorEnv, batched_env, compilation
+from leo_wrappers.jax_envs import BatchedEnv, JaxEnv, JaxVectorEnv, batch_functions, batched_env, compilation
 from leo_wrappers.sb3 import JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
 from leo_wrappers.sb3.array_step import observations_on_host
 from tests.devices import DEVICES
@@ -101,8 +101,8 @@ class TestResetsOnTheDevice:
         transfers: list[int] = []
         on_host = batched_env.on_host
         monkeypatch.setattr(batched_env, "on_host", lambda tree: transfers.append(1) or on_host(tree))
-        for name in ("_step", "_start_episodes", "_prepare_group"):
-            monkeypatch.setattr(batched_env, name, None)
+        for name in ("step", "start_episodes", "prepare_group"):
+            monkeypatch.setattr(batch_functions, name, None)
         resets_on_device(True)
         for actions in ACTIONS[:5]:
             batch, *_ = envs.step_and_reset(batch, actions)
@@ -112,23 +112,23 @@ class TestResetsOnTheDevice:
         resets_on_device(True)
         venv = JaxVecEnv(Wanderer(length=9), N)
         venv.warmup()
-        before = batched_env._step_and_start.outermost._cache_size()
+        before = batch_functions.step_and_start.outermost._cache_size()
         venv.reset()
         for actions in ACTIONS[:5]:
             venv.step(actions)
-        assert batched_env._step_and_start.outermost._cache_size() == before
+        assert batch_functions.step_and_start.outermost._cache_size() == before
 
 
 class TestCompilerOptions:
     def test_none_on_a_cpu(self) -> None:
         if jax.default_backend() == "cpu":
-            assert compilation.compiler_options() == {} and batched_env._step.outermost is batched_env._step.inner
+            assert compilation.compiler_options() == {} and batch_functions.step.outermost is batch_functions.step.inner
 
     @pytest.mark.gpu
     @pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
     def test_loops_and_branches_in_command_buffers_on_a_gpu(self) -> None:
         assert "WHILE" in compilation.compiler_options()[compilation.COMMAND_BUFFERS]
-        assert batched_env._step.outermost is not batched_env._step.inner
+        assert batch_functions.step.outermost is not batch_functions.step.inner
 
     @pytest.mark.parametrize(("value", "known"), [(compilation._IN_COMMAND_BUFFERS, True), ("FUSION,NO_SUCH_KIND", False)])
     def test_an_option_that_jax_does_not_know_is_left_out(
@@ -157,7 +157,7 @@ class TestCompilerOptions:
 
     def test_batches_can_be_stepped_in_a_scan(self, with_options: None, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            batched_env, "_step", compilation.DeviceFunction(batched_env._step.function, **batched_env._step.options)
+            batch_functions, "step", compilation.DeviceFunction(batch_functions.step.function, **batch_functions.step.options)
         )
         envs = BatchedEnv(Wanderer(), N)
         one_by_one = start(envs)

@@ -20,7 +20,17 @@ from scipy.stats import binomtest, chisquare
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
 from leo_wrappers import achieved_from_infos, check_multigoal_env, check_multigoal_vec_env
-from leo_wrappers.jax_envs import BatchedEnv, BatchState, GymnaxEnv, JaxEnv, JaxVectorEnv, Transition, batched_env, to_torch
+from leo_wrappers.jax_envs import (
+    BatchedEnv,
+    BatchState,
+    GymnaxEnv,
+    JaxEnv,
+    JaxVectorEnv,
+    Transition,
+    batch_functions,
+    batched_env,
+    to_torch,
+)
 from leo_wrappers.sb3 import JaxVecEnv
 from tests.envs.vector_equivalence import assert_same, compare_rollouts
 from tests.wanderer_env import Wanderer, step_and_reset
@@ -184,12 +194,12 @@ class TestEpisodeEnds:
     def test_a_larger_group_and_another_way_to_replace_rows_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On a GPU, groups are larger and rows are replaced together; both are independent of the device."""
         rollouts = []
-        for group, replace_rows in ((16, batched_env._copy_rows), (40, batched_env._select_rows)):
+        for group, replace_rows in ((16, batch_functions._copy_rows), (40, batch_functions._select_rows)):
             monkeypatch.setattr(BatchedEnv, "_group", group)
-            monkeypatch.setattr(batched_env, "_replace_rows", replace_rows)
-            batched_env._start_episodes.clear_cache()
+            monkeypatch.setattr(batch_functions, "_replace_rows", replace_rows)
+            batch_functions.start_episodes.clear_cache()
             rollouts.append(rollout(BatchedEnv(Wanderer(time_limit=3), 70), random_actions(9, 70)))
-        batched_env._start_episodes.clear_cache()
+        batch_functions.start_episodes.clear_cache()
         assert sum(transition.dones.sum() for transition in rollouts[0][1]) > 2 * 70
         jax.tree.map(np.testing.assert_array_equal, *rollouts)
 
@@ -245,12 +255,12 @@ class TestContract:
 
     def test_equal_environments_compile_once(self) -> None:
         JaxVectorEnv(ENV, NUM_ENVS).warmup()
-        before = batched_env._step.inner._cache_size()
+        before = batch_functions.step.inner._cache_size()
         envs = JaxVectorEnv(Wanderer(), NUM_ENVS)
         envs.reset(seed=0)
         envs.step(np.zeros(NUM_ENVS, dtype=np.int64))
         envs.step([1] * NUM_ENVS)
-        assert batched_env._step.inner._cache_size() == before
+        assert batch_functions.step.inner._cache_size() == before
 
     def test_warmup_changes_nothing(self) -> None:
         warm, cold = JaxEnv(ENV), JaxEnv(ENV)

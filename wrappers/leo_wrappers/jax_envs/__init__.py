@@ -6,7 +6,8 @@ except ImportError as error:
     raise ImportError('leo_wrappers.jax_envs needs JAX; install it with: pip install "leo-rl[jax]"') from error
 
 from leo_wrappers.jax_envs.arrays import to_numpy, to_torch
-from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Transition
+from leo_wrappers.jax_envs.batch_functions import BatchState, Transition
+from leo_wrappers.jax_envs.batched_env import BatchedEnv
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv
 from leo_wrappers.jax_envs.gymnax_env import GymnaxEnv
 from leo_wrappers.jax_envs.single_env import JaxEnv

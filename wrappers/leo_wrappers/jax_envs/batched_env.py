@@ -1,6 +1,5 @@
 """N parallel copies of a functional environment: compiled steps and resets with masks and terminal observations."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -10,64 +9,15 @@ import numpy.typing as npt
 from jax.typing import ArrayLike
 
 from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.jax_envs import batch_functions
 from leo_wrappers.jax_envs.arrays import on_host, to_actions, to_numpy
-from leo_wrappers.jax_envs.compilation import DeviceFunction
-from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
+from leo_wrappers.jax_envs.batch_functions import BatchState, Observed, Transition
+from leo_wrappers.jax_envs.functional_env import FunctionalEnv, check_functional_env
 from leo_wrappers.validation import check_num_envs
 
 # Initial states are prepared in groups: a single reset costs several times its part of a group. On a CPU larger groups gain
 # nothing; on a GPU, where a group of any size takes about the same time, a quarter of the environments is a group.
 RESETS_PER_GROUP = 16
-
-
-class InitialStates(NamedTuple):
-    """Results of ``FunctionalEnv.reset`` for N environments."""
-
-    obs: Tree
-    state: Tree
-    goals_achieved: jax.Array
-
-
-class Observed(NamedTuple):
-    """Current observations and masks of N environments."""
-
-    obs: Tree
-    goals_achieved: jax.Array
-
-
-class BatchState(NamedTuple):
-    """
-    State of N environments: a JAX pytree that can be saved, copied or carried through a ``scan``.
-
-    Each environment has a prepared initial state for its next episode; ``missing`` marks those already used.
-    """
-
-    keys: jax.Array
-    episodes: jax.Array
-    elapsed: jax.Array
-    states: Tree
-    prepared: InitialStates
-    missing: jax.Array
-
-
-class Transition(NamedTuple):
-    """Result of a step of N environments, of terminal states where episodes ended and never of a later reset."""
-
-    obs: Tree
-    rewards: jax.Array
-    terminated: jax.Array
-    truncated: jax.Array
-    goals_achieved: jax.Array
-
-    @property
-    def dones(self) -> jax.Array:
-        """Whether the episodes ended, ``[N]``."""
-        return self.terminated | self.truncated
-
-    @property
-    def observed(self) -> Observed:
-        """Observations and masks after the step, before any reset."""
-        return Observed(self.obs, self.goals_achieved)
 
 
 class HostStep(NamedTuple):
@@ -155,7 +105,7 @@ class BatchedEnv:
         """
         # Committed to their device, and with them all states: actions that another library hands over are, and JAX compiles
         # functions once for arguments that are and once for those that are not.
-        return _empty(self.env, jax.device_put(keys, *keys.devices()))
+        return batch_functions.empty(self.env, jax.device_put(keys, *keys.devices()))
 
     def reseed(self, batch: BatchState, rows: ArrayLike, keys: jax.Array) -> BatchState:
         """
@@ -166,7 +116,7 @@ class BatchedEnv:
         :param keys: one random key per environment; ignored for other rows
         :return: the new batch
         """
-        return _reseed(batch, jnp.asarray(rows), keys)
+        return batch_functions.reseed(batch, jnp.asarray(rows), keys)
 
     def reset(self, batch: BatchState, rows: ArrayLike, observed: Observed | None = None) -> tuple[BatchState, Observed]:
         """
@@ -185,14 +135,18 @@ class BatchedEnv:
         requested, group = np.asarray(rows), self._group
         prepared, missing = batch.prepared, batch.missing
         while (requested & np.asarray(missing)).any():
-            prepared, missing = _prepare_group(self.env, group, batch.keys, batch.episodes, prepared, missing, requested)
+            prepared, missing = batch_functions.prepare_group(
+                self.env, group, batch.keys, batch.episodes, prepared, missing, requested
+            )
         scarce = np.count_nonzero(np.asarray(missing) | requested) >= group
-        states, episodes, elapsed, missing, observed = _start_episodes(
+        states, episodes, elapsed, missing, observed = batch_functions.start_episodes(
             batch.states, batch.episodes, batch.elapsed, missing, prepared, observed, requested
         )
         if scarce:
             # Dispatched last: JAX computes them asynchronously while the caller continues.
-            prepared, missing = _prepare_group(self.env, group, batch.keys, episodes, prepared, missing, requested)
+            prepared, missing = batch_functions.prepare_group(
+                self.env, group, batch.keys, episodes, prepared, missing, requested
+            )
         return BatchState(batch.keys, episodes, elapsed, states, prepared, missing), observed
 
     def step(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition]:
@@ -204,7 +158,9 @@ class BatchedEnv:
         :return: the new batch and the transition
         """
         # Prepared initial states are not passed: they are as large as the states, and donating them would cost as much.
-        states, elapsed, transition = _step(self.env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions)
+        states, elapsed, transition = batch_functions.step(
+            self.env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions
+        )
         return batch._replace(states=states, elapsed=elapsed), transition
 
     def step_and_reset(self, batch: BatchState, actions: ArrayLike) -> tuple[BatchState, Transition, Observed, HostStep]:
@@ -226,7 +182,7 @@ class BatchedEnv:
                 batch, observed = self.reset(batch, host.dones, observed)
                 host = host._replace(reset_goals_achieved=on_host(observed.goals_achieved)[host.dones])
             return batch, transition, observed, host
-        states, episodes, elapsed, missing, transition, observed, packed = _step_and_start(
+        states, episodes, elapsed, missing, transition, observed, packed = batch_functions.step_and_start(
             self.env, batch.keys, batch.episodes, batch.elapsed, batch.states, actions, batch.missing, batch.prepared
         )
         batch = BatchState(batch.keys, episodes, elapsed, states, batch.prepared, missing)
@@ -237,12 +193,12 @@ class BatchedEnv:
         elif num_missing >= self._group:
             # Dispatched last, as in reset().
             arguments = (batch.keys, batch.episodes, batch.prepared, batch.missing, host.dones)
-            prepared, missing = _prepare_group(self.env, self._group, *arguments)
+            prepared, missing = batch_functions.prepare_group(self.env, self._group, *arguments)
             batch = batch._replace(prepared=prepared, missing=missing)
         return batch, transition, observed, host
 
     def _unpack(self, packed: npt.NDArray[np.uint8]) -> tuple[HostStep, BoolArray, int]:
-        """Return the contents of the last output of ``_step_and_start``, and the number of missing initial states."""
+        """Return the contents of the last output of ``step_and_start``, and the number of missing initial states."""
         num_goals = len(self.env.goal_names)
         rewards, flags, *masks = np.split(packed, np.cumsum([4, 4, -(-num_goals // 8)]), axis=1)
         terminated, truncated, late, missing = flags.T.astype(np.bool_)
@@ -255,135 +211,3 @@ class BatchedEnv:
 def _resets_on_device() -> bool:
     """Return whether steps start the next episodes themselves. On a CPU nothing is gained: transfers are views."""
     return jax.default_backend() != "cpu"
-
-
-@partial(jax.jit, static_argnums=0)
-def _empty(env: FunctionalEnv, keys: jax.Array) -> BatchState:
-    num_envs = len(keys)
-    shapes = jax.eval_shape(env.reset, keys[0])
-    zeros = InitialStates(*jax.tree.map(lambda leaf: jnp.zeros((num_envs, *leaf.shape), leaf.dtype), shapes))
-    not_started = jnp.full(num_envs, -1, dtype=jnp.int32)
-    return BatchState(keys, not_started, not_started, zeros.state, zeros, jnp.ones(num_envs, dtype=bool))
-
-
-@jax.jit
-def _reseed(batch: BatchState, rows: jax.Array, keys: jax.Array) -> BatchState:
-    # Initial states prepared with the old keys are invalid.
-    return batch._replace(
-        keys=jnp.where(rows[:, None], keys, batch.keys),
-        episodes=jnp.where(rows, -1, batch.episodes),
-        missing=batch.missing | rows,
-    )
-
-
-def _step_function(
-    env: FunctionalEnv, keys: jax.Array, episodes: jax.Array, elapsed: jax.Array, states: Tree, actions: jax.Array
-) -> tuple[Tree, jax.Array, Transition]:
-    """Return the new states, the number of the step in each episode, and the transition."""
-    elapsed = elapsed + 1
-    keys = _fold(_fold(keys, episodes), elapsed)
-    obs, states, rewards, terminated, truncated, achieved = jax.vmap(env.step)(keys, states, actions)
-    return states, elapsed, Transition(obs, rewards, terminated, truncated, achieved)
-
-
-_step = DeviceFunction(_step_function, static_argnums=0, donate_argnums=4)
-
-
-def _step_and_start_function(
-    env: FunctionalEnv,
-    keys: jax.Array,
-    episodes: jax.Array,
-    elapsed: jax.Array,
-    states: Tree,
-    actions: jax.Array,
-    missing: jax.Array,
-    prepared: InitialStates,
-) -> tuple[Tree, jax.Array, jax.Array, jax.Array, Transition, Observed, jax.Array]:
-    """
-    Step, then start episodes as :func:`_start_episodes` where one ended and an initial state is ready.
-
-    :return: states, episodes, elapsed, missing, transition, current observations and masks, and in one array for the host,
-        uint8 ``[N, 8 + 2 * ceil(G / 8)]``: reward, terminated, truncated, whether the reset is left to the host because no
-        initial state was ready, missing, and the bit-packed masks before and after the resets
-    """
-    states, elapsed, transition = _step_function(env, keys, episodes, elapsed, states, actions)
-    ready, late = transition.dones & ~missing, transition.dones & missing
-    states, episodes, elapsed, missing, observed = _start_episodes_function(
-        states, episodes, elapsed, missing, prepared, transition.observed, ready
-    )
-    flags = jnp.stack([transition.terminated, transition.truncated, late, missing], axis=1).astype(jnp.uint8)
-    rewards = jax.lax.bitcast_convert_type(transition.rewards.astype(jnp.float32), jnp.uint8)
-    masks = [jnp.packbits(part.goals_achieved, axis=1, bitorder="little") for part in (transition, observed)]
-    return states, episodes, elapsed, missing, transition, observed, jnp.concatenate([rewards, flags, *masks], axis=1)
-
-
-_step_and_start = DeviceFunction(_step_and_start_function, static_argnums=0, donate_argnums=4)
-
-
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(4, 5))
-def _prepare_group(
-    env: FunctionalEnv,
-    group: int,
-    keys: jax.Array,
-    episodes: jax.Array,
-    prepared: InitialStates,
-    missing: jax.Array,
-    requested: jax.Array,
-) -> tuple[InitialStates, jax.Array]:
-    """Prepare one group of initial states, requested ones first."""
-    priorities, chosen = jax.lax.top_k(missing.astype(jnp.int32) + (missing & requested), group)
-    # The group may be larger than the number of missing states: indices past the last row are dropped.
-    rows = jnp.where(priorities > 0, chosen, len(requested))
-    # Chosen rows that are not missing are dropped, so their episode number does not matter.
-    numbers = episodes[chosen] + 1
-    keys = _fold(_fold(keys[chosen], numbers), jnp.zeros(group, dtype=jnp.int32))
-    new = InitialStates(*jax.vmap(env.reset)(keys))
-    prepared = jax.tree.map(lambda old, new: old.at[rows].set(new, mode="drop"), prepared, new)
-    return prepared, missing.at[rows].set(False, mode="drop")
-
-
-def _start_episodes_function(
-    states: Tree,
-    episodes: jax.Array,
-    elapsed: jax.Array,
-    missing: jax.Array,
-    prepared: InitialStates,
-    observed: Observed,
-    rows: jax.Array,
-) -> tuple[Tree, jax.Array, jax.Array, jax.Array, Observed]:
-    """Copy prepared initial states into the states and observations; they are not returned, which would double the cost."""
-    new = (prepared.state, Observed(prepared.obs, prepared.goals_achieved))
-    states, observed = _replace_rows(rows, (states, observed), new)
-    return states, episodes + rows, jnp.where(rows, 0, elapsed), missing | rows, observed
-
-
-_start_episodes = jax.jit(_start_episodes_function, donate_argnums=(0, 1, 2, 3))
-
-
-def _replace_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
-    """Replace rows of a tree by those of another."""
-    return (_copy_rows if jax.default_backend() == "cpu" else _select_rows)(rows, old, new)
-
-
-def _copy_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
-    """Replace rows one at a time, because episodes end rarely and states are large."""
-    order = jnp.argsort(~rows)  # rows to replace come first
-
-    def copy_one(number: jax.Array, tree: Tree) -> Tree:
-        row = order[number]
-        return jax.tree.map(lambda target, source: target.at[row].set(source[row]), tree, new)
-
-    return jax.lax.fori_loop(0, rows.sum(), copy_one, old)
-
-
-def _select_rows(rows: jax.Array, old: Tree, new: Tree) -> Tree:
-    """Replace rows in one pass over all: a GPU, which has the bandwidth, would wait for the host after each row of a loop."""
-
-    def select(target: jax.Array, source: jax.Array) -> jax.Array:
-        return jnp.where(rows.reshape(-1, *[1] * (target.ndim - 1)), source, target)
-
-    return jax.tree.map(select, old, new)
-
-
-def _fold(keys: jax.Array, numbers: jax.Array) -> jax.Array:
-    return jax.vmap(jax.random.fold_in)(keys, numbers)

@@ -9,7 +9,8 @@ from gymnasium.error import ResetNeeded
 
 from leo_wrappers.goal_set import GoalSet
 from leo_wrappers.jax_envs.arrays import row_of, to_actions, to_numpy
-from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState
+from leo_wrappers.jax_envs.batch_functions import BatchState
+from leo_wrappers.jax_envs.batched_env import BatchedEnv
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, check_functional_env
 from leo_wrappers.keys import MASK_KEY

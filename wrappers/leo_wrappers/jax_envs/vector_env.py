@@ -15,7 +15,8 @@ from gymnasium.vector.utils import batch_space
 from leo_wrappers.goal_set import BoolArray, GoalSet
 from leo_wrappers.infos import final_infos, reset_needed
 from leo_wrappers.jax_envs.arrays import actions_from_torch, on_host, row_of, to_actions, to_numpy, to_torch
-from leo_wrappers.jax_envs.batched_env import BatchedEnv, BatchState, Observed
+from leo_wrappers.jax_envs.batch_functions import BatchState, Observed
+from leo_wrappers.jax_envs.batched_env import BatchedEnv
 from leo_wrappers.jax_envs.compilation import check_not_forked, compiling, prepare_jax
 from leo_wrappers.jax_envs.functional_env import FunctionalEnv, Tree, check_functional_env
 from leo_wrappers.keys import MASK_KEY
