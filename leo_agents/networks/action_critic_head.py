@@ -108,13 +108,26 @@ class ActionCriticHead(nn.Module):
         with th.no_grad():
             hidden = self.state(features)
         bias = _rows(self.bias, goals).detach()
-        logits = _Diagonal.apply(hidden, actions, self.action.weight, weight) + bias  # type: ignore[no-untyped-call]
+        logits = diagonal_products(hidden, actions, self.action.weight, weight) + bias
         if self.direct is None:
             return logits
         with th.no_grad():
             direct = _rows(self.direct, goals)
             linear = (features @ direct.flatten(0, 1).t()).view(len(features), *direct.shape[:2])
         return logits + linear[:, :, 0] + (linear[:, :, 1:] * actions).sum(dim=2)
+
+
+def diagonal_products(hidden: th.Tensor, actions: th.Tensor, action_weight: th.Tensor, weight: th.Tensor) -> th.Tensor:
+    """
+    Compute ``out[b, g] = weight[g] . relu(hidden[b] + action_weight a[b, g])``. Gradients flow into the actions only.
+
+    :param hidden: ``[batch, width]``
+    :param actions: ``[batch, num_goals, action_dim]``
+    :param action_weight: ``[width, action_dim]``
+    :param weight: ``[num_goals, width]``
+    :return: ``[batch, num_goals]``
+    """
+    return _Diagonal.apply(hidden, actions, action_weight, weight)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Diagonal(th.autograd.Function):

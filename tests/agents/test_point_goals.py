@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from leo_agents import LEODQN, LEOSAC, LEOTD3
 from leo_agents.learning.losses import all_goals_targets, goals_loss
 from leo_agents.learning.policy_data import load_policy
-from leo_agents.networks.point_goals import CandidateGoals
+from leo_agents.networks.candidate_goals import CandidateGoals
 from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
 from leo_wrappers import AnyGoalWrapper, GridGoals, MultiGoalWrapper
 from tests.agents.plane_point import TOLERANCE, PlanePoint
