@@ -72,8 +72,9 @@ class GoalActorNetwork(ActingNetwork):
         self.head: Any
         if num_goals is None:
             size, normalizer = point_size(observation_space), normalizer_of(features_extractor)
-            options = {"encoder_kwargs": encoder_kwargs, "num_anchors": num_anchors, "normalizer": normalizer}
-            self.head = PointActorHead(width, size, outputs, **options)
+            self.head = PointActorHead(
+                width, size, outputs, encoder_kwargs=encoder_kwargs, num_anchors=num_anchors, normalizer=normalizer
+            )
         else:
             self.head = GoalLinear(width, num_goals, outputs)
         self.goal_key = DESIRED_GOAL_KEY if num_goals is None else GOAL_KEY

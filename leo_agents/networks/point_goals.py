@@ -51,7 +51,7 @@ class GoalEncoder(nn.Module):
 
 # Scale of the anchors' logits. Adam changes every weight by about the learning rate, whatever its gradient: with the scale,
 # the anchors learn later than the layers that all goals share, and add what those cannot represent.
-_ANCHOR_SCALE = 0.3
+_ANCHOR_SCALE = 0.2
 
 
 class PointCriticHead(nn.Module):
