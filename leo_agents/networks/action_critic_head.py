@@ -130,6 +130,16 @@ def diagonal_products(hidden: th.Tensor, actions: th.Tensor, action_weight: th.T
     return _Diagonal.apply(hidden, actions, action_weight, weight)  # type: ignore[no-untyped-call, no-any-return]
 
 
+def block_elements(device: th.device) -> int:
+    """
+    Return how many hidden activations to compute at a time.
+
+    :param device: where they are computed
+    :return: number of elements
+    """
+    return CUDA_BLOCK_ELEMENTS if is_asynchronous(device) else BLOCK_ELEMENTS
+
+
 class _Diagonal(th.autograd.Function):
     """
     ``out[b, g] = weight[g] . relu(hidden[b] + action_weight a[b, g])``, differentiable with respect to the actions only.
@@ -146,8 +156,7 @@ class _Diagonal(th.autograd.Function):
         num_goals, _, batch_size = actions.shape
         values = hidden.new_empty(num_goals, 1, batch_size)
         action_grads = th.empty_like(actions) if ctx.needs_input_grad[1] else None
-        elements = CUDA_BLOCK_ELEMENTS if is_asynchronous(hidden.device) else BLOCK_ELEMENTS
-        block = max(1, elements // max(1, hidden.numel()))
+        block = max(1, block_elements(hidden.device) // max(1, hidden.numel()))
         workspace = hidden.new_empty(min(block, num_goals), *hidden.shape)
         for start in range(0, num_goals, block):
             stop = min(start + block, num_goals)

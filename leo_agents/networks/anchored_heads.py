@@ -11,7 +11,6 @@ import torch as th
 from torch import nn
 
 from leo_agents.networks.action_critic_head import ActionCriticHead, diagonal_products
-from leo_agents.networks.candidate_goals import CandidateGoals
 from leo_agents.networks.goal_linear import GoalLinear
 from leo_agents.networks.normalization import ObservationNormalizer
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY
@@ -38,9 +37,9 @@ class GoalAnchors(nn.Module):
         super().__init__()
         check_integer("num_anchors", num_anchors, 1)
         self.normalizer = normalizer
-        points, spacing = anchor_points(goal_dim, num_anchors)
+        points, self.spacing = anchor_points(goal_dim, num_anchors)
         self.register_buffer("points", points)
-        self.sharpness = 0.5 / (_WIDTH * spacing) ** 2
+        self.width = _WIDTH
 
     def forward(self, goals: th.Tensor) -> th.Tensor:
         """
@@ -49,11 +48,13 @@ class GoalAnchors(nn.Module):
         :param goals: ``[..., d]``
         :return: ``[..., M]``, whose sum is 1
         """
-        goals = goals.to(self.points.dtype)
-        if self.normalizer is not None:
-            goals = self.normalizer.standardize(goals, ACHIEVED_GOAL_KEY)
-        distances = (goals.unsqueeze(-2) - self.points).square().sum(dim=-1)
-        return th.softmax(-self.sharpness * distances, dim=-1)
+        with th.autocast(goals.device.type, enabled=False):
+            goals = goals.to(self.points.dtype)
+            if self.normalizer is not None:
+                goals = self.normalizer.standardize(goals, ACHIEVED_GOAL_KEY)
+            # Half of the squared distances, without the squares of the goals, which do not change the softmax.
+            distances = 0.5 * self.points.square().sum(dim=1) - goals @ self.points.t()
+            return th.softmax(-distances / (self.width * self.spacing) ** 2, dim=-1)
 
 
 def anchor_points(goal_dim: int, num_anchors: int) -> tuple[th.Tensor, float]:
@@ -120,11 +121,6 @@ class AnchoredCriticHead(ActionCriticHead):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        # In full precision: autocast does not cast the operations inside a custom autograd function.
-        with th.autocast(features.device.type, enabled=False):
-            return self._diagonal(features.to(self.bias.dtype), actions.to(self.bias.dtype), goals)
-
-    def _diagonal(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         num_shared, action_weight = len(goals.shared), self.action.weight.detach()
         assert self.direct is not None
         with th.no_grad():

@@ -7,12 +7,11 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
-from torch.func import functional_call
 
 from leo_agents.networks.anchored_heads import AnchoredActorHead, AnchoredCriticHead, GoalAnchors
 from leo_agents.networks.candidate_goals import CandidateGoals
-from leo_agents.networks.heads import logit
 from leo_agents.networks.normalization import NormalizedExtractor, ObservationNormalizer
+from leo_agents.networks.pair_layers import PairLayers
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
 from leo_wrappers.validation import check_integer
 
@@ -93,11 +92,7 @@ class PointCriticHead(nn.Module):
         self.state = nn.Linear(features_dim, width)
         self.action = nn.Linear(action_dim, width, bias=False)
         self.encoder = GoalEncoder(goal_dim, width, normalizer=normalizer, **(encoder_kwargs or {}))
-        last = nn.Linear(hidden_dim, 1)
-        # As in the head of a finite goal set: random initial values would first have to be unlearned.
-        nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, logit(initial_value))
-        self.layers = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(width, hidden_dim), nn.ReLU(inplace=True), last)
+        self.pairs = PairLayers(width, hidden_dim, initial_value)
         self.anchored: AnchoredCriticHead | None = None
         if num_anchors:
             anchors = GoalAnchors(goal_dim, num_anchors, normalizer)
@@ -112,9 +107,12 @@ class PointCriticHead(nn.Module):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        encoded = self.state(features) + self.action(actions)
-        logits: th.Tensor = self.layers(self._add_goals(encoded, goals)).squeeze(2)
-        return logits if self.anchored is None else logits + _ANCHOR_SCALE * self.anchored.taken(features, actions, goals)
+        with th.autocast(features.device.type, enabled=False):
+            features, actions = self._as_parameters(features, actions)
+            logits: th.Tensor = self.pairs(self.state(features) + self.action(actions), *self._encode(goals))
+            if self.anchored is None:
+                return logits
+            return logits + _ANCHOR_SCALE * self.anchored.taken(features, actions, goals)
 
     def diagonal(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
@@ -125,21 +123,24 @@ class PointCriticHead(nn.Module):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        with th.no_grad():
-            encoded = self._add_goals(self.state(features), goals)
-        # The derivatives of the encodings are not needed: added in place, they cost one pass over the pairs.
-        pairs = th.addmm(encoded.flatten(0, 1), actions.flatten(0, 1), self.action.weight.detach().t())
-        fixed = {name: parameter.detach() for name, parameter in self.layers.named_parameters()}
-        logits: th.Tensor = functional_call(self.layers, fixed, (pairs,)).view(actions.shape[:2])
-        return logits if self.anchored is None else logits + _ANCHOR_SCALE * self.anchored.diagonal(features, actions, goals)
+        with th.autocast(features.device.type, enabled=False):
+            features, actions = self._as_parameters(features, actions)
+            with th.no_grad():
+                rows, goal_encodings = self.state(features), self._encode(goals)
+            logits = self.pairs.diagonal(rows, *goal_encodings, actions, self.action.weight)
+            return (
+                logits if self.anchored is None else logits + _ANCHOR_SCALE * self.anchored.diagonal(features, actions, goals)
+            )
 
-    def _add_goals(self, encoded: th.Tensor, goals: CandidateGoals) -> th.Tensor:
-        """Return the sums of the encodings of rows ``[batch, width]`` and of their goals ``[batch, K, width]``."""
-        batch_size, num_own = goals.own.shape[:2]
-        points = self.encoder(th.cat([goals.shared, goals.own.flatten(0, 1)]))
-        shared, own = points.split([goals.shared.shape[0], batch_size * num_own])
-        own = own.view(batch_size, num_own, self.state.out_features)
-        return th.cat([shared.unsqueeze(0) + encoded.unsqueeze(1), own + encoded.unsqueeze(1)], dim=1)
+    def _encode(self, goals: CandidateGoals) -> tuple[th.Tensor, th.Tensor]:
+        """Return the encodings of shared goals ``[S, width]`` and of each row's own ``[batch, k, width]``."""
+        num_shared, own = len(goals.shared), goals.own
+        encodings = self.encoder(th.cat([goals.shared, own.flatten(0, 1)]))
+        return encodings[:num_shared], encodings[num_shared:].view(*own.shape[:2], encodings.shape[1])
+
+    def _as_parameters(self, *tensors: th.Tensor) -> list[th.Tensor]:
+        """Convert tensors to the dtype of the parameters: autocast does not cast inside custom autograd functions."""
+        return [tensor.to(self.state.weight.dtype) for tensor in tensors]
 
 
 class PointActorHead(nn.Module):

@@ -16,7 +16,7 @@ BATCH, FEATURES, ACTION, WIDTH = 6, 5, 2, 7
 def make_anchors(sharp=False, goal_dim=2, num_anchors=9):
     anchors = GoalAnchors(goal_dim, num_anchors, normalizer=None)
     if sharp:
-        anchors.sharpness = 1e4
+        anchors.width = 0.01
     return anchors
 
 
