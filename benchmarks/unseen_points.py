@@ -7,8 +7,8 @@ one for each seed), or a region: all cells whose first two coordinates are both 
 held-out cell is commanded, and none is a goal of an update: candidates and relabeled goals are drawn again, up to 8 times, or
 replaced by commanded ones. States in these cells are visited and learned from as any others.
 
-Agents and settings are those of ``continuous_learning.py``, with one gradient step in four environment steps. Success is that
-of the policy without noise over 50 random goals of the trained cells and 50 of the others. Intervals are 95 % by Student's t
+Agents and settings are those of ``continuous_learning.py``, with one gradient step in ``--train-freq`` environment steps;
+``--n-steps`` is for LEO, because Stable-Baselines3's HER has one-step targets only. Success is that of the policy without noise over 50 random goals of the trained cells and 50 of the others. Intervals are 95 % by Student's t
 over seeds.
 """
 
@@ -146,12 +146,12 @@ def make_model(agent: str, split: Split, seed: int, options: argparse.Namespace)
     :return: the untrained model
     """
     env = TrainedGoals(gym.make(options.env), split)
-    kwargs = {**learning.SHARED, "seed": seed, "buffer_size": options.steps, "gamma": 0.98, "train_freq": 4}
+    kwargs = {**learning.SHARED, "seed": seed, "buffer_size": options.steps, "gamma": 0.98, "train_freq": options.train_freq}
     name, _, _ = agent.partition(", ")
     if name in learning.LEO:
         cls = learning.LEO[name]
         buffer = {"replay_buffer_class": TrainedPointBuffer, "replay_buffer_kwargs": {"split": split}}
-        return cls("MultiGoalPolicy", AnyGoalWrapper(env), **buffer, **kwargs)
+        return cls("MultiGoalPolicy", AnyGoalWrapper(env), n_steps=options.n_steps, **buffer, **kwargs)
     hindsight = {**learning.HINDSIGHT, "replay_buffer_kwargs": {**learning.HINDSIGHT["replay_buffer_kwargs"], "split": split}}
     if name == "TD3 + HER":
         kwargs["action_noise"] = learning.action_noise(env)
@@ -230,6 +230,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", default="leo/FetchReach-v0", help="id of an environment with a grid of goals")
     parser.add_argument("--steps", type=int, default=5_000, help="environment steps of each run")
+    parser.add_argument("--train-freq", type=int, default=4, help="environment steps between gradient steps")
+    parser.add_argument("--n-steps", type=int, default=1, help="length of LEO's n-step targets")
     add_options(parser, "--agents", list(RUNS), default=list(RUNS), seeds=3)
     options = parser.parse_args()
     options.every = options.every or max(options.steps // 2, 1)
