@@ -8,7 +8,8 @@ held-out cell is commanded, and none is a goal of an update: candidates and rela
 replaced by commanded ones. States in these cells are visited and learned from as any others.
 
 Agents and settings are those of ``continuous_learning.py``, with one gradient step in ``--train-freq`` environment steps;
-``--n-steps`` is for LEO, because Stable-Baselines3's HER has one-step targets only. Success is that of the policy without noise over 50 random goals of the trained cells and 50 of the others. Intervals are 95 % by Student's t
+``--n-steps`` is for LEO, because Stable-Baselines3's HER has one-step targets only. Success is that of the policy without
+noise over 50 random goals of the trained cells and 50 of the others. Intervals are 95 % by Student's t
 over seeds.
 """
 
