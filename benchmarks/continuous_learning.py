@@ -159,11 +159,21 @@ def make_model(algorithm: str, seed: int, options: argparse.Namespace) -> OffPol
     if name == ZOO_NAME:
         return goal_env_actor_critic(TQC, env, **copy.deepcopy({**kwargs, **HINDSIGHT, **ZOO}))
     if name == "TD3 + HER":
-        action_dim = env.action_space.shape[0]  # type: ignore[index]
-        kwargs["action_noise"] = NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
+        kwargs["action_noise"] = action_noise(env)
     # A copy, because these classes modify their arguments.
     hindsight = copy.deepcopy({**HINDSIGHT, **BASELINE_VARIANTS[variant]})
     return goal_env_actor_critic(BASELINES[name], env, **kwargs, **hindsight)
+
+
+def action_noise(env: gym.Env[Any, Any]) -> NormalActionNoise:
+    """
+    Create the noise with which TD3 + HER explores.
+
+    :param env: an environment with actions in a Box
+    :return: normal noise of 0.1
+    """
+    action_dim = env.action_space.shape[0]  # type: ignore[index]
+    return NormalActionNoise(np.zeros(action_dim), np.full(action_dim, 0.1))
 
 
 class DesiredGoalAgent:

@@ -19,9 +19,9 @@ from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.cuda_graph import GraphedFunction
 from leo_agents.learning.losses import goals_loss
 from leo_agents.learning.optimization import optimizer_step
+from leo_agents.networks.candidate_goals import Goals
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.critic import GoalCritic
-from leo_agents.networks.point_goals import Goals
 from leo_agents.networks.point_policy import PointGoalPolicyMixin
 from leo_agents.networks.policies import Observation
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples

@@ -9,9 +9,9 @@ from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN
 from torch.distributions import Normal
 
 from leo_agents.networks.actor import GoalActorNetwork
+from leo_agents.networks.candidate_goals import Goals
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.device import is_asynchronous
-from leo_agents.networks.point_goals import Goals
 from leo_agents.networks.point_policy import PointGoalPolicyMixin
 
 

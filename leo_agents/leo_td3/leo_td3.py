@@ -13,8 +13,8 @@ from leo_agents.algorithms.continuous_algorithm import Batch, ContinuousGoalAlgo
 from leo_agents.learning.losses import GoalReduction, all_goals_targets
 from leo_agents.learning.optimization import polyak_update
 from leo_agents.leo_td3.policies import DeterministicGoalActor, LEOTD3PointPolicy, LEOTD3Policy
+from leo_agents.networks.candidate_goals import Goals
 from leo_agents.networks.critic import GoalCritic
-from leo_agents.networks.point_goals import Goals
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_wrappers.selection import GoalSelectorLike
 from leo_wrappers.validation import check_at_least, check_integer

@@ -6,8 +6,8 @@ import torch as th
 from stable_baselines3.common.type_aliases import PyTorchObs
 
 from leo_agents.networks.actor import GoalActorNetwork
+from leo_agents.networks.candidate_goals import Goals
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
-from leo_agents.networks.point_goals import Goals
 from leo_agents.networks.point_policy import PointGoalPolicyMixin
 
 

@@ -108,13 +108,36 @@ class ActionCriticHead(nn.Module):
         with th.no_grad():
             hidden = self.state(features)
         bias = _rows(self.bias, goals).detach()
-        logits = _Diagonal.apply(hidden, actions, self.action.weight, weight) + bias  # type: ignore[no-untyped-call]
+        logits = diagonal_products(hidden, actions, self.action.weight, weight) + bias
         if self.direct is None:
             return logits
         with th.no_grad():
             direct = _rows(self.direct, goals)
             linear = (features @ direct.flatten(0, 1).t()).view(len(features), *direct.shape[:2])
         return logits + linear[:, :, 0] + (linear[:, :, 1:] * actions).sum(dim=2)
+
+
+def diagonal_products(hidden: th.Tensor, actions: th.Tensor, action_weight: th.Tensor, weight: th.Tensor) -> th.Tensor:
+    """
+    Compute ``out[b, g] = weight[g] . relu(hidden[b] + action_weight a[b, g])``. Gradients flow into the actions only.
+
+    :param hidden: ``[batch, width]``
+    :param actions: ``[batch, num_goals, action_dim]``
+    :param action_weight: ``[width, action_dim]``
+    :param weight: ``[num_goals, width]``
+    :return: ``[batch, num_goals]``
+    """
+    return _Diagonal.apply(hidden, actions, action_weight, weight)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def block_elements(device: th.device) -> int:
+    """
+    Return how many hidden activations to compute at a time.
+
+    :param device: where they are computed
+    :return: number of elements
+    """
+    return CUDA_BLOCK_ELEMENTS if is_asynchronous(device) else BLOCK_ELEMENTS
 
 
 class _Diagonal(th.autograd.Function):
@@ -133,8 +156,7 @@ class _Diagonal(th.autograd.Function):
         num_goals, _, batch_size = actions.shape
         values = hidden.new_empty(num_goals, 1, batch_size)
         action_grads = th.empty_like(actions) if ctx.needs_input_grad[1] else None
-        elements = CUDA_BLOCK_ELEMENTS if is_asynchronous(hidden.device) else BLOCK_ELEMENTS
-        block = max(1, elements // max(1, hidden.numel()))
+        block = max(1, block_elements(hidden.device) // max(1, hidden.numel()))
         workspace = hidden.new_empty(min(block, num_goals), *hidden.shape)
         for start in range(0, num_goals, block):
             stop = min(start + block, num_goals)

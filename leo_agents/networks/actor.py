@@ -9,8 +9,9 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
+from leo_agents.networks.candidate_goals import Goals
 from leo_agents.networks.goal_linear import GoalLinear
-from leo_agents.networks.point_goals import Goals, PointActorHead, normalizer_of, point_size
+from leo_agents.networks.point_goals import PointActorHead, normalizer_of, point_size
 from leo_agents.networks.state_network import ActingNetwork, make_trunk
 from leo_wrappers.keys import DESIRED_GOAL_KEY, GOAL_KEY
 
@@ -28,6 +29,8 @@ class GoalActorNetwork(ActingNetwork):
     :param layer_norm: apply layer normalization before each activation
     :param encoder_kwargs: additional keyword arguments of the head's :class:`~leo_agents.networks.point_goals.GoalEncoder`, if
         the goals are points
+    :param num_anchors: number of anchors of the head, if the goals are points; 0 for none, see
+        :class:`~leo_agents.networks.anchored_heads.GoalAnchors`
     :param normalize_images: divide images by 255
     """
 
@@ -46,6 +49,7 @@ class GoalActorNetwork(ActingNetwork):
         activation_fn: type[nn.Module] = nn.ReLU,
         layer_norm: bool = True,
         encoder_kwargs: dict[str, Any] | None = None,
+        num_anchors: int = 64,
         normalize_images: bool = True,
     ) -> None:
         super().__init__(observation_space, action_space, features_extractor, normalize_images)
@@ -59,6 +63,7 @@ class GoalActorNetwork(ActingNetwork):
             "activation_fn": activation_fn,
             "layer_norm": layer_norm,
             "encoder_kwargs": encoder_kwargs,
+            "num_anchors": num_anchors,
             "normalize_images": normalize_images,
         }
         self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm)
@@ -67,7 +72,9 @@ class GoalActorNetwork(ActingNetwork):
         self.head: Any
         if num_goals is None:
             size, normalizer = point_size(observation_space), normalizer_of(features_extractor)
-            self.head = PointActorHead(width, size, outputs, encoder_kwargs=encoder_kwargs, normalizer=normalizer)
+            self.head = PointActorHead(
+                width, size, outputs, encoder_kwargs=encoder_kwargs, num_anchors=num_anchors, normalizer=normalizer
+            )
         else:
             self.head = GoalLinear(width, num_goals, outputs)
         self.goal_key = DESIRED_GOAL_KEY if num_goals is None else GOAL_KEY

@@ -34,6 +34,8 @@ class ContinuousGoalPolicy(GoalPolicy):
         :class:`~leo_agents.networks.action_critic_head.ActionCriticHead`
     :param encoder_kwargs: additional arguments of the networks that read the goal, see
         :class:`~leo_agents.networks.point_goals.GoalEncoder`; only if the goals are points
+    :param num_anchors: number of points in the goal space whose outputs are learned separately and interpolated, see
+        :class:`~leo_agents.networks.anchored_heads.GoalAnchors`; 0 for none; only if the goals are points
     :param squash: whether values are the sigmoid of the head's outputs, in ``[0, 1]``
     :param n_critics: number of critics; targets take their minimum
     :param share_features_extractor: whether the critic uses the actor's features extractor, which then only learns from the
@@ -67,6 +69,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         layer_norm: bool = True,
         head_kwargs: dict[str, Any] | None = None,
         encoder_kwargs: dict[str, Any] | None = None,
+        num_anchors: int = 64,
         squash: bool = True,
         n_critics: int = 2,
         share_features_extractor: bool = False,
@@ -95,6 +98,7 @@ class ContinuousGoalPolicy(GoalPolicy):
             "layer_norm": layer_norm,
             "head_kwargs": head_kwargs,
             "encoder_kwargs": encoder_kwargs,
+            "num_anchors": num_anchors,
             "squash": squash,
             "n_critics": n_critics,
             "share_features_extractor": share_features_extractor,
@@ -129,6 +133,7 @@ class ContinuousGoalPolicy(GoalPolicy):
             activation_fn=self.net_args["activation_fn"],
             layer_norm=self.net_args["layer_norm"],
             encoder_kwargs=self.net_args["encoder_kwargs"],
+            num_anchors=self.net_args["num_anchors"],
             normalize_images=self.normalize_images,
         )
         return network.to(self.device)

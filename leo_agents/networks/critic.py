@@ -11,7 +11,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from leo_agents.networks.action_critic_head import ActionCriticHead
-from leo_agents.networks.point_goals import Goals, PointCriticHead, normalizer_of, point_size
+from leo_agents.networks.candidate_goals import Goals
+from leo_agents.networks.point_goals import PointCriticHead, normalizer_of, point_size
 from leo_agents.networks.state_network import StateNetwork, make_trunk
 from leo_wrappers.validation import check_integer
 
@@ -33,6 +34,8 @@ class GoalCritic(StateNetwork):
     :param head_kwargs: additional keyword arguments of the heads
     :param encoder_kwargs: additional keyword arguments of the heads' :class:`~leo_agents.networks.point_goals.GoalEncoder`, if
         the goals are points
+    :param num_anchors: number of anchors of the heads, if the goals are points; 0 for none, see
+        :class:`~leo_agents.networks.anchored_heads.GoalAnchors`
     :param squash: pass the outputs through a sigmoid, which keeps the values in ``[0, 1]``
     :param n_critics: number of critics
     :param share_features_extractor: whether the features extractor belongs to the actor and is not trained here
@@ -53,6 +56,7 @@ class GoalCritic(StateNetwork):
         layer_norm: bool = True,
         head_kwargs: dict[str, Any] | None = None,
         encoder_kwargs: dict[str, Any] | None = None,
+        num_anchors: int = 64,
         squash: bool = True,
         n_critics: int = 2,
         share_features_extractor: bool = False,
@@ -71,8 +75,8 @@ class GoalCritic(StateNetwork):
             if num_goals is not None:
                 return ActionCriticHead(width, num_goals, action_dim, combined, **(head_kwargs or {}))
             goal_dim, normalizer = point_size(observation_space), normalizer_of(features_extractor)
-            options = {"encoder_kwargs": encoder_kwargs, "normalizer": normalizer, **(head_kwargs or {})}
-            return PointCriticHead(width, goal_dim, action_dim, combined, **options)
+            options = {"encoder_kwargs": encoder_kwargs, "num_anchors": num_anchors, **(head_kwargs or {})}
+            return PointCriticHead(width, goal_dim, action_dim, combined, normalizer=normalizer, **options)
 
         self.heads: Iterable[Any] = nn.ModuleList(make_head() for _ in range(n_critics))
 

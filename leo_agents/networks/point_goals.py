@@ -1,46 +1,19 @@
 """Heads for goals that are points: they read the goal instead of having an output for each goal."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
-from torch.func import functional_call
 
-from leo_agents.networks.heads import logit
+from leo_agents.networks.anchored_heads import AnchoredActorHead, AnchoredCriticHead, GoalAnchors
+from leo_agents.networks.candidate_goals import CandidateGoals
 from leo_agents.networks.normalization import NormalizedExtractor, ObservationNormalizer
+from leo_agents.networks.pair_layers import PairLayers
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
 from leo_wrappers.validation import check_integer
-
-
-class CandidateGoals(NamedTuple):
-    """
-    The goals of an update: some that all rows of the batch have in common, and some of each row's own.
-
-    - ``shared``: points ``[S, d]``
-    - ``own``: points ``[batch, k, d]``
-
-    Outputs of networks for candidate goals have the columns of ``shared``, then those of ``own``: ``[batch, S + k]``.
-    """
-
-    shared: th.Tensor
-    own: th.Tensor
-
-    @classmethod
-    def common(cls, points: th.Tensor, batch_size: int) -> "CandidateGoals":
-        """Return candidates that are the same for every row, from points ``[S, d]``."""
-        return cls(points, points.new_empty(batch_size, 0, points.shape[1]))
-
-    @classmethod
-    def one_per_row(cls, points: th.Tensor) -> "CandidateGoals":
-        """Return candidates with one goal per row, from points ``[batch, d]``."""
-        return cls(points[:0], points.unsqueeze(1))
-
-
-Goals = th.Tensor | CandidateGoals | None
-"""Goals to compute: ids of a finite goal set ``[K]``, None for all of them, or points."""
 
 
 class GoalEncoder(nn.Module):
@@ -75,11 +48,19 @@ class GoalEncoder(nn.Module):
         return self.layers(self.hidden(points))  # type: ignore[no-any-return]
 
 
+# Scale of the anchors' logits. Adam changes every weight by about the learning rate, whatever its gradient: with the scale,
+# the anchors learn later than the layers that all goals share, and add what those cannot represent.
+_ANCHOR_SCALE = 0.2
+
+
 class PointCriticHead(nn.Module):
     """
-    Logits of Q_g(s, a) for goals that are points: encodings of state, action and goal are added, and two layers follow.
+    Logits of Q_g(s, a) for goals that are points: encodings of state, action and goal are added, and two layers follow. To
+    their output, the one of the anchors is added.
 
-    State and goal are encoded once each; only the sum and two narrow layers are computed for every pair.
+    State and goal are encoded once each; only the sum and two narrow layers are computed for every pair. These layers
+    generalize from few transitions, but mix up goals that are near each other and yet a long way apart, as on both sides of a
+    wall in a maze. The anchors have parameters of their own.
 
     :param features_dim: number of features of the state
     :param goal_dim: dimension of the points
@@ -88,6 +69,7 @@ class PointCriticHead(nn.Module):
     :param hidden_dim: width of the layer between the encodings and the logit
     :param initial_value: value of every goal at initialization
     :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
+    :param num_anchors: number of anchors; 0 for none
     :param normalizer: standardizes the points; None if they are used as they are
     """
 
@@ -100,19 +82,21 @@ class PointCriticHead(nn.Module):
         hidden_dim: int = 64,
         initial_value: float = 0.5,
         encoder_kwargs: dict[str, Any] | None = None,
+        num_anchors: int = 64,
         normalizer: ObservationNormalizer | None = None,
     ) -> None:
         super().__init__()
         check_integer("width", width, 1)
         check_integer("hidden_dim", hidden_dim, 1)
+        check_integer("num_anchors", num_anchors, 0)
         self.state = nn.Linear(features_dim, width)
         self.action = nn.Linear(action_dim, width, bias=False)
         self.encoder = GoalEncoder(goal_dim, width, normalizer=normalizer, **(encoder_kwargs or {}))
-        last = nn.Linear(hidden_dim, 1)
-        # As in the head of a finite goal set: random initial values would first have to be unlearned.
-        nn.init.zeros_(last.weight)
-        nn.init.constant_(last.bias, logit(initial_value))
-        self.layers = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(width, hidden_dim), nn.ReLU(inplace=True), last)
+        self.pairs = PairLayers(width, hidden_dim, initial_value)
+        self.anchored: AnchoredCriticHead | None = None
+        if num_anchors:
+            anchors = GoalAnchors(goal_dim, num_anchors, normalizer)
+            self.anchored = AnchoredCriticHead(features_dim, action_dim, width, anchors)
 
     def taken(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
@@ -123,8 +107,12 @@ class PointCriticHead(nn.Module):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        encoded = self.state(features) + self.action(actions)
-        return self.layers(self._add_goals(encoded, goals)).squeeze(2)  # type: ignore[no-any-return]
+        with th.autocast(features.device.type, enabled=False):
+            features, actions = self._as_parameters(features, actions)
+            logits: th.Tensor = self.pairs(self.state(features) + self.action(actions), *self._encode(goals))
+            if self.anchored is None:
+                return logits
+            return logits + _ANCHOR_SCALE * self.anchored.taken(features, actions, goals)
 
     def diagonal(self, features: th.Tensor, actions: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
@@ -135,25 +123,29 @@ class PointCriticHead(nn.Module):
         :param goals: candidate goals, K per row
         :return: ``[batch, K]``
         """
-        with th.no_grad():
-            encoded = self._add_goals(self.state(features), goals)
-        # The derivatives of the encodings are not needed: added in place, they cost one pass over the pairs.
-        pairs = th.addmm(encoded.flatten(0, 1), actions.flatten(0, 1), self.action.weight.detach().t())
-        fixed = {name: parameter.detach() for name, parameter in self.layers.named_parameters()}
-        return functional_call(self.layers, fixed, (pairs,)).view(actions.shape[:2])  # type: ignore[no-any-return]
+        with th.autocast(features.device.type, enabled=False):
+            features, actions = self._as_parameters(features, actions)
+            with th.no_grad():
+                rows, goal_encodings = self.state(features), self._encode(goals)
+            logits = self.pairs.diagonal(rows, *goal_encodings, actions, self.action.weight)
+            return (
+                logits if self.anchored is None else logits + _ANCHOR_SCALE * self.anchored.diagonal(features, actions, goals)
+            )
 
-    def _add_goals(self, encoded: th.Tensor, goals: CandidateGoals) -> th.Tensor:
-        """Return the sums of the encodings of rows ``[batch, width]`` and of their goals ``[batch, K, width]``."""
-        batch_size, num_own = goals.own.shape[:2]
-        points = self.encoder(th.cat([goals.shared, goals.own.flatten(0, 1)]))
-        shared, own = points.split([goals.shared.shape[0], batch_size * num_own])
-        own = own.view(batch_size, num_own, self.state.out_features)
-        return th.cat([shared.unsqueeze(0) + encoded.unsqueeze(1), own + encoded.unsqueeze(1)], dim=1)
+    def _encode(self, goals: CandidateGoals) -> tuple[th.Tensor, th.Tensor]:
+        """Return the encodings of shared goals ``[S, width]`` and of each row's own ``[batch, k, width]``."""
+        num_shared, own = len(goals.shared), goals.own
+        encodings = self.encoder(th.cat([goals.shared, own.flatten(0, 1)]))
+        return encodings[:num_shared], encodings[num_shared:].view(*own.shape[:2], encodings.shape[1])
+
+    def _as_parameters(self, *tensors: th.Tensor) -> list[th.Tensor]:
+        """Convert tensors to the dtype of the parameters: autocast does not cast inside custom autograd functions."""
+        return [tensor.to(self.state.weight.dtype) for tensor in tensors]
 
 
 class PointActorHead(nn.Module):
     """
-    Output layer of an actor whose weights are computed from the point of the goal.
+    Output layer of an actor whose weights are computed from the point of the goal, as the sum of a network's and the anchors'.
 
     Goals with weights of their own, as in the head of a finite goal set, do not have to share one way to combine state and
     goal: in a maze, a network that adds the encodings of both learned half as fast.
@@ -165,6 +157,7 @@ class PointActorHead(nn.Module):
     :param outputs: number of outputs per goal
     :param projection_dim: the features are projected to this dimension first
     :param encoder_kwargs: additional arguments of the :class:`GoalEncoder`
+    :param num_anchors: number of anchors; 0 for none
     :param normalizer: standardizes the points; None if they are used as they are
     """
 
@@ -175,10 +168,12 @@ class PointActorHead(nn.Module):
         outputs: int,
         projection_dim: int = 64,
         encoder_kwargs: dict[str, Any] | None = None,
+        num_anchors: int = 64,
         normalizer: ObservationNormalizer | None = None,
     ) -> None:
         super().__init__()
         check_integer("projection_dim", projection_dim, 1)
+        check_integer("num_anchors", num_anchors, 0)
         self.shape = (outputs, projection_dim + 1)
         self.projection = nn.Sequential(
             nn.Linear(features_dim, projection_dim), nn.LayerNorm(projection_dim), nn.ReLU(inplace=True)
@@ -193,6 +188,9 @@ class PointActorHead(nn.Module):
         # About half of the encoder's inputs are positive, with a mean square of 1. Weights as large as in a linear layer:
         nn.init.normal_(last.weight, std=math.sqrt(2.0 / (3.0 * projection_dim * last.in_features)) / self.scale)
         nn.init.zeros_(last.bias)
+        self.anchored: AnchoredActorHead | None = None
+        if num_anchors:
+            self.anchored = AnchoredActorHead(features_dim, outputs, GoalAnchors(goal_dim, num_anchors, normalizer))
 
     def forward(self, features: th.Tensor, goals: CandidateGoals) -> th.Tensor:
         """
@@ -207,7 +205,8 @@ class PointActorHead(nn.Module):
         shared = th.addmm(bias.reshape(-1), inputs, weight.flatten(0, 1).t()).view(len(inputs), len(bias), self.shape[0])
         weight, bias = self._weights(goals.own)
         own = th.einsum("bf,bkof->bko", inputs, weight) + bias
-        return th.cat([shared, own], dim=1).to(bias.dtype)
+        combined = th.cat([shared, own], dim=1).to(bias.dtype)
+        return combined if self.anchored is None else combined + self.anchored(features, goals)
 
     def for_goals(self, features: th.Tensor, points: th.Tensor) -> th.Tensor:
         """
@@ -218,7 +217,8 @@ class PointActorHead(nn.Module):
         :return: ``[batch, outputs]``
         """
         weight, bias = self._weights(points)
-        return (th.einsum("bf,bof->bo", self.projection(features), weight) + bias).to(bias.dtype)
+        outputs = (th.einsum("bf,bof->bo", self.projection(features), weight) + bias).to(bias.dtype)
+        return outputs if self.anchored is None else outputs + self.anchored.for_goals(features, points)
 
     def _weights(self, points: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         parameters = (self.encoder(points) * self.scale).unflatten(-1, self.shape)

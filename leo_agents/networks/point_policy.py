@@ -9,8 +9,8 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
+from leo_agents.networks.candidate_goals import CandidateGoals
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
-from leo_agents.networks.point_goals import CandidateGoals
 from leo_agents.networks.policies import Observation, check_finite_observation
 from leo_agents.networks.state_network import state_space
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY

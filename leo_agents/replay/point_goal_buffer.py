@@ -10,7 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.networks.point_goals import CandidateGoals
+from leo_agents.networks.candidate_goals import CandidateGoals
 from leo_agents.replay.buffer_arguments import check_buffer_arguments
 from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episode
 from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer

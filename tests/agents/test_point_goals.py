@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 from leo_agents import LEODQN, LEOSAC, LEOTD3
 from leo_agents.learning.losses import all_goals_targets, goals_loss
 from leo_agents.learning.policy_data import load_policy
-from leo_agents.networks.point_goals import CandidateGoals
+from leo_agents.networks.candidate_goals import CandidateGoals
 from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
 from leo_wrappers import AnyGoalWrapper, GridGoals, MultiGoalWrapper
 from tests.agents.plane_point import TOLERANCE, PlanePoint
@@ -110,13 +110,17 @@ def test_gradients_of_the_diagonal_flow_into_the_actions_only():
     with th.no_grad():
         for one in model.critic.parameters():
             one.add_(0.05 * th.randn_like(one))
-    outputs = model.critic.lowest_diagonal(batch.observations, actions, batch.goals)
-    outputs.sum().backward()
+    outputs = model.critic.diagonal(batch.observations, actions, batch.goals)
+    sum(output.sum() for output in outputs).backward()
     assert all(parameter.grad is None for parameter in model.critic.parameters())
-    step = 1e-2 * th.randn_like(actions)
-    with th.no_grad():
-        changed = model.critic.lowest_diagonal(batch.observations, actions + step, batch.goals)
-    assert th.allclose(changed - outputs, (actions.grad * step).sum(2), atol=5e-4)
+    # The derivatives of the taken actions' values, one goal at a time.
+    points = th.cat([batch.goals.shared.expand(8, -1, -1), batch.goals.own], dim=1)
+    for column in range(17):
+        action = actions[:, column].detach().requires_grad_(True)
+        taken = model.critic.taken(batch.observations, action, CandidateGoals.one_per_row(points[:, column]))
+        assert all(th.allclose(one[:, 0], output[:, column], atol=1e-5) for one, output in zip(taken, outputs, strict=True))
+        sum(one.sum() for one in taken).backward()
+        assert th.allclose(actions.grad[:, column], action.grad, atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
