@@ -13,6 +13,7 @@ import leo_envs
 from leo_agents import LEODQN, LEOTD3
 from leo_agents.programs import ProgramPlanner, ProgramPolicy, collect_goal_observations, evaluate_programs
 from leo_wrappers.programs import ProgramWrapper, compile_program, goal
+from tests.agents.plane_point import PlanePoint
 from tests.line_env import LineGoalEnv, MultiGoalWrapper, line_goals, make_line
 
 gym.register_envs(leo_envs)
@@ -160,6 +161,29 @@ def test_continuous_actions():
     assert policy.act(obs, 0) in env.action_space
     assert np.array_equal(policy.act(obs, 0), model.act(obs, first))
     assert np.array_equal(policy.act(obs, 1), model.act(obs, second))
+
+
+def test_episodes_have_consecutive_seeds():
+    seeds = []
+
+    class NotingSeeds(gym.Wrapper):
+        def reset(self, *, seed=None, options=None):
+            seeds.append(seed)
+            return super().reset(seed=seed, options=options)
+
+    env = NotingSeeds(gym.make("leo/GridWorld-v0", map="S.."))
+    model = LEODQN("MultiGoalPolicy", env.env, seed=0, policy_kwargs={"net_arch": [8]})
+    seeds.clear()
+    evaluate_programs(model, env, ["cell/0,1", "cell/0,2"], episodes=3, seed=5, max_steps=1)
+    assert seeds == [5, 6, 7] * 2
+    evaluate_programs(model, env, ["cell/0,1"], episodes=2, max_steps=1)
+    assert seeds[6:] == [None, None]
+
+
+def test_a_model_of_any_goal_has_no_programs():
+    model = LEOTD3("MultiGoalPolicy", PlanePoint(), seed=0, policy_kwargs={"net_arch": [8]})
+    with pytest.raises(ValueError, match="expected a model with a finite goal set"):
+        ProgramPolicy(model, "a")
 
 
 @pytest.mark.parametrize(
