@@ -183,7 +183,7 @@ def test_weights_of_offline_learning_do_not_matter_online(offline_steps, dataset
     models = []
     for weight in (0.0, 1.0):
         model = make_model("leodqn", learning_starts=10).learn_offline(datasets["leodqn"], offline_steps)
-        model.conservative_weight = weight
+        model.learner.conservative_weight = weight
         models.append(model.learn(100))
     assert_same(*map(parameters, models))
 
