@@ -80,6 +80,15 @@ def test_either_by_what_follows():
     assert NAMES[unknown.plan(0, [3, 1, 1, 2, 2]).goals[0][0]] == "b"
 
 
+@pytest.mark.parametrize("after, is_harmful", [(2.0, False), (3.0, True), (4.0, True)])
+def test_goals_are_avoided_that_leave_as_many_steps_as_there_were(after, is_harmful):
+    distances = np.array([[2.0, 2.0, 9.0], [2.0, 2.0, 9.0], [9.0, after, 2.0]])
+    planner = ProgramPlanner(compile_program("(a or c) then b", ("a", "b", "c")), distances)
+    target = planner.plan(state=0, steps=[1.0, 5.0, 5.0])
+    assert target.goals[0].tolist() == [0] and round(target.steps) == 3
+    assert (2 in target.harmful.tolist()) == is_harmful
+
+
 def test_many_repetitions():
     planner = ProgramPlanner(compile_program("a then b 300 times", NAMES), LINE + 2 * np.eye(5))
     assert round(planner.plan(0, LINE[2] + 2 * np.eye(5)[2]).steps) == 2 + 1 + 299 * 2
