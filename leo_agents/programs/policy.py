@@ -60,6 +60,11 @@ class ProgramPolicy:
         check_at_least("avoid_steps", avoid_steps, 1.0)
         self.model, self.avoid_steps = model, avoid_steps
         names = tuple(model.goal_names)
+        if not names:
+            raise ValueError(
+                "expected a model with a finite goal set, whose names a program can use, got one for which any point is a "
+                "goal; wrap the environment with MultiGoalWrapper and train in it"
+            )
         self.automaton = program if isinstance(program, ProgramAutomaton) else compile_program(program, names)
         if self.automaton.goal_names != names:
             raise ValueError(

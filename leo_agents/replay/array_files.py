@@ -45,7 +45,7 @@ def read_arrays(folder: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, An
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         found, names = about["format"], list(about["arrays"])
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"expected a folder with {INFO_FILE}, got {str(folder)!r} without; pass one that GoalDataset.save or `leo "
             "collect` has written"

@@ -29,7 +29,7 @@ def from_minari(dataset: Any, goals: GoalSet | None = None, signal: Signal | Non
     :return: the dataset
     """
     if isinstance(dataset, str):
-        dataset = _minari().load_dataset(dataset)
+        dataset = import_minari().load_dataset(dataset)
     if not hasattr(dataset, "iterate_episodes"):
         raise TypeError(f"expected a MinariDataset or the id of one, got {shorten(dataset)}; use minari.load_dataset")
     episodes = [_episode(one, goals, signal) for one in dataset.iterate_episodes()]
@@ -54,7 +54,7 @@ def to_minari(dataset: GoalDataset, dataset_id: str, env: gym.Env[Any, Any]) -> 
     :param env: environment in which it was collected, registered by a string entry point, as Minari needs
     :return: the ``minari.MinariDataset``
     """
-    minari = _minari()
+    minari = import_minari()
     check_instance("dataset", dataset, GoalDataset, "create one with GoalDataset.from_arrays")
     check_env(env)
     if dataset_id in minari.list_local_datasets():
@@ -138,7 +138,7 @@ def _buffer(dataset: GoalDataset, rows: slice, number: int) -> Any:
     if list(observations) == ["observation"]:
         observations = observations["observation"]
     masks = np.unpackbits(dataset.packed_masks[rows], axis=1, count=len(dataset.goal_names)).astype(bool)
-    return _minari().data_collector.EpisodeBuffer(
+    return import_minari().data_collector.EpisodeBuffer(
         id=number,
         observations=observations,
         actions=np.asarray(dataset.actions[rows]),
@@ -150,7 +150,8 @@ def _buffer(dataset: GoalDataset, rows: slice, number: int) -> Any:
     )
 
 
-def _minari() -> ModuleType:
+def import_minari() -> ModuleType:
+    """Import Minari; an ``ImportError`` says how to install it."""
     try:
         import minari
         import minari.data_collector

@@ -38,10 +38,14 @@ class Collect:
 
     def run(self) -> int:
         """Collect and write the dataset; return the exit code."""
+        import os
+        import shlex
         from pathlib import Path as FilePath
 
         from leo_agents import collect_dataset, to_minari
+        from leo_agents.replay.minari_datasets import import_minari
         from leo_cli.environments import find_environment
+        from leo_cli.outputs import make_output_folder
         from leo_cli.overrides import parse_assignments
         from leo_cli.run_folder import free_name
 
@@ -54,10 +58,17 @@ class Collect:
         folder = free_name(FilePath("datasets"), short_name) if self.out is None else FilePath(self.out)
         if folder.exists():
             raise ValueError(f"expected a new folder as --out, got {folder}, which exists; choose another one")
+        # Before the steps, which would be lost.
+        parent = next(parent for parent in folder.absolute().parents if parent.exists())
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
+            raise ValueError(f"expected a folder that can be created as --out, got {folder} in {parent}; choose another one")
+        if self.minari is not None:
+            import_minari()
         agent = None if self.agent is None else self._load_agent()
         envs = environment.make_vec(self.num_envs)
         dataset = collect_dataset(envs, self.steps, agent, epsilon=self.epsilon, seed=self.seed)
         envs.close()
+        make_output_folder(folder.parent)
         dataset.save(folder)
         print(f"{dataset}, written to {folder}/")
         if self.minari is not None:
@@ -66,7 +77,8 @@ class Collect:
         missing = dataset.never_achieved()
         if missing:
             print(f"Never achieved: {len(missing)} goals ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''})")
-        print(f"Next: leo train ALGORITHM {self.env} --dataset {folder}")
+        arguments = ["--env-set", *self.env_set] if self.env_set else []
+        print("Next: leo train ALGORITHM", shlex.join([self.env, "--dataset", str(folder), *arguments]))
         return 0
 
     def _load_agent(self) -> Any:

@@ -1,13 +1,16 @@
 """Heads for points that are interpolated between anchors: equal to those of a finite goal set at the anchors."""
 
+import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 
 from leo_agents import LEOSAC, LEOTD3
 from leo_agents.networks.action_critic_head import ActionCriticHead
 from leo_agents.networks.anchored_heads import AnchoredActorHead, AnchoredCriticHead, GoalAnchors, anchor_points
 from leo_agents.networks.candidate_goals import CandidateGoals
 from leo_agents.networks.goal_linear import GoalLinear
+from leo_agents.networks.normalization import ObservationNormalizer
 from tests.agents.plane_point import PlanePoint
 
 BATCH, FEATURES, ACTION, WIDTH = 6, 5, 2, 7
@@ -57,6 +60,17 @@ def test_goals_take_part_in_near_anchors_most():
     weights = anchors(goals)
     assert th.allclose(weights.sum(1), th.ones(50)) and (weights >= 0).all()
     assert th.equal(weights.argmax(1), th.cdist(goals, anchors.points).argmin(1))
+
+
+def test_anchors_lie_among_standardized_goals():
+    space = spaces.Dict({"achieved_goal": spaces.Box(-np.inf, np.inf, (2,), np.float32)})
+    normalizer, points = ObservationNormalizer(space), np.random.default_rng(0).normal([50, -3], [4, 0.1], (500, 2))
+    normalizer.update({"achieved_goal": points.astype(np.float32)})
+    normalizer.refresh()
+    goals = th.as_tensor(points[:20], dtype=th.float32)
+    standardized = (goals - th.as_tensor(points.mean(0))) / th.as_tensor(points.std(0))
+    expected = make_anchors()(standardized.float())
+    assert th.allclose(GoalAnchors(2, 9, normalizer)(goals), expected, atol=1e-3)
 
 
 def test_at_the_anchors_the_heads_are_those_of_a_finite_goal_set():

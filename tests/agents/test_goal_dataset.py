@@ -216,6 +216,9 @@ def test_bad_goals(options, message):
 def test_damaged_files(tmp_path):
     with pytest.raises(ValueError, match=r"expected a folder with dataset\.json"):
         GoalDataset.load(tmp_path / "nothing")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"expected a folder with dataset\.json"):
+        GoalDataset.load(tmp_path / "file")
     folder = tmp_path / "data"
     GoalDataset.from_arrays(**arrays(), goals=line_goals()).save(folder)
     content = (folder / "0.npy").read_bytes()

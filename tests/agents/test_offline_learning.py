@@ -10,6 +10,7 @@ from stable_baselines3.common.utils import set_random_seed
 
 import leo_envs
 from leo_agents import LEODQN, LEOSAC, LEOTD3, ExactCheckpoints, GoalDataset, collect_dataset
+from leo_agents.algorithms import offline_learning
 from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_bc, goal_conditioned_dqn
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
 from tests.line_env import line_goals, make_line
@@ -177,9 +178,14 @@ def test_behavior_cloning(name, datasets):
     assert distances[100.0] < 0.1 < distances[0.0]
 
 
-def test_weights_of_offline_learning_do_not_matter_online():
-    first, second = (make_model("leodqn", conservative_weight=weight, learning_starts=10).learn(100) for weight in (0.0, 1.0))
-    assert_same(parameters(first), parameters(second))
+@pytest.mark.parametrize("offline_steps", [0, 5])
+def test_weights_of_offline_learning_do_not_matter_online(offline_steps, datasets):
+    models = []
+    for weight in (0.0, 1.0):
+        model = make_model("leodqn", learning_starts=10).learn_offline(datasets["leodqn"], offline_steps)
+        model.learner.conservative_weight = weight
+        models.append(model.learn(100))
+    assert_same(*map(parameters, models))
 
 
 @pytest.mark.parametrize("buffer", ["her", "all_goals"])
@@ -267,7 +273,8 @@ def test_behavior_cloning_in_hindsight_learns_the_frequencies_of_actions(strateg
         model.policy.values([[0.0]])
 
 
-def test_statistics_of_observations_are_those_of_the_data():
+def test_statistics_of_observations_are_those_of_the_data(monkeypatch):
+    monkeypatch.setattr(offline_learning, "_CHUNK", 25)
     env = gym.make("leo/FetchReach-v0")
     data = collect_dataset(env, 60)
     leo = LEOTD3("MultiGoalPolicy", env, seed=0, buffer_size=10, goals_per_update=4).learn_offline(data, 1)

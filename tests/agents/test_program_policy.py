@@ -13,6 +13,7 @@ import leo_envs
 from leo_agents import LEODQN, LEOTD3
 from leo_agents.programs import ProgramPlanner, ProgramPolicy, collect_goal_observations, evaluate_programs
 from leo_wrappers.programs import ProgramWrapper, compile_program, goal
+from tests.agents.plane_point import PlanePoint
 from tests.line_env import LineGoalEnv, MultiGoalWrapper, line_goals, make_line
 
 gym.register_envs(leo_envs)
@@ -77,6 +78,15 @@ def test_either_by_what_follows():
     assert NAMES[planner.plan(0, LINE[2] + 2 * np.eye(5)[2]).goals[0][0]] == "d"
     unknown = ProgramPlanner(compile_program("(b or d) then e", NAMES))
     assert NAMES[unknown.plan(0, [3, 1, 1, 2, 2]).goals[0][0]] == "b"
+
+
+@pytest.mark.parametrize("after, is_harmful", [(2.0, False), (3.0, True), (4.0, True)])
+def test_goals_are_avoided_that_leave_as_many_steps_as_there_were(after, is_harmful):
+    distances = np.array([[2.0, 2.0, 9.0], [2.0, 2.0, 9.0], [9.0, after, 2.0]])
+    planner = ProgramPlanner(compile_program("(a or c) then b", ("a", "b", "c")), distances)
+    target = planner.plan(state=0, steps=[1.0, 5.0, 5.0])
+    assert target.goals[0].tolist() == [0] and round(target.steps) == 3
+    assert (2 in target.harmful.tolist()) == is_harmful
 
 
 def test_many_repetitions():
@@ -160,6 +170,29 @@ def test_continuous_actions():
     assert policy.act(obs, 0) in env.action_space
     assert np.array_equal(policy.act(obs, 0), model.act(obs, first))
     assert np.array_equal(policy.act(obs, 1), model.act(obs, second))
+
+
+def test_episodes_have_consecutive_seeds():
+    seeds = []
+
+    class NotingSeeds(gym.Wrapper):
+        def reset(self, *, seed=None, options=None):
+            seeds.append(seed)
+            return super().reset(seed=seed, options=options)
+
+    env = NotingSeeds(gym.make("leo/GridWorld-v0", map="S.."))
+    model = LEODQN("MultiGoalPolicy", env.env, seed=0, policy_kwargs={"net_arch": [8]})
+    seeds.clear()
+    evaluate_programs(model, env, ["cell/0,1", "cell/0,2"], episodes=3, seed=5, max_steps=1)
+    assert seeds == [5, 6, 7] * 2
+    evaluate_programs(model, env, ["cell/0,1"], episodes=2, max_steps=1)
+    assert seeds[6:] == [None, None]
+
+
+def test_a_model_of_any_goal_has_no_programs():
+    model = LEOTD3("MultiGoalPolicy", PlanePoint(), seed=0, policy_kwargs={"net_arch": [8]})
+    with pytest.raises(ValueError, match="expected a model with a finite goal set"):
+        ProgramPolicy(model, "a")
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,19 @@ def test_collect(data, leo, tmp_path, monkeypatch):
     for number in ("", "-2"):
         code, out, _ = leo("collect", *MAZE, "--steps", 8)
         assert code == 0 and f"8 transitions, 8 episodes, 17 goals), written to datasets/GridWorld-v0{number}/" in out
-        assert "Never achieved: " in out and f"--dataset datasets/GridWorld-v0{number}" in out
+        assert "Never achieved: " in out
+        environment, *options = MAZE
+        assert f"Next: leo train ALGORITHM {environment} --dataset datasets/GridWorld-v0{number} {' '.join(options)}\n" in out
+
+
+def test_collect_fails_before_the_steps(leo, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with mock.patch("leo_agents.collect_dataset", side_effect=AssertionError):
+        code, _, error = leo("collect", *MAZE, "--out", tmp_path / "file" / "data")
+        assert code == 2 and "expected a folder that can be created" in error
+        monkeypatch.setitem(sys.modules, "minari", None)
+        code, _, error = leo("collect", *MAZE, "--out", tmp_path / "data", "--minari", "maze/random-v0")
+        assert code == 2 and "Minari is not installed" in error
 
 
 def test_collect_by_a_trained_agent(run, leo, tmp_path):

@@ -210,6 +210,7 @@ def test_progress_and_steps_left():
         ("(a then b", 10, 'for the "(" at column 1'),
         ("a then b)", 9, "got ')'"),
         ('a or "b', 6, "a second double quote"),
+        ("a THEN b", 3, "write 'then'"),
         ("a 3 time", 5, '"times"'),
         ("a 0 times", 1, "times from 1 to"),
         ("not a", 1, "something completes"),
@@ -230,6 +231,12 @@ def test_errors_in_text_point_at_the_column(text, column, message):
     assert lines[1:] == [f"  {text}", f"  {' ' * (column - 1)}^"]
 
 
+def test_errors_in_text_of_several_lines_point_at_the_column():
+    with pytest.raises(ValueError, match="at column 10") as caught:
+        parse_program("a then\n\t bb", NAMES)
+    assert str(caught.value).split("\n")[1:] == ["  a then   bb", f"  {' ' * 9}^"]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -245,6 +252,9 @@ def test_errors_in_text_point_at_the_column(text, column, message):
         (lambda: ~A >> B, "expected a program before >>"),
         (lambda: B | ~A, "expected a program after |"),
         (lambda: ~~A, "write a to require it"),
+        (lambda: A and B, "use the operators & | ~ and not"),
+        (lambda: not A, "got the truth value of 'a'"),
+        (lambda: A >> B if ~C else B, "got the truth value of 'not c'"),
         (lambda: goal(3), "the name of a goal"),
         (lambda: repeat(A, 0), "times"),
         (lambda: repeat(repeat(A, 1000), 3), "'a 1000 times 3 times', which may have 3,000"),

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NoReturn
 
 from leo_wrappers.goal_set import goal_index
 from leo_wrappers.validation import check_instance, check_integer, shorten
@@ -74,6 +74,9 @@ class Program:
     def __invert__(self) -> "Avoidance":
         return Avoidance(self)
 
+    def __bool__(self) -> NoReturn:
+        raise TypeError(_not_a_truth_value(self))
+
     def __str__(self) -> str:
         raise NotImplementedError
 
@@ -98,6 +101,9 @@ class Avoidance:
         raise TypeError(_not_a_program(self, "before |"))
 
     __add__ = __sub__ = __or__
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(_not_a_truth_value(self))
 
     def __invert__(self) -> Any:
         raise TypeError(f"expected a program after ~, got {self}; write {self.avoided} to require it")
@@ -265,6 +271,14 @@ def _condition(value: Any, where: str) -> Program:
             "order, >> (then) for one after the other, or ~ (not) for what must not happen"
         )
     return program
+
+
+def _not_a_truth_value(program: "Program | Avoidance") -> str:
+    # Otherwise ``a and b`` would be b alone, without a word.
+    return (
+        f"expected a program where programs are joined, got the truth value of {shorten(str(program))}; use the operators "
+        "& | ~ and not the words and, or, not, or write the program as text"
+    )
 
 
 def _not_a_program(avoidance: Avoidance, where: str) -> str:

@@ -105,7 +105,7 @@ class _Parser:
     def fail(self, expected: str, remedy: str) -> NoReturn:
         """Raise a ``ValueError`` that points at the current token."""
         got = "the end of the text" if self.token.kind == "end" else repr(self.token.text)
-        near = difflib.get_close_matches(self.token.text, WORDS, n=1) if self.token.kind == "name" else []
+        near = difflib.get_close_matches(self.token.text.lower(), WORDS, n=1) if self.token.kind == "name" else []
         remedy = f"write {near[0]!r}, or {remedy}" if near else remedy
         raise self._error(self.token.position, f"expected {expected}", f"got {got}", remedy)
 
@@ -179,4 +179,5 @@ class _Parser:
         return before
 
     def _error(self, position: int, expected: str, got: str, remedy: str = "see parse_program") -> ValueError:
-        return ValueError(f"{expected} at column {position + 1}, {got}; {remedy}\n  {self._text}\n  {' ' * position}^")
+        line = re.sub(r"\s", " ", self._text)  # one line, in which each character is as wide as in the next one
+        return ValueError(f"{expected} at column {position + 1}, {got}; {remedy}\n  {line}\n  {' ' * position}^")
