@@ -89,3 +89,16 @@ def test_less_than_an_eighth_of_the_windows_end_with_their_block(n_steps):
     assert model.num_timesteps == 960 and buffer.pos == 480
     assert buffer.dones[:480][block_ends].all() and buffer.timeouts[:480][block_ends].all()
     assert not buffer.dones[:480][~block_ends].all()
+
+
+def test_actors_know_the_goals_that_others_have_seen():
+    model = LEODQN("MultiGoalPolicy", GRIDWORLD(), seed=0, **SMALL)
+    with DistributedLearning(model, GRIDWORLD, 2) as distributed:
+        distributed.learn(96)
+        actors = [actor.inner._model.goal_sampler.goal_selector for actor in distributed._pool.actors]
+        unknown = int(np.flatnonzero(~(actors[0].seen | actors[1].seen))[-1])
+        model.goal_sampler.goal_selector.seen[unknown] = True
+        own = [actor.seen.copy() for actor in actors]
+        distributed.learn(96, reset_num_timesteps=False)
+        for actor, before in zip(actors, own, strict=True):
+            assert actor.seen[unknown] and actor.seen[before].all()
