@@ -20,9 +20,8 @@ from leo_wrappers.validation import check_at_least, check_instance, check_intege
 
 # Blocks that an actor collects or has collected while the learner is busy.
 _BLOCKS_AHEAD = 2
-# Steps per block: few, because an actor keeps its policy for a block. N-step windows end with their block: with 8 times their
-# steps, less than an eighth of them end early.
-_STEPS_PER_BLOCK, _STEPS_PER_WINDOW_STEP = 2, 8
+# Steps per block for each step of an n-step window: below an eighth of the windows end early with their block.
+_STEPS_PER_WINDOW_STEP = 8
 
 
 class DistributedLearning:
@@ -52,7 +51,7 @@ class DistributedLearning:
     :param make_env: creates the environments of an actor, see :class:`~leo_agents.distributed.RayVecEnv`
     :param num_actors: number of actors; with a list of functions, its length
     :param num_cpus: processor cores that Ray reserves for each actor, also a fraction
-    :param steps_per_block: (vectorized) steps per block; by default 2, or 8 times ``n_steps`` if it is larger than 1
+    :param steps_per_block: (vectorized) steps per block; by default 8 times the ``n_steps`` of the model
     :param address: address of the cluster, see :class:`~leo_agents.distributed.RayVecEnv`
     """
 
@@ -67,8 +66,7 @@ class DistributedLearning:
     ) -> None:
         _check_model(model)
         if steps_per_block is None:
-            n_steps = model.replay_buffer_kwargs["n_steps"]
-            steps_per_block = _STEPS_PER_WINDOW_STEP * n_steps if n_steps > 1 else _STEPS_PER_BLOCK
+            steps_per_block = _STEPS_PER_WINDOW_STEP * model.replay_buffer_kwargs["n_steps"]
         check_integer("steps_per_block", steps_per_block, 1)
         factories = make_factories(make_env, num_actors)
         self.model, self.steps_per_block = model, steps_per_block
