@@ -1,12 +1,12 @@
 """Train one seed of a run, from its newest checkpoint if there is one."""
 
 import warnings
-from typing import cast
+from typing import Any, cast
 
 from stable_baselines3.common.callbacks import CallbackList
 
 from leo_agents.algorithms.offline_learning import OfflineLearning
-from leo_agents.evaluation import GoalEvalCallback
+from leo_agents.evaluation import GoalDiagnosticsCallback, GoalEvalCallback
 from leo_agents.learning.checkpoints import ExactCheckpoints, why_not_exact
 from leo_agents.replay.goal_dataset import GoalDataset
 from leo_cli.callbacks import ProgressCallback, StopCallback
@@ -58,7 +58,8 @@ def train_seed(
             message = "checkpoints do not contain the state of this environment: a resumed training starts new episodes"
             display.print(f"seed {seed.seed}: {message}")
         progress = ProgressCallback(display, seed.title, settings.steps, evaluation)
-        callbacks = CallbackList([evaluation, progress, checkpoints, StopCallback(stop, seed.checkpoints, settings.keep)])
+        last = StopCallback(stop, seed.checkpoints, settings.keep)
+        callbacks = CallbackList([evaluation, *_diagnostics(model, evaluation), progress, checkpoints, last])
         model.set_logger(make_logger(seed.path, seed.progress, model.num_timesteps, make_tracker(run, seed)))
         with explain_full_disk(run, seed):
             try:
@@ -80,3 +81,10 @@ def train_seed(
         display.print(f"seed {seed.seed}: evaluating {len(config.eval_goal_ids)} goals ...")
         cores = max(available_cores() // jobs, 1)
         display.print(f"seed {seed.seed}:\n{evaluate_seed(run, seed, environment, cores=cores, stop=stop)}\n")
+
+
+def _diagnostics(model: Any, evaluation: GoalEvalCallback) -> list[GoalDiagnosticsCallback]:
+    """Return the callback that logs as often as goals are evaluated; none if it does not know the algorithm or the goals."""
+    if not (hasattr(model, "probe") and model.goal_names):
+        return []
+    return [GoalDiagnosticsCallback(evaluation.eval_freq * model.n_envs)]

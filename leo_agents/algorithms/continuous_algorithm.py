@@ -19,6 +19,7 @@ from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.cuda_graph import GraphedFunction
 from leo_agents.learning.losses import goals_loss
 from leo_agents.learning.optimization import optimizer_step
+from leo_agents.learning.probe import Probe
 from leo_agents.networks.candidate_goals import Goals
 from leo_agents.networks.continuous_policy import ContinuousGoalPolicy
 from leo_agents.networks.critic import GoalCritic
@@ -203,6 +204,27 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         ids = goals if isinstance(goals, th.Tensor) else None
         options = (self.loss, self.critic.squash, self.goal_reduction, ids, self.finite_checks)
         return th.stack([goals_loss(one.float(), targets, *options) for one in outputs]).sum()
+
+    def probe(self, batch_size: int) -> Probe:
+        """
+        Compute outputs and targets of some transitions without an update.
+
+        :param batch_size: number of transitions, drawn from the replay buffer
+        :return: outputs of the first critic and targets, of all goals of a finite set
+        """
+        batch = self._sample_batch(batch_size)
+        outputs = self.critic.taken(batch.observations, batch.actions)[0]
+        return Probe(outputs, self.targets(batch), self.critic)
+
+    @abstractmethod
+    def targets(self, batch: Any, goals: Goals = None) -> th.Tensor:
+        """
+        Compute the TD targets of the taken actions.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
+        :return: ``[B, G]`` or ``[B, K]``
+        """
 
     def bc_loss(self, batch: Batch, actions: th.Tensor) -> th.Tensor:
         """

@@ -2,6 +2,7 @@
 
 from leo_agents.evaluation.callbacks import GoalEvalCallback
 from leo_agents.evaluation.curves import LearningCurve, read_curve
+from leo_agents.evaluation.diagnostics import GoalDiagnostics, GoalDiagnosticsCallback
 from leo_agents.evaluation.evaluate import evaluate_goals
 from leo_agents.evaluation.goal_report import GoalReport
 from leo_agents.evaluation.intervals import wilson_interval
@@ -10,6 +11,8 @@ from leo_agents.evaluation.random_goals import evaluate_random_goals
 from leo_agents.evaluation.report_text import compare_reports
 
 __all__ = [
+    "GoalDiagnostics",
+    "GoalDiagnosticsCallback",
     "GoalEvalCallback",
     "GoalReport",
     "LearningCurve",

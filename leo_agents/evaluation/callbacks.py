@@ -161,7 +161,7 @@ class GoalEvalCallback(EventCallback):
         if self.n_calls % self.eval_freq != 0:
             return True
         self._sync_normalization()
-        with _restored_random_states():
+        with restored_random_states():
             report = self._evaluate()
         self.last_report = report
         self._log(report)
@@ -236,7 +236,7 @@ class GoalEvalCallback(EventCallback):
 
 
 @contextmanager
-def _restored_random_states() -> Iterator[None]:
+def restored_random_states() -> Iterator[None]:
     """Restore the global random states, which the model and the environments may draw from."""
     python, numpy, torch = random.getstate(), np.random.get_state(), th.get_rng_state()
     cuda = th.cuda.get_rng_state_all() if th.cuda.is_initialized() else None  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ from stable_baselines3.dqn.dqn import DQN
 from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.losses import GoalReduction
+from leo_agents.learning.probe import Probe
 from leo_agents.learning.q_learner import AllGoalsQLearner
 from leo_agents.leo_dqn.policies import LEODQNPolicy
 from leo_agents.networks.heads import warn_of_dense_head
@@ -219,6 +220,17 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             if self._n_updates % self.target_update_freq == 0:
                 self._update_target_network()
         self._log_update({"loss": losses})
+
+    def probe(self, batch_size: int) -> Probe:
+        """
+        Compute outputs and targets of some transitions without an update.
+
+        :param batch_size: number of transitions, drawn from the replay buffer
+        :return: outputs and targets of all goals
+        """
+        batch = self._sample_batch(batch_size)
+        outputs = self.q_net.head.taken(self.q_net.features(batch.observations), batch.actions.long())
+        return Probe(outputs, self.learner.targets(batch), self.q_net)
 
     def _update_target_network(self) -> None:
         with th.no_grad():

@@ -8,6 +8,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
 from leo_agents.algorithms.on_policy_algorithm import GoalOnPolicyAlgorithm
 from leo_agents.learning.losses import GoalReduction, LossName, check_loss_options
+from leo_agents.learning.probe import Probe
 from leo_agents.learning.q_learner import check_goals_per_update
 from leo_agents.learning.rollout_q_learner import RolloutQLearner
 from leo_agents.leo_pqn.policies import LEOPQNPolicy
@@ -193,3 +194,16 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         targets = self.learner.rollout_targets(self.rollout_buffer, goals)
         losses = self.learner.fit(self.rollout_buffer, targets, goals)
         self._log_update(losses)
+
+    def probe(self, batch_size: int) -> Probe:
+        """
+        Compute outputs and targets of some transitions without an update.
+
+        :param batch_size: number of transitions, drawn from the last rollout; all of it if it has fewer
+        :return: outputs and targets of all goals
+        """
+        rollout, q_net = self.rollout_buffer, self.learner.q_net
+        targets = self.learner.rollout_targets(rollout)
+        rows = th.randperm(len(targets), device=targets.device)[:batch_size]
+        outputs = q_net.head.taken(q_net.features(rollout.observations(rows)), rollout.actions.flatten()[rows].long())
+        return Probe(outputs, targets[rows], q_net)

@@ -16,6 +16,7 @@ from leo_cli.html.sections import (
     results_section,
     summary_tiles,
 )
+from leo_cli.html.stability_section import stability_section
 from leo_cli.named_goals import NamedGoal
 from leo_cli.results import RunResults
 
@@ -50,6 +51,7 @@ def report_page(
         "videos": videos_section(results, recorded, log),
         "time": over_time_section(results),
         "hardest": hardest_section(results),
+        "stability": stability_section(results),
         "goals": goals_section(results),
         "provenance": provenance_section(results),
     }
@@ -61,7 +63,7 @@ def report_page(
 
 _MENU = {
     "runs": "results", "learning": "learning", "families": "families", "maps": "maps", "videos": "videos",
-    "time": "over time", "hardest": "hardest", "goals": "all goals", "provenance": "provenance",
+    "time": "over time", "hardest": "hardest", "stability": "stability", "goals": "all goals", "provenance": "provenance",
 }  # fmt: skip
 
 
