@@ -321,8 +321,8 @@ class GoalAlgorithm(NormalizingAlgorithm):
             return
         if not self.learns_tasks:
             raise ValueError(
-                f"expected an environment with goals, got one with tasks, which {type(self).__name__} cannot learn; use LEODQN, "
-                "LEOPQN, LEOTD3 or LEOSAC"
+                f"expected an environment with goals, got one with tasks, which {type(self).__name__} cannot learn; use "
+                "LEODQN, LEOPQN, LEOTD3 or LEOSAC"
             )
         if self.policy_kwargs.get("squash", False):
             raise ValueError("expected squash=False for tasks, whose values have no bounds, got True; leave it out")

@@ -100,8 +100,8 @@ def task_rewards_from_infos(infos: Sequence[dict[str, Any]], num_tasks: int) -> 
         if not isinstance(row, np.ndarray) or row.dtype != np.float32 or row.shape != (num_tasks,):
             got = f"{row.dtype} of shape {row.shape}" if isinstance(row, np.ndarray) else type(row).__name__
             raise ValueError(
-                f"expected info[{TASK_REWARDS_KEY!r}] of environment {number} to be a float32 array of shape ({num_tasks},), got "
-                f"{got}; wrap the environment with TaskWrapper"
+                f"expected info[{TASK_REWARDS_KEY!r}] of environment {number} to be a float32 array of shape ({num_tasks},), "
+                f"got {got}; wrap the environment with TaskWrapper"
             )
     return np.stack(rewards)  # type: ignore[arg-type]
 

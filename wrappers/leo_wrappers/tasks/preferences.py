@@ -46,9 +46,9 @@ class PreferenceTasks(TaskSet):
     def _evaluate(self, transition: Transition) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         rewards, ended = self.tasks.evaluate(transition)
         if (ended != ended[..., :1]).any():
-            some = [name for name, flag in zip(self.tasks.names, ended.reshape(-1, len(self.tasks)).any(axis=0)) if flag]
+            some = self.tasks.names[int(np.argwhere(ended)[0, -1])]
             raise ValueError(
-                f"expected tasks that end together, got a transition that ends only some of them, {some[:3]}; preferences among "
+                f"expected tasks that end together, got a transition that ends {some!r} and not all others; preferences among "
                 "tasks need one termination"
             )
         return rewards @ self._weights.T, np.repeat(ended[..., :1], len(self), axis=-1)
@@ -86,7 +86,8 @@ def check_preferences(weights: Any, num_rewards: int, ndim: int) -> FloatArray:
         raise ValueError(f"expected {expected}, one for each reward, got {shorten(weights)}; pass e.g. {[1.0] * num_rewards}")
     if not np.isfinite(array).all() or (array < 0).any() or not (array.sum(axis=-1) > 0).all():
         raise ValueError(
-            f"expected weights of at least 0 with a positive sum, got {shorten(weights)}; negate the reward of what shall be avoided"
+            f"expected weights of at least 0 with a positive sum, got {shorten(weights)}; negate rewards of what shall be "
+            "avoided"
         )
     return (array / array.sum(axis=-1, keepdims=True)).astype(np.float32)
 

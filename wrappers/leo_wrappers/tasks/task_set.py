@@ -92,7 +92,7 @@ class TaskSet(ABC):
 
     @property
     def weights(self) -> FloatArray | None:
-        """Preferences ``[K, d]`` of which the tasks are made, see :class:`~leo_wrappers.tasks.PreferenceTasks`; None for other tasks."""
+        """The preferences ``[K, d]`` of :class:`~leo_wrappers.tasks.PreferenceTasks`; None for other tasks."""
         return None
 
     @cached_property
@@ -141,7 +141,8 @@ class FunctionTasks(TaskSet):
         ...     Task("right", lambda t: t.next_observation[..., 0] > 2, termination=lambda t: t.next_observation[..., 0] > 2),
         ...     Task("save energy", lambda t: -np.abs(t.action).sum(axis=-1), discount=0.9),
         ... ])
-        >>> step = tasks.evaluate(Transition(np.zeros(1), np.array([0.5]), np.array([3.0]), np.array(0), np.array(False), None, {}))
+        >>> action, next_observation, terminated = np.array([0.5]), np.array([3.0]), np.array(False)
+        >>> step = tasks.evaluate(Transition(np.zeros(1), action, next_observation, np.array(0.0), terminated, None, {}))
         >>> step.rewards, step.ended
         (array([ 1. , -0.5], dtype=float32), array([ True, False]))
     """
