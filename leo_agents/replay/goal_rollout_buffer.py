@@ -51,7 +51,7 @@ class GoalRolloutBuffer:
         sizes = {key: rows * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize for key, (dtype, shape) in shapes.items()}
         check_fits_in_memory(
             f"rollouts of {n_steps} steps in {n_envs} environments",
-            {**sizes, "targets": 4 * n_steps * n_envs * num_goals},
+            {**sizes, "targets": 4 * n_steps * n_envs * num_goals * (2 if has_tasks else 1)},
             "choose a smaller n_steps or fewer environments",
         )
         self._observations = {

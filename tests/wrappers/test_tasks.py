@@ -89,7 +89,7 @@ def test_preference_grid():
 
 def test_wrapper_reports_each_step():
     env = make_task_env(trap=4)
-    obs, info = env.reset()
+    _, info = env.reset()
     assert env.goal_names == TASKS.names and not info["goals_achieved"].any() and "task_rewards" not in info
     steps = [env.step(action) for action in (1, 0, 1, 1, 1, 1)]
     infos = [step[4] for step in steps]

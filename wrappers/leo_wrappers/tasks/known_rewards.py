@@ -1,13 +1,12 @@
 """Tasks whose rewards an environment reports already: goals and vector rewards."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from leo_wrappers.goal_set import check_goal_names
-from leo_wrappers.tasks.task_set import TaskSet, Transition
+from leo_wrappers.tasks.task_set import TaskSet, TaskStep, Transition
 
 
 class GoalTasks(TaskSet):
@@ -22,14 +21,15 @@ class GoalTasks(TaskSet):
         names = check_goal_names(names)
         super().__init__(names, [discount] * len(names))
 
-    def _evaluate(self, transition: Transition) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def evaluate(self, transition: Transition, steps: npt.ArrayLike | None = None) -> TaskStep:
+        """Return the masks."""
         mask = transition.goals_achieved
         if mask is None or mask.shape[-1] != len(self):
             raise ValueError(
                 f"expected an environment with {len(self)} goals, got {'none' if mask is None else mask.shape[-1]}; create "
                 "GoalTasks with the goal_names of the environment"
             )
-        return mask, mask
+        return self._checked_step(mask, mask, steps)
 
 
 class RewardTasks(TaskSet):
@@ -44,11 +44,12 @@ class RewardTasks(TaskSet):
         names = check_goal_names(names, kind="task")
         super().__init__(names, [discount] * len(names))
 
-    def _evaluate(self, transition: Transition) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def evaluate(self, transition: Transition, steps: npt.ArrayLike | None = None) -> TaskStep:
+        """Return the rewards of the environment."""
         expected = (*np.shape(transition.terminated), len(self))
         if np.shape(transition.reward) != expected:
             raise ValueError(
                 f"expected rewards of the environment of shape {expected}, got {np.shape(transition.reward)}; name each entry "
                 "of its vector reward"
             )
-        return transition.reward, np.zeros(expected, dtype=np.bool_)
+        return self._checked_step(transition.reward, np.zeros(expected), steps)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leo_wrappers.tasks.task_set import FloatArray, TaskSet, Transition
+from leo_wrappers.tasks.task_set import FloatArray, TaskSet, TaskStep, Transition
 from leo_wrappers.validation import check_instance, check_integer, shorten
 
 
@@ -43,15 +43,16 @@ class PreferenceTasks(TaskSet):
         """The preferences ``[K, d]``, which sum to 1."""
         return self._weights
 
-    def _evaluate(self, transition: Transition) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        rewards, ended = self.tasks.evaluate(transition)
+    def evaluate(self, transition: Transition, steps: npt.ArrayLike | None = None) -> TaskStep:
+        """Weigh the rewards of the tasks."""
+        rewards, ended = self.tasks.evaluate(transition, steps)
         if (ended != ended[..., :1]).any():
             some = self.tasks.names[int(np.argwhere(ended)[0, -1])]
             raise ValueError(
                 f"expected tasks that end together, got a transition that ends {some!r} and not all others; preferences among "
                 "tasks need one termination"
             )
-        return rewards @ self._weights.T, np.repeat(ended[..., :1], len(self), axis=-1)
+        return TaskStep(rewards @ self._weights.T, np.repeat(ended[..., :1], len(self), axis=-1))
 
 
 def preference_grid(num_rewards: int, divisions: int) -> FloatArray:

@@ -100,6 +100,7 @@ class TaskSet(ABC):
         """One vector per task, for networks that take the task as input: the preferences, else one-hot, ``[K, d]``."""
         return np.eye(len(self), dtype=np.float32) if self.weights is None else self.weights
 
+    @abstractmethod
     def evaluate(self, transition: Transition, steps: npt.ArrayLike | None = None) -> TaskStep:
         """
         Compute rewards and terminations of all tasks.
@@ -108,7 +109,9 @@ class TaskSet(ABC):
         :param steps: number of each step in its episode, for error messages
         :return: rewards float32 ``[..., K]`` and terminations bool ``[..., K]``, new arrays
         """
-        rewards, ended = self._evaluate(transition)
+
+    def _checked_step(self, rewards: npt.ArrayLike, ended: npt.ArrayLike, steps: npt.ArrayLike | None) -> TaskStep:
+        """Convert rewards and terminations to new arrays, and raise a ``ValueError`` for rewards that are not finite."""
         rewards = np.array(rewards, dtype=np.float32)
         if not np.isfinite(rewards).all():
             *row, task = np.argwhere(~np.isfinite(rewards))[0].tolist()
@@ -119,10 +122,6 @@ class TaskSet(ABC):
                 "function for divisions and logarithms"
             )
         return TaskStep(rewards, np.array(ended, dtype=np.bool_))
-
-    @abstractmethod
-    def _evaluate(self, transition: Transition) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return rewards ``[..., K]`` and terminations, bool ``[..., K]``."""
 
     def __or__(self, other: "TaskSet") -> "TaskSet":
         return UnionTasks([self, other]) if isinstance(other, TaskSet) else NotImplemented
@@ -154,7 +153,8 @@ class FunctionTasks(TaskSet):
             check_instance("each task", task, Task, "pass Task(name, reward)")
         super().__init__([task.name for task in self.tasks], [task.discount for task in self.tasks])
 
-    def _evaluate(self, transition: Transition) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def evaluate(self, transition: Transition, steps: npt.ArrayLike | None = None) -> TaskStep:
+        """Call the functions of all tasks."""
         shape = np.shape(transition.terminated)
         rewards = np.empty((*shape, len(self)))
         ended = np.zeros((*shape, len(self)), dtype=np.bool_)
@@ -163,7 +163,7 @@ class FunctionTasks(TaskSet):
             if task.termination is not None:
                 result = task.termination(transition)
                 ended[..., number] = _checked(f"the termination of task {task.name!r}", result, "b", shape)
-        return rewards, ended
+        return self._checked_step(rewards, ended, steps)
 
 
 class UnionTasks(TaskSet):
@@ -179,9 +179,10 @@ class UnionTasks(TaskSet):
             [name for part in parts for name in part.names], [discount for part in parts for discount in part.discounts]
         )
 
-    def _evaluate(self, transition: Transition) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        steps = [part._evaluate(transition) for part in self._parts]
-        return np.concatenate([step[0] for step in steps], axis=-1), np.concatenate([step[1] for step in steps], axis=-1)
+    def evaluate(self, transition: Transition, steps: npt.ArrayLike | None = None) -> TaskStep:
+        """Join what the parts compute."""
+        results = zip(*[part.evaluate(transition, steps) for part in self._parts], strict=True)
+        return TaskStep(*(np.concatenate(arrays, axis=-1) for arrays in results))
 
 
 def _check_discount(name: str, discount: Any) -> None:
