@@ -49,7 +49,8 @@ def wrap_multi_goal_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = T
         return venv
     if verbose >= 1:
         print("Wrapping the env in a VecGoalSampler.")
-    return VecGoalSampler(venv)
+    # A task need not end, and is no less worth commanding if it never has.
+    return VecGoalSampler(venv, "uniform" if venv.has_attr("task_discounts") else "seen")
 
 
 def check_discrete_actions(venv: VecEnv) -> VecEnv:

@@ -26,6 +26,7 @@ from leo_wrappers.goal_set import Goal, check_goal_names
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
+from leo_wrappers.tasks.preferences import check_preferences
 from leo_wrappers.validation import (
     check_at_least,
     check_choice,
@@ -53,6 +54,9 @@ class GoalAlgorithm(NormalizingAlgorithm):
     not_saved: ClassVar[tuple[str, ...]] = ()
     """Attributes that ``save`` leaves out: they are created again by ``_setup_model``."""
     default_log_interval: ClassVar[int] = 1
+    learns_tasks: ClassVar[bool] = False
+    """Whether the algorithm takes environments with tasks."""
+    loss: str
     policy: GoalPolicyMixin  # type: ignore[assignment]
     gamma: float
     max_grad_norm: float
@@ -84,6 +88,8 @@ class GoalAlgorithm(NormalizingAlgorithm):
         self.log_goals = log_goals
         self.tf32 = tf32
         self.goal_names: tuple[str, ...] = ()
+        self.task_discounts: tuple[float, ...] | None = None
+        self.task_weights: npt.NDArray[np.float32] | None = None
         self.model_format = MODEL_FORMAT
 
     @staticmethod
@@ -145,14 +151,23 @@ class GoalAlgorithm(NormalizingAlgorithm):
         self._read_device()
         return self
 
-    def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
+    def act(
+        self, observation: Observation, goal: Goal | npt.ArrayLike | None = None, *, weights: npt.ArrayLike | None = None
+    ) -> Any:
         """
-        Get the deterministic action for a goal.
+        Get the deterministic action for a goal or a task, or for a preference among rewards.
 
         :param observation: a single observation; a commanded goal in it is ignored
         :param goal: name or index; or the descriptor of any goal, such as its point, if the policy takes descriptors
+        :param weights: weights of the rewards ``[d]`` instead of a goal, in environments with
+            :class:`~leo_wrappers.tasks.PreferenceTasks`; the nearest preference of the training is used, or, if the policy
+            takes descriptors, this one
         :return: the action, an int for discrete actions
         """
+        if (goal is None) == (weights is None):
+            raise ValueError(f"expected a goal or weights, got {'neither' if goal is None else 'both'}; pass one of them")
+        if goal is None:
+            return self.policy.act(observation, self._preferred(weights))
         if not isinstance(goal, str) and np.ndim(goal) > 0:
             self._check_descriptors_are_taken(goal)
         return self.policy.act(observation, goal)
@@ -179,7 +194,20 @@ class GoalAlgorithm(NormalizingAlgorithm):
         :param goals: see :meth:`values`
         :return: ``[B, G]`` or ``[B, K]``, infinite where the value is 0
         """
+        if self.task_discounts is not None:
+            raise ValueError("expected goals, whose values have a number of steps, got tasks; use values()")
         return expected_steps(self.values(observation, goals), self.gamma)
+
+    def _preferred(self, weights: npt.ArrayLike) -> Goal | npt.ArrayLike:
+        """Return the task whose preference is the nearest to the weights, or their descriptor if the policy takes it."""
+        known = self.task_weights
+        if known is None:
+            raise ValueError(
+                "expected a model trained with preferences, got one without; wrap the environment with TaskWrapper and "
+                "PreferenceTasks, or use act(observation, goal)"
+            )
+        preference = check_preferences(weights, known.shape[1], ndim=1)
+        return preference if self.policy.takes_descriptors else int(np.square(known - preference).sum(axis=1).argmin())
 
     def _check_descriptors_are_taken(self, goals: npt.ArrayLike) -> None:
         """Raise a ``ValueError``, which names the nearest goal, if the policy does not take descriptors."""
@@ -278,6 +306,7 @@ class GoalAlgorithm(NormalizingAlgorithm):
             if self.goal_names:
                 self._check_goals(self.env)
             self.goal_names = self._goals_of(self.env)
+            self._read_tasks(self.env)
             self._set_goal_selector()
         elif not self.goal_names:
             raise ValueError("expected an environment to read the goals from, got None; pass env, or load a saved model")
@@ -285,6 +314,23 @@ class GoalAlgorithm(NormalizingAlgorithm):
         self.goal_names = tuple(self.goal_names)
         # A copy: the base class keeps the user's dict.
         self.policy_kwargs = {**self.policy_kwargs, "goal_names": self.goal_names}
+
+    def _read_tasks(self, env: VecEnv) -> None:
+        """Read discounts and preferences of an environment with tasks, whose values have no bounds."""
+        if not env.has_attr("task_discounts"):
+            return
+        if not self.learns_tasks:
+            raise ValueError(
+                f"expected an environment with goals, got one with tasks, which {type(self).__name__} cannot learn; use "
+                "LEODQN, LEOPQN, LEOTD3 or LEOSAC"
+            )
+        if self.policy_kwargs.get("squash", False):
+            raise ValueError("expected squash=False for tasks, whose values have no bounds, got True; leave it out")
+        discounts = env.get_attr("task_discounts", 0)[0]
+        self.task_discounts = tuple(self.gamma if discount is None else discount for discount in discounts)
+        self.task_weights = env.get_attr("task_weights", 0)[0]
+        self.loss = "squared"
+        self.policy_kwargs = {**self.policy_kwargs, "squash": False}
 
     def _set_goal_selector(self) -> None:
         if self.goal_selector is None:
@@ -308,6 +354,8 @@ class GoalAlgorithm(NormalizingAlgorithm):
 
     def _check_goals(self, env: VecEnv) -> None:
         check_same_goals(tuple(self.goal_names), self._goals_of(env), "an environment")
+        if self.task_discounts is not None and not env.has_attr("task_discounts"):
+            raise ValueError("expected an environment with the tasks of the model, got one with goals; use TaskWrapper")
 
     def _check_options(self) -> None:
         """Raise an error for invalid arguments before anything is allocated."""

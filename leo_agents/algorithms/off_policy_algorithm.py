@@ -151,6 +151,8 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
         num_goals = len(self.goal_names)
         check_goals_per_update(self.goals_per_update, num_goals)
         self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "num_goals": num_goals}
+        if self.task_discounts is not None:
+            self.replay_buffer_kwargs["task_discounts"] = self.task_discounts
 
     def _check_options(self) -> None:
         super()._check_options()

@@ -165,6 +165,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
             self.observation_space,  # type: ignore[arg-type]
             len(self.goal_names),
             self.device,
+            has_tasks=self.task_discounts is not None,
         )
 
     def _seeded_generator(self) -> th.Generator:

@@ -6,6 +6,14 @@ from leo_agents.evaluation.diagnostics import GoalDiagnostics, GoalDiagnosticsCa
 from leo_agents.evaluation.evaluate import evaluate_goals
 from leo_agents.evaluation.goal_report import GoalReport
 from leo_agents.evaluation.intervals import wilson_interval
+from leo_agents.evaluation.multi_objective import (
+    PreferenceReport,
+    TaskResult,
+    evaluate_preferences,
+    evaluate_tasks,
+    hypervolume,
+    pareto_front,
+)
 from leo_agents.evaluation.plots import plot_comparison, plot_learning_curve, plot_report
 from leo_agents.evaluation.random_goals import evaluate_random_goals
 from leo_agents.evaluation.report_text import compare_reports
@@ -16,9 +24,15 @@ __all__ = [
     "GoalEvalCallback",
     "GoalReport",
     "LearningCurve",
+    "PreferenceReport",
+    "TaskResult",
     "compare_reports",
     "evaluate_goals",
+    "evaluate_preferences",
     "evaluate_random_goals",
+    "evaluate_tasks",
+    "hypervolume",
+    "pareto_front",
     "plot_comparison",
     "plot_learning_curve",
     "plot_report",

@@ -20,6 +20,7 @@ def all_goals_targets(
     next_values: th.Tensor,
     terminated: th.Tensor,
     discount: float | th.Tensor,
+    ended: th.Tensor | None = None,
 ) -> th.Tensor:
     """
     Compute the TD targets of all goals for the taken actions::
@@ -32,20 +33,28 @@ def all_goals_targets(
     the window; ``next_values`` and ``terminated`` belong to the end of the window and ``discount`` is ``gamma`` to the power
     of its length.
 
+    Tasks have other rewards, whose discounted sum is ``goal_returns``, and terminations of their own, ``ended``::
+
+        y_i = r_i + gamma_i * (1 - ended_i) * (1 - terminated) * V_i(s')
+
     :param goal_returns: discounted return of each goal within the window, float ``[batch, goals]``; with one-step windows the
         mask of achieved goals
     :param next_values: V_g(s') in ``[0, 1]``, ``[batch, goals]``
     :param terminated: 1 where the episode terminated, ``[batch]`` or ``[batch, 1]``
-    :param discount: a number, or one per row, ``[batch]`` or ``[batch, 1]``
+    :param discount: a number, or one per row, ``[batch]`` or ``[batch, 1]``, or one per row and goal, ``[batch, goals]``
+    :param ended: whether the window ends each task, bool ``[batch, goals]``; where the goal was achieved if None
     :return: the targets, ``[batch, goals]``
     """
     _check_matrices("goal_returns", goal_returns, "next_values", next_values)
+    ended = goal_returns != 0 if ended is None else ended
+    _check_matrices("goal_returns", goal_returns, "ended", ended)
     if not goal_returns.is_floating_point():
         raise ValueError(f"expected goal_returns as floats, got {goal_returns.dtype}; convert it with .float()")
     batch_size = len(goal_returns)
-    discounts = discount if isinstance(discount, float | int) else _column("discount", discount, batch_size)
+    is_per_goal = isinstance(discount, th.Tensor) and discount.shape == goal_returns.shape
+    discounts = discount if isinstance(discount, float | int) or is_per_goal else _column("discount", discount, batch_size)
     bootstrap = discounts * (1.0 - _column("terminated", terminated, batch_size).to(next_values.dtype))
-    return goal_returns + (goal_returns == 0) * (bootstrap * next_values)
+    return goal_returns + ~ended * (bootstrap * next_values)
 
 
 def all_goals_lambda_targets(
@@ -53,8 +62,9 @@ def all_goals_lambda_targets(
     next_values: th.Tensor,
     terminated: th.Tensor,
     cut: th.Tensor,
-    discount: float,
+    discount: float | th.Tensor,
     q_lambda: float,
+    ended: th.Tensor | None = None,
 ) -> th.Tensor:
     """
     Compute the Q(lambda) targets of all goals along rollouts, backwards in time::
@@ -63,12 +73,13 @@ def all_goals_lambda_targets(
 
     Where ``cut`` is True, and at the last step, lambda is 0: the next row of the rollout does not continue the transition.
 
-    :param goals_achieved: masks as floats, ``[steps, envs, goals]``
+    :param goals_achieved: masks as floats, or rewards of tasks, ``[steps, envs, goals]``
     :param next_values: V_g of the true next states in ``[0, 1]``, ``[steps, envs, goals]``
     :param terminated: 1 where an episode terminated, ``[steps, envs]``
     :param cut: True where an episode ended (truncated or terminated) or the commanded goal changed, ``[steps, envs]``
-    :param discount: gamma
+    :param discount: gamma, or one for each environment and goal, ``[envs, goals]``
     :param q_lambda: lambda; 0 gives the targets of :func:`all_goals_targets`
+    :param ended: whether each step ends each task, bool ``[steps, envs, goals]``; where the goal was achieved if None
     :return: the targets, ``[steps, envs, goals]``
     """
     if goals_achieved.ndim != 3 or goals_achieved.shape != next_values.shape:
@@ -86,7 +97,9 @@ def all_goals_lambda_targets(
     for step in reversed(range(len(targets))):
         trace = q_lambda * (~cut[step] if step + 1 < len(targets) else th.zeros_like(cut[step])).unsqueeze(1)
         mixed_values = th.lerp(next_values[step], next_targets, trace.to(next_values.dtype))
-        next_targets = targets[step] = all_goals_targets(goals_achieved[step], mixed_values, terminated[step], discount)
+        next_targets = targets[step] = all_goals_targets(
+            goals_achieved[step], mixed_values, terminated[step], discount, None if ended is None else ended[step]
+        )
     return targets
 
 

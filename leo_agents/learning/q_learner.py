@@ -111,7 +111,8 @@ class AllGoalsQLearner:
         :return: ``[B, G]`` or ``[B, K]``
         """
         next_q_values = self.next_q_values(batch.next_observations, goals)
-        return all_goals_targets(batch.returns_of(goals), next_q_values, batch.dones, batch.discounts_or(self.gamma))
+        discounts, ended = batch.discounts_of(goals, self.gamma), batch.ended_of(goals)
+        return all_goals_targets(batch.returns_of(goals), next_q_values, batch.dones, discounts, ended)
 
     def next_q_values(self, next_observations: TensorDict, goals: th.Tensor | None = None) -> th.Tensor:
         """

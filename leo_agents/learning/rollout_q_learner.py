@@ -1,5 +1,6 @@
 """Q-learning of all goals from rollouts, without target network: the learner of LEOPQN and the teacher of Dual LEO."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch as th
@@ -28,6 +29,7 @@ class RolloutQLearner(AllGoalsQLearner):
     :param batch_size: number of transitions in a minibatch
     :param q_lambda: lambda of the Q(lambda) targets; 0 for one-step targets
     :param goals_per_update: number of goals drawn for each rollout; all if None
+    :param task_discounts: discount factor of each task, instead of ``gamma``; None for goals
     :param kwargs: arguments of :class:`~leo_agents.learning.q_learner.AllGoalsQLearner`
     """
 
@@ -39,6 +41,7 @@ class RolloutQLearner(AllGoalsQLearner):
         batch_size: int,
         q_lambda: float = 0.0,
         goals_per_update: int | None = None,
+        task_discounts: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(policy, **kwargs)
@@ -50,6 +53,7 @@ class RolloutQLearner(AllGoalsQLearner):
         self.batch_size = batch_size
         self.q_lambda = q_lambda
         self.goals_per_update = goals_per_update
+        self.task_discounts = None if task_discounts is None else th.tensor(task_discounts, device=policy.device)
         self._graphed_acting = GraphedFunction(self._features_and_outputs, policy, [], self.cuda_graph)
         self.features: list[th.Tensor] = []
 
@@ -90,14 +94,30 @@ class RolloutQLearner(AllGoalsQLearner):
         :return: ``[T * N, G]`` or ``[T * N, K]``
         """
         next_values = self._rollout_next_values(rollout, goals)
-        masks = rollout.goals_achieved()
-        goals_achieved = masks if goals is None else masks.index_select(1, goals)
+        rewards, ended, discount = self._rewards(rollout, goals)
         if self.q_lambda == 0.0:
-            return all_goals_targets(goals_achieved, next_values, rollout.terminated.flatten(), self.gamma)
+            return all_goals_targets(rewards, next_values, rollout.terminated.flatten(), discount, ended)
         grid = (rollout.n_steps, rollout.n_envs, -1)
         return all_goals_lambda_targets(
-            goals_achieved.view(grid), next_values.view(grid), rollout.terminated, rollout.dones, self.gamma, self.q_lambda
+            rewards.view(grid),
+            next_values.view(grid),
+            rollout.terminated,
+            rollout.dones,
+            discount[: rollout.n_envs] if isinstance(discount, th.Tensor) else discount,
+            self.q_lambda,
+            ended.view(grid),
         ).flatten(0, 1)
+
+    def _rewards(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None) -> tuple[th.Tensor, th.Tensor, float | th.Tensor]:
+        """Return rewards ``[T * N, K]``, whether the goals or tasks ended, and the discount or one for each reward."""
+        rewards, discounts = rollout.goals_achieved(), self.task_discounts
+        ended = rewards > 0
+        if discounts is not None:
+            rewards = rollout.task_rewards.flatten(0, 1)
+        if goals is not None:
+            rewards, ended = rewards.index_select(1, goals), ended.index_select(1, goals)
+            discounts = None if discounts is None else discounts[goals]
+        return rewards, ended, self.gamma if discounts is None else discounts.expand_as(rewards)
 
     def fit(self, rollout: GoalRolloutBuffer, targets: th.Tensor, goals: th.Tensor | None = None) -> th.Tensor:
         """

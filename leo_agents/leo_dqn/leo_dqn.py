@@ -92,6 +92,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         "CnnPolicy": LEODQNPolicy,
         "MultiInputPolicy": LEODQNPolicy,
     }
+    learns_tasks: ClassVar[bool] = True
     not_saved: ClassVar[tuple[str, ...]] = (*GoalOffPolicyAlgorithm.not_saved, "learner")
     policy: LEODQNPolicy  # type: ignore[assignment]
     q_net: GoalQNetwork  # type: ignore[assignment]

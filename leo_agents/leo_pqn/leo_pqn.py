@@ -82,6 +82,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         "CnnPolicy": LEOPQNPolicy,
         "MultiInputPolicy": LEOPQNPolicy,
     }
+    learns_tasks: ClassVar[bool] = True
     not_saved: ClassVar[tuple[str, ...]] = ("learner",)
     policy: LEOPQNPolicy
     learner: RolloutQLearner
@@ -169,6 +170,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
             max_grad_norm=self.max_grad_norm,
             amp=self.amp,
             cuda_graph=self.cuda_graph,
+            task_discounts=self.task_discounts,
         )
 
     def _setup_goals(self) -> None:

@@ -89,6 +89,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         "CnnPolicy": LEOSACPolicy,
         "MultiInputPolicy": LEOSACPolicy,
     }
+    learns_tasks: ClassVar[bool] = True
     point_policy_class = LEOSACPointPolicy
     policy: LEOSACPolicy  # type: ignore[assignment]
     actor: GaussianGoalActor  # type: ignore[assignment]
@@ -278,7 +279,8 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             next_values = self._next_q_values(batch, next_actions, goals)
             if self.entropy_in_target:
                 next_values = next_values - (self._ent_coef(goals) if ent_coef is None else ent_coef) * log_probs
-        return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, batch.discounts_or(self.gamma))
+        discounts, ended = batch.discounts_of(goals, self.gamma), batch.ended_of(goals)
+        return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, discounts, ended)
 
     def actor_loss(
         self,

@@ -108,6 +108,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         "CnnPolicy": LEOTD3Policy,
         "MultiInputPolicy": LEOTD3Policy,
     }
+    learns_tasks: ClassVar[bool] = True
     point_policy_class = LEOTD3PointPolicy
     policy: LEOTD3Policy  # type: ignore[assignment]
     actor: DeterministicGoalActor  # type: ignore[assignment]
@@ -260,7 +261,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             noise = th.randn_like(next_actions).mul_(self.target_policy_noise)
             noise = noise.clamp_(-self.target_noise_clip, self.target_noise_clip)
             next_values = self._next_q_values(batch, (next_actions + noise).clamp_(-1.0, 1.0), goals)
-        return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, batch.discounts_or(self.gamma))
+        discounts, ended = batch.discounts_of(goals, self.gamma), batch.ended_of(goals)
+        return all_goals_targets(batch.returns_of(goals), next_values.float(), batch.dones, discounts, ended)
 
     def actor_loss(self, batch: Batch, goals: Goals = None, bc_weight: float = 0.0) -> th.Tensor:
         """

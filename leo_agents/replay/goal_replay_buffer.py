@@ -1,6 +1,6 @@
 """Replay buffer that stores the mask of achieved goals of every transition."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from leo_agents.replay.buffer_arguments import check_buffer_arguments, check_dev
 from leo_agents.replay.device_storage import DeviceArray, to_device, unpack_bits
 from leo_agents.replay.memory import check_fits_in_memory, check_fits_on_device, format_bytes
 from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
-from leo_wrappers import achieved_from_infos
+from leo_wrappers.infos import achieved_from_infos, task_rewards_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.validation import check_fraction, check_integer
 
@@ -31,7 +31,9 @@ class GoalReplayBufferSamples(NamedTuple):
     - ``goal_returns``: discounted return of each goal within the n-step window, float32 ``[batch, goals]``: ``gamma ** k``
       where the goal was first achieved k steps after the first step of the window, else 0. With ``n_steps=1`` it is
       ``goals_achieved``.
-    - ``discounts``: ``gamma`` to the power of the window's length, ``[batch, 1]``; None with ``n_steps=1``.
+    - ``discounts``: ``gamma`` to the power of the window's length, ``[batch, 1]``; None with ``n_steps=1``. Tasks have their
+      own, ``[batch, goals]``.
+    - ``ended``: whether the window ends each task, bool ``[batch, goals]``; None for goals, which end where they are achieved.
     - ``next_observations``, ``dones``: at the end of the window. As in SB3, ``dones`` is 1 where the episode terminated, not
       where it was truncated.
     """
@@ -44,14 +46,21 @@ class GoalReplayBufferSamples(NamedTuple):
     discounts: th.Tensor | None
     goals_achieved: th.Tensor
     goal_returns: th.Tensor
+    ended: th.Tensor | None = None
 
     def returns_of(self, goals: Any) -> th.Tensor:
         """Return the goal returns of some goals, ids ``[K]``, as ``[B, K]``; of all goals if None."""
         return self.goal_returns if goals is None else self.goal_returns[:, goals]
 
-    def discounts_or(self, gamma: float) -> float | th.Tensor:
-        """Return the discounts of the windows ``[B, 1]``, ``gamma`` for one-step windows."""
-        return gamma if self.discounts is None else self.discounts
+    def discounts_of(self, goals: Any, gamma: float) -> float | th.Tensor:
+        """Return the discounts of the windows ``[B, 1]``, those of tasks as ``[B, K]``, ``gamma`` for one-step windows."""
+        if self.discounts is None:
+            return gamma
+        return self.discounts if goals is None or self.ended is None else self.discounts[:, goals]
+
+    def ended_of(self, goals: Any) -> th.Tensor | None:
+        """Return which tasks the windows end, of some tasks as ``[B, K]``; None for goals."""
+        return self.ended if goals is None or self.ended is None else self.ended[:, goals]
 
 
 class GoalReplayBuffer(NStepDictReplayBuffer):
@@ -74,7 +83,9 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
     :param gamma: discount factor within the windows, for ``n_steps > 1``
     :param verbose: print the memory usage if at least 1
     :param storage_device: where observations and masks are stored, as ``"cuda"``: samples there need no copy from the host.
-        The memory of the host if None. Not for environments with ``VecNormalize``
+        The memory of the host if None. Not for environments with ``VecNormalize``, and not for tasks
+    :param task_discounts: discount factor of each task, of environments with tasks, whose ``infos[i]["task_rewards"]`` are
+        stored too; None for other environments
     """
 
     def __init__(
@@ -92,6 +103,7 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         gamma: float = 0.99,
         verbose: int = 0,
         storage_device: th.device | str | None = None,
+        task_discounts: Sequence[float] | None = None,
     ) -> None:
         check_buffer_arguments(
             buffer_size,
@@ -116,9 +128,14 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         if not stored_space.spaces:
             raise ValueError(f"expected observations of more than the goal, got {observation_space}; add the state")
         if storage_device is not None:
+            if task_discounts is not None:
+                raise ValueError("expected no storage_device for tasks, got one; leave it out")
             check_device(storage_device)
             storage_device = get_device(storage_device)
-        _check_memory(buffer_size, stored_space, action_space, n_envs, num_goals, verbose, storage_device)
+        sizes = replay_nbytes(
+            max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals, task_discounts is not None
+        )
+        _check_memory(buffer_size, sizes, verbose, storage_device)
         super().__init__(
             buffer_size,
             stored_space,
@@ -130,6 +147,9 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         self.has_goal_ids = GOAL_KEY in observation_space.spaces
         self.goal_ids = np.zeros((self.buffer_size, n_envs), dtype=np.int32)
         self.packed_masks: Any = np.zeros((self.buffer_size, n_envs, packed_width(num_goals)), dtype=np.uint8)
+        self.task_discounts = None if task_discounts is None else np.asarray(task_discounts, dtype=np.float32)
+        num_rewards = 0 if task_discounts is None else num_goals
+        self.task_rewards = np.zeros((self.buffer_size, n_envs, num_rewards), dtype=np.float32)
         self.storage_device = storage_device
         if storage_device is not None:
             self._store_on(storage_device)
@@ -148,6 +168,8 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         :param dataset: the dataset, of the spaces and goals of the buffer
         """
         assert isinstance(self.observation_space, spaces.Dict)
+        if self.task_discounts is not None:
+            raise ValueError("expected goals, got tasks, whose rewards a dataset has not; train in the environment")
         dataset.check_matches(self.observation_space, self.action_space, self.goal_names)
         size = len(dataset)
         self.buffer_size, self.n_envs, self.pos, self.full = size, 1, 0, True
@@ -201,6 +223,8 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
                 "use the environment that the buffer was created for"
             )
         self.packed_masks[self.pos] = np.packbits(achieved, axis=1)
+        if self.task_discounts is not None:
+            self.task_rewards[self.pos] = task_rewards_from_infos(infos, self.num_goals)
         if self.has_goal_ids:
             self.goal_ids[self.pos] = obs[GOAL_KEY].reshape(self.n_envs)
         position = self.pos
@@ -221,8 +245,11 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         last_inds = (batch_inds + lengths - 1) % self.buffer_size
         terminated = self.dones[last_inds, env_inds] * (1 - self.timeouts[last_inds, env_inds])
         goals_achieved = goal_returns = self.to_torch(self._unpack(batch_inds, env_inds), copy=False)
-        discounts = None
-        if self.n_steps > 1:
+        discounts = ended = None
+        if self.task_discounts is not None:
+            parts = self._task_returns(batch_inds, env_inds, lengths)
+            goal_returns, discounts, ended = (self.to_torch(part, copy=False) for part in parts)
+        elif self.n_steps > 1:
             goal_returns = self.to_torch(self._goal_returns(batch_inds, env_inds, lengths), copy=False)
             discounts = self.to_torch((self.gamma**lengths).astype(np.float32).reshape(-1, 1), copy=False)
         observations = self._observations(self.observations, *self._rows(batch_inds, env_inds), env)
@@ -236,6 +263,7 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
             discounts=discounts,
             goals_achieved=goals_achieved,
             goal_returns=goal_returns,
+            ended=ended,
         )
 
     def _rows(self, inds: np.ndarray, env_inds: np.ndarray) -> tuple[Any, Any]:
@@ -263,6 +291,18 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
                 returns[indices] = th.maximum(returns[indices], later)
         return returns
 
+    def _task_returns(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the discounted sums of the tasks' rewards in the windows, their discounts, and whether they ended."""
+        returns = np.zeros((len(batch_inds), self.num_goals), dtype=np.float32)
+        discounts, ended = np.ones_like(returns), np.zeros(returns.shape, dtype=np.bool_)
+        for step in range(self.n_steps):
+            rows = np.flatnonzero(lengths > step)
+            inds = (batch_inds[rows] + step) % self.buffer_size, env_inds[rows]
+            returns[rows] += ~ended[rows] * discounts[rows] * self.task_rewards[inds]
+            discounts[rows] *= self.task_discounts
+            ended[rows] |= self._unpack(*inds) > 0
+        return returns, discounts, ended
+
     def _unpack(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> Any:
         """Return masks of transitions as float32 ``[batch, goals]``: an array, or a tensor if they are on a device."""
         packed = self.packed_masks[self._rows(batch_inds, env_inds)]
@@ -271,17 +311,8 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         return np.unpackbits(packed, axis=1, count=self.num_goals).astype(np.float32)
 
 
-def _check_memory(
-    buffer_size: int,
-    stored_space: spaces.Dict,
-    action_space: spaces.Space,
-    n_envs: int,
-    num_goals: int,
-    verbose: int,
-    storage_device: th.device | None,
-) -> None:
+def _check_memory(buffer_size: int, sizes: dict[str, int], verbose: int, storage_device: th.device | None) -> None:
     """Raise a ``MemoryError`` before allocating a buffer that does not fit into memory, of the host and of the device."""
-    sizes = replay_nbytes(max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals)
     if verbose >= 1:
         parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
         print(f"Replay buffer of {buffer_size} transitions: {format_bytes(sum(sizes.values()))} ({parts})")
@@ -303,7 +334,12 @@ def packed_width(num_goals: int) -> int:
 
 
 def replay_nbytes(
-    num_steps: int, observation_space: spaces.Dict, action_space: spaces.Space, n_envs: int, num_goals: int
+    num_steps: int,
+    observation_space: spaces.Dict,
+    action_space: spaces.Space,
+    n_envs: int,
+    num_goals: int,
+    has_tasks: bool = False,
 ) -> dict[str, int]:
     """
     Return the memory usage of a :class:`GoalReplayBuffer` without allocating it.
@@ -313,6 +349,7 @@ def replay_nbytes(
     :param action_space: the action space
     :param n_envs: number of parallel environments
     :param num_goals: number of goals
+    :param has_tasks: whether the goals are tasks, with rewards
     :return: number of bytes by part of the buffer
     """
     num_transitions = num_steps * n_envs
@@ -324,5 +361,5 @@ def replay_nbytes(
     return {
         "observations": 2 * obs_nbytes * num_transitions,
         "goal masks": packed_width(num_goals) * num_transitions,
-        "actions, rewards and flags": (action_nbytes + 4 * 4) * num_transitions,
+        "actions, rewards and flags": (action_nbytes + 4 * 4 + 4 * num_goals * has_tasks) * num_transitions,
     }

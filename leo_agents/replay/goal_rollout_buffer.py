@@ -31,9 +31,18 @@ class GoalRolloutBuffer:
     :param observation_space: of the goal-conditioned environments; the goal is stored separately
     :param num_goals: number of goals
     :param device: device of the tensors
+    :param has_tasks: whether the goals are tasks, whose rewards are stored too, ``[T, N, K]``
     """
 
-    def __init__(self, n_steps: int, n_envs: int, observation_space: spaces.Dict, num_goals: int, device: th.device) -> None:
+    def __init__(
+        self,
+        n_steps: int,
+        n_envs: int,
+        observation_space: spaces.Dict,
+        num_goals: int,
+        device: th.device,
+        has_tasks: bool = False,
+    ) -> None:
         self.n_steps, self.n_envs, self.num_goals = n_steps, n_envs, num_goals
         self.device = device
         parts = {key: space for key, space in observation_space.spaces.items() if key not in GOAL_INPUT_KEYS}
@@ -42,7 +51,7 @@ class GoalRolloutBuffer:
         sizes = {key: rows * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize for key, (dtype, shape) in shapes.items()}
         check_fits_in_memory(
             f"rollouts of {n_steps} steps in {n_envs} environments",
-            {**sizes, "targets": 4 * n_steps * n_envs * num_goals},
+            {**sizes, "targets": 4 * n_steps * n_envs * num_goals * (2 if has_tasks else 1)},
             "choose a smaller n_steps or fewer environments",
         )
         self._observations = {
@@ -55,6 +64,7 @@ class GoalRolloutBuffer:
         self.actions = th.zeros(grid, dtype=th.int64, device=device)
         self.goal_ids = th.zeros((n_steps + 1, n_envs), dtype=th.int64, device=device)
         self.packed_masks = th.zeros((*grid, -(-num_goals // _BITS)), dtype=th.uint8, device=device)
+        self.task_rewards = th.zeros((*grid, num_goals if has_tasks else 0), device=device)
         self.terminated = th.zeros(grid, dtype=th.bool, device=device)
         self.dones = th.zeros(grid, dtype=th.bool, device=device)
         self.step = 0
@@ -87,6 +97,8 @@ class GoalRolloutBuffer:
         time = self.step
         self.actions[time] = to_device(actions, self.device)
         self.packed_masks[time] = to_device(np.packbits(step.goals_achieved, axis=1, bitorder="little"), self.device)
+        if step.task_rewards is not None:
+            self.task_rewards[time] = to_device(step.task_rewards, self.device)
         self.terminated[time] = to_device(step.terminated, self.device)
         self.dones[time] = to_device(step.dones, self.device)
         if step.final_obs is not None:

@@ -50,9 +50,12 @@ class PointGoalReplayBufferSamples(NamedTuple):
         """Return the goal returns ``[batch, K]``; the goals are those of the batch."""
         return self.goal_returns
 
-    def discounts_or(self, gamma: float) -> th.Tensor:
+    def discounts_of(self, goals: Any, gamma: float) -> th.Tensor:
         """Return the discounts of the windows ``[batch, 1]``."""
         return self.discounts
+
+    def ended_of(self, goals: Any) -> None:
+        """Return None: goals end where they are achieved."""
 
 
 class PointGoalReplayBuffer(NStepDictReplayBuffer):

@@ -9,6 +9,7 @@ from tests.project import test_bad_input, test_bad_input_checks, test_bad_input_
 PACKAGES = (
     "leo_wrappers",
     "leo_wrappers.programs",
+    "leo_wrappers.tasks",
     "leo_wrappers.sb3",
     "leo_wrappers.testing",
     "leo_wrappers.jax_envs",
@@ -31,6 +32,15 @@ TESTED_ELSEWHERE = {
         ("ProgramPlanner", "ProgramPolicy", "collect_goal_observations", "evaluate_programs"),
         "tests.agents.test_program_policy",
     ),
+    **dict.fromkeys(
+        (
+            *("FunctionTasks", "GoalTasks", "PreferenceTasks", "RewardTasks", "Task", "TaskVectorWrapper", "TaskWrapper"),
+            *("VectorRewardWrapper", "multi_objective_env", "preference_grid"),
+        ),
+        "tests.wrappers.test_tasks",
+    ),
+    **dict.fromkeys(("evaluate_preferences", "evaluate_tasks", "hypervolume", "pareto_front"), "tests.agents.test_tasks"),
+    **dict.fromkeys(("task_sets", "transitions"), "tests.wrappers.test_tasks"),
     "distill": test_bad_input.test_distillation,
     "from_space": test_bad_input_evaluation.strategy,
     "naive_all_goals_loss": test_bad_input_policies.test_naive_losses,
@@ -44,6 +54,8 @@ EXCEPTIONS = {
     "ContractError": "an error",
     "FunctionalEnv": "abstract",
     "ProgramResult": "a record that evaluate_programs creates",
+    **dict.fromkeys(("PreferenceReport", "TaskResult", "TaskStep"), "records that functions create"),
+    "TaskSet": "abstract",
     "Avoidance": "made by an operator of programs",
     "Program": "abstract; made by goal and its operators",
     "ProgramAutomaton": "made by compile_program",

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet, check_goal_names, goal_index
 from leo_wrappers.goal_tracker import GoalTracker, OnSuccess
 from leo_wrappers.infos import read_mask
-from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY, TASK_REWARDS_KEY
 from leo_wrappers.multi_goal import goal_env_method
 from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
 from leo_wrappers.validation import check_choice, check_env, check_seed
@@ -140,7 +140,8 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
         info = {**info, GOAL_KEY: int(outcome.goals[0]), "is_success": bool(outcome.is_success[0])}
         if achieved and self.on_success == "terminate" and not terminated:
             terminated = info[ENDED_BY_GOAL_KEY] = True
-        return self._view.add(obs, self.goal_id), float(achieved), bool(terminated), bool(truncated), info
+        reward = float(info[TASK_REWARDS_KEY][outcome.goals[0]]) if TASK_REWARDS_KEY in info else float(achieved)
+        return self._view.add(obs, self.goal_id), reward, bool(terminated), bool(truncated), info
 
     def __getattr__(self, name: str) -> Any:
         if name == "compute_reward" and self._view.has_desired_goal:

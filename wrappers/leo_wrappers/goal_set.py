@@ -23,30 +23,31 @@ MAX_GOALS = 1_000_000
 """Largest size of a goal set."""
 
 
-def check_goal_names(names: Iterable[str]) -> tuple[str, ...]:
+def check_goal_names(names: Iterable[str], kind: str = "goal") -> tuple[str, ...]:
     """
     Validate goal names: at least one, non-empty, printable and unique.
 
     :param names: the goal names, in order
+    :param kind: what has these names, for error messages
     :return: the names as a tuple
     """
-    check_iterable("goal names", names)
+    check_iterable(f"{kind} names", names)
     result = tuple(islice(names, MAX_GOALS + 1))
     if not result:
-        raise ValueError("expected at least one goal, got an empty goal set; give it names")
+        raise ValueError(f"expected at least one {kind}, got an empty {kind} set; give it names")
     check_goal_count(len(result))
     wrong = [name for name in result if not isinstance(name, str) or not name]
     if wrong:
-        raise ValueError(f"expected goal names to be non-empty strings, got {wrong[:5]!r}; name every goal")
+        raise ValueError(f"expected {kind} names to be non-empty strings, got {wrong[:5]!r}; name every {kind}")
     unprintable = [name for name in result if not name.isprintable()]
     if unprintable:
         raise ValueError(
-            f"expected goal names without line breaks and control characters, which break tables and reports, got "
+            f"expected {kind} names without line breaks and control characters, which break tables and reports, got "
             f"{unprintable[:5]!r}; rename them"
         )
     duplicates = sorted(name for name, count in Counter(result).items() if count > 1)
     if duplicates:
-        raise ValueError(f"expected unique goal names, got duplicates of {duplicates[:5]!r}; rename or drop them")
+        raise ValueError(f"expected unique {kind} names, got duplicates of {duplicates[:5]!r}; rename or drop them")
     return result
 
 

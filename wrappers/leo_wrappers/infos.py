@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.keys import MASK_KEY
+from leo_wrappers.keys import MASK_KEY, TASK_REWARDS_KEY
 from leo_wrappers.validation import check_instance, check_integer, shorten
 
 
@@ -84,6 +85,25 @@ def achieved_from_infos(infos: Sequence[dict[str, Any]] | Mapping[str, Any], num
             f"expected the same goals in every environment, got masks of lengths {sorted(lengths)}; use one goal set for all"
         )
     return np.stack(masks)
+
+
+def task_rewards_from_infos(infos: Sequence[dict[str, Any]], num_tasks: int) -> npt.NDArray[np.float32]:
+    """
+    Return the rewards of all tasks in the last transitions.
+
+    :param infos: the infos of ``step``, one per environment
+    :param num_tasks: number of tasks, K
+    :return: float32 ``[N, K]``
+    """
+    rewards = [info.get(TASK_REWARDS_KEY) for info in infos]
+    for number, row in enumerate(rewards):
+        if not isinstance(row, np.ndarray) or row.dtype != np.float32 or row.shape != (num_tasks,):
+            got = f"{row.dtype} of shape {row.shape}" if isinstance(row, np.ndarray) else type(row).__name__
+            raise ValueError(
+                f"expected info[{TASK_REWARDS_KEY!r}] of environment {number} to be a float32 array of shape ({num_tasks},), "
+                f"got {got}; wrap the environment with TaskWrapper"
+            )
+    return np.stack(rewards)  # type: ignore[arg-type]
 
 
 def final_infos(dones: BoolArray, observations: Iterable[Any], achieved: BoolArray) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 MASK_KEY = "goals_achieved"
 """In every info: the mask of achieved goals, bool ``[G]``."""
+TASK_REWARDS_KEY = "task_rewards"
+"""In the infos of steps of environments with tasks: the reward of each task, float32 ``[K]``."""
 GOAL_KEY = "goal_id"
 """In goal-conditioned observations and infos: the index of the commanded goal."""
 ACHIEVED_GOAL_KEY = "achieved_goal"

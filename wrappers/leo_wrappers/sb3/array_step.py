@@ -10,8 +10,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.infos import InfoList, achieved_from_infos
-from leo_wrappers.keys import ENDED_BY_GOAL_KEY
+from leo_wrappers.infos import InfoList, achieved_from_infos, task_rewards_from_infos
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY, TASK_REWARDS_KEY
 from leo_wrappers.validation import check_instance, shorten
 
 
@@ -78,6 +78,8 @@ class ArrayStep(NamedTuple):
     infos: Sequence[dict[str, Any]]
     is_success: BoolArray | None = None
     """``infos[i]["is_success"]`` if the infos have no other statistics of episodes; None if they must be read."""
+    task_rewards: npt.NDArray[np.float32] | None = None
+    """Rewards of environments with tasks, ``[N, K]``; None for other environments."""
 
     def to_step_return(self) -> VecEnvStepReturn:
         """
@@ -120,7 +122,9 @@ def step_arrays(venv: VecEnv, actions: npt.NDArray[Any]) -> ArrayStep:
     for row in done_rows:
         terminated[row] = not any(infos[row].get(key, False) for key in ("TimeLimit.truncated", ENDED_BY_GOAL_KEY))
     final_obs = stack_observations([infos[row]["terminal_observation"] for row in done_rows])
-    return ArrayStep(obs, rewards, dones, terminated, achieved_from_infos(infos, venv.num_envs), final_obs, infos)
+    masks = achieved_from_infos(infos, venv.num_envs)
+    task_rewards = task_rewards_from_infos(infos, masks.shape[1]) if TASK_REWARDS_KEY in infos[0] else None
+    return ArrayStep(obs, rewards, dones, terminated, masks, final_obs, infos, task_rewards=task_rewards)
 
 
 def step_tensors(venv: VecEnv, actions: th.Tensor) -> ArrayStep:

@@ -212,15 +212,19 @@ class VecGoalSampler(VecEnvWrapper):
         dones = step.dones | succeeded if self.on_success == "terminate" else step.dones
         final_obs = self._final_obs(step, dones, outcome.goals) if dones.any() else None
         self._replace_goals(step.dones, succeeded)
+        rewards = outcome.achieved.astype(np.float32)
+        if step.task_rewards is not None:
+            rewards = step.task_rewards[np.arange(self.num_envs), outcome.goals]
         return ArrayStep(
             obs=self._view.add(step.obs, self._tracker.goals),
-            rewards=outcome.achieved.astype(np.float32),
+            rewards=rewards,
             dones=dones,
             terminated=step.terminated,
             goals_achieved=step.goals_achieved,
             final_obs=final_obs,
             infos=LazyInfos(self.num_envs, partial(self._make_infos, step, outcome, succeeded)),
             is_success=None if step.is_success is None else outcome.is_success,
+            task_rewards=step.task_rewards,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

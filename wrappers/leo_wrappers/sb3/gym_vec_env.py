@@ -1,19 +1,19 @@
 """Gymnasium vector environments as Stable-Baselines3 vectorized environments."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 import torch as th
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv, VectorWrapper
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.infos import achieved_from_infos
-from leo_wrappers.keys import MASK_KEY
+from leo_wrappers.keys import MASK_KEY, TASK_REWARDS_KEY
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, observations_on_host, rows_of, stack_observations
 
 _MASK_AND_FINAL_KEYS = {MASK_KEY, f"_{MASK_KEY}", "final_info", "_final_info", "final_obs", "_final_obs"}
@@ -160,6 +160,7 @@ class GymVecEnv(VecEnv):
             goals_achieved=masks,
             final_obs=stack_observations(list(final_obs.values())),
             infos=LazyInfos(self.num_envs, make_infos),
+            task_rewards=infos.get(TASK_REWARDS_KEY),
         )
 
     def close(self) -> None:
@@ -184,7 +185,8 @@ class GymVecEnv(VecEnv):
         """
         if isinstance(self.vector_env.unwrapped, AsyncVectorEnv):
             # The worker processes end if an attribute is missing.
-            return all(self.vector_env.unwrapped.call("has_wrapper_attr", attr_name))
+            is_in_wrapper = any(attr_name in vars(wrapper) for wrapper in self._wrappers())
+            return is_in_wrapper or all(self.vector_env.unwrapped.call("has_wrapper_attr", attr_name))
         try:
             self.get_attr(attr_name)
         except AttributeError:
@@ -200,6 +202,9 @@ class GymVecEnv(VecEnv):
         :return: one value per environment
         """
         rows = list(self._get_indices(indices))
+        for wrapper in self._wrappers():
+            if attr_name in vars(wrapper):
+                return [getattr(wrapper, attr_name)] * len(rows)
         if isinstance(self.vector_env.unwrapped, AsyncVectorEnv):
             values = self.vector_env.unwrapped.get_attr(attr_name)
             return [values[row] for row in rows]
@@ -256,6 +261,13 @@ class GymVecEnv(VecEnv):
         :return: False for each environment
         """
         return [False for _ in self._get_indices(indices)]
+
+    def _wrappers(self) -> Iterator[VectorWrapper]:
+        """Iterate over the wrappers of the vector environment, whose own attributes precede those of the environments."""
+        env = self.vector_env
+        while isinstance(env, VectorWrapper):
+            yield env
+            env = env.env
 
     def _environments(self) -> list[gym.Env[Any, Any]] | None:
         """Return the environments of a SyncVectorEnv; None for natively batched ones."""

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from leo_wrappers.testing.strategies import goal_names as goal_names
     from leo_wrappers.testing.strategies import goal_sets as goal_sets
     from leo_wrappers.testing.strategies import masks as masks
+    from leo_wrappers.testing.task_strategies import task_sets as task_sets
+    from leo_wrappers.testing.task_strategies import transitions as transitions
 
 # Imported lazily: pytest imports this package at every start, for the plugin, and should not wait for Hypothesis.
 _EXPORTS = {
     "env_tests": ("multigoal_env_tests",),
     "state_machine": ("multigoal_state_machine", "run_state_machine"),
     "strategies": ("action_sequences", "from_space", "goal_names", "goal_sets", "masks"),
+    "task_strategies": ("task_sets", "transitions"),
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names}
 
