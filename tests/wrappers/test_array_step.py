@@ -45,9 +45,7 @@ ENVIRONMENTS = {
         on_success="terminate",
     ),
     "programs": lambda: GymVecEnv(
-        ProgramVectorWrapper(
-            SyncVectorEnv([line] * N, autoreset_mode=AutoresetMode.DISABLED), "at/2 then at/1 avoiding at/3"
-        )
+        ProgramVectorWrapper(SyncVectorEnv([line] * N, autoreset_mode=AutoresetMode.DISABLED), "at/2 then at/1 avoiding at/3")
     ),
     "single programs": lambda: GymVecEnv(
         SyncVectorEnv([lambda: ProgramWrapper(line(), "at/2 then at/1")] * N, autoreset_mode=AutoresetMode.SAME_STEP)
