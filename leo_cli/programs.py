@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from leo_agents.programs import ProgramPolicy, ProgramResult, evaluate_programs
+from leo_agents.programs import ProgramPolicy, ProgramResult, ProgramRun, evaluate_programs, run_program
 from leo_cli.agent_rollout import AgentRollout, RolloutStep
 from leo_cli.named_goals import NamedGoal
 from leo_cli.run_config import RunConfig
@@ -97,9 +97,29 @@ def evaluate_agent(
     :param max_steps: maximum number of steps per episode; that of the settings, or 1,000, if None
     :return: a result per program
     """
-    env = config.find_environment().make()
-    limit = config.settings.evaluation.max_steps if max_steps is None else max_steps
+    env, limit = config.find_environment().make(), _max_steps(config, max_steps)
     names, observations = [program.name for program in programs], goal_observations(env)
-    return evaluate_programs(
-        agent, env, names, episodes, seed, goal_observations=observations, max_steps=1_000 if limit is None else limit
-    )
+    return evaluate_programs(agent, env, names, episodes, seed, goal_observations=observations, max_steps=limit)
+
+
+def record_programs(
+    config: RunConfig, agent: Any, programs: Sequence[NamedGoal], seed: int, max_steps: int | None = None
+) -> list[ProgramRun]:
+    """
+    Record an episode of each program.
+
+    :param config: the run
+    :param agent: the agent
+    :param programs: from :func:`check_programs`
+    :param seed: seed of the episodes
+    :param max_steps: as in :func:`evaluate_agent`
+    :return: an episode per program
+    """
+    env, limit = config.find_environment().make(), _max_steps(config, max_steps)
+    options = {"goal_observations": goal_observations(env), "max_steps": limit}
+    return [run_program(agent, env, program.name, seed, **options) for program in programs]
+
+
+def _max_steps(config: RunConfig, max_steps: int | None) -> int:
+    limit = config.settings.evaluation.max_steps if max_steps is None else max_steps
+    return 1_000 if limit is None else limit

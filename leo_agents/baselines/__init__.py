@@ -1,8 +1,7 @@
 """
 Baselines: goal-conditioned agents with or without relabeling (:func:`goal_conditioned_dqn`,
 :func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`, :func:`goal_conditioned_bc`,
-:func:`goal_env_actor_critic`). PQN is
-:class:`~leo_agents.PQN`.
+:func:`goal_env_actor_critic`), and :func:`goal_sequence_dqn` for sequences of goals. PQN is :class:`~leo_agents.PQN`.
 """
 
 from leo_agents.baselines.algorithms import NormalizedDQN, NormalizedPPO, NormalizedSAC, NormalizedTD3, NormalizedTQC
@@ -15,6 +14,7 @@ from leo_agents.baselines.goal_conditioned import (
     goal_conditioned_venv,
     goal_env_actor_critic,
 )
+from leo_agents.baselines.goal_sequences import GoalSequenceDQN, GoalSequenceExtractor, goal_sequence_dqn
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.naive_relabeling import naive_all_goals_loss, naive_goal_losses
 from leo_agents.baselines.policies import (
@@ -26,7 +26,9 @@ from leo_agents.baselines.policies import (
     GoalInputSACPolicy,
     GoalInputTD3Policy,
     GoalInputTQCPolicy,
+    GoalSequenceDQNPolicy,
 )
+from leo_agents.baselines.sequence_replay_buffer import SequenceReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 
 __all__ = [
@@ -41,18 +43,23 @@ __all__ = [
     "GoalInputSACPolicy",
     "GoalInputTD3Policy",
     "GoalInputTQCPolicy",
+    "GoalSequenceDQN",
+    "GoalSequenceDQNPolicy",
+    "GoalSequenceExtractor",
     "MaskHerReplayBuffer",
     "NormalizedDQN",
     "NormalizedPPO",
     "NormalizedSAC",
     "NormalizedTD3",
     "NormalizedTQC",
+    "SequenceReplayBuffer",
     "goal_conditioned_actor_critic",
     "goal_conditioned_bc",
     "goal_conditioned_dqn",
     "goal_conditioned_ppo",
     "goal_conditioned_venv",
     "goal_env_actor_critic",
+    "goal_sequence_dqn",
     "naive_all_goals_loss",
     "naive_goal_losses",
 ]

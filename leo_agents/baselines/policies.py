@@ -80,6 +80,34 @@ class BoundedValuesMixin(NormalizingPolicy):
         return {**super()._get_constructor_parameters(), "value_range": self.value_range}
 
 
+class SquashedValuesMixin(NormalizingPolicy):
+    """
+    Mixin for a policy of DQN with values in ``[0, 1]``, to be listed before it among the base classes.
+
+    :param args: arguments of the policy
+    :param squash: pass Q-values through a sigmoid. With reward 1 on success and the episode ending there, true Q-values lie in
+        ``[0, 1]``; without bounds the maximum over actions can raise all of them above 1 until actions no longer differ. (The
+        HER paper clips targets to the possible range instead.)
+    :param kwargs: arguments of the policy
+    """
+
+    action_spaces: ClassVar = (spaces.Discrete,)
+
+    def __init__(self, *args: Any, squash: bool = True, **kwargs: Any) -> None:
+        self.squash = squash
+        super().__init__(*args, **kwargs)
+
+    def make_q_net(self) -> QNetwork:
+        """Create a Q-network, with a sigmoid after the last layer if ``squash``."""
+        network: QNetwork = super().make_q_net()  # type: ignore[misc]
+        if self.squash:
+            network.q_net.append(nn.Sigmoid())  # type: ignore[operator]
+        return network
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        return {**super()._get_constructor_parameters(), "squash": self.squash}
+
+
 class GoalInputPolicyMixin(NormalizedInputMixin, GoalPolicyMixin):
     """
     Mixin for a policy of Stable-Baselines3 that reads the commanded goal, to be listed before it among the base classes.
@@ -153,33 +181,15 @@ class GoalInputPolicyMixin(NormalizedInputMixin, GoalPolicyMixin):
         return {**super()._get_constructor_parameters(), **own}
 
 
-class GoalInputDQNPolicy(GoalInputPolicyMixin, DQNMultiInputPolicy):
-    """
-    Policy of goal-conditioned DQN; the arguments are those of the base classes, and:
-
-    :param squash: pass Q-values through a sigmoid. With reward 1 on success and the episode ending there, true Q-values lie in
-        ``[0, 1]``; without bounds the maximum over actions can raise all of them above 1 until actions no longer differ. (The
-        HER paper clips targets to the possible range instead.)
-    """
-
-    action_spaces: ClassVar = (spaces.Discrete,)
-
-    def __init__(self, *args: Any, squash: bool = True, **kwargs: Any) -> None:
-        self.squash = squash
-        super().__init__(*args, **kwargs)
-
-    def make_q_net(self) -> QNetwork:
-        """Create a Q-network, with a sigmoid after the last layer if ``squash``."""
-        network = super().make_q_net()
-        if self.squash:
-            network.q_net.append(nn.Sigmoid())  # type: ignore[operator]
-        return network
+class GoalInputDQNPolicy(SquashedValuesMixin, GoalInputPolicyMixin, DQNMultiInputPolicy):
+    """Policy of goal-conditioned DQN; the arguments are those of the base classes."""
 
     def commanded_values(self, obs: PyTorchObs) -> th.Tensor:
         return self.q_net(obs).amax(dim=1, keepdim=True)  # type: ignore[no-any-return]
 
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), "squash": self.squash}
+
+class GoalSequenceDQNPolicy(SquashedValuesMixin, NormalizedInputMixin, DQNMultiInputPolicy):
+    """Policy of DQN for sequences of goals; the arguments are those of the base classes."""
 
 
 class GoalInputPPOPolicy(GoalInputPolicyMixin, MultiInputActorCriticPolicy):

@@ -1,14 +1,20 @@
 """Evaluation of policies on programs."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from stable_baselines3.common.type_aliases import PolicyPredictor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
+from leo_agents.evaluation.evaluate import goal_positions
+from leo_agents.evaluation.goal_report import FloatArray
 from leo_agents.networks.policies import Observation
 from leo_agents.programs.policy import ProgramPolicy
+from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.keys import MASK_KEY
 from leo_wrappers.programs import Program, ProgramAutomaton, ProgramWrapper
 from leo_wrappers.validation import check_callable, check_env, check_integer, check_iterable, check_seed
 
@@ -31,6 +37,40 @@ class ProgramResult(NamedTuple):
     def completed(self) -> float:
         """Fraction of the episodes that completed the program."""
         return len(self.steps) / self.episodes
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramRun:
+    """
+    A recorded episode of a program, made by :func:`~leo_agents.programs.run_program`.
+
+    :param automaton: the program
+    :param states: its state before the first step and after each one
+    :param masks: the masks of the same states, bool ``[T + 1, G]``
+    :param positions: 2D positions of the goals ``[G, 2]``, if they have any
+    :param axes: names of the two coordinates; an axis named "row" points downwards
+    """
+
+    automaton: ProgramAutomaton
+    states: tuple[int, ...]
+    masks: BoolArray
+    positions: FloatArray | None = None
+    axes: tuple[str, str] = ("x", "y")
+
+    @property
+    def num_steps(self) -> int:
+        """Number of steps, T."""
+        return len(self.states) - 1
+
+    @property
+    def completed(self) -> bool:
+        """Whether the program was completed."""
+        return self.states[-1] == self.automaton.accepted
+
+    @property
+    def violated(self) -> bool:
+        """Whether the program was violated."""
+        return self.states[-1] == self.automaton.violated
 
 
 def evaluate_programs(
@@ -81,22 +121,63 @@ def evaluate_programs(
             policy: PolicyPredictor = ProgramPolicy(model, wrapped.automaton, goal_observations)
         else:
             policy = make_policy(wrapped.automaton)
-        outcomes = [
-            _run_episode(policy, wrapped, None if seed is None else seed + number, max_steps) for number in range(episodes)
+        runs = [
+            _run_episode(policy, wrapped, None if seed is None else seed + number, max_steps)[0] for number in range(episodes)
         ]
-        steps = tuple(count for count, state in outcomes if state == wrapped.automaton.accepted)
-        violated = sum(state == wrapped.automaton.violated for _, state in outcomes)
+        steps = tuple(len(states) - 1 for states in runs if states[-1] == wrapped.automaton.accepted)
+        violated = sum(states[-1] == wrapped.automaton.violated for states in runs)
         results.append(ProgramResult(wrapped.automaton.program, episodes, steps, violated))
     return results
 
 
-def _run_episode(policy: PolicyPredictor, env: ProgramWrapper, seed: int | None, max_steps: int) -> tuple[int, int]:
-    """Run an episode; return its number of steps and the last state of the program."""
-    obs, _ = env.reset(seed=seed)
-    count, done = 0, False
-    while not done and count < max_steps:
-        count += 1
+def run_program(
+    model: Any,
+    env: gym.Env[Any, Any],
+    program: Program | str,
+    seed: int | None = None,
+    *,
+    goal_observations: Observation | None = None,
+    max_steps: int = 1_000,
+) -> ProgramRun:
+    """
+    Run one episode of a program and record it, for :func:`~leo_agents.programs.plot_programs`.
+
+    :param model: a trained LEO agent
+    :param env: a multi-goal environment with the goals of the model
+    :param program: the program, or its text
+    :param seed: seed of the episode
+    :param goal_observations: see :class:`~leo_agents.programs.ProgramPolicy`
+    :param max_steps: number of steps after which the episode ends
+    :return: states of the program and masks
+
+    Example::
+
+        >>> import gymnasium as gym, leo_envs
+        >>> from leo_agents import LEODQN
+        >>> env = gym.make("leo/GridWorld-v0", map="S..")
+        >>> run_program(LEODQN("MultiGoalPolicy", env, seed=0), env, "cell/0,2 then cell/0,0", max_steps=4).states[0]
+        0
+    """
+    check_env(env)
+    check_integer("max_steps", max_steps, 1)
+    check_seed(seed)
+    wrapped = ProgramWrapper(env, program)
+    policy = ProgramPolicy(model, wrapped.automaton, goal_observations)
+    states, masks = _run_episode(policy, wrapped, seed, max_steps)
+    positions, axes = goal_positions(DummyVecEnv([lambda: env]), wrapped.automaton.goal_names) or (None, ("x", "y"))
+    return ProgramRun(wrapped.automaton, tuple(states), np.stack(masks), positions, axes)
+
+
+def _run_episode(
+    policy: PolicyPredictor, env: ProgramWrapper, seed: int | None, max_steps: int
+) -> tuple[list[int], list[BoolArray]]:
+    """Run an episode; return states of the program and masks, from those of the reset on."""
+    obs, info = env.reset(seed=seed)
+    states, masks, done = [env.program_state], [info[MASK_KEY]], False
+    while not done and len(states) <= max_steps:
         action, _ = policy.predict(obs, deterministic=True)
-        obs, _, terminated, truncated, _ = env.step(np.asarray(action)[()])
+        obs, _, terminated, truncated, info = env.step(np.asarray(action)[()])
+        states.append(env.program_state)
+        masks.append(info[MASK_KEY].copy())
         done = terminated or truncated
-    return count, env.program_state
+    return states, masks

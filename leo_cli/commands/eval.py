@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class Eval:
     """
     Evaluate the agents of a run: how often, and in how many steps, they reach each goal. Writes goals.csv for each seed; with
-    --program, it only prints how often and in how many steps they complete the programs.
+    --program, it only prints how often and in how many steps they complete the programs, and --out draws them.
 
     Examples: `leo eval runs/leodqn-GridWorld-v0 --episodes 10`; `leo eval runs/x --goals cell/0,0 cell/8,7`;
-    `leo eval runs/x --program "cell/0,0 then cell/8,7"`.
+    `leo eval runs/x --program "cell/0,0 then cell/8,7" --out program.png`.
     """
 
     run_folder: Run
@@ -30,6 +30,8 @@ class Eval:
     goals: Names = ()
     """Evaluate only these goals, names or coordinates such as 1.3,0.7,0.5, without writing goals.csv."""
     program: Programs = ()
+    out: Path = None
+    """With --program: a figure of the automata next to the first seed's paths, e.g. program.png."""
     max_steps: Count = None
     """Maximum number of steps per episode."""
     seed: Annotated[int, tyro.conf.arg(metavar="SEED")] = 10_000
@@ -54,6 +56,8 @@ class Eval:
             if value is not None and value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
         run = RunFolder(self.run_folder, self.trust)
+        if self.out is not None and not self.program:
+            raise ValueError("expected --out with --program, got it without; use --csv, or leo plot for figures of goals")
         if self.program:
             self._evaluate_programs(run)
             return 0
@@ -93,14 +97,19 @@ class Eval:
 
     def _evaluate_programs(self, run: "RunFolder") -> None:
         """Print how often, and in how many steps, the agent of each seed completes each program."""
+        from pathlib import Path as FilePath
+
         import numpy as np
 
+        from leo_agents.programs import plot_programs
         from leo_cli.models import load_agent
-        from leo_cli.programs import check_programs, evaluate_agent
+        from leo_cli.outputs import check_output
+        from leo_cli.programs import check_programs, evaluate_agent, record_programs
 
         if self.goals or self.csv is not None:
             raise ValueError("expected --program without --goals and --csv, got both; evaluate them one after the other")
         programs = check_programs(run.config, self.program)
+        out = None if self.out is None else check_output(FilePath(self.out))
         evaluation = run.config.settings.evaluation
         episodes = evaluation.final_episodes if self.episodes is None else self.episodes
         for seed in run.started_seeds:
@@ -109,3 +118,7 @@ class Eval:
                 steps = f", {np.mean(result.steps):.1f} steps on average" if result.steps else ""
                 completed = f"{len(result.steps)} of {result.episodes} completed{steps}"
                 print(f"  {result.program}: {completed}, {result.violated} violated")
+        if out is not None:
+            agent = load_agent(run, run.started_seeds[0])
+            plot_programs(record_programs(run.config, agent, programs, self.seed, self.max_steps), out)
+            print(f"Wrote {out}")

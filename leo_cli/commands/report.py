@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from leo_cli.commands.options import Path, RepeatedNames, Runs, Trust
+from leo_cli.commands.options import Path, Programs, RepeatedNames, Runs, Trust
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Report:
     """The file to write; report.html in the first run's folder by default."""
     goal: RepeatedNames = ()
     """Goal to record a video of, a name or coordinates such as 1.3,0.7,0.5; repeat it for more."""
+    program: Programs = ()
     videos: Annotated[int, tyro.conf.arg(metavar="N")] = 4
     """Number of goals to record videos of when none are named."""
     trust: Trust = False
@@ -35,6 +36,7 @@ class Report:
         from leo_cli.evaluation import evaluate_missing
         from leo_cli.html.page import report_page
         from leo_cli.outputs import check_output
+        from leo_cli.programs import check_programs
         from leo_cli.results import read_results
         from leo_cli.run_folder import open_runs
         from leo_cli.sweeps.folder import is_sweep
@@ -47,9 +49,10 @@ class Report:
             return 0
         runs = open_runs(self.runs, self.trust)
         goals = [runs[0].config.find_goal(goal) for goal in self.goal]
+        programs = check_programs(runs[0].config, self.program)
         out = check_output(runs[0].path / "report.html" if self.out is None else FilePath(self.out))
         evaluate_missing(runs)
-        page = report_page(read_results(runs), goals=goals, num_videos=self.videos)
+        page = report_page(read_results(runs), goals=goals, programs=programs, num_videos=self.videos)
         out.write_text(page, encoding="utf-8")
         print(f"Wrote {out} ({out.stat().st_size / 1e6:.1f} MB); open it in a browser")
         return 0

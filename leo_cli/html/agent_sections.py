@@ -1,5 +1,6 @@
 """Sections of the report that load the agents: videos, and maps of success and expected steps."""
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ import numpy as np
 
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport
 from leo_agents.networks.policies import expected_steps
+from leo_agents.programs import plot_programs
 from leo_cli.agent_rollout import AgentRollout, make_rollout
+from leo_cli.evaluation import SEED
 from leo_cli.goal_positions import GoalPositions, locate_goals
 from leo_cli.html.colors import ramp_legend
 from leo_cli.html.goal_map import goal_map, state_map
@@ -17,6 +20,7 @@ from leo_cli.html.heat_map import data_uri
 from leo_cli.html.markup import card, element, text
 from leo_cli.models import load_agent
 from leo_cli.named_goals import NamedGoal
+from leo_cli.programs import record_programs
 from leo_cli.results import RunResults
 from leo_cli.value_maps import goal_values, probe_states, state_values
 from leo_cli.video import encode_video, record_frames
@@ -93,6 +97,28 @@ def _video_figure(rollout: AgentRollout, goal: NamedGoal, max_steps: int, title:
     parts = [*([title] if title else []), *([f"{stride}x speed"] if stride > 1 else [])]
     caption = f"<figcaption>{', '.join(parts)}</figcaption>" if parts else ""
     return f'<figure><img src="{source}" alt="{text(f"video of goal {goal.name}")}" width="{_WIDTH}">{caption}</figure>'
+
+
+def programs_section(results: Sequence[RunResults], programs: Sequence[NamedGoal]) -> str:
+    """
+    Run each run's agent on programs, and draw their automata next to its paths.
+
+    :param results: results of the runs
+    :param programs: the programs
+    :return: markup; empty without programs
+    """
+    if not programs:
+        return ""
+    figures = []
+    for result in results:
+        config, content = result.run.config, io.BytesIO()
+        runs = record_programs(config, load_agent(result.run, result.seeds[0]), programs, SEED)
+        plot_programs(runs).savefig(content, format="png", dpi=110)
+        image = element("img", src=data_uri("image/png", content.getvalue()), alt="automata of programs and paths", width=900)
+        caption = element("figcaption", f"<b>{text(result.label)}</b>") if len(results) > 1 else ""
+        figures.append(element("figure", image + caption, class_="wide"))
+    note = "One episode each: the states of the program, and the path of the agent in the colors of these states."
+    return card("Programs", element("div", "".join(figures), class_="maps"), note=note, id_="programs")
 
 
 def maps_section(results: Sequence[RunResults], goals: Sequence[int]) -> str:

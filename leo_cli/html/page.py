@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import leo_wrappers
-from leo_cli.html.agent_sections import maps_section, representative_goals, videos_section
+from leo_cli.html.agent_sections import maps_section, programs_section, representative_goals, videos_section
 from leo_cli.html.goal_table import goals_section
 from leo_cli.html.markup import element, text
 from leo_cli.html.sections import (
@@ -28,6 +28,7 @@ def report_page(
     results: Sequence[RunResults],
     *,
     goals: Sequence[NamedGoal] | None = None,
+    programs: Sequence[NamedGoal] = (),
     num_videos: int = 4,
     log: Callable[[str], object] = print,
 ) -> str:
@@ -36,6 +37,7 @@ def report_page(
 
     :param results: results of the runs, with the same goals
     :param goals: goals to record videos of; representative ones when None
+    :param programs: programs to run, and to draw
     :param num_videos: number of representative goals to record
     :param log: function that receives progress messages
     :return: the HTML page
@@ -49,6 +51,7 @@ def report_page(
         "families": families_section(results),
         "maps": maps_section(results, chosen[:_NUM_MAPPED_GOALS]),
         "videos": videos_section(results, recorded, log),
+        "programs": programs_section(results, programs),
         "time": over_time_section(results),
         "hardest": hardest_section(results),
         "stability": stability_section(results),
@@ -63,7 +66,8 @@ def report_page(
 
 _MENU = {
     "runs": "results", "learning": "learning", "families": "families", "maps": "maps", "videos": "videos",
-    "time": "over time", "hardest": "hardest", "stability": "stability", "goals": "all goals", "provenance": "provenance",
+    "programs": "programs", "time": "over time", "hardest": "hardest", "stability": "stability", "goals": "all goals",
+    "provenance": "provenance",
 }  # fmt: skip
 
 

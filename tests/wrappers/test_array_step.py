@@ -10,6 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 import leo_envs  # noqa: F401
 from leo_wrappers import GoalConditionedWrapper
 from leo_wrappers.jax_envs import JaxVectorEnv
+from leo_wrappers.programs import ProgramVectorWrapper, ProgramWrapper
 from leo_wrappers.sb3 import GymVecEnv, JaxVecEnv, VecGoalSampler, step_arrays, step_tensors
 from leo_wrappers.sb3.array_step import LazyInfos, has_tensors, observations_on_host
 from tests.devices import DEVICES
@@ -19,13 +20,16 @@ from tests.wanderer_env import Wanderer
 N, STEPS = 4, 40
 
 
+def line():
+    return make_line(start=None, trap=4, horizon=6)
+
+
 def lines():
-    return DummyVecEnv([lambda: make_line(start=None, trap=4, horizon=6)] * N)
+    return DummyVecEnv([line] * N)
 
 
 def sync_lines():
-    makers = [lambda: make_line(start=None, trap=4, horizon=6)] * N
-    return GymVecEnv(SyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+    return GymVecEnv(SyncVectorEnv([line] * N, autoreset_mode=AutoresetMode.SAME_STEP))
 
 
 ENVIRONMENTS = {
@@ -39,6 +43,12 @@ ENVIRONMENTS = {
     "terminate in the grid": lambda: VecGoalSampler(
         GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=N, map="S..", time_limit=5, autoreset_mode="SameStep")),
         on_success="terminate",
+    ),
+    "programs": lambda: GymVecEnv(
+        ProgramVectorWrapper(SyncVectorEnv([line] * N, autoreset_mode=AutoresetMode.DISABLED), "at/2 then at/1 avoiding at/3")
+    ),
+    "single programs": lambda: GymVecEnv(
+        SyncVectorEnv([lambda: ProgramWrapper(line(), "at/2 then at/1")] * N, autoreset_mode=AutoresetMode.SAME_STEP)
     ),
     "sampler of dummies": lambda: VecGoalSampler(lines(), on_success="terminate"),
     "monitor": lambda: VecMonitor(VecGoalSampler(sync_lines())),
@@ -94,7 +104,8 @@ def test_array_steps_equal_list_steps(kind):
             assert step.final_obs is None
     assert counts["truncated"] or kind == "goal-conditioned"
     assert counts["terminated"] or "grid" in kind or kind == "goal-conditioned"
-    assert bool(counts["ended_by_goal"]) == ("terminate" in kind or "of dummies" in kind or kind == "goal-conditioned")
+    commanding = ("terminate", "of dummies", "goal-conditioned", "programs")
+    assert bool(counts["ended_by_goal"]) == any(words in kind for words in commanding)
 
 
 @pytest.mark.parametrize("device", DEVICES)

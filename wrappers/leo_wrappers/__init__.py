@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from leo_wrappers.checks import check_multigoal_env as check_multigoal_env
     from leo_wrappers.checks import check_multigoal_vec_env as check_multigoal_vec_env
     from leo_wrappers.goal_conditioned import GoalConditionedWrapper as GoalConditionedWrapper
+    from leo_wrappers.goal_sequence import GoalSequenceWrapper as GoalSequenceWrapper
     from leo_wrappers.goal_set import GoalSet as GoalSet
     from leo_wrappers.goal_set import goal_families as goal_families
     from leo_wrappers.goal_set import goal_index as goal_index
@@ -36,6 +37,7 @@ _EXPORTS = {
     "any_goal": ("AnyGoalWrapper",),
     "checks": ("ContractChecker", "ContractError", "check_multigoal_env", "check_multigoal_vec_env"),
     "goal_conditioned": ("GoalConditionedWrapper",),
+    "goal_sequence": ("GoalSequenceWrapper",),
     "goal_set": ("GoalSet", "goal_families", "goal_index"),
     "infos": ("InfoList", "achieved_from_infos"),
     "multi_goal": ("MultiGoalWrapper",),

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.infos import achieved_from_infos
-from leo_wrappers.keys import MASK_KEY, TASK_REWARDS_KEY
+from leo_wrappers.keys import ENDED_BY_GOAL_KEY, MASK_KEY, TASK_REWARDS_KEY
 from leo_wrappers.sb3.array_step import ArrayStep, LazyInfos, observations_on_host, rows_of, stack_observations
 
 _MASK_AND_FINAL_KEYS = {MASK_KEY, f"_{MASK_KEY}", "final_info", "_final_info", "final_obs", "_final_obs"}
@@ -139,6 +139,8 @@ class GymVecEnv(VecEnv):
         final_obs = {row: infos["final_obs"][row] for row in np.flatnonzero(dones).tolist()}
         for row in final_obs:
             self.reset_infos[row] = _row(infos, row)
+        # Done only for what was commanded: the other goals bootstrap, as after a truncation.
+        ended_by_goal = infos.get("final_info", {}).get(ENDED_BY_GOAL_KEY, np.zeros_like(dones))
 
         def make_infos(rows: slice) -> list[dict[str, Any]]:
             numbers = range(rows.start, rows.stop)
@@ -156,7 +158,7 @@ class GymVecEnv(VecEnv):
             obs=obs,
             rewards=rewards.astype(np.float32),
             dones=dones,
-            terminated=terminated,
+            terminated=terminated & ~ended_by_goal,
             goals_achieved=masks,
             final_obs=stack_observations(list(final_obs.values())),
             infos=LazyInfos(self.num_envs, make_infos),
