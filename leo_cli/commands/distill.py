@@ -24,7 +24,7 @@ class Distill:
     run_folder: Run
     """The run's folder."""
     out: Path = None
-    """The file, .zip or .pt; student.zip in the run's folder by default."""
+    """The file, .zip or .pt (not of a ppo); student.zip in the run's folder by default."""
     student: Annotated[str | None, tyro.conf.arg(metavar="ALGORITHM", help_behavior_hint="")] = None
     """leodqn, pqn or ppo, or leotd3 for continuous actions; leodqn or leotd3 by default."""
     steps: Annotated[int, tyro.conf.arg(metavar="N")] = 5_000
@@ -55,6 +55,8 @@ class Distill:
         out = check_output(run.path / "student.zip" if self.out is None else FilePath(self.out))
         if out.suffix not in (".zip", ".pt"):
             raise ValueError(f"expected a file with the ending .zip or .pt as --out, got {out}; change it")
+        if (out.suffix, self.student) == (".pt", "ppo"):
+            raise ValueError("expected leodqn, leotd3 or pqn as --student for TorchScript, got ppo; write a .zip")
         environment = run.config.find_environment()
         is_discrete = hasattr(environment.action_space, "n")
         kind: Any = self.student or ("leodqn" if is_discrete else "leotd3")
