@@ -6,6 +6,7 @@ are a random half of the reachable cells (another one for each seed), or all rea
 environment has only the goals that are left: the others enter no mask, no loss and no relabeling.
 
 - LEODQN, LEOPQN: ``head="factored"``, which computes the weights of a goal from its descriptor, row and column.
+- LEODQN, quasimetric: ``head="quasimetric"``, which encodes the observation at the goal's cell like a state.
 - LEODQN, nearest: the dense head, which cannot be commanded other goals; it is commanded the nearest one that it knows.
 - DQN + HER: goal-conditioned DQN that reads the goal as the observation at its cell, with the settings of
   ``gridworld_learning.py``.
@@ -39,10 +40,11 @@ from training_runs import (
 from leo_agents import LEODQN, LEOPQN
 from leo_agents.baselines import goal_conditioned_dqn
 from leo_agents.evaluation import evaluate_goals
-from leo_wrappers import MultiGoalWrapper
+from leo_wrappers import GoalSet, MultiGoalWrapper
 
 STEPS = {"LEOPQN": 10}  # as a multiple of --steps
-AGENTS = ("LEODQN", "LEODQN, nearest", "LEOPQN", "DQN + HER")
+AGENTS = ("LEODQN", "LEODQN, quasimetric", "LEODQN, nearest", "LEOPQN", "DQN + HER")
+HEADS = {"LEODQN": "factored", "LEODQN, quasimetric": "quasimetric", "LEODQN, nearest": "dense"}
 HELD_OUT = ("half", "quadrant")
 RUNS = {f"{agent}, {held} held out": (agent, held) for held in HELD_OUT for agent in AGENTS}
 
@@ -128,7 +130,10 @@ def make_model(agent: str, split: Split, seed: int, steps: int) -> Any:
             target_update_interval=learning.NUM_ENVS,
             **kwargs,
         )
-    return LEODQN("MultiGoalPolicy", venv, head="dense" if agent == "LEODQN, nearest" else "factored", **kwargs)
+    if agent == "LEODQN, quasimetric":
+        descriptors = {"descriptors": split.evaluation.observations[split.trained]}
+        kwargs["policy_kwargs"] = {**kwargs["policy_kwargs"], "head_kwargs": descriptors}
+    return LEODQN("MultiGoalPolicy", venv, head=HEADS[agent], **kwargs)
 
 
 def for_all_goals(agent: str, model: Any, split: Split) -> Any:
@@ -142,6 +147,9 @@ def for_all_goals(agent: str, model: Any, split: Split) -> Any:
     """
     if agent == "LEODQN, nearest":
         return NearestGoal(model, split)
+    if agent == "LEODQN, quasimetric":
+        known, states = split.env.goal_set, split.evaluation.observations
+        return model.policy.with_goal_set(GoalSet(known.names, known.achieved, descriptors=states, signal_shape=()))
     if agent != "DQN + HER":
         return model.policy.with_goal_set(split.env.goal_set)
     whole = goal_conditioned_dqn(

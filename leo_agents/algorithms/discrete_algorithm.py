@@ -46,7 +46,7 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
         is_new = not self.goal_names
         super()._setup_goals()
         head_kwargs = self.policy_kwargs.get("head_kwargs") or {}
-        needs_descriptors = self.policy_kwargs.get("head") == "factored" and "descriptors" not in head_kwargs
+        needs_descriptors = self.policy_kwargs.get("head") in ("factored", "quasimetric") and "descriptors" not in head_kwargs
         # The stored arguments of a loaded model are complete.
         if is_new and needs_descriptors and self.env is not None:
             head_kwargs = {**head_kwargs, "descriptors": find_descriptors(self.env)}

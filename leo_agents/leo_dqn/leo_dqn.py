@@ -59,8 +59,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
         bits of mantissa
     :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
-    :param head: ``"dense"``, or ``"factored"``, which also takes goals by descriptor that were never trained on, see
-        :mod:`leo_agents.networks.heads`
+    :param head: ``"dense"``; or ``"factored"`` or ``"quasimetric"``, which also take goals by descriptor that were never
+        trained on, see :mod:`leo_agents.networks.heads` and :mod:`leo_agents.networks.quasimetric_head`
     :param double_q: double Q-learning: choose the next action by the online network
     :param conservative_weight: weight of the penalty of conservative Q-learning in ``learn_offline``, see
         :meth:`~leo_agents.learning.q_learner.AllGoalsQLearner.conservative_loss`; 0 for none

@@ -48,8 +48,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param tf32: with CUDA, compute float32 matrix products in TensorFloat-32 while learning: several times as fast, with 10
         bits of mantissa
     :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
-    :param head: ``"dense"``, or ``"factored"``, which also takes goals by descriptor that were never trained on, see
-        :mod:`leo_agents.networks.heads`
+    :param head: ``"dense"``; or ``"factored"`` or ``"quasimetric"``, which also take goals by descriptor that were never
+        trained on, see :mod:`leo_agents.networks.heads` and :mod:`leo_agents.networks.quasimetric_head`
     :param paper_mode: use the paper's settings for all arguments that are None, its network (4 x 1024, batch renormalization
         of the input) and its goal selection (uniform over the goals seen before the rollout). Unlike in the official code,
         masks and next states are those before a reset, time limits bootstrap, and every state counts as seen

@@ -106,7 +106,7 @@ def descriptor_error(goals: Any, goal_names: Sequence[str], known: Descriptors |
         nearest = f"the nearest to {first.tolist()} is {goal_names[int(((known - first) ** 2).sum(axis=1).argmin())]!r}"
     return ValueError(
         f"expected names or indices of the {len(goal_names)} goals of the model, got {shorten(goals)}; {nearest}. LEODQN and "
-        'LEOPQN with head="factored" also take descriptors'
+        'LEOPQN with head="factored" or "quasimetric" also take descriptors'
     )
 
 

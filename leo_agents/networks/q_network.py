@@ -9,11 +9,12 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import nn
 
 from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead
+from leo_agents.networks.quasimetric_head import QuasimetricHead
 from leo_agents.networks.state_network import ActingNetwork, make_trunk
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.validation import check_choice
 
-HEADS: dict[str, type[GoalHead]] = {"dense": DenseHead, "factored": FactoredHead}
+HEADS: dict[str, type[GoalHead]] = {"dense": DenseHead, "factored": FactoredHead, "quasimetric": QuasimetricHead}
 
 
 def make_head(
@@ -22,7 +23,7 @@ def make_head(
     """
     Create an all-goals head by name.
 
-    :param kind: ``"dense"`` or ``"factored"``
+    :param kind: ``"dense"``, ``"factored"`` or ``"quasimetric"``
     :param features_dim: number of features
     :param num_goals: number of goals
     :param num_actions: number of actions
@@ -44,7 +45,7 @@ class GoalQNetwork(ActingNetwork):
     :param net_arch: widths of the hidden layers
     :param activation_fn: activation function
     :param layer_norm: whether to apply layer normalization before each activation
-    :param head: ``"dense"`` or ``"factored"``
+    :param head: ``"dense"``, ``"factored"`` or ``"quasimetric"``
     :param head_kwargs: additional arguments of the head
     :param squash: whether values are the sigmoid of the head's outputs, in ``[0, 1]``
     :param normalize_images: whether to divide images by 255
@@ -87,6 +88,21 @@ class GoalQNetwork(ActingNetwork):
         self.trunk = make_trunk(features_extractor.features_dim, net_arch, activation_fn, layer_norm, input_norm)
         width = net_arch[-1] if net_arch else features_extractor.features_dim
         self.head = make_head(head, width, num_goals, int(action_space.n), head_kwargs)
+        if isinstance(self.head, QuasimetricHead):
+            self._check_goal_states(self.head.goal_states)
+            self.head.encoder = self.features
+
+    def _check_goal_states(self, goal_states: th.Tensor) -> None:
+        """Raise a ``ValueError`` unless goals can be encoded as states, with values in [0, 1]."""
+        shape = self.observation_space.shape if isinstance(self.observation_space, spaces.Box) else None
+        if shape != goal_states.shape[1:]:
+            raise ValueError(
+                f"expected an observation of each goal in {self.observation_space}, one vector, as descriptors for "
+                f'head="quasimetric", got descriptors of shape {tuple(goal_states.shape[1:])}; pass '
+                "head_kwargs={'descriptors': observations}, or use head=\"factored\""
+            )
+        if not self.squash:
+            raise ValueError('expected squash=True with head="quasimetric", values in [0, 1], got False; leave it out')
 
     def features(self, obs: PyTorchObs) -> th.Tensor:
         """

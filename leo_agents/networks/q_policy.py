@@ -63,7 +63,8 @@ class AllGoalsQPolicy(GoalQPolicy):
         unit of the last layer: with many goals and actions, keep that layer at 256
     :param activation_fn: activation function
     :param layer_norm: whether to apply layer normalization before each activation
-    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`
+    :param head: ``"dense"`` or ``"factored"``, see :mod:`leo_agents.networks.heads`, or ``"quasimetric"``, see
+        :class:`~leo_agents.networks.quasimetric_head.QuasimetricHead`
     :param head_kwargs: additional arguments of the head
     :param squash: whether values are the sigmoid of the head's outputs, in ``[0, 1]``
     :param features_extractor_class: features extractor of the state; chosen by the state space if None
@@ -191,12 +192,12 @@ class AllGoalsQPolicy(GoalQPolicy):
         with th.random.fork_rng(devices=[]):  # evaluations do not change the training
             policy = type(self)(**arguments).to(self.device)
         # Those of the training stay with its goals.
-        own = ("goal_embedding.descriptors", "goal_embedding.offsets")
+        own = ("head.goal_states", "goal_embedding.descriptors", "goal_embedding.offsets")
         policy.load_state_dict({k: value for k, value in self.state_dict().items() if not k.endswith(own)}, strict=False)
         before, after = self.q_net.head.goal_embedding, policy.q_net.head.goal_embedding
-        assert before is not None and after is not None
-        with th.no_grad():
-            after.offsets.copy_(before.offsets_of(after.descriptors))
+        if before is not None and after is not None:
+            with th.no_grad():
+                after.offsets.copy_(before.offsets_of(after.descriptors))
         policy.set_training_mode(False)
         return policy
 
@@ -223,10 +224,10 @@ class AllGoalsQPolicy(GoalQPolicy):
         """
         check_choice("goals", goals, ("goal_id", "descriptor"))
         if goals == "goal_id":
-            return self._export(self.q_net, _GoalQValues(self.q_net))
+            return self._export(self.q_net, GoalQValues(self.q_net))
         if self.descriptors is None:
             raise ValueError('expected a policy that takes descriptors, got one without; use head="factored", or "goal_id"')
-        return self._export(self.q_net, _GoalQValues(self.q_net), th.as_tensor(self.descriptors[:1], device=self.device))
+        return self._export(self.q_net, GoalQValues(self.q_net), th.as_tensor(self.descriptors[:1], device=self.device))
 
     def set_training_mode(self, mode: bool) -> None:
         """
@@ -241,10 +242,10 @@ class AllGoalsQPolicy(GoalQPolicy):
         return {**super()._get_constructor_parameters(), **self.net_args}
 
 
-class _GoalQValues(nn.Module):
+class GoalQValues(nn.Module):
     """Q-values of all actions for one goal per row, for the export."""
 
-    def __init__(self, network: GoalQNetwork) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 

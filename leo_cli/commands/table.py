@@ -5,6 +5,7 @@ from typing import Any
 from leo_cli.commands.bench import Bench
 from leo_cli.commands.check import Check
 from leo_cli.commands.collect import Collect
+from leo_cli.commands.distill import Distill
 from leo_cli.commands.eval import Eval
 from leo_cli.commands.goals import Goals
 from leo_cli.commands.play import Play
@@ -22,6 +23,7 @@ COMMANDS: dict[str, Any] = {
     "collect": Collect,
     "train": Train,
     "eval": Eval,
+    "distill": Distill,
     "play": Play,
     "video": Video,
     "plot": Plot,

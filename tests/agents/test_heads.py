@@ -8,14 +8,23 @@ from leo_agents.networks import heads as heads_module
 from leo_agents.networks.goal_embedding import GoalEmbedding
 from leo_agents.networks.grouped_linear import grouped_linear
 from leo_agents.networks.heads import DenseHead, FactoredHead, GoalHead, logit
+from leo_agents.networks.quasimetric_head import QuasimetricHead
 
 FEATURES, GOALS, ACTIONS, BATCH = 6, 5, 4, 12
+
+
+def quasimetric_head() -> QuasimetricHead:
+    head = QuasimetricHead(FEATURES, GOALS, ACTIONS, descriptors=np.random.rand(GOALS, 3), size=4)
+    head.encoder = lambda states: states.repeat(1, FEATURES // 3)
+    return head
+
 
 HEADS = {
     "dense": lambda: DenseHead(FEATURES, GOALS, ACTIONS),
     "narrow": lambda: DenseHead(FEATURES, GOALS, ACTIONS, width=3),
     "factored": lambda: FactoredHead(FEATURES, GOALS, ACTIONS, rank=3),
     "described": lambda: FactoredHead(FEATURES, GOALS, ACTIONS, rank=3, descriptors=np.random.rand(GOALS, 2)),
+    "quasimetric": quasimetric_head,
 }
 
 

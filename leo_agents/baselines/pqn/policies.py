@@ -15,7 +15,7 @@ from leo_agents.learning.optimization import FusedRAdam
 from leo_agents.networks.goal_descriptors import check_table
 from leo_agents.networks.heads import logit
 from leo_agents.networks.policies import Observation
-from leo_agents.networks.q_policy import GoalQPolicy
+from leo_agents.networks.q_policy import GoalQPolicy, GoalQValues
 from leo_agents.networks.state_network import ActingNetwork, make_trunk
 from leo_wrappers.keys import GOAL_KEY
 
@@ -192,6 +192,14 @@ class PQNPolicy(GoalQPolicy):
                 for goal in range(len(self.goal_names))
             ]
             return self.q_net.values(th.stack(outputs, dim=1)).cpu().numpy()
+
+    def to_torchscript(self) -> th.jit.ScriptModule:
+        """
+        Export the Q-network as TorchScript, ``(states, goal_ids) -> Q-values [B, A]``, for use without this library.
+
+        :return: a module; its states are a tensor, or a dict of tensors if the state has several entries
+        """
+        return self._export(self.q_net, GoalQValues(self.q_net))
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), **self.net_args, "descriptors": self.descriptors}
