@@ -117,7 +117,7 @@ def make_model(algorithm: str, seed: int, steps: int, all_goals_batch: int) -> D
 
 def q_table(model: DQN, observations: np.ndarray, num_goals: int) -> np.ndarray:
     """
-    Compute the values of all states, goals and actions.
+    Compute the values of all states, goals and actions, or the logits of the actions of agents that learn a policy.
 
     :param model: the agent
     :param observations: observations of all states ``[S, d]``
@@ -129,10 +129,11 @@ def q_table(model: DQN, observations: np.ndarray, num_goals: int) -> np.ndarray:
     goals = th.arange(num_goals)
     states = th.as_tensor(observations)
     values = []
+    network = getattr(model, "q_net", None) or (lambda pairs: model.policy.get_distribution(pairs).distribution.logits)
     with th.no_grad():
         for part in states.split(16):
             pairs = {"observation": part.repeat_interleave(num_goals, 0), "goal_id": goals.repeat(len(part))}
-            values.append(model.q_net(pairs).view(len(part), num_goals, -1))
+            values.append(network(pairs).view(len(part), num_goals, -1))
     return th.cat(values).numpy()
 
 

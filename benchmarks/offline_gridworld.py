@@ -1,6 +1,6 @@
 """
 What agents learn from random transitions of the paper's 16 x 16 gridworld, without a step in it: LEODQN, goal-conditioned DQN
-with hindsight, and behavior cloning in hindsight.
+with hindsight, implicit Q-learning, and behavior cloning in hindsight.
 
 Run ``python benchmarks/offline_gridworld.py``; table and curves are written to ``benchmarks/results/offline_gridworld.*``.
 
@@ -8,11 +8,12 @@ Each seed has its own dataset of 50,000 transitions from the start cell, 200 per
 one, and from its first 10,000 transitions ("10k"). All have two hidden layers of 256, batches of 256 transitions, learning
 rate 2e-3, and the number of gradient steps of ``--steps``.
 
-- LEODQN: all 180 goals of each transition.
+- LEODQN: all 180 goals of each transition. "expectile": in-sample values of expectile 0.9 instead of the best action's.
 - DQN + HER: four of five rows with a goal achieved later in the episode, the others with a uniformly drawn goal; values pass
   through a sigmoid; goals are read as the observation at the goal's cell.
+- IQL: rows and inputs of DQN + HER; in-sample values of expectile 0.9 and a policy weighted by exp(300 * advantage).
 - GCSL, BC final: the taken action is the label, for a goal achieved at any later step of the episode (GCSL) or at its last
-  step; no values.
+  step; no values. "stitched": half of the goals are taken from another trajectory that meets the own one.
 
 Success is that of the greedy policy from the initial state within 200 steps, over all reachable goals that are not achieved
 there; ``covered`` is the fraction of these that the data achieves at all. The value error is the mean of
@@ -35,7 +36,6 @@ import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
 from gridworld_eval import GAMMA, GridworldEval  # noqa: E402
-from gridworld_learning import q_table  # noqa: E402
 from training_runs import (  # noqa: E402
     PeriodicEval,
     Row,
@@ -48,12 +48,12 @@ from training_runs import (  # noqa: E402
 )
 
 from leo_agents import LEODQN, GoalDataset, collect_dataset  # noqa: E402
-from leo_agents.baselines import goal_conditioned_bc, goal_conditioned_dqn  # noqa: E402
+from leo_agents.baselines import goal_conditioned_bc, goal_conditioned_dqn, goal_conditioned_iql  # noqa: E402
 from leo_wrappers.sb3 import GymVecEnv  # noqa: E402
 
 NUM_ENVS = 10  # for the collection; the first transitions are those of the first environment
 SIZES = {"50k": 50_000, "10k": 10_000}
-METHODS = ("LEODQN", "DQN + HER", "GCSL", "BC final")
+METHODS = ("LEODQN", "LEODQN expectile", "DQN + HER", "IQL", "GCSL", "GCSL stitched", "BC final")
 AGENTS = [f"{method}, {size}" for size in SIZES for method in METHODS]
 SHARED: dict[str, Any] = {
     "learning_rate": 2e-3,
@@ -108,13 +108,17 @@ def make_model(method: str, seed: int) -> Any:
     :return: the untrained model
     """
     envs: Any = make_envs(1)
-    if method == "LEODQN":
-        return LEODQN("MultiGoalPolicy", envs, seed=seed, **TARGETS, **SHARED)
+    if method.startswith("LEODQN"):
+        expectile = 0.9 if "expectile" in method else None
+        return LEODQN("MultiGoalPolicy", envs, seed=seed, expectile=expectile, **TARGETS, **SHARED)
     # The descriptor of goal g is the observation at free cell g.
     kwargs: dict[str, Any] = {**SHARED, "seed": seed, "descriptors": envs.vector_env.unwrapped.all_observations()}
     if method == "DQN + HER":
         return goal_conditioned_dqn(envs, buffer="her", target_update_interval=1, **TARGETS, **kwargs)
-    return goal_conditioned_bc(envs, goal_selection_strategy="future" if method == "GCSL" else "final", **kwargs)
+    if method == "IQL":
+        return goal_conditioned_iql(envs, **TARGETS, **kwargs)
+    strategy, stitch_probability = "final" if method == "BC final" else "future", 0.5 * ("stitched" in method)
+    return goal_conditioned_bc(envs, goal_selection_strategy=strategy, stitch_probability=stitch_probability, **kwargs)
 
 
 def run(agent: str, seed: int, steps: int, every: int) -> list[Row]:
@@ -134,9 +138,8 @@ def run(agent: str, seed: int, steps: int, every: int) -> list[Row]:
     covered = dataset.achieved_counts()[np.setdiff1d(gridworld.reachable, start)] > 0
 
     def evaluate(model: Any) -> Row:
-        has_values = method in ("LEODQN", "DQN + HER")
-        values = q_table(model, gridworld.observations, gridworld.num_goals) if has_values else None
-        error = "" if values is None else gridworld.value_error(values)
+        has_values = "GCSL" not in method and method != "BC final"
+        error = gridworld.value_error(model.policy.values(gridworld.observations)[..., None]) if has_values else ""
         return {"success": gridworld.success(model), "value_error": error, "covered": float(covered.mean())}
 
     callback = PeriodicEval(evaluate, every, clock=time.process_time)

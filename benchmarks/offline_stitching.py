@@ -1,6 +1,6 @@
 """
-Whether agents combine pieces of different trajectories: LEODQN, DQN with hindsight and behavior cloning in hindsight learn
-from short random trajectories, and are evaluated between cells that no trajectory connects.
+Whether agents combine pieces of different trajectories: LEODQN, DQN with hindsight, implicit Q-learning and behavior cloning
+in hindsight learn from short random trajectories, and are evaluated between cells that no trajectory connects.
 
 Run ``python benchmarks/offline_stitching.py``; table and curves are written to ``benchmarks/results/offline_stitching.*``.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 # Arguments that the command line sets itself.
-_RESERVED_IN_POLICY = {"args", "kwargs", "observation_space", "action_space", "lr_schedule", "goal_names"}
+_RESERVED_IN_POLICY = {"args", "kwargs", "observation_space", "action_space", "lr_schedule", "goal_names", "has_value_net"}
 _RESERVED = {"self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model"}
 
 

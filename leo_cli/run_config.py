@@ -119,13 +119,15 @@ def new_config(
     :return: the configuration
     """
     described = (algorithm, environment.id, environment.kwargs, seeds, settings)
+    path = None if dataset is None else str(Path(dataset).absolute())
+    found = None if path is None else GoalDataset.load(path)
     if not environment.any_goal:
-        goals, path = environment.goal_names, None if dataset is None else str(Path(dataset).absolute())
-        if path is not None:
-            check_same_goals(goals, GoalDataset.load(path).goal_names, "a dataset")
+        goals = environment.goal_names
+        if found is not None:
+            check_same_goals(goals, found.goal_names, "a dataset")
         return RunConfig(*described, list(goals), environment.reachable_goals().tolist(), dataset=path)
     points = environment.sample_goals(settings.evaluation.random_goals, GOAL_SEED)
-    return RunConfig(*described, point_names(points), list(range(len(points))), points.tolist())
+    return RunConfig(*described, point_names(points), list(range(len(points))), points.tolist(), dataset=path)
 
 
 def read_config(path: Path, trust: bool) -> RunConfig:

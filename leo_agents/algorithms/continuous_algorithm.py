@@ -17,7 +17,7 @@ from leo_agents.algorithms.exploration import RepeatedRandomActions
 from leo_agents.algorithms.goal_env import RewardGoalTest, check_goal_env, has_point_goals
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.cuda_graph import GraphedFunction
-from leo_agents.learning.losses import goals_loss
+from leo_agents.learning.losses import all_goals_targets, check_expectile, expectile_weights, goals_loss
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.learning.probe import Probe
 from leo_agents.networks.candidate_goals import Goals
@@ -55,10 +55,22 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     critic_target: GoalCritic
     _graphed_update: GraphedFunction[dict[str, th.Tensor]]
 
-    def __init__(self, policy: Any, env: GymEnv | str, *, random_action_repeat: int, bc_weight: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        policy: Any,
+        env: GymEnv | str,
+        *,
+        random_action_repeat: int,
+        bc_weight: float,
+        expectile: float | None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(policy, env, **kwargs)
         self.random_action_repeat = random_action_repeat
         self.bc_weight = bc_weight
+        self.expectile = expectile
+        if expectile is not None:
+            self.policy_kwargs = {**self.policy_kwargs, "has_value_net": True}
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -102,6 +114,8 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         super()._check_options()
         check_integer("random_action_repeat", self.random_action_repeat, 1)
         check_at_least("bc_weight", self.bc_weight, 0)
+        if self.expectile is not None:
+            check_expectile(self.expectile)
         if not isinstance(self.action_noise, ActionNoise | None):
             raise TypeError(f"expected action_noise to be an ActionNoise, got {self.action_noise!r}; use NormalActionNoise")
 
@@ -190,6 +204,45 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         """Return min over critics of Q_target,g(s', a'_g) ``[B, K]``."""
         return self.critic_target.values(self.critic_target.lowest_diagonal(batch.next_observations, next_actions, goals))
 
+    def in_sample_targets(self, batch: Batch, goals: Goals = None) -> th.Tensor:
+        """
+        Compute the TD targets of the taken actions with V_g(s') of the value network, as in implicit Q-learning
+        (https://arxiv.org/abs/2110.06169): no value of an action that the data does not contain is used.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        with th.no_grad():
+            next_values = self.critic.values(self._value_outputs(batch.next_observations, batch.actions, goals))
+        return all_goals_targets(batch.returns_of(goals), next_values, batch.dones, batch.discounts_or(self.gamma))
+
+    def value_loss(self, batch: Batch, goals: Goals = None) -> th.Tensor:
+        """
+        Compute the loss whose minimum V_g(s) is an expectile of min over critics of Q_target,g(s, a) over the actions of the
+        data.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute, ids ``[K]`` or points; all goals if None
+        :return: a scalar
+        """
+        assert self.expectile is not None
+        with th.no_grad(), self._autocast(self.amp):
+            lowest = th.stack(self.critic_target.taken(batch.observations, batch.actions, goals)).amin(dim=0)
+            q_values = self.critic_target.values(lowest.float())
+        outputs = self._value_outputs(batch.observations, batch.actions, goals)
+        weights = expectile_weights(self.critic.values(outputs), q_values, self.expectile)
+        return goals_loss(outputs, q_values, *self._loss_options(goals), weights)
+
+    def _value_outputs(self, observations: Any, actions: th.Tensor, goals: Goals) -> th.Tensor:
+        """Return the outputs for V_g(s) of the value network ``[B, G]`` or ``[B, K]``, before the sigmoid."""
+        with self._autocast(self.amp):
+            return self.policy.value_net.taken(observations, th.zeros_like(actions), goals)[0].float()
+
+    def _offline_critic_loss(self, batch: Batch, goals: Goals) -> th.Tensor:
+        """Return the loss of critics and value network with in-sample targets."""
+        return self.critic_loss(batch, self.in_sample_targets(batch, goals), goals) + self.value_loss(batch, goals)
+
     def critic_loss(self, batch: Batch, targets: th.Tensor, goals: Goals = None) -> th.Tensor:
         """
         Compute the sum of the critics' losses of the taken actions.
@@ -201,9 +254,11 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         """
         with self._autocast(self.amp):
             outputs = self.critic.taken(batch.observations, batch.actions, goals)
+        return th.stack([goals_loss(one.float(), targets, *self._loss_options(goals)) for one in outputs]).sum()
+
+    def _loss_options(self, goals: Goals) -> tuple[Any, ...]:
         ids = goals if isinstance(goals, th.Tensor) else None
-        options = (self.loss, self.critic.squash, self.goal_reduction, ids, self.finite_checks)
-        return th.stack([goals_loss(one.float(), targets, *options) for one in outputs]).sum()
+        return self.loss, self.critic.squash, self.goal_reduction, ids, self.finite_checks
 
     def probe(self, batch_size: int) -> Probe:
         """
@@ -252,7 +307,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         :param batch: transitions or n-step windows
         :param goals: goals to update, ids ``[K]`` or points; all goals if None
         :param updates_rest: whether to update what is updated every few steps only
-        :param is_offline: whether to add the loss of behavior cloning
+        :param is_offline: whether to use in-sample targets and to add the loss of behavior cloning, if asked for
         :return: scalars to log
         """
 

@@ -9,15 +9,21 @@ from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
 from leo_agents.learning.precision import matmul_precision
 from leo_agents.replay.goal_dataset import GoalDataset
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
+from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
 from leo_wrappers.keys import DESIRED_GOAL_KEY
 from leo_wrappers.validation import check_instance, check_integer
 
 # Rows of the dataset that are added to the statistics of observations at once.
 _CHUNK = 65_536
 
+Buffer = GoalReplayBuffer | PointGoalReplayBuffer
+
 
 class OfflineLearning(NormalizingOffPolicyAlgorithm):
-    """Mixin for an off-policy algorithm whose replay buffer stores masks, to be listed before it among the base classes."""
+    """
+    Mixin for an off-policy algorithm whose replay buffer stores masks, or draws goals that are points, to be listed before it
+    among the base classes.
+    """
 
     is_offline = False
     """Whether the current gradient step is one of ``learn_offline``."""
@@ -78,10 +84,10 @@ class OfflineLearning(NormalizingOffPolicyAlgorithm):
     def _read_device(self) -> None:
         """Called at the end, to read what the device has recorded since it was last read."""
 
-    def _dataset_buffer(self, dataset: GoalDataset) -> GoalReplayBuffer:
+    def _dataset_buffer(self, dataset: GoalDataset) -> Buffer:
         """Return a replay buffer of the kind of the model's with the transitions of a dataset."""
         own = self.replay_buffer
-        if not isinstance(own, GoalReplayBuffer):
+        if not isinstance(own, Buffer):
             raise ValueError(
                 f"expected a GoalReplayBuffer to learn offline, got {type(own).__name__}; use a finite goal set, and for "
                 'baselines buffer="her" or buffer="all_goals"'
@@ -94,17 +100,16 @@ class OfflineLearning(NormalizingOffPolicyAlgorithm):
         buffer.read_dataset(dataset)
         return buffer
 
-    def _init_normalizers(self, dataset: GoalDataset, buffer: GoalReplayBuffer) -> None:
+    def _init_normalizers(self, dataset: GoalDataset, buffer: Buffer) -> None:
         """Set the statistics of observations, if there are none yet, to those of a dataset."""
-        points = getattr(buffer, "goal_points", None)  # of a baseline that reads the commanded one
         if any(one.normalizer is not None and one.normalizer.is_empty for one in self._normalizing_policies()):
             for start in range(0, len(dataset), _CHUNK):
                 rows = slice(start, start + _CHUNK)
-                desired = {} if points is None else {DESIRED_GOAL_KEY: points[buffer.goal_ids[rows, 0]]}
-                self._update_normalizers({key: array[rows] for key, array in dataset.observations.items()} | desired)
+                observations = {key: array[rows] for key, array in dataset.observations.items()}
+                self._update_normalizers(observations | _commanded_points(buffer, rows))
         self._refresh_normalizers()
 
-    def _train_from(self, buffer: GoalReplayBuffer) -> None:
+    def _train_from(self, buffer: Buffer) -> None:
         """Perform a gradient step on another replay buffer. Callbacks see, and checkpoints contain, the model's own."""
         own = self.replay_buffer
         self.replay_buffer, self.is_offline = buffer, True
@@ -114,6 +119,14 @@ class OfflineLearning(NormalizingOffPolicyAlgorithm):
             self.train(gradient_steps=1, batch_size=self.batch_size)
         finally:
             self.replay_buffer, self.is_offline = own, False
+
+
+def _commanded_points(buffer: Buffer, rows: slice) -> dict[str, Any]:
+    """Return the points of the commanded goals of some rows, if the model reads them."""
+    if isinstance(buffer, PointGoalReplayBuffer):
+        return {DESIRED_GOAL_KEY: buffer.observations[DESIRED_GOAL_KEY][rows, 0]}
+    points = getattr(buffer, "goal_points", None)  # of a baseline
+    return {} if points is None else {DESIRED_GOAL_KEY: points[buffer.goal_ids[rows, 0]]}
 
 
 def _warn_of_missing_goals(dataset: GoalDataset) -> None:

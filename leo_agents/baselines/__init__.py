@@ -1,7 +1,8 @@
 """
 Baselines: goal-conditioned agents with or without relabeling (:func:`goal_conditioned_dqn`,
 :func:`goal_conditioned_actor_critic`, :func:`goal_conditioned_ppo`, :func:`goal_conditioned_bc`,
-:func:`goal_env_actor_critic`), and :func:`goal_sequence_dqn` for sequences of goals. PQN is :class:`~leo_agents.PQN`.
+:func:`goal_conditioned_iql`, :func:`goal_env_actor_critic`), and :func:`goal_sequence_dqn` for sequences of goals. PQN is
+:class:`~leo_agents.PQN`.
 """
 
 from leo_agents.baselines.algorithms import NormalizedDQN, NormalizedPPO, NormalizedSAC, NormalizedTD3, NormalizedTQC
@@ -16,6 +17,7 @@ from leo_agents.baselines.goal_conditioned import (
 )
 from leo_agents.baselines.goal_sequences import GoalSequenceDQN, GoalSequenceExtractor, goal_sequence_dqn
 from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
+from leo_agents.baselines.implicit_q_learning import GoalConditionedIQL, goal_conditioned_iql
 from leo_agents.baselines.naive_relabeling import naive_all_goals_loss, naive_goal_losses
 from leo_agents.baselines.policies import (
     GoalEnvSACPolicy,
@@ -34,6 +36,7 @@ from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 __all__ = [
     "AllGoalsReplayBuffer",
     "GoalConditionedBC",
+    "GoalConditionedIQL",
     "GoalDescriptorExtractor",
     "GoalEnvSACPolicy",
     "GoalEnvTD3Policy",
@@ -56,6 +59,7 @@ __all__ = [
     "goal_conditioned_actor_critic",
     "goal_conditioned_bc",
     "goal_conditioned_dqn",
+    "goal_conditioned_iql",
     "goal_conditioned_ppo",
     "goal_conditioned_venv",
     "goal_env_actor_critic",

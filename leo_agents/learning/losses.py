@@ -10,6 +10,7 @@ import torch as th
 from torch.nn import functional as F
 
 from leo_agents.learning.finite_checks import FiniteChecks
+from leo_wrappers.validation import check_fraction
 
 LossName = Literal["bce", "squared"]
 GoalReduction = Literal["mean", "sum"]
@@ -154,6 +155,7 @@ def goals_loss(
     goal_reduction: GoalReduction = "mean",
     goals: th.Tensor | None = None,
     checks: FiniteChecks | None = None,
+    goal_weights: th.Tensor | None = None,
 ) -> th.Tensor:
     """
     Compute a loss by name, from the outputs of a head.
@@ -165,18 +167,44 @@ def goals_loss(
     :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
     :param goals: goals of the columns ``[goals]``, for the error raised if the loss is not finite; all goals if None
     :param checks: raises that error, with CUDA when its ``raise_if_failed`` is called; raised at once if None
+    :param goal_weights: weights ``[goals]`` or ``[batch, goals]``
     :return: the mean over the batch, a scalar
     """
     if loss == "bce":
-        result = bce_goals_loss(outputs, targets, goal_reduction=goal_reduction)
+        result = bce_goals_loss(outputs, targets, goal_weights, goal_reduction)
     else:
         values = th.sigmoid(outputs) if squash else outputs
-        result = squared_goals_loss(values, targets, goal_reduction=goal_reduction)
+        result = squared_goals_loss(values, targets, goal_weights, goal_reduction)
     used_checks = checks or FiniteChecks()
     used_checks.check_loss(result, outputs, targets, goals)
     if checks is None:
         used_checks.raise_if_failed()
     return result
+
+
+def expectile_weights(values: th.Tensor, targets: th.Tensor, expectile: float) -> th.Tensor:
+    """
+    Compute the weights with which the squared loss and the cross-entropy have the expectile of the targets as their minimum:
+    ``expectile`` where the target is above the value, ``1 - expectile`` elsewhere. The expectile of 0.5 is the mean, that of 1
+    the maximum.
+
+    :param values: current values, ``[batch, goals]``
+    :param targets: of the same shape
+    :param expectile: between 0 and 1
+    :return: weights of the same shape, without gradient
+    """
+    return th.where(targets > values.detach(), expectile, 1.0 - expectile)
+
+
+def check_expectile(expectile: float) -> None:
+    """
+    Raise an error unless an expectile is between 0 and 1.
+
+    :param expectile: the value
+    """
+    check_fraction("expectile", expectile)
+    if expectile in (0, 1):
+        raise ValueError(f"expected expectile between 0 and 1, got {expectile}; use e.g. 0.9")
 
 
 def check_loss_options(loss: str, squash: bool, goal_reduction: str = "mean") -> None:

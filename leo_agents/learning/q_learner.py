@@ -8,7 +8,14 @@ from stable_baselines3.common.type_aliases import TensorDict
 
 from leo_agents.learning.cuda_graph import GraphedFunction, check_cuda_graph
 from leo_agents.learning.finite_checks import FiniteChecks
-from leo_agents.learning.losses import GoalReduction, all_goals_targets, check_loss_options, goals_loss
+from leo_agents.learning.losses import (
+    GoalReduction,
+    all_goals_targets,
+    check_expectile,
+    check_loss_options,
+    expectile_weights,
+    goals_loss,
+)
 from leo_agents.learning.optimization import optimizer_step
 from leo_agents.learning.precision import bfloat16_autocast
 from leo_agents.networks.q_network import GoalQNetwork
@@ -37,6 +44,7 @@ class AllGoalsQLearner:
     :param amp: compute in bfloat16 where that is safe
     :param cuda_graph: whether to run updates as CUDA graphs; None to do so if the optimizer can be captured. Only with CUDA
     :param conservative_weight: weight of :meth:`conservative_loss` in updates from data of other policies
+    :param expectile: use :meth:`in_sample_targets` in updates from data of other policies, for a policy with a ``value_net``
 
     With CUDA, an update that is not finite is not applied, nor are later ones; ``finite_checks.raise_if_failed()`` raises the
     error.
@@ -66,6 +74,7 @@ class AllGoalsQLearner:
         amp: bool = False,
         cuda_graph: bool | None = None,
         conservative_weight: float = 0.0,
+        expectile: float | None = None,
     ) -> None:
         check_instance("policy", policy, AllGoalsQPolicy, "pass the policy of LEODQN or LEOPQN")
         check_fraction("gamma", gamma)
@@ -82,6 +91,9 @@ class AllGoalsQLearner:
         check_cuda_graph(cuda_graph)
         check_at_least("conservative_weight", conservative_weight, 0)
         self.conservative_weight = conservative_weight
+        if expectile is not None:
+            check_expectile(expectile)
+        self.expectile = expectile
         self.amp = amp
         self.cuda_graph = cuda_graph
         self.finite_checks = FiniteChecks(policy.goal_names)
@@ -183,6 +195,43 @@ class AllGoalsQLearner:
         penalties = outputs.logsumexp(dim=2) - taken
         return penalties.mean() if self.goal_reduction == "mean" else penalties.sum() / len(penalties)
 
+    def in_sample_targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the TD targets with V_g(s') of the value network instead of max_a' Q_target,g(s', a'), as in implicit
+        Q-learning (https://arxiv.org/abs/2110.06169): no value of an action that the data does not contain is used.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute ``[K]``
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        with th.no_grad():
+            next_values = self.q_net.values(self._value_outputs(batch.next_observations, goals))
+        return all_goals_targets(batch.returns_of(goals), next_values, batch.dones, batch.discounts_or(self.gamma))
+
+    def value_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute the loss whose minimum V_g(s) is an expectile of Q_target,g(s, a) over the actions of the data.
+
+        :param batch: transitions or n-step windows
+        :param goals: goals to compute ``[K]``
+        :return: a scalar
+        """
+        assert self.expectile is not None
+        target, actions = self.q_net_target, batch.actions.long()
+        with th.no_grad(), self.autocast():
+            outputs = target.head.taken(target.features(batch.observations), actions, goals)
+            q_values = target.values(outputs.float())
+        outputs = self._value_outputs(batch.observations, goals)
+        weights = expectile_weights(self.q_net.values(outputs), q_values, self.expectile)
+        options = (self.loss_name, self.q_net.squash, self.goal_reduction, goals, self.finite_checks)
+        return goals_loss(outputs, q_values, *options, weights)
+
+    def _value_outputs(self, observations: TensorDict, goals: th.Tensor | None) -> th.Tensor:
+        """Return the outputs for V_g(s) of the value network ``[B, G]`` or ``[B, K]``, before the sigmoid."""
+        network: GoalQNetwork = self.policy.value_net  # type: ignore[assignment]
+        with self.autocast():
+            return network.head(network.features(observations), goals).squeeze(2).float()
+
     def update_from(
         self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None, is_offline: bool = False
     ) -> th.Tensor:
@@ -191,13 +240,18 @@ class AllGoalsQLearner:
 
         :param batch: transitions or n-step windows
         :param goals: goals to update ``[K]``
-        :param is_offline: whether to add the conservative loss
+        :param is_offline: whether to use in-sample targets and to add the conservative loss, if there are any
         :return: the loss before the step, a scalar
         """
-        if not (is_offline and self.conservative_weight):
+        if not is_offline:
             return self.update(batch.observations, batch.actions, self.targets(batch, goals), goals)
-        loss = self.loss(batch.observations, batch.actions, self.targets(batch, goals), goals)
-        loss = loss + self.conservative_weight * self.conservative_loss(batch, goals)
+        in_sample = self.expectile is not None
+        targets = self.in_sample_targets(batch, goals) if in_sample else self.targets(batch, goals)
+        loss = self.loss(batch.observations, batch.actions, targets, goals)
+        if in_sample:
+            loss = loss + self.value_loss(batch, goals)
+        if self.conservative_weight:
+            loss = loss + self.conservative_weight * self.conservative_loss(batch, goals)
         optimizer_step(self.policy.optimizer, loss, self.max_grad_norm, self.finite_checks)
         return loss.detach()
 

@@ -64,6 +64,9 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param double_q: double Q-learning: choose the next action by the online network
     :param conservative_weight: weight of the penalty of conservative Q-learning in ``learn_offline``, see
         :meth:`~leo_agents.learning.q_learner.AllGoalsQLearner.conservative_loss`; 0 for none
+    :param expectile: use the values of states in ``learn_offline`` that are this expectile, e.g. 0.9, of the values of the
+        data's actions, instead of the values of the best of all actions, see
+        :meth:`~leo_agents.learning.q_learner.AllGoalsQLearner.in_sample_targets`; None for the best action
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
         ``VecGoalSampler``)
@@ -129,6 +132,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         head: str = "dense",
         double_q: bool = False,
         conservative_weight: float = 0.0,
+        expectile: float | None = None,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -176,6 +180,9 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         self.target_update_freq = target_update_freq
         self.double_q = double_q
         self.conservative_weight = conservative_weight
+        self.expectile = expectile
+        if expectile is not None:
+            self.policy_kwargs["has_value_net"] = True
         if _init_setup_model:
             self._setup_model()
 
@@ -191,6 +198,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             amp=self.amp,
             cuda_graph=self.cuda_graph,
             conservative_weight=self.conservative_weight,
+            expectile=self.expectile,
         )
         self.finite_checks = self.learner.finite_checks
 

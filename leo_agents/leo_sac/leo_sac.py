@@ -130,6 +130,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         tf32: bool = True,
         cuda_graph: bool | None = None,
         bc_weight: float = 0.0,
+        expectile: float | None = None,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         use_sde: bool = False,
@@ -172,6 +173,7 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
             tf32=tf32,
             cuda_graph=cuda_graph,
             bc_weight=bc_weight,
+            expectile=expectile,
             goal_selector=goal_selector,
             log_goals=log_goals,
             use_sde=use_sde,
@@ -249,8 +251,10 @@ class LEOSAC(ContinuousGoalAlgorithm, SAC):
         # Both losses use the coefficient before its update.
         ent_coef = self._ent_coef(goals).detach().clone()
         self._update_ent_coef(log_probs, goals)
-        targets = self.targets(batch, goals, ent_coef)
-        critic_loss = self.critic_loss(batch, targets, goals)
+        if is_offline and self.expectile is not None:
+            critic_loss = self._offline_critic_loss(batch, goals)
+        else:
+            critic_loss = self.critic_loss(batch, self.targets(batch, goals, ent_coef), goals)
         self._minimize(self.critic.optimizer, critic_loss)
         actor_loss = self.actor_loss(batch, actions, log_probs, goals, ent_coef)
         if is_offline and self.bc_weight:

@@ -76,6 +76,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         bits of mantissa
     :param cuda_graph: with CUDA, run updates as a CUDA graph; None to do so if the optimizer can be captured
     :param bc_weight: weight of behavior cloning in the actor's loss in ``learn_offline``, see :meth:`bc_loss`; 0 for none
+    :param expectile: use the values of states in ``learn_offline`` that are this expectile, e.g. 0.9, of the values of the
+        data's actions, instead of the values of the actor's actions, see :meth:`in_sample_targets`; None for the actor's
     :param goal_selector: how goals are commanded during training: name of a strategy, a goal, a function, or a
         :class:`~leo_wrappers.GoalSelector`; None leaves it to the environment (``"seen"`` with the added
         ``VecGoalSampler``)
@@ -148,6 +150,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         tf32: bool = True,
         cuda_graph: bool | None = None,
         bc_weight: float = 0.0,
+        expectile: float | None = None,
         goal_selector: GoalSelectorLike | None = None,
         log_goals: bool = False,
         stats_window_size: int = 100,
@@ -189,6 +192,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             tf32=tf32,
             cuda_graph=cuda_graph,
             bc_weight=bc_weight,
+            expectile=expectile,
             goal_selector=goal_selector,
             log_goals=log_goals,
             stats_window_size=stats_window_size,
@@ -236,8 +240,10 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     def _update(  # type: ignore[override]
         self, batch: Batch, goals: Goals, updates_actor: bool, is_offline: bool = False
     ) -> dict[str, th.Tensor]:
-        targets = self.targets(batch, goals)
-        critic_loss = self.critic_loss(batch, targets, goals)
+        if is_offline and self.expectile is not None:
+            critic_loss = self._offline_critic_loss(batch, goals)
+        else:
+            critic_loss = self.critic_loss(batch, self.targets(batch, goals), goals)
         self._minimize(self.critic.optimizer, critic_loss)
         losses = {"critic_loss": critic_loss.detach()}
         if updates_actor:

@@ -47,6 +47,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         :class:`~leo_agents.networks.normalization.ObservationNormalizer`
     :param optimizer_class: optimizer, Adam by default
     :param optimizer_kwargs: additional arguments of the optimizer; ``fused=True`` for Adam by default
+    :param has_value_net: whether there is a network of V_g(s), a critic whose action is always 0; set by the algorithm
     """
 
     action_spaces: ClassVar = (spaces.Box,)
@@ -56,6 +57,7 @@ class ContinuousGoalPolicy(GoalPolicy):
     actor_target: GoalActorNetwork
     critic: GoalCritic
     critic_target: GoalCritic
+    value_net: GoalCritic
     action_space: spaces.Box
 
     def __init__(
@@ -79,7 +81,9 @@ class ContinuousGoalPolicy(GoalPolicy):
         normalize_observations: bool = True,
         optimizer_class: type[th.optim.Optimizer] | None = None,
         optimizer_kwargs: dict[str, Any] | None = None,
+        has_value_net: bool = False,
     ) -> None:
+        self.has_value_net = has_value_net
         super().__init__(
             observation_space,
             action_space,
@@ -119,7 +123,11 @@ class ContinuousGoalPolicy(GoalPolicy):
             self.actor_target.load_state_dict(self.actor.state_dict())
             self.actor_target.set_training_mode(False)
         self.actor.optimizer = self.make_optimizer(self.actor, lr_schedule(1))
-        self.critic.optimizer = self.make_optimizer(self.critic.trained_modules(), lr_schedule(1))
+        trained = self.critic.trained_modules()
+        if self.has_value_net:
+            self.value_net = self.make_critic(n_critics=1)
+            trained = nn.ModuleList([trained, self.value_net])
+        self.critic.optimizer = self.make_optimizer(trained, lr_schedule(1))
 
     def make_actor(self) -> GoalActorNetwork:
         """Create an actor."""
@@ -138,21 +146,25 @@ class ContinuousGoalPolicy(GoalPolicy):
         )
         return network.to(self.device)
 
-    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None) -> GoalCritic:
+    def make_critic(self, features_extractor: BaseFeaturesExtractor | None = None, n_critics: int | None = None) -> GoalCritic:
         """
         Create critics.
 
         :param features_extractor: features extractor of the actor to share; the critics have their own if None
+        :param n_critics: number of critics, that of the policy if None
         :return: the critics
         """
         _, critic_arch = get_actor_critic_arch(self.net_args["net_arch"])
+        options = {"net_arch": critic_arch, "share_features_extractor": features_extractor is not None}
+        if n_critics is not None:
+            options["n_critics"] = n_critics
         network = GoalCritic(
             self.observation_space,
             self.action_space,
             num_goals=len(self.goal_names) or None,
             features_extractor=features_extractor or self.make_features_extractor(),
             normalize_images=self.normalize_images,
-            **{**self.net_args, "net_arch": critic_arch, "share_features_extractor": features_extractor is not None},
+            **{**self.net_args, **options},
         )
         return network.to(self.device)
 
@@ -192,7 +204,7 @@ class ContinuousGoalPolicy(GoalPolicy):
         return self.actor._predict(observation, deterministic)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return {**super()._get_constructor_parameters(), **self.net_args}
+        return {**super()._get_constructor_parameters(), **self.net_args, "has_value_net": self.has_value_net}
 
 
 class _GoalActions(nn.Module):

@@ -126,11 +126,16 @@ class AllGoalsQPolicy(GoalQPolicy):
         self.q_net = self.make_q_net()
         self.optimizer = self.make_optimizer(self.q_net, lr_schedule(1))
 
-    def make_q_net(self) -> GoalQNetwork:
-        """Create a Q-network."""
+    def make_q_net(self, action_space: spaces.Discrete | None = None) -> GoalQNetwork:
+        """
+        Create a Q-network.
+
+        :param action_space: the policy's if None
+        :return: the network
+        """
         network = GoalQNetwork(
             self.observation_space,
-            self.action_space,
+            action_space or self.action_space,
             num_goals=len(self.goal_names),
             features_extractor=self.make_features_extractor(),
             normalize_images=self.normalize_images,

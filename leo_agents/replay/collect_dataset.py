@@ -13,9 +13,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.env_wrapping import check_same_goals, wrap_env
 from leo_agents.algorithms.exploration import RepeatedRandomActions
+from leo_agents.algorithms.goal_env import check_goal_env, has_point_goals
 from leo_agents.replay.action_scaling import scale_actions, unscale_actions
 from leo_agents.replay.goal_dataset import GoalDataset
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
+from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
 from leo_wrappers.sb3 import VecGoalSampler
 from leo_wrappers.validation import check_fraction, check_integer, check_seed
 
@@ -29,9 +31,11 @@ def collect_dataset(
     """
     Step environments and return the transitions.
 
-    :param env: multi-goal environment without commanded goals, single or vectorized
+    :param env: multi-goal environment without commanded goals, single or vectorized; or a goal environment without a finite
+        goal set
     :param num_steps: number of transitions, rounded up to a multiple of the number of environments
-    :param agent: model or policy that chooses the actions, for uniformly drawn goals; random actions if None
+    :param agent: model or policy that chooses the actions, for uniformly drawn goals, or the desired goals of a goal
+        environment; random actions if None
     :param epsilon: probability of a random action of the agent. Random actions of a Box are repeated, 4 steps on average
     :param seed: seed of environments, goals and random actions
     :return: the dataset
@@ -45,18 +49,19 @@ def collect_dataset(
     check_integer("num_steps", num_steps, 1)
     check_fraction("epsilon", epsilon)
     check_seed(seed)
-    venv = VecGoalSampler(wrap_env(env), "uniform", on_success="switch", seed=seed)
+    venv, goal_names = _with_goals(wrap_env(env), seed)
     if agent is not None:
-        names = getattr(agent, "goal_names", ())
-        check_same_goals(tuple(names), tuple(venv.goal_names), "an environment")
+        check_same_goals(tuple(getattr(agent, "goal_names", ())), goal_names, "an environment")
     set_random_seed(seed)
     venv.seed(seed)
     num_rows = -(-num_steps // venv.num_envs)
-    size, num_goals = num_rows * venv.num_envs, len(venv.goal_names)
-    buffer = GoalReplayBuffer(
-        size, venv.observation_space, venv.action_space, "cpu", n_envs=venv.num_envs, num_goals=num_goals
-    )
-    buffer.goal_names = tuple(venv.goal_names)
+    arguments = (num_rows * venv.num_envs, venv.observation_space, venv.action_space, "cpu", venv.num_envs)
+    buffer: GoalReplayBuffer | PointGoalReplayBuffer
+    if goal_names:
+        buffer = GoalReplayBuffer(*arguments, num_goals=len(goal_names))
+    else:
+        buffer = PointGoalReplayBuffer(*arguments)
+    buffer.goal_names = goal_names
     actions = _random_actions(venv, 1.0 if agent is None else epsilon)
     obs: Any = venv.reset()
     for _ in range(num_rows):
@@ -71,6 +76,14 @@ def collect_dataset(
         )
         obs = next_obs
     return GoalDataset.from_replay_buffer(buffer)
+
+
+def _with_goals(venv: VecEnv, seed: int) -> tuple[VecEnv, tuple[str, ...]]:
+    """Return environments that command goals, and the names of the goals, none if they are points."""
+    if has_point_goals(venv):
+        return check_goal_env(venv), ()
+    sampler = VecGoalSampler(venv, "uniform", on_success="switch", seed=seed)
+    return sampler, tuple(sampler.goal_names)
 
 
 def _random_actions(venv: VecEnv, epsilon: float) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]]:

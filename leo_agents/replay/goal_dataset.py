@@ -15,6 +15,7 @@ from leo_agents.replay.action_scaling import unscale_actions
 from leo_agents.replay.array_files import read_arrays, write_arrays
 from leo_agents.replay.device_storage import DeviceArray
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, packed_width
+from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
 from leo_wrappers.goal_set import GoalSet, check_goal_names
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, GOAL_INPUT_KEYS
 from leo_wrappers.validation import check_instance, check_path
@@ -36,7 +37,8 @@ class GoalDataset:
     Transitions with the mask of achieved goals of each, one episode after the other, in the order of time.
 
     Rewards are not part of it: the reward of a goal is its entry of the mask. Neither are commanded goals: every transition
-    updates all goals. Create one by :meth:`from_arrays`, :meth:`from_replay_buffer`, :meth:`load` or
+    updates all goals. In a goal environment whose goals are points there are neither masks nor names: the goals are drawn from
+    the points under ``"achieved_goal"``. Create one by :meth:`from_arrays`, :meth:`from_replay_buffer`, :meth:`load` or
     :func:`~leo_agents.replay.minari_datasets.from_minari`.
 
     :param observations: by key ``[T, ...]``, before the steps; the key is ``"observation"`` in environments without Dict
@@ -46,7 +48,7 @@ class GoalDataset:
     :param terminated: whether the episode terminated, bool ``[T]``
     :param truncated: whether the episode ended otherwise, bool ``[T]``; such steps bootstrap
     :param packed_masks: masks packed by ``numpy.packbits``, uint8 ``[T, ceil(G / 8)]``
-    :param goal_names: names of the goals, in order
+    :param goal_names: names of the goals, in order; none if the goals are points
 
     Example::
 
@@ -69,9 +71,10 @@ class GoalDataset:
     goal_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        check_goal_names(self.goal_names)
         for part in _OBSERVATION_PARTS:
             check_instance(part, getattr(self, part), Mapping, "pass arrays by key")
+        if self.goal_names or ACHIEVED_GOAL_KEY not in self.observations:
+            check_goal_names(self.goal_names)
         if not self.observations or self.observations.keys() != self.next_observations.keys():
             raise ValueError(
                 f"expected observations and next_observations with the same keys, got {sorted(self.observations)} and "
@@ -103,7 +106,8 @@ class GoalDataset:
         return len(self.actions)
 
     def __repr__(self) -> str:
-        return f"GoalDataset({len(self)} transitions, {int(self.ended.sum())} episodes, {len(self.goal_names)} goals)"
+        goals = f"{len(self.goal_names)} goals" if self.goal_names else "points as goals"
+        return f"GoalDataset({len(self)} transitions, {int(self.ended.sum())} episodes, {goals})"
 
     @property
     def ended(self) -> npt.NDArray[np.bool_]:
@@ -140,7 +144,8 @@ class GoalDataset:
         goal_names: Sequence[str] | None = None,
     ) -> Self:
         """
-        Create a dataset from arrays, with the masks or with a goal set that is tested on the next observations.
+        Create a dataset from arrays, with the masks, with a goal set that is tested on the next observations, or with neither
+        if there are points under ``"achieved_goal"``, of which any can be a goal.
 
         :param observations: ``[T, ...]``, or a dictionary of arrays; a commanded goal in it is left out
         :param actions: ``[T, ...]``
@@ -154,6 +159,8 @@ class GoalDataset:
         :return: the dataset
         """
         before, after = _state(observations), _state(next_observations)
+        if goals is None and goals_achieved is None and goal_names is None and ACHIEVED_GOAL_KEY in after:
+            goals_achieved, goal_names = np.zeros((len(after[ACHIEVED_GOAL_KEY]), 0), dtype=bool), ()
         if (goals is None) == (goals_achieved is None) or (goals_achieved is None) != (goal_names is None):
             raise ValueError("expected either goals, or goals_achieved with goal_names, got neither or both; pass one of them")
         if goals is not None:
@@ -173,14 +180,15 @@ class GoalDataset:
         return cls(before, np.asarray(actions), after, *ends, masks, tuple(goal_names or ()))
 
     @classmethod
-    def from_replay_buffer(cls, buffer: GoalReplayBuffer) -> Self:
+    def from_replay_buffer(cls, buffer: GoalReplayBuffer | PointGoalReplayBuffer) -> Self:
         """
         Copy the transitions of a replay buffer. Running episodes are truncated at their newest step.
 
         :param buffer: the replay buffer of a LEODQN, LEOTD3 or LEOSAC
         :return: the dataset
         """
-        check_instance("buffer", buffer, GoalReplayBuffer, "pass model.replay_buffer of a model with a finite goal set")
+        if not isinstance(buffer, PointGoalReplayBuffer):
+            check_instance("buffer", buffer, GoalReplayBuffer, "pass model.replay_buffer of a LEODQN, LEOTD3 or LEOSAC")
         if buffer.size() == 0:
             raise ValueError("expected at least one transition, got an empty replay buffer; train the model first")
         start, size = (buffer.pos, buffer.buffer_size) if buffer.full else (0, buffer.pos)
@@ -200,9 +208,8 @@ class GoalDataset:
         cut = ~_continues(before, after)
         cut[size - 1 :: size] = True
         actions = unscale_actions(flat(buffer.actions), buffer.action_space)
-        return cls(
-            before, actions, after, terminated, (ended | cut) & ~terminated, flat(buffer.packed_masks), buffer.goal_names
-        )
+        masks = flat(buffer.packed_masks) if isinstance(buffer, GoalReplayBuffer) else np.zeros((len(actions), 0), np.uint8)
+        return cls(before, actions, after, terminated, (ended | cut) & ~terminated, masks, buffer.goal_names)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """
@@ -240,9 +247,10 @@ class GoalDataset:
 
         :param observation_space: of the model, a Dict
         :param action_space: of the model
-        :param goal_names: names of the goals of the model
+        :param goal_names: names of the goals of the model; none if its goals are points, for which the masks do not matter
         """
-        check_same_goals(goal_names, self.goal_names, "a dataset")
+        if goal_names:
+            check_same_goals(goal_names, self.goal_names, "a dataset")
         expected = {key: space for key, space in observation_space.spaces.items() if key not in GOAL_INPUT_KEYS}
         if expected.keys() != self.observations.keys():
             raise ValueError(

@@ -1,6 +1,6 @@
 """Replay buffer that stores the mask of achieved goals of every transition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,6 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.replay.action_scaling import scale_actions
 from leo_agents.replay.buffer_arguments import check_buffer_arguments, check_device
 from leo_agents.replay.device_storage import DeviceArray, to_device, unpack_bits
 from leo_agents.replay.memory import check_fits_in_memory, check_fits_on_device, format_bytes
@@ -162,32 +161,15 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
 
     def read_dataset(self, dataset: "GoalDataset") -> None:
         """
-        Replace the transitions by those of a dataset, of one environment. Observations and masks are not copied to memory,
-        so nothing can be added afterwards. The commanded goals, which a dataset has not, are drawn uniformly.
+        Replace the transitions by those of a dataset, see :class:`~leo_agents.replay.n_step_buffer.NStepDictReplayBuffer`.
 
-        :param dataset: the dataset, of the spaces and goals of the buffer
+        :param dataset: the dataset
         """
-        assert isinstance(self.observation_space, spaces.Dict)
         if self.task_discounts is not None:
             raise ValueError("expected goals, got tasks, whose rewards a dataset has not; train in the environment")
-        dataset.check_matches(self.observation_space, self.action_space, self.goal_names)
-        size = len(dataset)
-        self.buffer_size, self.n_envs, self.pos, self.full = size, 1, 0, True
-        self.observations = self._dataset_observations(dataset.observations)
-        self.next_observations = self._dataset_observations(dataset.next_observations)
+        super().read_dataset(dataset)
         self.packed_masks = self._stored(dataset.packed_masks[:, None])
-        actions = scale_actions(dataset.actions, self.action_space)
-        self.actions = actions.reshape(size, 1, self.action_dim).astype(self.actions.dtype)
-        self.rewards = np.zeros((size, 1), dtype=np.float32)
-        self.dones = dataset.ended[:, None].astype(np.float32)
-        self.timeouts = (dataset.truncated & ~dataset.terminated)[:, None].astype(np.float32)
-        self.goal_ids = np.random.default_rng(0).integers(self.num_goals, size=(size, 1), dtype=np.int32)
-
-    def _dataset_observations(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        parts: Any = self.observation_space
-        shapes: Any = self.obs_shape
-        shaped = {key: array.reshape(len(array), 1, *shapes[key]) for key, array in arrays.items()}
-        return {key: self._stored(array.astype(parts[key].dtype, copy=False)) for key, array in shaped.items()}
+        self.goal_ids = np.random.default_rng(0).integers(self.num_goals, size=(len(dataset), 1), dtype=np.int32)
 
     def _stored(self, array: np.ndarray) -> Any:
         """Return an array on the device where the buffer stores observations and masks."""

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from leo_agents.replay.goal_dataset import Array, GoalDataset, Signal, compute_masks
 from leo_wrappers.goal_set import GoalSet
-from leo_wrappers.keys import GOAL_INPUT_KEYS, MASK_KEY
+from leo_wrappers.keys import ACHIEVED_GOAL_KEY, GOAL_INPUT_KEYS, MASK_KEY
 from leo_wrappers.validation import check_env, check_instance, shorten
 
 _NAMES_KEY = "goal_names"
@@ -24,7 +24,8 @@ def from_minari(dataset: Any, goals: GoalSet | None = None, signal: Signal | Non
 
     :param dataset: a ``minari.MinariDataset``, or the id of a local one
     :param goals: goals to test on the stored observations; if None, the masks are read from the infos, where
-        :func:`to_minari` and Minari's ``DataCollector`` around a multi-goal environment write them
+        :func:`to_minari` and Minari's ``DataCollector`` around a multi-goal environment write them. In goal environments
+        without masks the goals are points
     :param signal: what the goals are tested on, see :meth:`~leo_agents.GoalDataset.from_arrays`
     :return: the dataset
     """
@@ -109,6 +110,8 @@ def _episode(episode: Any, goals: GoalSet | None, signal: Signal | None) -> dict
 
 def _stored_masks(episode: Any, count: int) -> Array:
     infos = episode.infos or {}
+    if MASK_KEY not in infos and isinstance(episode.observations, Mapping) and ACHIEVED_GOAL_KEY in episode.observations:
+        return np.zeros((count, 0), dtype=bool)
     if MASK_KEY not in infos or len(infos[MASK_KEY]) < count:
         raise ValueError(
             f"expected {MASK_KEY!r} of every step in the infos, got {sorted(infos)}; pass goals to compute the masks from the "
@@ -146,7 +149,7 @@ def _buffer(dataset: GoalDataset, rows: slice, number: int) -> Any:
         terminations=dataset.terminated[rows].tolist(),
         truncations=dataset.truncated[rows].tolist(),
         # There is no mask of the reset.
-        infos={MASK_KEY: np.concatenate([np.zeros_like(masks[:1]), masks])},
+        infos={MASK_KEY: np.concatenate([np.zeros_like(masks[:1]), masks])} if dataset.goal_names else {},
     )
 
 

@@ -1,6 +1,7 @@
 """Base class of replay buffers that sample n-step windows of transitions."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch as th
@@ -8,7 +9,11 @@ from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
+from leo_agents.replay.action_scaling import scale_actions
 from leo_agents.replay.device_storage import to_device
+
+if TYPE_CHECKING:
+    from leo_agents.replay.goal_dataset import GoalDataset
 
 
 class NStepDictReplayBuffer(DictReplayBuffer):
@@ -16,6 +21,36 @@ class NStepDictReplayBuffer(DictReplayBuffer):
 
     n_steps: int
     gamma: float
+    goal_names: tuple[str, ...]
+
+    def read_dataset(self, dataset: "GoalDataset") -> None:
+        """
+        Replace the transitions by those of a dataset, of one environment. Observations are not copied to memory, so nothing
+        can be added afterwards. The commanded goals, which a dataset has not, are drawn uniformly.
+
+        :param dataset: the dataset, of the spaces and goals of the buffer
+        """
+        space: Any = self.observation_space
+        dataset.check_matches(space, self.action_space, self.goal_names)
+        size = len(dataset)
+        self.buffer_size, self.n_envs, self.pos, self.full = size, 1, 0, True
+        self.observations = self._dataset_observations(dataset.observations)
+        self.next_observations = self._dataset_observations(dataset.next_observations)
+        actions = scale_actions(dataset.actions, self.action_space)
+        self.actions = actions.reshape(size, 1, self.action_dim).astype(self.actions.dtype)
+        self.rewards = np.zeros((size, 1), dtype=np.float32)
+        self.dones = dataset.ended[:, None].astype(np.float32)
+        self.timeouts = (dataset.truncated & ~dataset.terminated)[:, None].astype(np.float32)
+
+    def _dataset_observations(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        parts: Any = self.observation_space
+        shapes: Any = self.obs_shape
+        shaped = {key: array.reshape(len(array), 1, *shapes[key]) for key, array in arrays.items()}
+        return {key: self._stored(array.astype(parts[key].dtype, copy=False)) for key, array in shaped.items()}
+
+    def _stored(self, array: np.ndarray) -> Any:
+        """Return an array where the buffer stores observations."""
+        return array
 
     def _window_lengths(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> np.ndarray:
         """Return the length of each window: ``n_steps``, or up to the end of the episode or the newest transition."""

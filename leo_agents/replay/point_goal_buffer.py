@@ -1,7 +1,7 @@
 """Replay buffer for goals that are points: the goals of an update are drawn when it samples the transitions."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episo
 from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, DESIRED_GOAL_KEY
 from leo_wrappers.validation import check_callable, check_fraction, check_integer
+
+if TYPE_CHECKING:
+    from leo_agents.replay.goal_dataset import GoalDataset
 
 Points = npt.NDArray[Any]
 GoalTest = Callable[[Points, Points], npt.NDArray[np.bool_]]
@@ -145,6 +148,20 @@ class PointGoalReplayBuffer(NStepDictReplayBuffer):
         """Empty the buffer."""
         super().reset()
         self.episodes = EpisodeBounds(self.buffer_size, self.n_envs)
+
+    def read_dataset(self, dataset: "GoalDataset") -> None:
+        """
+        Replace the transitions by those of a dataset, see :class:`~leo_agents.replay.n_step_buffer.NStepDictReplayBuffer`. The
+        commanded goals are points that the dataset achieves, its masks are not used.
+
+        :param dataset: the dataset
+        """
+        super().read_dataset(dataset)
+        achieved = self.next_observations[ACHIEVED_GOAL_KEY]
+        commanded = achieved[np.random.default_rng(0).integers(len(dataset), size=len(dataset))]
+        for observations in (self.observations, self.next_observations):
+            observations[DESIRED_GOAL_KEY] = commanded
+        self.episodes = EpisodeBounds.of_ends(dataset.ended)
 
     def add(  # type: ignore[override]
         self,

@@ -53,7 +53,8 @@ class Collect:
             if value < 1:
                 raise ValueError(f"expected {name} of at least 1, got {value}; change it")
         environment = find_environment(self.env, parse_assignments(self.env_set, "--env-set"))
-        environment.check_goal_set()
+        if not environment.is_goal_env:
+            environment.check_goal_set()
         short_name = environment.id.rpartition(":")[2].rpartition("/")[2]
         folder = free_name(FilePath("datasets"), short_name) if self.out is None else FilePath(self.out)
         if folder.exists():

@@ -150,9 +150,8 @@ class Train:
         from leo_cli.algorithms import check_offline
 
         check_offline(self.algorithm)
-        for name, value in (("--num-envs", self.num_envs), ("--any-goal", self.any_goal)):
-            if value:
-                raise ValueError(f"expected no {name} with --dataset, got {value!r}; leave it out")
+        if self.num_envs:
+            raise ValueError(f"expected no --num-envs with --dataset, got {self.num_envs}; leave it out")
 
     def _environment(self) -> "Environment":
         """Find the environment, with any point as a goal if it was asked for or has no finite goal set."""

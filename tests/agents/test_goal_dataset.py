@@ -9,11 +9,12 @@ from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 
 import leo_envs
-from leo_agents import LEODQN, LEOTD3, GoalDataset, collect_dataset, from_minari, to_minari
+from leo_agents import LEODQN, LEOSAC, LEOTD3, GoalDataset, collect_dataset, from_minari, to_minari
 from leo_agents.baselines import MaskHerReplayBuffer
 from leo_agents.replay import goal_dataset
 from leo_agents.replay.episode_bounds import EpisodeBounds
-from leo_wrappers import PointGoals
+from leo_wrappers import AnyGoalWrapper, PointGoals
+from tests.agents.plane_point import PlanePoint
 from tests.line_env import line_goals, make_line
 
 gym.register_envs(leo_envs)
@@ -299,6 +300,27 @@ def test_collected_by_random_actions():
     assert 0.6 < same < 0.9 and np.abs(continuous.actions).max() <= 1.0
 
 
+def test_points_as_goals(tmp_path):
+    """A goal environment without a finite goal set: collected, from a replay buffer, from arrays, and on the disk."""
+    collected_points = collect_dataset(PlanePoint(), 45, seed=1)
+    assert repr(collected_points) == "GoalDataset(45 transitions, 3 episodes, points as goals)"
+    assert sorted(collected_points.observations) == ["achieved_goal", "observation"]
+    assert collected_points.never_achieved() == [] and np.flatnonzero(collected_points.ended).tolist() == [19, 39, 44]
+    model = LEOSAC("MultiGoalPolicy", PlanePoint(), seed=0, learning_starts=100, buffer_size=50).learn(45)
+    from_buffer = GoalDataset.from_replay_buffer(model.replay_buffer)
+    np.testing.assert_array_equal(
+        from_buffer.observations["achieved_goal"], model.replay_buffer.observations["achieved_goal"][:45, 0]
+    )
+    parts = collected_points.observations, collected_points.actions, collected_points.next_observations
+    ends = collected_points.terminated, collected_points.truncated
+    assert_equal(collected_points, GoalDataset.from_arrays(*parts, *ends))
+    for number, dataset in enumerate((collected_points, from_buffer)):
+        dataset.save(tmp_path / str(number))
+        assert_equal(dataset, GoalDataset.load(tmp_path / str(number)))
+    with pytest.raises(ValueError, match="expected an environment with the 0 goals of the model"):
+        collect_dataset(make_line(), 5, model)
+
+
 @pytest.fixture
 def minari(tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
@@ -344,6 +366,14 @@ def test_minari_goal_environment(minari):
     assert sorted(dataset.observations) == ["achieved_goal", "observation"]
     to_minari(dataset, "fetch/random-v0", env)
     assert_equal(dataset, from_minari("fetch/random-v0"))
+
+
+def test_minari_with_points_as_goals(minari):
+    env = AnyGoalWrapper(gym.make("leo/FetchReach-v0"))
+    dataset = collect_dataset(env, 60)
+    assert not dataset.goal_names
+    to_minari(dataset, "fetch/points-v0", gym.make("leo/FetchReach-v0"))
+    assert_equal(dataset, from_minari("fetch/points-v0"))
 
 
 def test_bad_input_of_minari(minari):

@@ -13,6 +13,8 @@ from leo_agents import LEODQN, LEOSAC, LEOTD3, ExactCheckpoints, GoalDataset, co
 from leo_agents.algorithms import offline_learning
 from leo_agents.baselines import goal_conditioned_actor_critic, goal_conditioned_bc, goal_conditioned_dqn
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
+from leo_wrappers import AnyGoalWrapper
+from tests.agents.plane_point import PlanePoint
 from tests.line_env import line_goals, make_line
 
 gym.register_envs(leo_envs)
@@ -73,6 +75,51 @@ def test_equals_updates_from_the_same_replay_buffer(name, options, datasets):
     assert_same(parameters(online), parameters(offline))
     assert offline.num_timesteps == 20 and offline._n_updates == 20
     assert offline.replay_buffer.pos == 0 and not offline.replay_buffer.full
+
+
+@pytest.mark.parametrize("name", ["leotd3", "leosac"])
+def test_points_equal_updates_from_the_same_replay_buffer(name, tmp_path):
+    """Own goals, shared goals and targets are those of a replay buffer with the same transitions and commanded goals."""
+    dataset = collect_dataset(PlanePoint(), 60)
+    online, offline = (make_model(name, PlanePoint(), buffer_size=60, n_steps=2) for _ in range(2))
+    stored = offline._dataset_buffer(dataset)
+    for row in range(len(dataset)):
+        before, after = ({key: part[key][row] for key in part} for part in (stored.observations, stored.next_observations))
+        infos = [{"TimeLimit.truncated": bool(dataset.truncated[row])}]
+        online.replay_buffer.add(before, after, stored.actions[row], np.zeros(1), dataset.ended[[row]], infos)
+    achieved = dataset.next_observations["achieved_goal"]
+    assert (stored.observations["desired_goal"] == achieved).all(axis=2).any(axis=1).mean() < 0.2
+    assert all((achieved == goal).all(axis=1).any() for goal in stored.observations["desired_goal"][:, 0])
+    online._setup_learn(12)
+    online._update_normalizers({key: array[:, 0] for key, array in stored.observations.items()})
+    online._refresh_normalizers()
+    set_random_seed(1)
+    online.train(12, batch_size=32)
+    checkpoints = ExactCheckpoints(tmp_path, save_freq=8)
+
+    class Seed(BaseCallback):
+        def _on_training_start(self):
+            set_random_seed(1)
+
+        def _on_step(self):
+            return True
+
+    offline.learn_offline(dataset, 12, [Seed(), checkpoints])
+    assert_same(parameters(online), parameters(offline))
+    resumed = ALGORITHMS[name].resume(tmp_path).learn_offline(dataset, 4, reset_num_timesteps=False)
+    assert_same(parameters(resumed), parameters(offline))
+
+
+def test_points_need_achieved_goals_and_no_masks(datasets):
+    env = gym.make("leo/FetchReach-v0")
+    data = collect_dataset(env, 30)  # with masks
+    model = LEOSAC("MultiGoalPolicy", AnyGoalWrapper(env), seed=0, buffer_size=5).learn_offline(data, 2)
+    assert model._n_updates == 2
+    with pytest.raises(ValueError, match=r"expected a dataset with the observations \['achieved_goal', 'observation'\]"):
+        model.learn_offline(datasets["leotd3"], 1)
+    with pytest.raises(ValueError, match="expected a dataset with the 125 goals of the model, got 0"):
+        points = collect_dataset(AnyGoalWrapper(env), 30)
+        make_model("leotd3", env).learn_offline(points, 1)
 
 
 def test_memory_maps_and_storage_on_a_device(datasets, tmp_path):
@@ -243,6 +290,31 @@ def test_hindsight_replay_buffer_leaves_out_rows_without_goals(datasets):
 
 
 @pytest.mark.parametrize("strategy", ["future", "final"])
+def test_stitched_goals_follow_a_shared_goal_in_another_trajectory(strategy):
+    """Two trajectories that meet at 2; only the second one reaches 4."""
+    x = np.array([0, 1, 2, 3, 2, 3, 2], dtype=np.float32)[:, None]
+    after = np.array([1, 2, 1, 2, 3, 2, 4], dtype=np.float32)[:, None]
+    ends = np.array([0, 0, 1, 0, 0, 0, 1], dtype=bool)
+    data = GoalDataset.from_arrays(x, np.ones(7, int), after, ~ends & False, ends, goals=line_goals())
+    model = goal_conditioned_bc(make_line(), goal_selection_strategy=strategy, stitch_probability=1.0, seed=0)
+    buffer = model._dataset_buffer(data)
+    at, last = after.astype(int).ravel(), np.where(np.arange(7) < 3, 2, 6)
+
+    def later(step):
+        return at[step : last[step] + 1] if strategy == "future" else at[[last[step]]]
+
+    for step in range(7):
+        expected = {
+            goal for via in later(step) for other in np.flatnonzero(at == via) for goal in later(min(other + 1, last[other]))
+        }
+        drawn = buffer._hindsight_goals(np.full(2_000, step), np.zeros(2_000, dtype=int))
+        assert set(drawn.tolist()) == expected
+        assert step or (4 in expected) == (strategy == "future")
+    with pytest.raises(ValueError, match="expected stitch_probability"):
+        goal_conditioned_bc(make_line(), stitch_probability=1.5)
+
+
+@pytest.mark.parametrize("strategy", ["future", "final"])
 def test_behavior_cloning_in_hindsight_learns_the_frequencies_of_actions(strategy, datasets):
     data = datasets["leodqn"]
     model = goal_conditioned_bc(
@@ -265,7 +337,7 @@ def test_behavior_cloning_in_hindsight_learns_the_frequencies_of_actions(strateg
             counts[before[step], goal, action] += 1 / len(goals)
     positions, goals = np.nonzero(counts.sum(axis=2) >= 8)
     obs = {"observation": th.as_tensor(positions[:, None]).float(), "goal_id": th.as_tensor(goals[:, None])}
-    learned = th.softmax(model.q_net(obs), dim=1)[:, 1].detach().numpy()
+    learned = model.policy.log_prob(obs, th.ones(len(positions), 1)).exp().detach().numpy()
     expected = counts[positions, goals, 1] / counts[positions, goals].sum(axis=1)
     assert len(positions) > 10
     np.testing.assert_allclose(learned, expected, atol=0.04)

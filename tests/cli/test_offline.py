@@ -99,6 +99,18 @@ def test_an_interrupted_training_resumes_exactly(data, tmp_path):
     assert ours == others
 
 
+def test_points_as_goals(leo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert leo("collect", "FetchReach", "--steps", "60", "--out", "data")[0] == 0
+    (tmp_path / "brief.yml").write_text("evaluation: {count: 1, random_goals: 2, final_episodes: 1, max_steps: 2}")
+    options = ["--dataset", "data", "--config", "brief.yml", "--steps", "4", "--folder", "run", *SMALL]
+    code, _, error = leo("train", "leosac", "FetchReach", "--any-goal", *options)
+    assert code == 0, error
+    config = RunFolder("run").config
+    assert config.dataset == str(tmp_path / "data") and len(config.points) == 2
+    assert RunFolder("run").seeds[0].steps_done == 4
+
+
 def test_a_baseline(data, tmp_path):
     assert train(tmp_path / "run", data, algorithm="dqn+her", steps=20) == 0
 

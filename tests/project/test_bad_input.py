@@ -38,6 +38,7 @@ from leo_agents.baselines import (
     goal_conditioned_actor_critic,
     goal_conditioned_bc,
     goal_conditioned_dqn,
+    goal_conditioned_iql,
     goal_conditioned_ppo,
 )
 from leo_agents.evaluation import GoalEvalCallback, evaluate_goals
@@ -71,6 +72,7 @@ POSITIVE_INTEGER = (0, -1, 1.5, nan, inf, True, *NOT_NUMBERS)
 NATURAL_NUMBER = (-1, 1.5, nan, inf, True, *NOT_NUMBERS)
 FRACTION = (-0.1, 1.1, nan, inf, -inf, True, *NOT_NUMBERS)
 POSITIVE_FRACTION = (0.0, *FRACTION)
+EXPECTILE = (0.0, 1.0, *(value for value in FRACTION if value is not None))
 POSITIVE = (0.0, -1.0, nan, -inf, True, *NOT_NUMBERS)
 NOT_NEGATIVE = (-0.1, nan, inf, -inf, True, *NOT_NUMBERS)
 RATE = (-1e-3, nan, inf, "fast", [], lambda progress: -progress, lambda progress: nan)
@@ -276,6 +278,7 @@ CONTINUOUS = {
     "env": (*ENV, make_line()),
     "random_action_repeat": POSITIVE_INTEGER,
     "bc_weight": NOT_NEGATIVE,
+    "expectile": EXPECTILE,
     "action_noise": (3, "normal", 0.1),
 }
 ROLLOUTS = {
@@ -325,6 +328,7 @@ ALGORITHMS: Table = {
             "head": CHOICE,
             "double_q": FLAG,
             "conservative_weight": NOT_NEGATIVE,
+            "expectile": EXPECTILE,
         },
     ),
     LEOTD3: (
@@ -407,7 +411,17 @@ FUNCTIONS: Table = {
     ),
     goal_conditioned_bc: (
         {"env": make_line(), "buffer_size": 1_000},
-        {**BASELINE, "goal_selection_strategy": CHOICE, "normalize": FLAG, "policy": ("MlpPolicy",)},
+        {
+            **BASELINE,
+            "goal_selection_strategy": CHOICE,
+            "stitch_probability": FRACTION,
+            "normalize": FLAG,
+            "policy": ("MlpPolicy",),
+        },
+    ),
+    goal_conditioned_iql: (
+        {"env": make_line(), "buffer_size": 1_000},
+        {**BASELINE, "expectile": (*EXPECTILE, None), "inverse_temperature": NOT_NEGATIVE, "normalize": FLAG},
     ),
     collect_dataset: (
         {"env": make_line(), "num_steps": 10},

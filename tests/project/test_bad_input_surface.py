@@ -65,6 +65,7 @@ EXCEPTIONS = {
         for name in ("DQN", "PPO", "SAC", "TD3", "TQC")
     },
     "GoalConditionedBC": "created by goal_conditioned_bc",
+    "GoalConditionedIQL": "created by goal_conditioned_iql",
     "to_numpy": "takes any nesting of arrays",
     "to_torch": "takes any nesting of JAX arrays",
 }
