@@ -97,7 +97,7 @@ def evaluate_goals(
     ids = np.arange(len(goal_names)) if goals is None else select_goals(goal_names, goals)
     episodes = np.tile(ids, episodes_per_goal)
     outcomes = _evaluate(model, venv, episodes, seed, deterministic, max_steps, progress_bar)
-    return _report(goal_names, ids, outcomes.reshape(episodes_per_goal, len(ids)).T, _positions(venv, goal_names))
+    return _report(goal_names, ids, outcomes.reshape(episodes_per_goal, len(ids)).T, find_positions(venv, goal_names))
 
 
 def _evaluate(
@@ -323,8 +323,14 @@ def show_progress(total: int, show: bool) -> Iterator[Callable[[int], object]]:
         yield bar.update
 
 
-def _positions(venv: VecEnv, goal_names: tuple[str, ...]) -> tuple[FloatArray, tuple[str, str]] | None:
-    """Find the 2D positions of the goals and the names of the axes; None if the goals have no 2D positions."""
+def find_positions(venv: VecEnv, goal_names: tuple[str, ...]) -> tuple[FloatArray, tuple[str, str]] | None:
+    """
+    Find the 2D positions of the goals.
+
+    :param venv: the environments
+    :param goal_names: names of all goals
+    :return: positions ``[G, 2]`` and the names of the axes; None if the goals have no 2D positions
+    """
     shape = (len(goal_names), 2)
     points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
     if points is not None:
