@@ -73,11 +73,10 @@ class Server:
             self.port = next(iter(server.sockets)).getsockname()[1]
             on_start(self.address)
             clock = asyncio.create_task(self._tick())
-            await asyncio.wait({clock, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-            clock.cancel()
-            for done in (clock, self._failure):
-                if done.done() and not done.cancelled():
-                    done.result()
+            try:
+                await self._failure
+            finally:
+                clock.cancel()
 
     @property
     def address(self) -> str:
@@ -89,11 +88,14 @@ class Server:
     async def _tick(self) -> None:
         """Advance the session at its speed, while anybody is watching."""
         time = asyncio.get_running_loop().time
-        while True:
-            start = time()
-            if self._clients and self.session.tick():
-                self._publish()
-            await asyncio.sleep(max(1.0 / self.session.fps - (time() - start), 0.001))
+        try:
+            while True:
+                start = time()
+                if self._clients and self.session.tick():
+                    self._publish()
+                await asyncio.sleep(max(1.0 / self.session.fps - (time() - start), 0.001))
+        except Exception as error:
+            self._fail(error)
 
     def _publish(self) -> None:
         self._state = None

@@ -88,7 +88,7 @@ class Session:
         }
 
     def _go(self, goal: Any) -> None:
-        self.chain = [self._find_goal(goal)]
+        self.chain, self.is_playing = [self._find_goal(goal)], True
         for player in self.players:
             player.start(self.chain[0])
 

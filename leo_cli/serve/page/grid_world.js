@@ -75,7 +75,7 @@ class LocalSession {
   send(command, argument = null) {
     const goal = Number.isInteger(argument) ? argument : this.goals.indexOf(argument);
     const commands = {
-      go: () => this.start([goal]),
+      go: () => { this.playing = true; this.start([goal]); },
       append: () => this.chain.push(goal),
       play: () => { this.playing = argument; },
       step: () => { this.playing = false; this.advance(); },

@@ -24,11 +24,12 @@ class GoalMaps {
   constructor(map, pick, hover) {
     this.map = map;
     const [xs, ys] = [0, 1].map((axis) => map.points.map((point) => point[axis]));
-    const size = Math.max(Math.max(...xs) - Math.min(...xs), Math.max(...ys) - Math.min(...ys)) || 1;
-    const [padX, padY] = map.cell ? [map.cell[0] / 2, map.cell[1] / 2] : [size / 20, size / 20];
+    const margin = (Math.max(Math.max(...xs) - Math.min(...xs), Math.max(...ys) - Math.min(...ys)) || 1) / 20;
+    const [padX, padY] = map.cell ? map.cell.map((side) => side / 2) : [margin, margin];
     this.low = [Math.min(...xs) - padX, Math.min(...ys) - padY];
     this.high = [Math.max(...xs) + padX, Math.max(...ys) + padY];
-    this.scale = SIZE / Math.max(this.high[0] - this.low[0], this.high[1] - this.low[1]);
+    this.size = [0, 1].map((axis) => this.high[axis] - this.low[axis]);
+    this.scale = SIZE / Math.max(...this.size);
     this.radius = Math.min(Math.max(SIZE / 3 / Math.sqrt(map.points.length), 6), 18);
     this.element = document.createElement("div");
     this.element.className = map.layers.length > 1 ? "layers" : "layer";
@@ -37,7 +38,7 @@ class GoalMaps {
 
   addLayer(title, goals, pick, hover) {
     const figure = document.createElement("div"), canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [0, 1].map((axis) => Math.round((this.high[axis] - this.low[axis]) * this.scale));
+    [canvas.width, canvas.height] = this.size.map((side) => Math.round(side * this.scale));
     canvas.className = "goal-map";
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Map of the goals ${title}`.trim());
@@ -54,13 +55,14 @@ class GoalMaps {
 
   locate([x, y]) {
     const down = (y - this.low[1]) * this.scale;
-    return [(x - this.low[0]) * this.scale, this.map.down ? down : (this.high[1] - this.low[1]) * this.scale - down];
+    return [(x - this.low[0]) * this.scale, this.map.down ? down : this.size[1] * this.scale - down];
   }
 
+  /* The point of the map under the pointer, on a canvas of any size that shows the whole map. */
   pointOf(event, canvas) {
     const box = canvas.getBoundingClientRect();
-    const x = ((event.clientX - box.x) / box.width) * canvas.width, y = ((event.clientY - box.y) / box.height) * canvas.height;
-    return [x / this.scale + this.low[0], this.map.down ? y / this.scale + this.low[1] : this.high[1] - y / this.scale];
+    const x = (event.clientX - box.x) / box.width, y = (event.clientY - box.y) / box.height, [width, height] = this.size;
+    return [this.low[0] + x * width, this.map.down ? this.low[1] + y * height : this.high[1] - y * height];
   }
 
   /* The goal whose cell contains a point, or whose dot is near; null if there is none. */

@@ -18,7 +18,6 @@ class AgentView {
     this.description = description;
     this.nearness = new Nearness();
     this.outcome = make("span", { className: "outcome" });
-    this.outcome.setAttribute("aria-live", "polite");
     this.canvas = make("canvas", { className: "frame" });
     this.canvas.setAttribute("role", "img");
     this.canvas.setAttribute("aria-label", `The agent ${label} in its environment`);
@@ -255,7 +254,7 @@ class View {
       return;
     }
     const shortcuts = { ".": buttons.step, r: buttons.reset, k: buttons.steer, "/": () => find("search").focus() };
-    if (!event.target.matches("button")) shortcuts[" "] = buttons.play;  // which a space presses itself
+    if (!event.target.matches("button, input")) shortcuts[" "] = buttons.play;  // which a space presses itself
     const handled = this.steering ? this.pressAction(event.key) : shortcuts[event.key];
     if (!handled) return;
     event.preventDefault();
