@@ -1,22 +1,26 @@
 """
 Train one agent for all cells of a maze, evaluate it and plot its values.
 
-Run with ``make demo``. It writes the model, two tables, three figures and a video to ``runs/demo/``.
+Run with ``make demo``. It writes a run to ``runs/demo/``, which ``leo serve``, ``leo play`` and ``leo report`` open, with
+three figures and a video.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
 from matplotlib.figure import Figure
 
 import leo_envs
-from leo_agents import LEODQN
-from leo_agents.evaluation import GoalEvalCallback, evaluate_goals, plot_learning_curve, plot_report
+from leo_agents.evaluation import plot_learning_curve, plot_report
 from leo_cli.agent_rollout import AgentRollout
+from leo_cli.main import main as leo
+from leo_cli.models import load_agent
 from leo_cli.named_goals import NamedGoal
+from leo_cli.run_config import RUN_FILE
+from leo_cli.run_folder import RunFolder, SeedFolder
 from leo_cli.video import record_frames, save_video
 
 gym.register_envs(leo_envs)
@@ -25,30 +29,18 @@ FAR_GOAL = "cell/0,0"
 TOUR = ["cell/0,0", "cell/15,14", "cell/15,0", "cell/8,8"]
 
 
-def make_vector_env(num_envs: int) -> VectorEnv:
-    """Vectorized environments with the paper's 16x16 map; the algorithm and the evaluation command the goals."""
-    return gym.make_vec("leo/GridWorld-v0", num_envs=num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+def train(steps: int, folder: Path, seed: int) -> tuple[Any, SeedFolder]:
+    """Train on all goals with the command line, or continue an interrupted training; return the agent and its folder."""
+    options = ["--steps", str(steps), "--evaluations", "12", "--first-seed", str(seed), "--folder", str(folder)]
+    is_new = not (folder / RUN_FILE).exists()
+    code = leo(["train", "leodqn", "GridWorld", *options] if is_new else ["train", "--resume", str(folder)])
+    if code != 0:
+        raise SystemExit(code)
+    run = RunFolder(folder)
+    return load_agent(run, run.seeds[0]), run.seeds[0]
 
 
-def train(steps: int, folder: Path, seed: int) -> LEODQN:
-    """Train on all goals, with periodic evaluation of all reachable ones."""
-    num_envs = 8
-    evaluation = GoalEvalCallback(
-        make_vector_env(180),
-        eval_freq=max(steps // 12 // num_envs, 1),
-        goals=reachable_goals(),
-        csv_path=folder / "evaluations.csv",
-    )
-    model = LEODQN("MultiGoalPolicy", make_vector_env(num_envs), train_freq=1, seed=seed)
-    return model.learn(steps, callback=evaluation, progress_bar=True)
-
-
-def reachable_goals() -> np.ndarray:
-    """Mask of the goals that are not enclosed by walls."""
-    return gym.make("leo/GridWorld-v0").unwrapped.reachable()
-
-
-def plot_values(model: LEODQN, goal: str, path: Path) -> None:
+def plot_values(model: Any, goal: str, path: Path) -> None:
     """Plot the learned values of one goal over all cells, and their error."""
     env = gym.make("leo/GridWorld-v0").unwrapped
     goal_id = env.goal_set.index(goal)
@@ -73,7 +65,7 @@ def plot_values(model: LEODQN, goal: str, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def animate(model: LEODQN, goals: list[str], path: Path) -> None:
+def animate(model: Any, goals: list[str], path: Path) -> None:
     """Write a video of the agent reaching one goal after another."""
     walk = AgentRollout(model, gym.make("leo/GridWorld-v0", render_mode="rgb_array"))
     save_video(record_frames(walk, [NamedGoal(goal, goal) for goal in goals], max_steps=60), path)
@@ -85,33 +77,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("runs/demo"))
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-
-    print(f"Training on all {len(reachable_goals())} cells of a maze ...")
-    model = train(options.steps, options.folder, options.seed)
-    model.save(options.folder / "model")
-
-    report = evaluate_goals(model, make_vector_env(180), goals=reachable_goals(), seed=1)
-    print(report)
-    report.to_csv(options.folder / "goals.csv")
-    plot_report(report, options.folder / "success_map.png")
-    plot_learning_curve(options.folder / "evaluations.csv", options.folder / "learning_curve.png")
+    model, seed = train(options.steps, options.folder, options.seed)
+    plot_report(seed.report(), options.folder / "success_map.png")
+    plot_learning_curve(seed.evaluations, options.folder / "learning_curve.png")
     plot_values(model, FAR_GOAL, options.folder / "value_map.png")
     animate(model, TOUR, options.folder / "tour.gif")
-    names = "model.zip, goals.csv, success_map.png, learning_curve.png, value_map.png, tour.gif"
-    print(f"\nWrote to {options.folder}/: {names}")
-
-
-def interrupted() -> bool:
-    """Run the demo; on Ctrl-C, returning from here closes the progress bar before Python exits."""
-    try:
-        main()
-    except KeyboardInterrupt:
-        return True
-    return False
+    print(f"Figures and video in {options.folder}/. Send the agent to goals in a browser: leo serve {options.folder}")
 
 
 if __name__ == "__main__":
-    if interrupted():
-        print("\nInterrupted; run the demo again to restart it.")
-        raise SystemExit(130)
+    main()

@@ -29,6 +29,7 @@ class RolloutStep:
     :param number: number of actions taken towards the goal so far
     :param achieved: whether this state achieves the goal
     :param done: whether the episode is terminated or truncated
+    :param info: info of the environment
     """
 
     frame: Any
@@ -36,6 +37,7 @@ class RolloutStep:
     number: int
     achieved: bool
     done: bool
+    info: dict[str, Any]
 
 
 class AgentRollout:
@@ -82,15 +84,39 @@ class AgentRollout:
         :param max_steps: maximum number of steps
         :return: iterator over the steps
         """
+        step = self.command(goal)
+        yield step
+        while not (step.achieved or step.done) and (max_steps is None or step.number < max_steps):
+            step = self.step()
+            yield step
+
+    def command(self, goal: Goal | FloatArray) -> RolloutStep:
+        """
+        Command a goal, in a new episode if the last one is done.
+
+        :param goal: name or index; a point if any point is a goal
+        :return: the state before any action
+        """
         if self._done:
             self.reset()
         self._command(goal)
-        number, achieved = 0, self._achieved()
-        yield RolloutStep(self._frame(), self._obs, number, achieved, False)
-        while not (achieved or self._done) and (max_steps is None or number < max_steps):
-            self._obs, _, terminated, truncated, self._info = self.env.step(self._action())
-            number, achieved, self._done = number + 1, self._achieved(), terminated or truncated
-            yield RolloutStep(self._frame(), self._obs, number, achieved, self._done)
+        self._number = 0
+        return self._state()
+
+    def step(self, action: Any = None) -> RolloutStep:
+        """
+        Take a step towards the commanded goal.
+
+        :param action: the action to take instead of the agent's
+        :return: the state after the step
+        """
+        self._obs, _, terminated, truncated, self._info = self.env.step(self._action() if action is None else action)
+        self._number, self._done = self._number + 1, terminated or truncated
+        return self._state()
+
+    def _state(self) -> RolloutStep:
+        achieved = self._achieved()
+        return RolloutStep(self._frame(), self._obs, self._number, achieved, self._done, self._info)
 
     def _wrap(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         # Achieving a goal does not end the episode: the next goal starts from there.

@@ -5,7 +5,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from stable_baselines3.common.vec_env import DummyVecEnv
 
+from leo_agents.evaluation.evaluate import goal_positions
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport, IntArray
 
 _MAX_LAYERS = 6
@@ -94,6 +96,26 @@ def locate_goals(
             report = report.subset(report.goal_ids < len(points))
     positions = find_goal_positions(report, env, points)
     return None if positions is None else (report, positions)
+
+
+def goal_coordinates(env: gym.Env[Any, Any], points: FloatArray | None = None) -> GoalPositions | None:
+    """
+    Find the positions of all goals of an environment, or of the first ones if only these are points.
+
+    :param env: the environment
+    :param points: points of the goals, ``[G, d]``; those of the environment by default
+    :return: the positions; None if the goals have neither 2D nor 3D positions
+    """
+    if points is None and env.has_wrapper_attr("achieved_goal_points"):
+        points = np.asarray(env.get_wrapper_attr("achieved_goal_points"), dtype=np.float64)
+    points = goal_points(env) if points is None else points
+    if points is None:
+        located = goal_positions(DummyVecEnv([lambda: env]), env.get_wrapper_attr("goal_names"))
+        return None if located is None else GoalPositions(*located)
+    if points.shape[1] not in (2, 3):
+        return None
+    is_flat = points.shape[1] == 2 or np.ptp(points[:, 2]) < 1e-6
+    return GoalPositions(points[:, :2], ("x", "y"), None if is_flat else points[:, 2])
 
 
 def goal_points(env: gym.Env[Any, Any]) -> FloatArray | None:

@@ -13,7 +13,7 @@ _DESCRIPTION = (
     "leo report runs/leodqn-GridWorld-v0; leo play runs/leodqn-GridWorld-v0. Each command has its own --help. "
     "LEO_TRACEBACK=1 prints the traceback of an error."
 )
-_RENDERING = ("play", "report", "video")
+_RENDERING = ("play", "report", "serve", "video")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,10 +7,12 @@ from leo_cli.commands.check import Check
 from leo_cli.commands.collect import Collect
 from leo_cli.commands.distill import Distill
 from leo_cli.commands.eval import Eval
+from leo_cli.commands.export import Export
 from leo_cli.commands.goals import Goals
 from leo_cli.commands.play import Play
 from leo_cli.commands.plot import Plot
 from leo_cli.commands.report import Report
+from leo_cli.commands.serve import Serve
 from leo_cli.commands.sweep import Sweep
 from leo_cli.commands.train import Train
 from leo_cli.commands.tune import Tune
@@ -25,9 +27,11 @@ COMMANDS: dict[str, Any] = {
     "eval": Eval,
     "distill": Distill,
     "play": Play,
+    "serve": Serve,
     "video": Video,
     "plot": Plot,
     "report": Report,
+    "export": Export,
     "sweep": Sweep,
     "work": Work,
     "tune": Tune,

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,16 @@ class Page:
     """
     Context manager with an open page.
 
-    :param path: HTML file to open
+    :param path: HTML file to open, or an address
     :param width: width of the window
     :param height: height of the window
     :param dark: whether the system prefers dark mode
     :param scripts: whether JavaScript is enabled
     """
 
-    def __init__(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True) -> None:
+    def __init__(
+        self, path: Path | str, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True
+    ) -> None:
         self.path, self.size, self.dark, self.scripts = path, (width, height), dark, scripts
         self.problems: list[str] = []
         self.requests: list[str] = []
@@ -72,7 +75,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not self.scripts)
         self._loaded = False
-        self.call("Page.navigate", url=self.path.resolve().as_uri())
+        self.call("Page.navigate", url=self.path if isinstance(self.path, str) else self.path.resolve().as_uri())
         while not self._loaded:
             self._handle(self._receive())
         return self
@@ -102,6 +105,19 @@ class Page:
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def wait(self, condition: str, seconds: float = 60.0) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(f"Boolean({condition})"):
+            assert time.monotonic() < end, f"not within {seconds} s: {condition}"
+            time.sleep(0.05)
 
     def write(self, text: str) -> None:
         """Type into the focused element."""

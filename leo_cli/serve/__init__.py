@@ -1,0 +1,1 @@
+"""Agents in the browser: ``leo serve`` and ``leo export --web``."""
