@@ -47,8 +47,8 @@ class VecGoalSampler(VecEnvWrapper):
     ``"switch"`` a success does not end the episode. The wrapper is for evaluation, deployment and algorithms that learn one
     goal at a time.
 
-    To return first and then explore, ``explore_steps`` lets the algorithm act randomly after a success, before the next goal is
-    commanded, and ``patience`` gives up goals without progress; both need ``"switch"`` and an algorithm of ``leo_agents``.
+    To return first and then explore, ``explore_steps`` lets the algorithm act randomly after a success, before the next goal
+    is commanded, and ``patience`` gives up goals without progress. Both need ``"switch"``, and an algorithm of ``leo_agents``.
 
     A ``VecNormalize`` must wrap the sampler, not be wrapped by it, and needs ``norm_obs_keys=["observation"]``.
 
@@ -128,13 +128,20 @@ class VecGoalSampler(VecEnvWrapper):
         """Whether any state of any environment has achieved a goal so far, bool ``[G]``."""
         return self.goal_selector.seen.copy()
 
+    @property
+    def explores(self) -> bool:
+        """Whether algorithms must call :meth:`explore` before each step."""
+        return self._schedule is not None and self._schedule.explore_steps > 0
+
     def set_goal_selector(self, goal_selector: GoalSelectorLike) -> None:
         """
         Replace the goal selector. Current goals are kept until they are replaced.
 
         :param goal_selector: the name of a strategy, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
-        self._tracker.goal_selector = make_goal_selector(goal_selector, self.goal_names)
+        selector = make_goal_selector(goal_selector, self.goal_names)
+        selector.value_function = selector.value_function or self.goal_selector.value_function
+        self._tracker.goal_selector = selector
 
     @contextmanager
     def commanding(self, goal_selector: GoalSelectorLike) -> Iterator[None]:
