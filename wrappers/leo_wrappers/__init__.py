@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from leo_wrappers.infos import InfoList as InfoList
     from leo_wrappers.infos import achieved_from_infos as achieved_from_infos
     from leo_wrappers.multi_goal import MultiGoalWrapper as MultiGoalWrapper
+    from leo_wrappers.novelty import NoveltyWrapper as NoveltyWrapper
     from leo_wrappers.point_goals import GridGoals as GridGoals
     from leo_wrappers.point_goals import PointGoals as PointGoals
     from leo_wrappers.predicate_goals import PredicateGoals as PredicateGoals
@@ -45,6 +46,7 @@ _EXPORTS = {
     "goal_set": ("GoalSet", "goal_families", "goal_index"),
     "infos": ("InfoList", "achieved_from_infos"),
     "multi_goal": ("MultiGoalWrapper",),
+    "novelty": ("NoveltyWrapper",),
     "point_goals": ("GridGoals", "PointGoals"),
     "predicate_goals": ("PredicateGoals",),
     "selection": (
