@@ -49,9 +49,8 @@ def test_the_end_of_an_episode_ends_the_exploration():
 
 
 def test_random_actions_are_repeated():
-    venv = VecGoalSampler(
-        dummy(1, length=500, horizon=10_000), in_order(1, 499), seed=0, explore_steps=4_000, explore_repeat=8
-    )
+    envs = dummy(1, length=500, horizon=10_000)
+    venv = VecGoalSampler(envs, in_order(1, 499), seed=0, explore_steps=4_000, explore_repeat=8)
     venv.reset()
     step(venv, 1)
     actions = np.array([step(venv, 7)[0][0] for _ in range(4_000)])
