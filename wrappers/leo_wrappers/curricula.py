@@ -73,15 +73,16 @@ class IntermediateGoals(SeenGoals):
         check_integer("window", window, 1)
         self.windows: tuple[int, ...] = (window,)
         self.descriptors = None if descriptors is None else float_array("descriptors", descriptors)
+        if self.descriptors is not None and self.descriptors.ndim != 2:
+            raise ValueError(f"expected descriptors [G, d], got shape {self.descriptors.shape}; pass a vector per goal")
         self.recent: tuple[RecentSuccess, ...] = ()
 
     def bind(self, goal_names: Sequence[str]) -> Self:
         """Set the goals to choose from."""
         super().bind(goal_names)
-        if self.descriptors is not None and (self.descriptors.ndim != 2 or len(self.descriptors) != self.num_goals):
+        if self.descriptors is not None and len(self.descriptors) != self.num_goals:
             raise ValueError(
-                f"expected descriptors of {self.num_goals} goals, [G, d], got shape {self.descriptors.shape}; pass "
-                "those of the goal set"
+                f"expected descriptors of {self.num_goals} goals, got {len(self.descriptors)}; pass those of the goal set"
             )
         if not self.recent:
             self.recent = tuple(RecentSuccess(window, self.goal_names, self.descriptors) for window in self.windows)

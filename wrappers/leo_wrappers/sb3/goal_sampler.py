@@ -96,13 +96,12 @@ class VecGoalSampler(VecEnvWrapper):
         self.goal_names = _common_goal_names(venv)
         check_choice("on_success", on_success, get_args(OnSuccess))
         self.on_success = on_success
-        self._schedule: GoalSchedule | None = None
-        if explore_steps != 0 or patience is not None:
-            self._schedule = GoalSchedule(venv.num_envs, explore_steps, explore_repeat, patience)
-            if on_success != "switch":
-                raise ValueError(
-                    f'expected on_success="switch" with explore_steps or patience, got {on_success!r}; leave them out'
-                )
+        schedule = GoalSchedule(venv.num_envs, explore_steps, explore_repeat, patience)
+        self._schedule = schedule if explore_steps or patience else None
+        if self._schedule is not None and on_success != "switch":
+            raise ValueError(
+                f'expected on_success="switch" with explore_steps or patience, got {on_success!r}; leave them out'
+            )
         self._has_explored = False
         points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
         self._view = GoalView(venv.observation_space, len(self.goal_names), points)
