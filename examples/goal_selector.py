@@ -1,5 +1,5 @@
 """
-Write a goal selector that commands goals of medium difficulty, and compare it with uniform goals.
+Write a goal selector that commands goals with few attempts, and compare it with uniform goals.
 
 A selector chooses the commanded goal. LEO updates all goals whichever is commanded, so the choice only determines which
 states are visited. Run with ``python examples/goal_selector.py``.
@@ -23,17 +23,16 @@ parser.add_argument("--steps", type=int, default=6_000, help="environment steps 
 options = parser.parse_args()
 
 
-class MediumDifficulty(GoalSelector):
+class LeastTried(GoalSelector):
     """
-    Prefer seen goals with a success rate of about one half.
+    Prefer seen goals with few attempts.
 
     The base class counts ``seen``, ``attempts`` and ``successes``, samples with its own generator ``rng``, skips goals that
     are already achieved, and is saved in checkpoints. A subclass only returns the weight of every goal.
     """
 
     def _weights(self) -> np.ndarray:
-        rate = (self.successes + 1) / (self.attempts + 2)  # 1/2 for goals without attempts
-        weights = rate * (1 - rate) + 0.01
+        weights = 1 / (1 + self.attempts)
         return np.where(self.seen, weights, 0.0) if self.seen.any() else weights
 
 
@@ -45,7 +44,7 @@ def rarely_achieved(selector: GoalSelector, count: int) -> np.ndarray:
 
 
 maze = {"map": "maze", "size": 13, "map_seed": 1}
-for name, selector in {"uniform": "uniform", "medium": MediumDifficulty(), "rare": rarely_achieved}.items():
+for name, selector in {"uniform": "uniform", "few tries": LeastTried(), "rare": rarely_achieved}.items():
     env = gym.make("leo/GridWorld-v0", **maze)
     model = LEODQN("MultiGoalPolicy", env, goal_selector=selector, seed=0).learn(options.steps)
     goals = env.unwrapped.reachable()

@@ -11,6 +11,7 @@ from leo_agents.evaluation.chart_data import SuccessCurve
 from leo_agents.evaluation.curves import NoEvaluationsError
 from leo_agents.evaluation.goal_report import LEARNED, FloatArray, IntArray, nan_mean
 from leo_cli.bootstrap import interquartile_mean, stratified_interval
+from leo_cli.discoveries import Discoveries
 from leo_cli.evaluation import pool_reports
 from leo_cli.run_folder import RunFolder, SeedFolder, run_labels
 
@@ -77,6 +78,14 @@ class RunResults:
     def iqm_interval(self) -> tuple[float, float] | None:
         """Bootstrap interval of the interquartile mean over seeds; None for a single seed."""
         return stratified_interval(self.final_scores) if self.final_scores.size else None
+
+    @cached_property
+    def discoveries(self) -> tuple[Discoveries, ...]:
+        """When each seed first achieved each goal; empty if some seed has not recorded it."""
+        paths = [seed.discoveries for seed in self.seeds]
+        if not all(path.exists() for path in paths):
+            return ()
+        return tuple(Discoveries.read(path, self.run.config.goals) for path in paths)
 
     @property
     def never_achieved(self) -> list[str]:

@@ -8,6 +8,7 @@ Read and write the folder of a run::
       seed-0/
         evaluations.csv     success rate of each goal during training
         progress.csv        values logged by the algorithm; TensorBoard's events are next to it
+        discoveries.csv     when each goal was first achieved, and from which goal
         goals.csv           success rate of each goal in the final evaluation
         checkpoints/        the newest states, from which training resumes exactly
 """
@@ -52,6 +53,11 @@ class SeedFolder:
     def progress(self) -> Path:
         """Table of the values logged by the algorithm."""
         return self.path / "progress.csv"
+
+    @property
+    def discoveries(self) -> Path:
+        """Table of when each goal was first achieved in the training; missing if no goals were commanded in it."""
+        return self.path / "discoveries.csv"
 
     @property
     def goals(self) -> Path:

@@ -5,11 +5,13 @@ from typing import Any, cast
 
 from stable_baselines3.common.callbacks import CallbackList
 
+from leo_agents.algorithms.env_wrapping import find_goal_sampler
 from leo_agents.algorithms.offline_learning import OfflineLearning
 from leo_agents.evaluation import GoalDiagnosticsCallback, GoalEvalCallback
 from leo_agents.learning.checkpoints import ExactCheckpoints, why_not_exact
 from leo_agents.replay.goal_dataset import GoalDataset
 from leo_cli.callbacks import ProgressCallback, StopCallback
+from leo_cli.discoveries import Discoveries
 from leo_cli.disk_space import check_checkpoint_space
 from leo_cli.environments import Environment, available_cores
 from leo_cli.evaluation import evaluate_seed, make_evaluation_envs
@@ -73,6 +75,9 @@ def train_seed(
                         offline_model.learn_offline(dataset, steps, callbacks, reset_num_timesteps=False)
             finally:
                 progress.close()
+                sampler = find_goal_sampler(model.env)
+                if sampler is not None and config.dataset is None:
+                    Discoveries.of(sampler.goal_selector).write(seed.discoveries)
                 model.logger.close()
                 for env in (evaluation.eval_env, model.env):
                     if env is not None:

@@ -13,7 +13,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.env_wrapping import wrap_env, wrap_multi_goal_env
-from leo_agents.algorithms.exploration import RepeatedRandomActions
+from leo_agents.algorithms.exploration import RepeatedRandomActions, spread_epsilon
 from leo_agents.algorithms.goal_env import RewardGoalTest, check_goal_env, has_point_goals
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.learning.cuda_graph import GraphedFunction
@@ -195,7 +195,8 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
     ) -> tuple[np.ndarray, np.ndarray]:
         action, buffer_action = super()._sample_action(learning_starts, action_noise, n_envs)
         epsilon = 1.0 if self.num_timesteps < learning_starts else self.exploration_rate
-        is_random = self.random_behavior.sample(n_envs, epsilon)
+        epsilons = spread_epsilon(epsilon, self.exploration_spread, n_envs)
+        is_random = self.random_behavior.sample(n_envs, epsilons)
         buffer_action = np.where(is_random[:, None], self.random_behavior.actions, buffer_action.reshape(n_envs, -1))
         buffer_action = buffer_action.reshape(action.shape).astype(action.dtype)
         return self.policy.unscale_action(buffer_action), buffer_action

@@ -9,7 +9,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.env_wrapping import check_discrete_actions, wrap_multi_goal_env
-from leo_agents.algorithms.exploration import epsilon_greedy
+from leo_agents.algorithms.exploration import epsilon_greedy, spread_epsilon
 from leo_agents.algorithms.goal_algorithm import GoalAlgorithm
 from leo_agents.networks.goal_descriptors import find_descriptors
 from leo_agents.networks.policies import Observation
@@ -19,11 +19,12 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
     """
     Mixin with Q-values and epsilon-greedy exploration.
 
-    Subclasses have ``exploration_rate`` and a policy with ``q_values``.
+    Subclasses have ``exploration_rate``, ``exploration_spread`` and a policy with ``q_values``.
     """
 
     action_space: spaces.Discrete
     exploration_rate: float
+    exploration_spread: float
     policy: Any
 
     @staticmethod
@@ -72,4 +73,5 @@ class DiscreteGoalAlgorithm(GoalAlgorithm):
         return (actions if deterministic else self._explore(actions)), state
 
     def _explore(self, actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return epsilon_greedy(actions, int(self.action_space.n), self.exploration_rate)
+        epsilon = spread_epsilon(self.exploration_rate, self.exploration_spread, actions.size)
+        return epsilon_greedy(actions, int(self.action_space.n), epsilon)

@@ -343,6 +343,16 @@ class GoalAlgorithm(NormalizingAlgorithm):
             )
         sampler.set_goal_selector(make_goal_selector(self.goal_selector, sampler.goal_names, self.seed))
 
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
+        # Before the environments are reset, for which goals are chosen.
+        if self.goal_sampler is not None:
+            self.goal_sampler.goal_selector.value_function = self.values
+        return super()._setup_learn(*args, **kwargs)
+
+    def _explore_after_success(self, actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Replace the actions of the environments in which the goal sampler explores; the same array if there are none."""
+        return actions if self.goal_sampler is None else self.goal_sampler.explore(actions)
+
     @staticmethod
     def _goals_of(env: VecEnv) -> tuple[str, ...]:
         # Asked first: the worker processes of a SubprocVecEnv end if an attribute is missing.

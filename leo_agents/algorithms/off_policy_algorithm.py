@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
+from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
@@ -69,6 +71,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
         exploration_fraction: float,
         exploration_initial_eps: float,
         exploration_final_eps: float,
+        exploration_spread: float,
         max_grad_norm: float,
         loss: str,
         goals_per_update: int | None,
@@ -99,6 +102,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
         self.exploration_fraction = exploration_fraction
         self.exploration_initial_eps = exploration_initial_eps
         self.exploration_final_eps = exploration_final_eps
+        self.exploration_spread = exploration_spread
         self.exploration_rate = exploration_initial_eps
         self.max_grad_norm = max_grad_norm
         self.loss = loss
@@ -159,7 +163,8 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
         if self.optimize_memory_usage:
             raise ValueError("expected optimize_memory_usage=False, got True; Dict observations cannot share storage")
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
-        check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
+        rates = (self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
+        check_exploration(*rates, self.exploration_spread)
         check_fraction("tau", self.tau)
         check_cuda_graph(self.cuda_graph)
         for name, minimum in (("buffer_size", 1), ("batch_size", 1), ("learning_starts", 0)):
@@ -167,6 +172,15 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
         check_train_freq(self.train_freq)
         if self.gradient_steps != -1:
             check_integer("gradient_steps other than -1", self.gradient_steps, 0)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        action, buffer_action = super()._sample_action(learning_starts, action_noise, n_envs)
+        explored = self._explore_after_success(action)
+        if explored is action:
+            return action, buffer_action
+        return explored, self.policy.scale_action(explored) if isinstance(self.action_space, spaces.Box) else explored
 
     def _on_step(self) -> None:
         """Update the exploration rate."""

@@ -14,7 +14,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from leo_agents.algorithms.discrete_algorithm import DiscreteGoalAlgorithm
-from leo_agents.algorithms.exploration import check_exploration, epsilon_greedy_on_device
+from leo_agents.algorithms.exploration import check_exploration, epsilon_greedy_on_device, spread_epsilon
 from leo_agents.algorithms.seen_per_rollout import SeenPerRollout
 from leo_agents.learning.cuda_graph import check_cuda_graph
 from leo_agents.learning.losses import LossName, check_loss_options
@@ -107,6 +107,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         exploration_fraction: float,
         exploration_initial_eps: float | None,
         exploration_final_eps: float | None,
+        exploration_spread: float,
         loss: LossName | None,
         amp: bool,
         cuda_graph: bool | None,
@@ -140,6 +141,7 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
         self.exploration_fraction = exploration_fraction
         self.exploration_initial_eps: float = resolved["exploration_initial_eps"]
         self.exploration_final_eps: float = resolved["exploration_final_eps"]
+        self.exploration_spread = exploration_spread
         self.exploration_rate = 0.0
         self.loss: str = resolved["loss"]
         self.amp = amp
@@ -200,7 +202,8 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
             check_integer(name, getattr(self, name), 1)
         check_fraction("q_lambda", self.q_lambda)
         check_cuda_graph(self.cuda_graph)
-        check_exploration(self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
+        rates = (self.exploration_fraction, self.exploration_initial_eps, self.exploration_final_eps)
+        check_exploration(*rates, self.exploration_spread)
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True))
 
     def collect_rollouts(  # type: ignore[override]
@@ -251,11 +254,13 @@ class GoalOnPolicyAlgorithm(DiscreteGoalAlgorithm, OnPolicyAlgorithm):
     def _explore_and_step(self, env: VecEnv, greedy_actions: th.Tensor) -> tuple[Any, ArrayStep]:
         """Take a step with the epsilon-greedy actions; return these, on the device if there is one, and the step."""
         if self.device_generator is None:
-            actions = self._explore(greedy_actions.cpu().numpy())
+            actions = self._explore_after_success(self._explore(greedy_actions.cpu().numpy()))
             return actions, step_arrays(env, actions)
-        device_actions = epsilon_greedy_on_device(
-            greedy_actions, int(self.action_space.n), self.exploration_rate, self.device_generator
-        )
+        epsilon = spread_epsilon(self.exploration_rate, self.exploration_spread, self.n_envs)
+        device_actions = epsilon_greedy_on_device(greedy_actions, int(self.action_space.n), epsilon, self.device_generator)
+        if self.goal_sampler is not None and self.goal_sampler.explores:
+            explored = self._explore_after_success(device_actions.cpu().numpy())
+            device_actions = th.as_tensor(explored, device=device_actions.device)
         return device_actions, step_tensors(env, device_actions)
 
     def _start_rollout(self) -> None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from leo_wrappers.goal_selector import SeenGoals
 from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.selection import SeenGoals
 
 
 class SeenPerRollout(SeenGoals):

@@ -38,7 +38,8 @@ class DistributedLearning:
 
     The end of a block is stored like a truncation: with ``n_steps > 1``, windows do not extend over it. Each actor chooses the
     goals of its environments, with the model's ``goal_selector`` and the statistics of all actors, which are in the selector
-    of the model's environment. That environment is not stepped. Callbacks are called once per block.
+    of the model's environment. Recent success, which some selectors use, is that of each actor's own attempts. The model's
+    environment is not stepped. Callbacks are called once per block.
 
     If the process of an actor dies, it is started again and collects its unfinished block anew, with a warning. If this
     process dies, load a checkpoint, which callbacks save as usual, and continue with ``learn(reset_num_timesteps=False)``.
@@ -199,6 +200,9 @@ class DistributedLearning:
             infos = InfoList([{"TimeLimit.truncated": timeout} for timeout in timeouts[step].tolist()], masks[step])
             obs, next_obs = (_step_of(one, step) for one in (block.observations, block.next_observations))
             model.replay_buffer.add(obs, next_obs, block.actions[step], block.rewards[step], dones[step], infos)
+            if model.goal_sampler is not None:
+                before = masks[step - 1] & ~dones[step - 1][:, None] if step else np.zeros_like(masks[0])
+                model.goal_sampler.goal_selector.discover(masks[step], before)
         model._update_normalizers({key: array.reshape(-1, *array.shape[2:]) for key, array in block.observations.items()})
         model._refresh_normalizers()
         if block.goal_statistics is not None and model.goal_sampler is not None:

@@ -15,9 +15,10 @@ from leo_agents.algorithms.env_wrapping import wrap_env
 from leo_agents.algorithms.off_policy_algorithm import GoalOffPolicyAlgorithm
 from leo_agents.distributed.env_shard import EnvFactory
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
+from leo_wrappers.goal_selector import GoalIds, GoalSelector
 from leo_wrappers.goal_set import BoolArray
 from leo_wrappers.keys import GOAL_KEY
-from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike
+from leo_wrappers.selection import GoalSelectorLike
 
 Weights = Mapping[str, npt.NDArray[Any]]
 GoalStatistics = tuple[BoolArray, GoalIds, GoalIds]

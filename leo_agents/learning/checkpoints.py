@@ -30,8 +30,8 @@ from leo_agents.learning.checkpoint_files import (
     write_checkpoint,
 )
 from leo_agents.learning.policy_data import attach_policy_data
+from leo_wrappers.goal_selector import GoalSelector
 from leo_wrappers.sb3 import VecGoalSampler
-from leo_wrappers.selection import GoalSelector
 from leo_wrappers.validation import check_instance, check_integer, check_path, shorten
 
 Algorithm = TypeVar("Algorithm", bound=BaseAlgorithm)

@@ -51,6 +51,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param exploration_fraction: fraction of training over which the exploration rate is annealed
     :param exploration_initial_eps: initial probability of a random action
     :param exploration_final_eps: final probability of a random action
+    :param exploration_spread: spread of the exploration rate over the parallel environments, as in Ape-X: environment i of N
+        has ``rate ** (1 + exploration_spread * i / (N - 1))``; 0 for the same rate everywhere
     :param max_grad_norm: maximum norm of the gradient. 10 as in DQN (LEOPQN has 1 as in the paper)
     :param loss: ``"bce"``, or ``"squared"`` as in the paper
     :param goals_per_update: number of goals drawn for each gradient step; all goals if None
@@ -122,6 +124,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float = 1.0,
         exploration_final_eps: float = 0.1,
+        exploration_spread: float = 0.0,
         max_grad_norm: float = 10.0,
         loss: Literal["bce", "squared"] = "bce",
         goals_per_update: int | None = None,
@@ -161,6 +164,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             exploration_fraction=exploration_fraction,
             exploration_initial_eps=exploration_initial_eps,
             exploration_final_eps=exploration_final_eps,
+            exploration_spread=exploration_spread,
             max_grad_norm=max_grad_norm,
             loss=loss,
             goals_per_update=goals_per_update,

@@ -40,6 +40,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param exploration_fraction: fraction of training over which the exploration rate is annealed
     :param exploration_initial_eps: initial probability of a random action; 1 if None (0.2 in paper mode)
     :param exploration_final_eps: final probability of a random action; 0.1 if None (0.01 in paper mode)
+    :param exploration_spread: spread of the exploration rate over the parallel environments, as in Ape-X: environment i of N
+        has ``rate ** (1 + exploration_spread * i / (N - 1))``; 0 for the same rate everywhere
     :param max_grad_norm: maximum norm of the gradient. 1 as in the paper (LEODQN has 10 as DQN)
     :param loss: ``"bce"`` or ``"squared"``; ``"bce"`` if None (``"squared"`` in paper mode)
     :param goals_per_update: number of goals drawn for each rollout; all goals if None
@@ -100,6 +102,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float | None = None,
         exploration_final_eps: float | None = None,
+        exploration_spread: float = 0.0,
         max_grad_norm: float = 1.0,
         loss: LossName | None = None,
         goals_per_update: int | None = None,
@@ -131,6 +134,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
             exploration_fraction=exploration_fraction,
             exploration_initial_eps=exploration_initial_eps,
             exploration_final_eps=exploration_final_eps,
+            exploration_spread=exploration_spread,
             max_grad_norm=max_grad_norm,
             loss=loss,
             amp=amp,

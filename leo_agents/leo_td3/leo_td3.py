@@ -64,6 +64,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param exploration_fraction: fraction of training over which the exploration rate is annealed
     :param exploration_initial_eps: initial probability of a uniformly random action
     :param exploration_final_eps: final probability of a uniformly random action
+    :param exploration_spread: spread of the exploration rate over the parallel environments, as in Ape-X: environment i of N
+        has ``rate ** (1 + exploration_spread * i / (N - 1))``; 0 for the same rate everywhere
     :param random_action_repeat: mean number of steps for which each random action is repeated: independent per-step noise
         barely moves a point mass
     :param max_grad_norm: maximum norm of the gradient, of actor and critic each
@@ -141,6 +143,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float = 0.2,
         exploration_final_eps: float = 0.2,
+        exploration_spread: float = 0.0,
         random_action_repeat: int = 4,
         max_grad_norm: float = 10.0,
         loss: Literal["bce", "squared"] = "bce",
@@ -183,6 +186,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             exploration_fraction=exploration_fraction,
             exploration_initial_eps=exploration_initial_eps,
             exploration_final_eps=exploration_final_eps,
+            exploration_spread=exploration_spread,
             random_action_repeat=random_action_repeat,
             max_grad_norm=max_grad_norm,
             loss=loss,

@@ -26,6 +26,7 @@ def goal_map(
     *,
     ring: int = -1,
     cross: FloatArray | None = None,
+    edges: IntArray | None = None,
 ) -> str:
     """
     Draw a map with one colored cell or dot per goal; goals in 3D are drawn in layers side by side.
@@ -36,6 +37,7 @@ def goal_map(
     :param description: text alternative
     :param ring: index of a goal to mark with a ring; -1 for none
     :param cross: point ``[2]`` or ``[3]`` to mark with a cross
+    :param edges: pairs of goals to join by a line, ``[E, 2]``
     """
     canvas, layers = _Canvas(positions), positions.layers()
     cross_layer = -1 if cross is None else positions.layer_at(float(cross[-1]))
@@ -43,6 +45,7 @@ def goal_map(
     for number, (title, goals) in enumerate(layers):
         content = canvas.goals(goals, values, titles) + (canvas.ring(ring) if ring in goals else "")
         content += canvas.cross(cross) if cross is not None and number == cross_layer else ""
+        content += canvas.edges(edges) if edges is not None else ""
         maps.append(svg(canvas.width, canvas.height, content, f"{description} {title}".strip(), "map"))
     if len(layers) == 1:
         return maps[0]
@@ -127,6 +130,11 @@ class _Canvas:
         lines = f"M{x - arm:.1f} {y:.1f}h{2 * arm:.1f}M{x:.1f} {y - arm:.1f}v{2 * arm:.1f}"
         # A light cross with a dark outline is visible on every color.
         return f'<path d="{lines}" class="cross under"/><path d="{lines}" class="cross"/>'
+
+    def edges(self, pairs: IntArray) -> str:
+        starts, ends = (self.locate(self._positions[goals]).tolist() for goals in pairs.T)
+        lines = "".join(f"M{x:.1f} {y:.1f}L{to_x:.1f} {to_y:.1f}" for (x, y), (to_x, to_y) in zip(starts, ends, strict=True))
+        return f'<path d="{lines}" class="edge under"/><path d="{lines}" class="edge"/>'
 
     def _goals_as_image(self, goals: IntArray, values: FloatArray) -> str:
         assert self._lattice is not None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import leo_wrappers
 from leo_cli.html.agent_sections import maps_section, programs_section, representative_goals, videos_section
+from leo_cli.html.discovery import discovery_section
 from leo_cli.html.goal_table import goals_section
 from leo_cli.html.markup import element, text
 from leo_cli.html.sections import (
@@ -48,6 +49,7 @@ def report_page(
     sections = {
         "runs": results_section(results),
         "learning": learning_section(results),
+        "discovery": discovery_section(results),
         "families": families_section(results),
         "maps": maps_section(results, chosen[:_NUM_MAPPED_GOALS]),
         "videos": videos_section(results, recorded, log),
@@ -65,9 +67,9 @@ def report_page(
 
 
 _MENU = {
-    "runs": "results", "learning": "learning", "families": "families", "maps": "maps", "videos": "videos",
-    "programs": "programs", "time": "over time", "hardest": "hardest", "stability": "stability", "goals": "all goals",
-    "provenance": "provenance",
+    "runs": "results", "learning": "learning", "discovery": "discovery", "families": "families", "maps": "maps",
+    "videos": "videos", "programs": "programs", "time": "over time", "hardest": "hardest", "stability": "stability",
+    "goals": "all goals", "provenance": "provenance",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from leo_envs.common.env import FiniteMDPEnv
-from leo_envs.gridworld.mdp import make_grid_world
+from leo_envs.gridworld.make_grid_world import make_grid_world
 from leo_envs.gridworld.mixin import GridWorldMixin
 
 
@@ -13,8 +13,11 @@ class GridWorldEnv(GridWorldMixin, FiniteMDPEnv):
 
     - **Actions**: ``Discrete(4)``: up, right, down, left. A move into a wall or off the map leaves the agent in its cell.
     - **Observation**, float32 in [0, 1], by ``observation``: "row_column" (one-hot row and one-hot column, concatenated),
-      "coordinates" (row and column, scaled to [0, 1]), "one_hot" (one entry per free cell).
-    - **Goals**: "cell/ROW,COL" for each free cell in row-major order; state numbers equal goal ids.
+      "coordinates" (row and column, scaled to [0, 1]), "one_hot" (one entry per free cell). With a key and a door, two more
+      entries: whether the agent has the key, and whether the door is open.
+    - **Goals**: "cell/ROW,COL" for each free cell in row-major order; state numbers equal goal ids. With a key and a door,
+      also "has key" and "door open"; a state is then the cell with the progress, see
+      :class:`~leo_envs.gridworld.key_door.KeyDoorWorld`.
     - **Reward**: always 0.0; a goal-conditioned wrapper computes the reward from the mask.
     - **Termination**: never. ``gym.make`` truncates after 200 steps (``max_episode_steps``); an instance of the class itself
       truncates after ``time_limit`` steps.
@@ -22,7 +25,8 @@ class GridWorldEnv(GridWorldMixin, FiniteMDPEnv):
     ``gym.make_vec`` creates the natively vectorized :class:`GridWorldVectorEnv`.
 
     :param map: "paper" (the 16 x 16 map of the LEO paper), "random", "maze", or a map as text or rows: ``#`` wall, ``.`` free,
-        ``S`` start (one of several is sampled uniformly)
+        ``S`` start (one of several is sampled uniformly), and either none or one each of ``K`` key and ``D`` door. The door is
+        a wall until the agent enters it with the key, which it picks up by entering the key's cell
     :param size: rows and columns, or one number for both, of a random map or maze; 16 when None, at most 128
     :param map_seed: seed of a random map or maze; 0 when None
     :param start: start cell, or "random" for any free cell; the map's ``S``, or else its center, when None

@@ -12,15 +12,15 @@ from leo_wrappers.validation import check_iterable
 MAX_SIZE = 128
 """Largest number of rows or columns of a map: 16,384 cells."""
 
-WALL, FREE, START = "#", ".", "S"
+WALL, FREE, START, KEY, DOOR = "#", ".", "S", "K", "D"
 
 Cell = tuple[int, int]
 
 
 class GridMap:
     """
-    Map parsed from text: ``#`` is a wall, ``.`` a free cell, ``S`` a free cell where episodes start. The map's edge acts as
-    a wall.
+    Map parsed from text: ``#`` is a wall, ``.`` a free cell, ``S`` a free cell where episodes start, ``K`` the cell of a key
+    and ``D`` that of a locked door. The map's edge acts as a wall.
 
     :param text: the map, as one string with one line per row or as a sequence of rows
 
@@ -46,6 +46,7 @@ class GridMap:
                 f"expected a map with at least one free cell, got {len(rows)} rows of walls; write '.' for free cells"
             )
         self.starts: list[Cell] = [(int(row), int(column)) for row, column in np.argwhere(letters == START)]
+        self.key, self.door = _key_and_door(letters)
         # Index of each free cell in row-major order, -1 on walls.
         self.numbers: npt.NDArray[np.intp] = np.full(self.shape, -1, dtype=np.intp)
         self.numbers[~self.walls] = np.arange(len(self.cells))
@@ -54,6 +55,8 @@ class GridMap:
         letters = np.where(self.walls, WALL, FREE)
         for cell in self.starts:
             letters[cell] = START
+        if self.key is not None and self.door is not None:
+            letters[self.key], letters[self.door] = KEY, DOOR
         return "\n".join("".join(row) for row in letters)
 
     @property
@@ -111,6 +114,18 @@ def check_size(size: int | Sequence[int]) -> Cell:
     return int(pair[0]), int(pair[1])
 
 
+def _key_and_door(letters: npt.NDArray[np.str_]) -> tuple[Cell | None, Cell | None]:
+    """Return the cells of the key and of the door; None for both if the map has neither."""
+    keys, doors = ([(int(row), int(column)) for row, column in np.argwhere(letters == letter)] for letter in (KEY, DOOR))
+    if not keys and not doors:
+        return None, None
+    if len(keys) != 1 or len(doors) != 1:
+        raise ValueError(
+            f"expected one key 'K' and one door 'D' on the map, or neither, got {len(keys)} and {len(doors)}; change the map"
+        )
+    return keys[0], doors[0]
+
+
 def _check_rows(rows: Sequence[str]) -> None:
     if not rows or not rows[0]:
         raise ValueError(
@@ -122,9 +137,9 @@ def _check_rows(rows: Sequence[str]) -> None:
                 f"expected rows of equal length, got {len(rows[0])} cells in row 0 and {len(row)} in row {number}; "
                 "pad shorter rows with '#'"
             )
-        unknown = sorted(set(row) - {WALL, FREE, START})
+        unknown = sorted(set(row) - {WALL, FREE, START, KEY, DOOR})
         if unknown:
-            raise ValueError(f"expected only '#', '.' and 'S' on the map, got {unknown} in row {number}; replace them")
+            raise ValueError(f"expected only '#', '.', 'S', 'K', 'D' on the map, got {unknown} in row {number}; replace them")
     if max(len(rows), len(rows[0])) > MAX_SIZE:
         raise ValueError(
             f"expected a map of at most {MAX_SIZE} x {MAX_SIZE} cells, got {len(rows)} x {len(rows[0])}; use a smaller map"

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from leo_envs.common.arrays import one_hot
 from leo_envs.common.mdp import BoolArray, FiniteMDP, FloatArray, IntArray
-from leo_envs.gridworld.generators import maze_map, random_map
-from leo_envs.gridworld.maps import START, Cell, GridMap, paper_map
+from leo_envs.gridworld.maps import Cell, GridMap
 from leo_envs.gridworld.observations import OBSERVATIONS
 from leo_envs.gridworld.rendering import GridPainter
 from leo_wrappers.validation import check_choice
@@ -46,6 +45,8 @@ class GridWorld(FiniteMDP):
             starts=_starts(grid, start),
             observation_space=self._observation.space,
         )
+        # The cell of each goal.
+        self.goal_cells: IntArray = np.arange(self.num_states)
         targets = grid.cells[:, None] + MOVES
         inside: BoolArray = np.all((targets >= 0) & (targets < grid.shape), axis=-1)
         numbers = grid.numbers[tuple(np.where(inside[..., None], targets, 0).transpose(2, 0, 1))]
@@ -64,7 +65,10 @@ class GridWorld(FiniteMDP):
         """Return the cells of these observations."""
         array = np.asarray(observations, dtype=np.float32)
         self._check_observations(array)
-        states = self._observation.decode(array)
+        return self._cells_of(array)
+
+    def _cells_of(self, observations: FloatArray) -> IntArray:
+        states = self._observation.decode(observations)
         if np.any(states < 0):
             raise ValueError(
                 "expected observations of free cells, got that of a wall; pass observations that this environment returned"
@@ -85,44 +89,15 @@ class GridWorld(FiniteMDP):
 
     def goal_descriptors(self) -> FloatArray:
         """Return row and column of each goal's cell, scaled to [0, 1]."""
-        return OBSERVATIONS["coordinates"](self.grid).encode(np.arange(self.num_states))
+        return self._cell_descriptors()
+
+    def _cell_descriptors(self) -> FloatArray:
+        return OBSERVATIONS["coordinates"](self.grid).encode(np.arange(len(self.grid.cells)))
 
     @cached_property
     def painter(self) -> GridPainter:
         """Renderer of the map, the agent and the goal."""
         return GridPainter(self.grid)
-
-
-def make_grid_world(
-    map: str | Sequence[str],
-    size: int | Sequence[int] | None,
-    map_seed: int | None,
-    start: Sequence[int] | str | None,
-    observation: str,
-) -> GridWorld:
-    """
-    Create a grid world from the arguments of :class:`leo_envs.gridworld.GridWorldEnv`.
-
-    :param map: "paper", "random", "maze", or a map as text
-    :param size: size of a random map or maze
-    :param map_seed: seed of a random map or maze
-    :param start: start cell, "random" or None
-    :param observation: kind of observation
-    :return: the grid world
-    """
-    generate = {"random": random_map, "maze": maze_map}.get(map) if isinstance(map, str) else None
-    if generate is not None:
-        return GridWorld(
-            GridMap(generate(16 if size is None else size, 0 if map_seed is None else map_seed)), start, observation
-        )
-    if size is not None or map_seed is not None:
-        raise ValueError(
-            f"expected size and map_seed only with map='random' or map='maze', got size={size!r} and map_seed={map_seed!r}; "
-            "remove them"
-        )
-    if isinstance(map, str) and map.isalpha() and map != "paper" and set(map) != {START}:
-        raise ValueError(f"expected map to be 'paper', 'random', 'maze' or a map's text, got {map!r}; choose one of these")
-    return GridWorld(paper_map() if map == "paper" else GridMap(map), start, observation)
 
 
 def _starts(grid: GridMap, start: Sequence[int] | str | None) -> list[int]:

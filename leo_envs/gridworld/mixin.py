@@ -17,10 +17,10 @@ class GridWorldMixin(FiniteMDPMixin):
 
     def cell_of(self, goal: str | int) -> Cell:
         """
-        Return the cell of a goal, or of a state, whose number equals the goal's id.
+        Return the cell of a goal; that of the key or the door for their goals.
 
         :param goal: name or id of the goal
         :return: row and column
         """
-        row, column = self.mdp.grid.cells[self.goal_set.index(goal)]
+        row, column = self.mdp.grid.cells[self.mdp.goal_cells[self.goal_set.index(goal)]]
         return int(row), int(column)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from gymnasium.vector import AutoresetMode
 
 from leo_envs.common.vector_env import FiniteMDPVectorEnv
-from leo_envs.gridworld.mdp import make_grid_world
+from leo_envs.gridworld.make_grid_world import make_grid_world
 from leo_envs.gridworld.mixin import GridWorldMixin
 
 

@@ -50,10 +50,15 @@ from leo_envs.mountain_car import MountainCarEnv
 from leo_wrappers import (
     CallableGoals,
     FixedGoal,
+    FrontierGoals,
     GoalConditionedWrapper,
     GoalSet,
     GridGoals,
+    IntermediateGoals,
+    LearningProgressGoals,
+    MixtureGoals,
     MultiGoalWrapper,
+    NoveltyWrapper,
     PointGoals,
     PredicateGoals,
     RoundRobinGoals,
@@ -78,7 +83,7 @@ NOT_NEGATIVE = (-0.1, nan, inf, -inf, True, *NOT_NUMBERS)
 RATE = (-1e-3, nan, inf, "fast", [], lambda progress: -progress, lambda progress: nan)
 SEED = (-1, 2**32, 1.5, nan, "seed", [])
 GOAL = ("at/nowhere", "", -1, 99, 1.5, nan, True, [], object())
-GOAL_SELECTOR = ("nowhere", "", -1, 99, 1.5, True, [])
+GOAL_SELECTOR = ("nowhere", "", -1, 99, 1.5, True, [], {}, {"seen": -1}, {"nowhere": 1})
 NAMES = (3, "abc", [], [""], [1], [None], ["a", "a"], ["a\nb"], ["a\x00"], ["\x1b[31mred"], map(str, itertools.count()))
 ARRAY = ("abc", [["a"]], [[nan]], [[inf]], [[1.0], [1.0, 2.0]], [], None, object())
 CHOICE = ("nonsense", 1, [])
@@ -185,9 +190,20 @@ ENVIRONMENTS: Table = {
     ),
 }
 
+FLAG = (2, "yes", None, nan, [])
+ESTIMATE = {
+    "window": POSITIVE_INTEGER,
+    "descriptors": tuple(value for value in ARRAY if value is not None),
+    "skip_achieved": FLAG,
+    "seed": SEED,
+}
 SELECTORS: Table = {
     UniformGoals: ({}, {"seed": SEED}),
     RoundRobinGoals: ({}, {"start": NATURAL_NUMBER}),
+    IntermediateGoals: ({}, ESTIMATE),
+    LearningProgressGoals: ({}, {**ESTIMATE, "long_window": POSITIVE_INTEGER, "uniform": POSITIVE_FRACTION}),
+    FrontierGoals: ({}, {"min_value": FRACTION, "fraction": POSITIVE_FRACTION, "skip_achieved": FLAG, "seed": SEED}),
+    MixtureGoals: ({"selectors": {"seen": 1}}, {"selectors": (3, None, [], {}, {"seen": nan}, {"seen": "x"}), "seed": SEED}),
     CallableGoals: ({"function": len}, {"function": (3, None, "abc"), "seed": SEED}),
     make_goal_selector: (
         {"spec": "seen", "goal_names": ["a", "b"]},
@@ -217,7 +233,14 @@ WRAPPERS: Table = {
             "goal_selector": GOAL_SELECTOR,
             "on_success": CHOICE,
             "seed": SEED,
+            "explore_steps": NATURAL_NUMBER,
+            "explore_repeat": POSITIVE_INTEGER,
+            "patience": tuple(value for value in POSITIVE_INTEGER if value is not None),
         },
+    ),
+    NoveltyWrapper: (
+        {"env": make_line()},
+        {"env": (*ENV, LineEnv()), "counts": ("abc", [0] * 5, np.zeros(5), np.zeros(4, dtype=np.int64)), "training": FLAG},
     ),
     GymVecEnv: (
         {"vector_env": gym.vector.SyncVectorEnv([make_line], autoreset_mode=AutoresetMode.SAME_STEP)},
@@ -227,7 +250,6 @@ WRAPPERS: Table = {
 
 NOT_DICTS = (3, "x", [], {3: 1})
 NOT_CLASSES = (3, "relu", dict, object())
-FLAG = (2, "yes", None, nan, [])
 CUDA_GRAPH = tuple(value for value in FLAG if value is not None)
 POLICY_KWARGS = (
     *NOT_DICTS,
@@ -252,7 +274,10 @@ COMMON = {
     "goal_selector": GOAL_SELECTOR,
     "seed": SEED,
 }
-EXPLORATION = dict.fromkeys(("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"), FRACTION)
+EXPLORATION = {
+    **dict.fromkeys(("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"), FRACTION),
+    "exploration_spread": NOT_NEGATIVE,
+}
 OFF_POLICY = {
     **COMMON,
     **EXPLORATION,

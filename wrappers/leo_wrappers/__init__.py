@@ -9,24 +9,29 @@ if TYPE_CHECKING:
     from leo_wrappers.checks import ContractError as ContractError
     from leo_wrappers.checks import check_multigoal_env as check_multigoal_env
     from leo_wrappers.checks import check_multigoal_vec_env as check_multigoal_vec_env
+    from leo_wrappers.curricula import FrontierGoals as FrontierGoals
+    from leo_wrappers.curricula import IntermediateGoals as IntermediateGoals
+    from leo_wrappers.curricula import LearningProgressGoals as LearningProgressGoals
     from leo_wrappers.goal_conditioned import GoalConditionedWrapper as GoalConditionedWrapper
     from leo_wrappers.goal_sequence import GoalSequenceWrapper as GoalSequenceWrapper
+    from leo_wrappers.goal_selector import GoalSelector as GoalSelector
+    from leo_wrappers.goal_selector import SeenGoals as SeenGoals
+    from leo_wrappers.goal_selector import UniformGoals as UniformGoals
     from leo_wrappers.goal_set import GoalSet as GoalSet
     from leo_wrappers.goal_set import goal_families as goal_families
     from leo_wrappers.goal_set import goal_index as goal_index
     from leo_wrappers.infos import InfoList as InfoList
     from leo_wrappers.infos import achieved_from_infos as achieved_from_infos
     from leo_wrappers.multi_goal import MultiGoalWrapper as MultiGoalWrapper
+    from leo_wrappers.novelty import NoveltyWrapper as NoveltyWrapper
     from leo_wrappers.point_goals import GridGoals as GridGoals
     from leo_wrappers.point_goals import PointGoals as PointGoals
     from leo_wrappers.predicate_goals import PredicateGoals as PredicateGoals
     from leo_wrappers.selection import CallableGoals as CallableGoals
     from leo_wrappers.selection import FixedGoal as FixedGoal
-    from leo_wrappers.selection import GoalSelector as GoalSelector
     from leo_wrappers.selection import LeastAchievedGoals as LeastAchievedGoals
+    from leo_wrappers.selection import MixtureGoals as MixtureGoals
     from leo_wrappers.selection import RoundRobinGoals as RoundRobinGoals
-    from leo_wrappers.selection import SeenGoals as SeenGoals
-    from leo_wrappers.selection import UniformGoals as UniformGoals
     from leo_wrappers.selection import make_goal_selector as make_goal_selector
 
 __version__ = "0.1.0"
@@ -36,21 +41,22 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "any_goal": ("AnyGoalWrapper",),
     "checks": ("ContractChecker", "ContractError", "check_multigoal_env", "check_multigoal_vec_env"),
+    "curricula": ("FrontierGoals", "IntermediateGoals", "LearningProgressGoals"),
     "goal_conditioned": ("GoalConditionedWrapper",),
     "goal_sequence": ("GoalSequenceWrapper",),
+    "goal_selector": ("GoalSelector", "SeenGoals", "UniformGoals"),
     "goal_set": ("GoalSet", "goal_families", "goal_index"),
     "infos": ("InfoList", "achieved_from_infos"),
     "multi_goal": ("MultiGoalWrapper",),
+    "novelty": ("NoveltyWrapper",),
     "point_goals": ("GridGoals", "PointGoals"),
     "predicate_goals": ("PredicateGoals",),
     "selection": (
         "CallableGoals",
         "FixedGoal",
-        "GoalSelector",
         "LeastAchievedGoals",
+        "MixtureGoals",
         "RoundRobinGoals",
-        "SeenGoals",
-        "UniformGoals",
         "make_goal_selector",
     ),
 }

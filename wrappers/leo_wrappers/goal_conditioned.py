@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from leo_wrappers.goal_selector import GoalIds, GoalSelector
 from leo_wrappers.goal_set import BoolArray, Goal, GoalSet, check_goal_names, goal_index
 from leo_wrappers.goal_tracker import GoalTracker, OnSuccess
 from leo_wrappers.infos import read_mask
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY, TASK_REWARDS_KEY
 from leo_wrappers.multi_goal import goal_env_method
-from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
+from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
 from leo_wrappers.validation import check_choice, check_env, check_seed
 
 _ONLY_ROW = np.zeros(1, dtype=np.int64)
@@ -131,8 +132,8 @@ class GoalConditionedWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordCo
     def step(self, action: Any) -> tuple[dict[str, Any], SupportsFloat, bool, bool, dict[str, Any]]:
         """Step the environment and reward the commanded goal."""
         obs, _, terminated, truncated, info = self.env.step(action)
-        self._mask = read_mask(info, "at a step")
-        outcome = self._tracker.update(self._mask[None], np.array([terminated or truncated]))
+        before, self._mask = self._mask, read_mask(info, "at a step")
+        outcome = self._tracker.update(self._mask[None], np.array([terminated or truncated]), before[None])
         achieved = bool(outcome.achieved[0])
         if achieved and self.on_success == "switch":
             self._tracker.set_goals(_ONLY_ROW, self._mask[None])

@@ -14,6 +14,8 @@ PROGRAM_KEY = "program_state"
 """In observations and infos of environments that run a program: the state of its automaton."""
 SEQUENCE_KEY = "goal_sequence"
 """In observations of environments that command goals in order: the ids of those that are left."""
+COUNTS_KEY = "goal_counts"
+"""In observations of :class:`~leo_wrappers.NoveltyWrapper`: how often each goal was achieved, compressed."""
 GOAL_INPUT_KEYS = (GOAL_KEY, DESIRED_GOAL_KEY)
 """Observation entries that depend on the commanded goal. Networks that output values of all goals must not see them."""
 ENDED_BY_GOAL_KEY = "ended_by_goal"

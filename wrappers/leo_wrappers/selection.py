@@ -1,170 +1,15 @@
-"""Goal selectors: strategies that choose the next goal to command, and their statistics."""
+"""Goal selectors by name, a fixed goal, a user-defined function, and mixtures of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
-from leo_wrappers.validation import check_callable, check_integer, check_seed
-
-GoalIds = npt.NDArray[np.int64]
-
-# Draws of already achieved goals are rejected at most this many times; then the remaining rows are drawn exactly.
-_REDRAWS = 8
-
-
-class GoalSelector:
-    """
-    Choose the goals to command and keep statistics of each goal. The base class draws uniformly from all goals.
-
-    The statistics are public: ``seen`` (whether any state has achieved a goal), ``attempts`` and ``successes``, all ``[G]``.
-    Goals are drawn from the selector's own generator ``rng``, so that no other random number depends on them.
-
-    :param skip_achieved: do not command a goal that the current state achieves, unless there is no other one
-    :param seed: seed of the generator
-
-    Example::
-
-        >>> import numpy as np
-        >>> selector = SeenGoals(seed=0).bind(("a", "b", "c"))
-        >>> selector.observe(np.array([[False, True, False]]))
-        >>> selector.select(np.zeros((2, 3), dtype=bool))
-        array([1, 1])
-    """
-
-    def __init__(self, *, skip_achieved: bool = True, seed: int | None = None) -> None:
-        self.skip_achieved = skip_achieved
-        check_seed(seed)
-        self.rng = np.random.default_rng(seed)
-        self.goal_names: tuple[str, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.num_goals} goals)"
-
-    def bind(self, goal_names: Sequence[str]) -> Self:
-        """
-        Set the goals to choose from; binding to the same goals again keeps the statistics.
-
-        :param goal_names: the names of all goals, in order
-        :return: the selector itself
-        """
-        names = check_goal_names(goal_names)
-        if self.goal_names and self.goal_names != names:
-            raise ValueError(
-                f"expected the {len(self.goal_names)} goals that this selector was made for, got {len(names)} others; "
-                "use a new selector for another environment"
-            )
-        if not self.goal_names:
-            self.goal_names = names
-            self.seen: BoolArray = np.zeros(len(names), dtype=bool)
-            self.attempts: GoalIds = np.zeros(len(names), dtype=np.int64)
-            self.successes: GoalIds = np.zeros(len(names), dtype=np.int64)
-        return self
-
-    @property
-    def num_goals(self) -> int:
-        """Number of goals, G."""
-        return len(self.goal_names)
-
-    def seed(self, seed: int | None) -> None:
-        """
-        Create a new generator.
-
-        :param seed: its seed
-        """
-        check_seed(seed)
-        self.rng = np.random.default_rng(seed)
-
-    def observe(self, achieved: BoolArray) -> None:
-        """
-        Add the goals achieved by some states to ``seen``.
-
-        :param achieved: the masks of the states, ``[..., G]``
-        """
-        self.seen |= achieved.reshape(-1, self.num_goals).any(axis=0)
-
-    def on_rollout_end(self) -> None:
-        """Called by on-policy algorithms after each rollout; does nothing here."""
-
-    def record(self, goal_ids: npt.ArrayLike, success: npt.ArrayLike) -> None:
-        """
-        Add completed attempts to the statistics.
-
-        :param goal_ids: the commanded goal of each attempt
-        :param success: whether each attempt achieved it
-        """
-        goal_ids = np.atleast_1d(np.asarray(goal_ids, dtype=np.int64))
-        np.add.at(self.attempts, goal_ids, 1)
-        np.add.at(self.successes, goal_ids, np.atleast_1d(np.asarray(success)).astype(np.int64))
-
-    def select(self, achieved: BoolArray) -> GoalIds:
-        """
-        Choose a goal for each of n states.
-
-        :param achieved: the masks of the states, ``[n, G]``
-        :return: goal ids ``[n]``
-        """
-        chosen = self._draw(len(achieved))
-        if not self.skip_achieved:
-            return chosen
-        for _ in range(_REDRAWS):
-            rejected = np.flatnonzero(achieved[np.arange(len(achieved)), chosen])
-            if len(rejected) == 0:
-                return chosen
-            chosen[rejected] = self._draw(len(rejected))
-        weights = self._weights()
-        for row in np.flatnonzero(achieved[np.arange(len(achieved)), chosen]):
-            remaining = np.where(achieved[row], 0.0, weights)
-            if remaining.any():
-                chosen[row] = self.rng.choice(self.num_goals, p=remaining / remaining.sum())
-        return chosen
-
-    def state_dict(self) -> dict[str, Any]:
-        """
-        Return everything that the next choice depends on.
-
-        :return: a dictionary for :meth:`load_state_dict`
-        """
-        return {
-            "goal_names": self.goal_names,
-            "rng": self.rng.bit_generator.state,
-            "seen": self.seen.copy(),
-            "attempts": self.attempts.copy(),
-            "successes": self.successes.copy(),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """
-        Restore a saved state.
-
-        :param state: result of :meth:`state_dict` of a selector for the same goals
-        """
-        self.bind(state["goal_names"])
-        self.rng.bit_generator.state = state["rng"]
-        self.seen, self.attempts, self.successes = (state[key].copy() for key in ("seen", "attempts", "successes"))
-
-    def _weights(self) -> npt.NDArray[np.float64]:
-        """Unnormalized probability of each goal, ``[G]``; to be overridden by subclasses."""
-        return np.ones(self.num_goals)
-
-    def _draw(self, count: int) -> GoalIds:
-        cumulative = np.cumsum(self._weights())
-        drawn = np.searchsorted(cumulative, self.rng.random(count) * cumulative[-1], side="right")
-        # Rounding may give a draw equal to the total, past the last goal with positive weight.
-        return np.minimum(drawn, np.searchsorted(cumulative, cumulative[-1]))
-
-
-class UniformGoals(GoalSelector):
-    """Uniform over all goals, whether any state has achieved them or not."""
-
-
-class SeenGoals(GoalSelector):
-    """Uniform over the goals that any state has achieved so far; over all goals until there is one."""
-
-    def _weights(self) -> npt.NDArray[np.float64]:
-        return (self.seen if self.seen.any() else ~self.seen).astype(np.float64)
+from leo_wrappers.curricula import FrontierGoals, IntermediateGoals, LearningProgressGoals
+from leo_wrappers.goal_selector import FloatArray, GoalIds, GoalSelector, SeenGoals, UniformGoals
+from leo_wrappers.goal_set import BoolArray, Goal, goal_index
+from leo_wrappers.validation import check_callable, check_integer, check_positive, shorten
 
 
 class LeastAchievedGoals(SeenGoals):
@@ -174,7 +19,7 @@ class LeastAchievedGoals(SeenGoals):
     Goals never seen are excluded: in most environments some cannot be achieved, and would receive nearly all attempts.
     """
 
-    def _weights(self) -> npt.NDArray[np.float64]:
+    def _weights(self) -> FloatArray:
         return super()._weights() / (1.0 + self.successes)
 
 
@@ -254,21 +99,95 @@ class CallableGoals(GoalSelector):
         return drawn.astype(np.int64)
 
 
+class MixtureGoals(GoalSelector):
+    """
+    Choose each goal by one of several selectors, drawn with fixed probabilities.
+
+    All selectors share the statistics and the generator of the mixture.
+
+    :param selectors: the weight of each selector: name of a strategy, a goal, or a selector
+    :param seed: seed of the generator
+
+    Example::
+
+        >>> MixtureGoals({"learning_progress": 0.5, "frontier": 0.5}, seed=0).bind(("a", "b"))
+        MixtureGoals(2 goals)
+    """
+
+    def __init__(self, selectors: Mapping[Any, float], *, seed: int | None = None) -> None:
+        super().__init__(seed=seed)
+        if not isinstance(selectors, Mapping) or not selectors:
+            raise TypeError(f"expected a weight per selector, got {shorten(selectors)}; pass e.g. {{'seen': 1, 'uniform': 1}}")
+        for spec, weight in selectors.items():
+            check_positive(f"the weight of {spec!r}", weight, 1e9)
+        self._specs = tuple(selectors)
+        weights = np.array(list(selectors.values()), dtype=np.float64)
+        self.probabilities: FloatArray = weights / weights.sum()
+        self.selectors: tuple[GoalSelector, ...] = ()
+
+    @property
+    def needs_values(self) -> bool:  # type: ignore[override]
+        """Whether one of the selectors needs the values of the agent."""
+        return any(selector.needs_values for selector in self.selectors)
+
+    def bind(self, goal_names: Sequence[str]) -> Self:
+        """Set the goals to choose from, also for all selectors."""
+        super().bind(goal_names)
+        self.selectors = self.selectors or tuple(make_goal_selector(spec, self.goal_names) for spec in self._specs)
+        return self
+
+    def on_rollout_end(self) -> None:
+        """Called by on-policy algorithms after each rollout."""
+        for selector in self.selectors:
+            selector.on_rollout_end()
+
+    def select(self, achieved: BoolArray, observations: Any = None) -> GoalIds:
+        """Choose a goal for each of n states."""
+        chosen = np.zeros(len(achieved), dtype=np.int64)
+        numbers = self.rng.choice(len(self.selectors), size=len(achieved), p=self.probabilities)
+        for number in np.unique(numbers).tolist():
+            rows = numbers == number
+            selector = self.selectors[number]
+            selector.share(self)
+            chosen[rows] = selector.select(achieved[rows], _rows_of(observations, rows))
+        return chosen
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the statistics, and those of all selectors."""
+        for selector in self.selectors:
+            selector.share(self)
+        return {**super().state_dict(), "selectors": [selector.state_dict() for selector in self.selectors]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the statistics, and those of all selectors."""
+        super().load_state_dict(state)
+        for selector, part in zip(self.selectors, state["selectors"], strict=True):
+            selector.load_state_dict(part)
+
+    def _update(self, goal_ids: GoalIds, success: BoolArray) -> None:
+        for selector in self.selectors:
+            selector._update(goal_ids, success)
+
+
 STRATEGIES: dict[str, type[GoalSelector]] = {
     "uniform": UniformGoals,
     "seen": SeenGoals,
     "least_achieved": LeastAchievedGoals,
     "round_robin": RoundRobinGoals,
+    "intermediate": IntermediateGoals,
+    "learning_progress": LearningProgressGoals,
+    "frontier": FrontierGoals,
 }
 
-GoalSelectorLike = str | int | GoalSelector | Callable[[GoalSelector, int], npt.ArrayLike]
+GoalSelectorLike = str | int | GoalSelector | Callable[[GoalSelector, int], npt.ArrayLike] | Mapping[Any, float]
 
 
 def make_goal_selector(spec: GoalSelectorLike, goal_names: Sequence[str], seed: int | None = None) -> GoalSelector:
     """
     Create a goal selector from its specification.
 
-    :param spec: the name of a strategy, a goal (name or index) to always command, a function, or a selector
+    :param spec: the name of a strategy, a goal (name or index) to always command, a function, a selector, or a dictionary of
+        weights of these, see :class:`MixtureGoals`
     :param goal_names: the goals to choose from
     :param seed: seed of the generator; not reseeded if None
     :return: a selector bound to the goals
@@ -282,6 +201,8 @@ def make_goal_selector(spec: GoalSelectorLike, goal_names: Sequence[str], seed: 
         selector = spec
     elif isinstance(spec, str) and spec in STRATEGIES:
         selector = STRATEGIES[spec]()
+    elif isinstance(spec, Mapping):
+        selector = MixtureGoals(spec)
     elif callable(spec):
         selector = CallableGoals(spec)
     else:
@@ -298,3 +219,9 @@ def _fixed_goal(spec: Goal, goal_names: Sequence[str]) -> FixedGoal:
     except (TypeError, ValueError) as error:
         raise type(error)(f"expected a strategy ({', '.join(STRATEGIES)}), a function, or a goal; {error}") from None
     return FixedGoal(spec)
+
+
+def _rows_of(observations: Any, rows: BoolArray) -> Any:
+    if isinstance(observations, dict):
+        return {key: value[rows] for key, value in observations.items()}
+    return None if observations is None else observations[rows]

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, unwrap_vec_n
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from leo_wrappers.goal_conditioned import GoalView
+from leo_wrappers.goal_selector import FloatArray, GoalIds, GoalSelector
 from leo_wrappers.goal_set import BoolArray, Goal, check_goal_names, goal_index
 from leo_wrappers.goal_tracker import GoalTracker, OnSuccess, StepOutcome
 from leo_wrappers.infos import read_mask
@@ -28,7 +29,8 @@ from leo_wrappers.sb3.array_step import (
     step_arrays,
     step_tensors,
 )
-from leo_wrappers.selection import GoalIds, GoalSelector, GoalSelectorLike, make_goal_selector
+from leo_wrappers.sb3.goal_schedule import GoalSchedule
+from leo_wrappers.selection import GoalSelectorLike, make_goal_selector
 from leo_wrappers.validation import check_choice, check_seed
 
 
@@ -45,6 +47,9 @@ class VecGoalSampler(VecEnvWrapper):
     ``"switch"`` a success does not end the episode. The wrapper is for evaluation, deployment and algorithms that learn one
     goal at a time.
 
+    To return first and then explore, ``explore_steps`` lets the algorithm act randomly after a success, before the next goal
+    is commanded, and ``patience`` gives up goals without progress. Both need ``"switch"``, and an algorithm of ``leo_agents``.
+
     A ``VecNormalize`` must wrap the sampler, not be wrapped by it, and needs ``norm_obs_keys=["observation"]``.
 
     :param venv: multi-goal environments; any ``VecEnv``
@@ -52,6 +57,10 @@ class VecGoalSampler(VecEnvWrapper):
     :param on_success: ``"switch"`` commands a new goal without a reset; ``"terminate"`` also reports ``done``, for algorithms
         that learn the commanded goal only (DQN, PPO), but does not reset the environment; ``"continue"`` keeps the goal
     :param seed: seed of the selector, which ``seed()`` sets too
+    :param explore_steps: number of steps with random actions between a success and the next goal
+    :param explore_repeat: mean number of steps for which such a random action is repeated
+    :param patience: number of steps after which a goal is given up; an agent with values of all goals keeps it as long as the
+        goal's value has risen in these steps. None to keep goals until the end of the episode
 
     Example::
 
@@ -64,7 +73,14 @@ class VecGoalSampler(VecEnvWrapper):
     """
 
     def __init__(
-        self, venv: VecEnv, goal_selector: GoalSelectorLike = "seen", on_success: OnSuccess = "switch", seed: int | None = None
+        self,
+        venv: VecEnv,
+        goal_selector: GoalSelectorLike = "seen",
+        on_success: OnSuccess = "switch",
+        seed: int | None = None,
+        explore_steps: int = 0,
+        explore_repeat: int = 1,
+        patience: int | None = None,
     ) -> None:
         if not isinstance(venv, VecEnv):
             raise TypeError(
@@ -80,6 +96,13 @@ class VecGoalSampler(VecEnvWrapper):
         self.goal_names = _common_goal_names(venv)
         check_choice("on_success", on_success, get_args(OnSuccess))
         self.on_success = on_success
+        schedule = GoalSchedule(venv.num_envs, explore_steps, explore_repeat, patience)
+        self._schedule = schedule if explore_steps or patience else None
+        if self._schedule is not None and on_success != "switch":
+            raise ValueError(
+                f'expected on_success="switch" with explore_steps or patience, got {on_success!r}; leave them out'
+            )
+        self._has_explored = False
         points = venv.get_attr("goal_points", 0)[0] if venv.has_attr("goal_points") else None
         self._view = GoalView(venv.observation_space, len(self.goal_names), points)
         super().__init__(venv, observation_space=self._view.space)
@@ -104,13 +127,20 @@ class VecGoalSampler(VecEnvWrapper):
         """Whether any state of any environment has achieved a goal so far, bool ``[G]``."""
         return self.goal_selector.seen.copy()
 
+    @property
+    def explores(self) -> bool:
+        """Whether algorithms must call :meth:`explore` before each step."""
+        return self._schedule is not None and self._schedule.explore_steps > 0
+
     def set_goal_selector(self, goal_selector: GoalSelectorLike) -> None:
         """
         Replace the goal selector. Current goals are kept until they are replaced.
 
         :param goal_selector: the name of a strategy, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
-        self._tracker.goal_selector = make_goal_selector(goal_selector, self.goal_names)
+        selector = make_goal_selector(goal_selector, self.goal_names)
+        selector.value_function = selector.value_function or self.goal_selector.value_function
+        self._tracker.goal_selector = selector
 
     @contextmanager
     def commanding(self, goal_selector: GoalSelectorLike) -> Iterator[None]:
@@ -122,13 +152,13 @@ class VecGoalSampler(VecEnvWrapper):
 
         :param goal_selector: the name of a strategy, a goal, a function, or a :class:`~leo_wrappers.selection.GoalSelector`
         """
-        before = self._tracker, self.on_success
+        before = self._tracker, self.on_success, self._schedule
         self._tracker = GoalTracker(make_goal_selector(goal_selector, self.goal_names), self.num_envs)
-        self.on_success = "continue"
+        self.on_success, self._schedule = "continue", None
         try:
             yield
         finally:
-            self._tracker, self.on_success = before
+            self._tracker, self.on_success, self._schedule = before
 
     def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
         """
@@ -161,10 +191,24 @@ class VecGoalSampler(VecEnvWrapper):
         obs = self.venv.reset()
         self.reset_infos = list(self.venv.unwrapped.reset_infos)
         self._masks = self._reset_masks(range(self.num_envs))
-        rows = np.arange(self.num_envs)
-        self._tracker.start(rows, self._masks)
-        self._notify_envs(rows)
+        self._command(np.arange(self.num_envs), obs, is_new_episode=True)
         return self._view.add(obs, self._tracker.goals)
+
+    def explore(self, actions: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """
+        Replace the actions of the environments that explore after a success by random ones.
+
+        The algorithms of ``leo_agents`` call it before each step.
+
+        :param actions: one action per environment
+        :return: the actions to take and to learn from; the same array if no environment explores
+        """
+        self._has_explored = True
+        if self._schedule is None or not self._schedule.exploring.any():
+            return actions
+        random_actions = self._schedule.random_actions(self.action_space, self.goal_selector.rng)
+        is_random = self._schedule.exploring.reshape(-1, *[1] * (actions.ndim - 1))
+        return np.where(is_random, random_actions, actions).astype(actions.dtype)
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """
@@ -205,13 +249,14 @@ class VecGoalSampler(VecEnvWrapper):
 
     def _command_goals(self, step: ArrayStep) -> ArrayStep:
         """Reward the commanded goals of a step of the environments, and replace them."""
-        self._masks = step.goals_achieved
-        outcome = self._tracker.update(step.goals_achieved, step.dones)
+        before, self._masks = self._masks, step.goals_achieved
+        outcome = self._tracker.update(step.goals_achieved, step.dones, before)
         # Episodes that continue, but not with the goal just achieved.
         succeeded = np.zeros_like(step.dones) if self.on_success == "continue" else outcome.achieved & ~step.dones
         dones = step.dones | succeeded if self.on_success == "terminate" else step.dones
         final_obs = self._final_obs(step, dones, outcome.goals) if dones.any() else None
-        self._replace_goals(step.dones, succeeded)
+        replaced = succeeded if self._schedule is None else self._scheduled(self._schedule, step, succeeded)
+        self._replace_goals(step, replaced)
         rewards = outcome.achieved.astype(np.float32)
         if step.task_rewards is not None:
             rewards = step.task_rewards[np.arange(self.num_envs), outcome.goals]
@@ -222,7 +267,7 @@ class VecGoalSampler(VecEnvWrapper):
             terminated=step.terminated,
             goals_achieved=step.goals_achieved,
             final_obs=final_obs,
-            infos=LazyInfos(self.num_envs, partial(self._make_infos, step, outcome, succeeded)),
+            infos=LazyInfos(self.num_envs, partial(self._make_infos, step, outcome, replaced)),
             is_success=None if step.is_success is None else outcome.is_success,
             task_rewards=step.task_rewards,
         )
@@ -259,7 +304,7 @@ class VecGoalSampler(VecEnvWrapper):
                 _write_rows(final_obs, np.flatnonzero(step.dones[dones]), step.final_obs)
         return self._view.add(final_obs, goals[dones])
 
-    def _make_infos(self, step: ArrayStep, outcome: StepOutcome, succeeded: BoolArray, rows: slice) -> list[dict[str, Any]]:
+    def _make_infos(self, step: ArrayStep, outcome: StepOutcome, replaced: BoolArray, rows: slice) -> list[dict[str, Any]]:
         goals, is_success = outcome.goals[rows].tolist(), outcome.is_success[rows].tolist()
         infos = [
             {**info, GOAL_KEY: goal, "is_success": success}
@@ -272,26 +317,56 @@ class VecGoalSampler(VecEnvWrapper):
             if terminates and outcome.achieved[rows][number] and info.get("TimeLimit.truncated", False):
                 # Achieving the goal on the step of a time-out terminates: the commanded goal must not bootstrap.
                 info.update({"TimeLimit.truncated": False, ENDED_BY_GOAL_KEY: True})
-        for number in np.flatnonzero(succeeded[rows]).tolist():
+        for number in np.flatnonzero(replaced[rows]).tolist():
             obs = observations_on_host(rows_of(step.obs, rows.start + number))
             infos[number]["terminal_observation"] = self._view.add(obs, goals[number])
             if terminates:
                 infos[number][ENDED_BY_GOAL_KEY] = True
         return infos
 
-    def _replace_goals(self, dones: BoolArray, succeeded: BoolArray) -> None:
-        done_rows, success_rows = np.flatnonzero(dones), np.flatnonzero(succeeded)
+    def _scheduled(self, schedule: GoalSchedule, step: ArrayStep, succeeded: BoolArray) -> BoolArray:
+        """Give up goals without progress; return the environments that continue with another goal."""
+        if schedule.exploring.any() and not self._has_explored:
+            raise ValueError(
+                "expected an algorithm that explores after a success, got one that did not call VecGoalSampler.explore; leave "
+                "out explore_steps, or train e.g. LEODQN"
+            )
+        self._has_explored = False
+        finished, impatient = schedule.update(succeeded)
+        rows = np.flatnonzero(impatient & ~step.dones)
+        if len(rows):
+            given_up = rows[~schedule.keep_rising(rows, self._commanded_values(step.obs, rows))]
+            self._tracker.give_up(given_up)
+            finished[given_up] = True
+        return finished & ~step.dones
+
+    def _replace_goals(self, step: ArrayStep, replaced: BoolArray) -> None:
+        done_rows = np.flatnonzero(step.dones)
         if len(done_rows):
             self._masks = self._masks.copy()  # the step keeps the terminal masks
             self._masks[done_rows] = self._reset_masks(done_rows)
             for row in done_rows:
                 self.reset_infos[row] = self.venv.unwrapped.reset_infos[row]
-            self._tracker.start(done_rows, self._masks[done_rows])
-        if len(success_rows):
-            start = self._tracker.start if self.on_success == "terminate" else self._tracker.set_goals
-            start(success_rows, self._masks[success_rows])
-        if len(done_rows) or len(success_rows):
-            self._notify_envs(np.concatenate([done_rows, success_rows]))
+            self._command(done_rows, step.obs, is_new_episode=True)
+        if replaced.any():
+            self._command(np.flatnonzero(replaced), step.obs, is_new_episode=self.on_success == "terminate")
+
+    def _command(self, rows: npt.NDArray[np.integer], obs: Observations, is_new_episode: bool) -> None:
+        """Let the selector choose the goals of some environments, from the current observations of all."""
+        start = self._tracker.start if is_new_episode else self._tracker.set_goals
+        needs_values = self.goal_selector.needs_values
+        start(rows, self._masks[rows], observations=observations_on_host(rows_of(obs, rows)) if needs_values else None)
+        if self._schedule is not None:
+            has_patience = self._schedule.patience is not None
+            self._schedule.start(rows, self._commanded_values(obs, rows) if has_patience else None)
+        self._notify_envs(rows)
+
+    def _commanded_values(self, obs: Observations, rows: npt.NDArray[np.integer]) -> FloatArray | None:
+        """Compute the agent's values of the goals of some environments; None if there is no agent with values."""
+        if self.goal_selector.value_function is None:
+            return None
+        values = self.goal_selector.values(observations_on_host(rows_of(obs, rows)), len(rows))
+        return values[np.arange(len(rows)), self._tracker.goals[rows]]
 
     def _reset_masks(self, rows: Any) -> BoolArray:
         # Only the innermost VecEnv fills its reset_infos.
