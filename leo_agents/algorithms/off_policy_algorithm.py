@@ -9,7 +9,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.type_aliases import GymEnv, Schedule, TrainFreq
+from stable_baselines3.common.type_aliases import GymEnv, RolloutReturn, Schedule, TrainFreq
 from stable_baselines3.common.utils import LinearSchedule
 
 from leo_agents.algorithms.env_wrapping import check_same_goals
@@ -24,10 +24,11 @@ from leo_agents.networks.device import is_asynchronous
 from leo_agents.networks.policy_arguments import check_class
 from leo_agents.replay.buffer_arguments import check_buffer_names
 from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, GoalReplayBufferSamples
-from leo_wrappers.validation import check_choice, check_fraction, check_integer
+from leo_wrappers.validation import check_choice, check_fraction, check_integer, check_positive
 
 # Gradient steps after which an error that the device has recorded is raised, with CUDA.
 CHECK_FREQ = 100
+MAX_REPLAY_RATIO = 1_000
 
 
 def check_train_freq(train_freq: Any) -> None:
@@ -66,6 +67,8 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
         *,
         gamma: float,
         n_steps: int,
+        gradient_steps: int | None,
+        replay_ratio: float | None,
         replay_buffer_class: type[GoalReplayBuffer] | None,
         replay_buffer_kwargs: dict[str, Any] | None,
         exploration_fraction: float,
@@ -88,10 +91,16 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
                 f"expected replay_buffer_class GoalReplayBuffer or a subclass, got {replay_buffer_class.__name__}; leave it "
                 "out: every transition updates all goals, so none has to be relabeled. HER as a baseline: leo_agents.baselines"
             )
+        if replay_ratio is not None and gradient_steps is not None:
+            raise ValueError(
+                f"expected gradient_steps or replay_ratio, got {gradient_steps!r} and {replay_ratio!r}; leave out one of them"
+            )
+        default_steps = 1 if replay_ratio is None else -1
         super().__init__(
             policy,
             env,
             gamma=gamma,
+            gradient_steps=default_steps if gradient_steps is None else gradient_steps,
             replay_buffer_class=replay_buffer_class,
             # Not the ``n_steps`` of the base class, whose n-step buffer has no goals.
             replay_buffer_kwargs={"n_steps": n_steps, "gamma": gamma, "verbose": verbose, **(replay_buffer_kwargs or {})},
@@ -99,6 +108,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
             _init_setup_model=False,
             **kwargs,
         )
+        self.replay_ratio = replay_ratio
         self.exploration_fraction = exploration_fraction
         self.exploration_initial_eps = exploration_initial_eps
         self.exploration_final_eps = exploration_final_eps
@@ -172,6 +182,26 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
         check_train_freq(self.train_freq)
         if self.gradient_steps != -1:
             check_integer("gradient_steps other than -1", self.gradient_steps, 0)
+        if self.replay_ratio is not None:
+            check_positive("replay_ratio", self.replay_ratio, MAX_REPLAY_RATIO)
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
+        """Collect transitions, see Stable-Baselines3, which takes as many gradient steps as the result has time steps."""
+        rollout = super().collect_rollouts(*args, **kwargs)  # type: ignore[safe-super]
+        return rollout._replace(episode_timesteps=self.gradient_steps_of(rollout.episode_timesteps))
+
+    def gradient_steps_of(self, num_transitions: int) -> int:
+        """
+        Return the number of gradient steps for the newest transitions by ``replay_ratio``.
+
+        :param num_transitions: number of transitions since the last update
+        :return: the number of gradient steps; one per transition without ``replay_ratio``
+        """
+        if self.replay_ratio is None:
+            return num_transitions
+        # Differences of a total, so that nothing is lost between updates, or if training is resumed.
+        before = int(self.replay_ratio * (self.num_timesteps - num_transitions))
+        return int(self.replay_ratio * self.num_timesteps) - before
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1

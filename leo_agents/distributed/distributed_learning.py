@@ -224,13 +224,18 @@ class DistributedLearning:
         model: Any = self.model
         if model.num_timesteps <= model.learning_starts:
             return
+        gradient_steps = self._gradient_steps_due(model)
+        if gradient_steps > 0:
+            model.train(batch_size=model.batch_size, gradient_steps=gradient_steps)
+
+    def _gradient_steps_due(self, model: Any) -> int:
+        if model.replay_ratio is not None:
+            return model.gradient_steps_of(self.steps_per_block * model.n_envs)  # type: ignore[no-any-return]
         per_update = model.gradient_steps if model.gradient_steps >= 0 else model.train_freq.frequency * model.n_envs
         steps = model.num_timesteps // model.n_envs
         # Differences of a whole number per step, so that nothing is lost between blocks, or if training is resumed.
         due = [per_update * number // model.train_freq.frequency for number in (steps - self.steps_per_block, steps)]
-        gradient_steps = due[1] - due[0]
-        if gradient_steps > 0:
-            model.train(batch_size=model.batch_size, gradient_steps=gradient_steps)
+        return int(due[1] - due[0])
 
     def _dump_logs(self) -> None:
         now = time.monotonic()

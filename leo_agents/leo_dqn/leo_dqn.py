@@ -40,12 +40,14 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param tau: coefficient of the Polyak update of the target network, 1 for hard updates, 0 for none
     :param gamma: discount factor
     :param train_freq: number of (vectorized) environment steps between updates
-    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one,
+    :param gradient_steps: number of gradient steps per update, 1 if None; -1 for the number of transitions since the last one,
         0 for no training
     :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass
     :param replay_buffer_kwargs: additional arguments of the replay buffer
     :param optimize_memory_usage: not supported for Dict observations
     :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
+    :param replay_ratio: number of gradient steps per transition, whatever the number of environments, in place of
+        ``gradient_steps``
     :param target_update_freq: number of gradient steps between updates of the target network. DQN's
         ``target_update_interval`` counts environment steps instead
     :param exploration_fraction: fraction of training over which the exploration rate is annealed
@@ -115,11 +117,12 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         tau: float = 0.02,
         gamma: float = 0.99,
         train_freq: int | tuple[int, str] = 4,
-        gradient_steps: int = 1,
+        gradient_steps: int | None = None,
         replay_buffer_class: type[GoalReplayBuffer] | None = None,
         replay_buffer_kwargs: dict[str, Any] | None = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
+        replay_ratio: float | None = None,
         target_update_freq: int = 1,
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float = 1.0,
@@ -161,6 +164,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             replay_buffer_kwargs=replay_buffer_kwargs,
             optimize_memory_usage=optimize_memory_usage,
             n_steps=n_steps,
+            replay_ratio=replay_ratio,
             exploration_fraction=exploration_fraction,
             exploration_initial_eps=exploration_initial_eps,
             exploration_final_eps=exploration_final_eps,

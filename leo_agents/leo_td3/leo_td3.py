@@ -50,7 +50,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param tau: coefficient of the Polyak update of the target networks, 1 for hard updates, 0 for none
     :param gamma: discount factor
     :param train_freq: number of (vectorized) environment steps between updates
-    :param gradient_steps: number of gradient steps per update, -1 for the number of environment steps since the last one,
+    :param gradient_steps: number of gradient steps per update, 1 if None; -1 for the number of transitions since the last one,
         0 for no training
     :param action_noise: noise added to actions during training; Gaussian with standard deviation 0.1 if None
     :param replay_buffer_class: :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer` or a subclass; if the goals are
@@ -58,6 +58,8 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param replay_buffer_kwargs: additional arguments of the replay buffer, e.g. ``{"own_goals": 1}`` if the goals are points
     :param optimize_memory_usage: not supported for Dict observations
     :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
+    :param replay_ratio: number of gradient steps per transition, whatever the number of environments, in place of
+        ``gradient_steps``
     :param policy_delay: number of critic updates per update of the actor and the target networks (2 in TD3)
     :param target_policy_noise: standard deviation of the noise of target actions, drawn independently per goal
     :param target_noise_clip: limit of the absolute value of that noise
@@ -131,12 +133,13 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
         tau: float = 0.05,
         gamma: float = 0.99,
         train_freq: int | tuple[int, str] = 1,
-        gradient_steps: int = 1,
+        gradient_steps: int | None = None,
         action_noise: ActionNoise | None = None,
         replay_buffer_class: type[GoalReplayBuffer] | None = None,
         replay_buffer_kwargs: dict[str, Any] | None = None,
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
+        replay_ratio: float | None = None,
         policy_delay: int = 1,
         target_policy_noise: float = 0.2,
         target_noise_clip: float = 0.5,
@@ -180,6 +183,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
             replay_buffer_kwargs=replay_buffer_kwargs,
             optimize_memory_usage=optimize_memory_usage,
             n_steps=n_steps,
+            replay_ratio=replay_ratio,
             policy_delay=policy_delay,
             target_policy_noise=target_policy_noise,
             target_noise_clip=target_noise_clip,

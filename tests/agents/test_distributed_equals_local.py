@@ -42,6 +42,7 @@ def parameters(model) -> list[np.ndarray]:
     [
         (LEODQN, GRIDWORLD, {"goal_selector": "least_achieved"}),
         (LEODQN, GRIDWORLD, {"train_freq": 3, "gradient_steps": -1}),
+        (LEODQN, GRIDWORLD, {"replay_ratio": 0.3}),
         (LEOTD3, MOUNTAIN_CAR, {}),
         (LEOSAC, MOUNTAIN_CAR, {}),
     ],

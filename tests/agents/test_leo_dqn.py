@@ -222,6 +222,7 @@ def test_seed():
         {"head": "factored", "policy_kwargs": {"net_arch": [32], "head_kwargs": {"rank": 4}}},
         {"policy_kwargs": {"net_arch": [], "layer_norm": False}},
         {"train_freq": 1, "gradient_steps": -1},
+        {"replay_ratio": 0.3},
     ],
     ids=str,
 )

@@ -159,6 +159,22 @@ def test_gradient_steps(kind):
 
 
 @pytest.mark.parametrize("kind", OFF_POLICY)
+@pytest.mark.parametrize(("num_envs", "train_freq"), [(1, 1), (1, 7), (3, 1), (8, 2)])
+def test_replay_ratio(kind, num_envs, train_freq):
+    """As many gradient steps per transition with any number of environments, also over several calls of ``learn``."""
+    steps = num_envs * train_freq * 10
+    env = DummyVecEnv([make_line if kind is LEODQN else lambda: WalledBoxEnv(horizon=20)] * num_envs)
+    model = make_model(kind, env, train_freq=train_freq, replay_ratio=0.3, learning_starts=0).learn(steps // 2)
+    model.learn(steps - model.num_timesteps, reset_num_timesteps=False)
+    assert model.num_timesteps == steps and model._n_updates == int(0.3 * steps)
+
+
+def test_replay_ratio_excludes_gradient_steps():
+    with pytest.raises(ValueError, match="expected gradient_steps or replay_ratio, got 2 and 0.5"):
+        make_model(LEODQN, gradient_steps=2, replay_ratio=0.5)
+
+
+@pytest.mark.parametrize("kind", OFF_POLICY)
 def test_target_networks_stay_with_tau_0(kind):
     model = make_model(kind, tau=0)
     online, target = (model.q_net, model.q_net_target) if kind is LEODQN else (model.critic, model.critic_target)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from leo_wrappers.curricula import IntermediateGoals as IntermediateGoals
     from leo_wrappers.curricula import LearningProgressGoals as LearningProgressGoals
     from leo_wrappers.goal_conditioned import GoalConditionedWrapper as GoalConditionedWrapper
-    from leo_wrappers.goal_sequence import GoalSequenceWrapper as GoalSequenceWrapper
     from leo_wrappers.goal_selector import GoalSelector as GoalSelector
     from leo_wrappers.goal_selector import SeenGoals as SeenGoals
     from leo_wrappers.goal_selector import UniformGoals as UniformGoals
+    from leo_wrappers.goal_sequence import GoalSequenceWrapper as GoalSequenceWrapper
     from leo_wrappers.goal_set import GoalSet as GoalSet
     from leo_wrappers.goal_set import goal_families as goal_families
     from leo_wrappers.goal_set import goal_index as goal_index
