@@ -216,7 +216,8 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         """
         with th.no_grad():
             next_values = self.critic.values(self._value_outputs(batch.next_observations, batch.actions, goals))
-        return all_goals_targets(batch.returns_of(goals), next_values, batch.dones, batch.discounts_or(self.gamma))
+        discounts, ended = batch.discounts_of(goals, self.gamma), batch.ended_of(goals)
+        return all_goals_targets(batch.returns_of(goals), next_values, batch.dones, discounts, ended)
 
     def value_loss(self, batch: Batch, goals: Goals = None) -> th.Tensor:
         """
@@ -233,7 +234,7 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
             q_values = self.critic_target.values(lowest.float())
         outputs = self._value_outputs(batch.observations, batch.actions, goals)
         weights = expectile_weights(self.critic.values(outputs), q_values, self.expectile)
-        return goals_loss(outputs, q_values, *self._loss_options(goals), weights)
+        return goals_loss(outputs, q_values, goal_weights=weights, **self._loss_options(goals))
 
     def _value_outputs(self, observations: Any, actions: th.Tensor, goals: Goals) -> th.Tensor:
         """Return the outputs for V_g(s) of the value network ``[B, G]`` or ``[B, K]``, before the sigmoid."""
@@ -255,11 +256,16 @@ class ContinuousGoalAlgorithm(GoalOffPolicyAlgorithm):
         """
         with self._autocast(self.amp):
             outputs = self.critic.taken(batch.observations, batch.actions, goals)
-        return th.stack([goals_loss(one.float(), targets, *self._loss_options(goals)) for one in outputs]).sum()
+        return th.stack([goals_loss(one.float(), targets, **self._loss_options(goals)) for one in outputs]).sum()
 
-    def _loss_options(self, goals: Goals) -> tuple[Any, ...]:
-        ids = goals if isinstance(goals, th.Tensor) else None
-        return self.loss, self.critic.squash, self.goal_reduction, ids, self.finite_checks
+    def _loss_options(self, goals: Goals) -> dict[str, Any]:
+        return {
+            "loss": self.loss,
+            "squash": self.critic.squash,
+            "goal_reduction": self.goal_reduction,
+            "goals": goals if isinstance(goals, th.Tensor) else None,
+            "checks": self.finite_checks,
+        }
 
     def probe(self, batch_size: int) -> Probe:
         """

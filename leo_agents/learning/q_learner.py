@@ -206,7 +206,8 @@ class AllGoalsQLearner:
         """
         with th.no_grad():
             next_values = self.q_net.values(self._value_outputs(batch.next_observations, goals))
-        return all_goals_targets(batch.returns_of(goals), next_values, batch.dones, batch.discounts_or(self.gamma))
+        discounts, ended = batch.discounts_of(goals, self.gamma), batch.ended_of(goals)
+        return all_goals_targets(batch.returns_of(goals), next_values, batch.dones, discounts, ended)
 
     def value_loss(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
         """
