@@ -118,7 +118,7 @@ def test_vector_wrapper_equals_single_ones(trap):
 
     envs = SyncVectorEnv([make(number) for number in range(4)], autoreset_mode=AutoresetMode.SAME_STEP)
     together = GymVecEnv(TaskVectorWrapper(envs, TASKS))
-    assert together.get_attr("goal_names") == [TASKS.names] * 4
+    assert together.get_attr("goal_names") == [TASKS.names] * 4 and together.get_attr("goal_points") == [None] * 4
     singles = [TaskWrapper(make(number)(), TASKS) for number in range(4)]
     together.reset()
     for env in singles:

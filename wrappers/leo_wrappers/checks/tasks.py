@@ -112,7 +112,8 @@ def _batch(env: TaskWrapper, transitions: list[Transition]) -> Transition:
     """Stack transitions."""
 
     def stack(space: gym.Space[Any], values: list[Any]) -> Any:
-        return concatenate(space, values, create_empty_array(space, len(values)))  # type: ignore[arg-type]
+        empty: Any = create_empty_array(space, len(values))
+        return concatenate(space, values, empty)
 
     masks = [transition.goals_achieved for transition in transitions]
     return Transition(
