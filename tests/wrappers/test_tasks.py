@@ -62,7 +62,7 @@ def test_a_batch_equals_its_transitions(data):
 @given(transitions(*SPACES, 3, (4,)))
 @settings(max_examples=30, deadline=None)
 def test_goals_are_a_special_case(batch):
-    rewards, ended = GoalTasks("abc").evaluate(batch)
+    rewards, ended = GoalTasks(["a", "b", "c"]).evaluate(batch)
     np.testing.assert_array_equal(ended, batch.goals_achieved)
     np.testing.assert_array_equal(rewards, batch.goals_achieved.astype(np.float32))
 
@@ -314,7 +314,7 @@ def test_wrong_arguments():
     with pytest.raises(TypeError, match="env"):
         TaskWrapper("CartPole-v1", TASKS)
     with pytest.raises(ValueError, match="5 goals, got none; create GoalTasks"):
-        env = TaskWrapper(LineEnv(), GoalTasks("abcde"))
+        env = TaskWrapper(LineEnv(), GoalTasks(list("abcde")))
         env.reset()
         env.step(1)
     with pytest.raises(ValueError, match="SAME_STEP"):
