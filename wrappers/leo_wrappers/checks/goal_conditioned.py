@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from leo_wrappers.checks.errors import ContractError, RunPosition
 from leo_wrappers.checks.results import ResetResult, StepResult
-from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
+from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY, TASK_REWARDS_KEY
 
 
 def is_goal_conditioned(space: gym.Space[Any]) -> bool:
