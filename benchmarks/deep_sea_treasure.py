@@ -12,6 +12,7 @@ what the best agent could do.
 - preferences: 65 weights of treasure and time, each a task, all learned from every step; evaluated with 101 other weights, for
   which the agent acts by the nearest one.
 - sum of values: the two entries of the reward as two tasks, and the action with the largest weighted sum of their values.
+- exact: the same with the values of dynamic programming instead of learned ones, so without training.
 
 ``found`` is the fraction of the points on the convex hull that the agent's episodes reach, ``hypervolume`` is above treasure 0
 and 50 discounted steps. Observations are one-hot cells.
@@ -24,7 +25,9 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
 import argparse  # noqa: E402
+import itertools  # noqa: E402
 import warnings  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from functools import partial  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
@@ -48,9 +51,12 @@ from leo_agents import LEODQN  # noqa: E402
 from leo_agents.evaluation import evaluate_preferences, hypervolume  # noqa: E402
 from leo_wrappers.tasks import TaskWrapper, multi_objective_env, preference_grid  # noqa: E402
 
+Act = Callable[[np.ndarray, np.ndarray], int]
+
 GAMMA = 0.99
 MAPS = {"convex": "deep-sea-treasure-v0", "concave": "deep-sea-treasure-concave-v0"}
-AGENTS = [f"{method}, {name}" for name in MAPS for method in ("preferences", "sum of values")]
+METHODS = ("preferences", "sum of values", "preferences, exact", "sum of values, exact")
+AGENTS = [f"{method}, {name}" for name in MAPS for method in METHODS]
 DIVISIONS = 64
 WEIGHTS = preference_grid(2, 100)
 REFERENCE = (0.0, -50.0)
@@ -108,6 +114,45 @@ def known_fronts(name: str) -> tuple[np.ndarray, np.ndarray]:
     return front, front[best]
 
 
+def exact_q_values(name: str, weights: np.ndarray) -> np.ndarray:
+    """
+    Compute the optimal values of weighted sums of the rewards by value iteration.
+
+    :param name: one of :data:`MAPS`
+    :param weights: ``[K, 2]``
+    :return: values of all cells and actions ``[K, S, A]``
+    """
+    sea: Any = make_env(name).unwrapped
+    successors, ended = np.zeros((SIZE**2, 4), dtype=np.int64), np.ones((SIZE**2, 4))
+    rewards = np.zeros((SIZE**2, 4, 2))
+    for cell, action in itertools.product(range(SIZE**2), range(4)):
+        position = np.array(divmod(cell, SIZE), dtype=np.int32)
+        if sea.sea_map[tuple(position)] == 0:  # neither rock nor treasure
+            sea.current_state = position
+            after, rewards[cell, action], ended[cell, action], _, _ = sea.step(action)
+            successors[cell, action] = SIZE * after[0] + after[1]
+    q = np.zeros((len(weights), SIZE**2, 4))
+    for _ in range(1_000):
+        q = (rewards @ weights.T).transpose(2, 0, 1) + GAMMA * (1 - ended) * q.max(axis=2)[:, successors]
+    return q
+
+
+def exact_agent(method: str, name: str) -> Act:
+    """
+    Create an agent that needs no training.
+
+    :param method: one of :data:`METHODS`
+    :param name: one of :data:`MAPS`
+    :return: the action for an observation and weights
+    """
+    if method == "sum of values, exact":
+        single = exact_q_values(name, np.eye(2))
+        return lambda obs, weights: int((weights @ single[:, obs.argmax()]).argmax())
+    grid = preference_grid(2, DIVISIONS)
+    q = exact_q_values(name, grid)
+    return lambda obs, weights: int(q[np.square(grid - weights).sum(axis=1).argmin(), obs.argmax()].argmax())
+
+
 def run(agent: str, seed: int, steps: int, every: int) -> list[Row]:
     """
     Train one agent.
@@ -119,24 +164,26 @@ def run(agent: str, seed: int, steps: int, every: int) -> list[Row]:
     :return: a row per evaluation
     """
     th.set_num_threads(1)
-    method, _, name = agent.partition(", ")
+    method, name = agent.rsplit(", ", 1)
+    env, (_, hull) = make_env(name), known_fronts(name)
+
+    def measure(act: Act) -> Row:
+        report = evaluate_preferences(act, env, WEIGHTS, GAMMA, seed=0)
+        distances = np.abs(hull[:, None] - report.returns).max(axis=2).min(axis=1)
+        return {"found": float((distances < 1e-4).mean()), "hypervolume": report.hypervolume(REFERENCE)}
+
+    if method.endswith("exact"):
+        return [{"algorithm": agent, "seed": seed, "steps": 0, "seconds": 0.0, **measure(exact_agent(method, name))}]
     divisions = DIVISIONS if method == "preferences" else None
     venv = DummyVecEnv([partial(make_task_env, name, divisions)] * NUM_ENVS)
     model = LEODQN("MultiGoalPolicy", venv, seed=seed, **SETTINGS)
-    env = make_env(name)
-    _, hull = known_fronts(name)
 
     def act(obs: np.ndarray, weights: np.ndarray) -> int:
         if method == "preferences":
             return int(model.act(obs, weights=weights))
         return int((weights @ model.q_values(obs)[0]).argmax())
 
-    def evaluate(_: Any) -> Row:
-        report = evaluate_preferences(act, env, WEIGHTS, GAMMA, seed=0)
-        distances = np.abs(hull[:, None] - report.returns).max(axis=2).min(axis=1)
-        return {"found": float((distances < 1e-4).mean()), "hypervolume": report.hypervolume(REFERENCE)}
-
-    callback = PeriodicEval(evaluate, every)
+    callback = PeriodicEval(lambda _: measure(act), every)
     model.learn(steps, callback)
     return [{"algorithm": agent, "seed": seed, **row} for row in callback.rows]
 
@@ -151,7 +198,7 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
     """
     table = []
     for agent, curves in curves_by_seed(rows).items():
-        front, hull = known_fronts(agent.partition(", ")[2])
+        front, hull = known_fronts(agent.rsplit(", ", 1)[1])
         line: Row = {"algorithm": agent, "seeds": len(curves), "steps": next(iter(curves.values()))[-1]["steps"]}
         for key in ("found", "hypervolume", "seconds"):
             line |= mean_and_half_width(key, [curve[-1][key] for curve in curves.values()])
@@ -170,13 +217,13 @@ def format_table(table: list[Row]) -> str:
     :param table: from :func:`write`
     :return: text
     """
-    lines = [f"{'':24s} {'found':>18s} {'of':>4s} {'hypervolume':>18s} {'hull':>8s} {'front':>8s} {'seconds':>14s}"]
+    lines = [f"{'':30s} {'found':>18s} {'of':>4s} {'hypervolume':>18s} {'hull':>8s} {'front':>8s} {'seconds':>14s}"]
     for line in table:
         found = format_quantity(line, "found", "{:.2f}".format)
         volume = format_quantity(line, "hypervolume", "{:.1f}".format)
         seconds = format_quantity(line, "seconds", "{:.0f}".format)
         lines.append(
-            f"{line['algorithm']:24s} {found:>18s} {line['hull_points']:>4d} {volume:>18s} {line['hull_hypervolume']:>8.1f} "
+            f"{line['algorithm']:30s} {found:>18s} {line['hull_points']:>4d} {volume:>18s} {line['hull_hypervolume']:>8.1f} "
             f"{line['front_hypervolume']:>8.1f} {seconds:>14s}"
         )
     return "\n".join(lines)

@@ -9,7 +9,7 @@ Eight tasks are learned from the same transitions, of episodes of 50 steps from 
 - ``cheap``: the same, less 0.02 per step and 0.3 per step in the swamp: costs on the way. The path around the swamp is longer.
 - ``stay``: 1 for every step that ends in one cell; discount 0.9, never ends. ``stay, late``: the same with discount 0.98.
 - ``count``: 1 for each time a cell is entered from another one, so that leaving and returning pays; discount 0.9.
-- ``patrol``: 1 for entering the left column and 1 for entering the right one; discount 0.95.
+- ``edge``: 1 for each step to another cell of the left or the right column; discount 0.95.
 - ``effort``: -1 for every step that moves; discount 0.9; the best is to push against a wall.
 - ``avoid``: -1 in the swamp; discount 1 and ends at the first step there.
 
@@ -99,7 +99,7 @@ def make_tasks(goal_names: tuple[str, ...]) -> FunctionTasks:
             Task("stay", post, None, 0.9),
             Task("stay, late", post, None, 0.98),
             Task("count", entered(POST), None, 0.9),
-            Task("patrol", entered(*left, *right), None, 0.95),
+            Task("edge", entered(*left, *right), None, 0.95),
             Task("effort", lambda t: -1.0 * moved(t), None, 0.9),
             Task("avoid", lambda t: -1.0 * swamp(t), swamp, 1.0),
         ]

@@ -164,10 +164,10 @@ class GoalAlgorithm(NormalizingAlgorithm):
             takes descriptors, this one
         :return: the action, an int for discrete actions
         """
-        if (goal is None) == (weights is None):
-            raise ValueError(f"expected a goal or weights, got {'neither' if goal is None else 'both'}; pass one of them")
-        if goal is None:
+        if goal is None and weights is not None:
             return self.policy.act(observation, self._preferred(weights))
+        if goal is None or weights is not None:
+            raise ValueError(f"expected a goal or weights, got {'neither' if goal is None else 'both'}; pass one of them")
         if not isinstance(goal, str) and np.ndim(goal) > 0:
             self._check_descriptors_are_taken(goal)
         return self.policy.act(observation, goal)

@@ -165,7 +165,8 @@ def pareto_front(points: npt.ArrayLike) -> FloatArray:
     :return: ``[F, d]``
     """
     unique = np.unique(_points(points), axis=0)
-    exceeded = (unique[:, None] <= unique).all(axis=2) & (unique[:, None] < unique).any(axis=2)
+    rows = unique[:, None]
+    exceeded = np.all(rows <= unique, axis=2) & np.any(rows < unique, axis=2)
     return np.asarray(unique[~exceeded.any(axis=1)])
 
 
@@ -228,7 +229,8 @@ def _run_episodes(
     outcomes = []
     for number in range(episodes):
         obs, _ = env.reset(seed=None if seed is None else seed + number)
-        total, discount, done, ended, count = 0.0, 1.0, False, False, 0
+        total: Any = 0.0
+        discount, done, ended, count = 1.0, False, False, 0
         while not (done or ended) and count < max_steps:
             obs, env_reward, terminated, truncated, info = env.step(act(obs))
             reward, ended = reward_of(env_reward, info)

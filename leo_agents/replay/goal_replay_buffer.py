@@ -146,7 +146,7 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         self.has_goal_ids = GOAL_KEY in observation_space.spaces
         self.goal_ids = np.zeros((self.buffer_size, n_envs), dtype=np.int32)
         self.packed_masks: Any = np.zeros((self.buffer_size, n_envs, packed_width(num_goals)), dtype=np.uint8)
-        self.task_discounts = None if task_discounts is None else np.asarray(task_discounts, dtype=np.float32)
+        self.task_discounts: Any = None if task_discounts is None else np.asarray(task_discounts, dtype=np.float64)
         num_rewards = 0 if task_discounts is None else num_goals
         self.task_rewards = np.zeros((self.buffer_size, n_envs, num_rewards), dtype=np.float32)
         self.storage_device = storage_device
@@ -276,14 +276,13 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
     def _task_returns(self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return the discounted sums of the tasks' rewards in the windows, their discounts, and whether they ended."""
         returns = np.zeros((len(batch_inds), self.num_goals), dtype=np.float32)
-        discounts, ended = np.ones_like(returns), np.zeros(returns.shape, dtype=np.bool_)
+        ended = np.zeros(returns.shape, dtype=np.bool_)
         for step in range(self.n_steps):
             rows = np.flatnonzero(lengths > step)
             inds = (batch_inds[rows] + step) % self.buffer_size, env_inds[rows]
-            returns[rows] += ~ended[rows] * discounts[rows] * self.task_rewards[inds]
-            discounts[rows] *= self.task_discounts
+            returns[rows] += ~ended[rows] * self.task_rewards[inds] * (self.task_discounts**step).astype(np.float32)
             ended[rows] |= self._unpack(*inds) > 0
-        return returns, discounts, ended
+        return returns, (self.task_discounts ** lengths[:, None]).astype(np.float32), ended
 
     def _unpack(self, batch_inds: np.ndarray, env_inds: np.ndarray) -> Any:
         """Return masks of transitions as float32 ``[batch, goals]``: an array, or a tensor if they are on a device."""

@@ -9,7 +9,7 @@ from gymnasium import spaces
 
 from leo_wrappers.checks.errors import ContractError, RunPosition
 from leo_wrappers.checks.results import ResetResult, StepResult
-from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY
+from leo_wrappers.keys import GOAL_INPUT_KEYS, GOAL_KEY, TASK_REWARDS_KEY
 
 
 def is_goal_conditioned(space: gym.Space[Any]) -> bool:
@@ -74,7 +74,9 @@ class GoalConditionedChecker:
         goal_id = result.info.get(GOAL_KEY, "nothing")
         if goal_id != self.goal:
             raise self._goal_id_error(goal_id, "the goal in the observation before the step", position)
-        if result.reward != float(achieved):
+        if TASK_REWARDS_KEY in result.info:
+            self._check_task_reward(result, position)
+        elif result.reward != float(achieved):
             raise position.error(
                 f"reward {float(achieved)}, because the mask has the commanded goal as {'' if achieved else 'not '}achieved",
                 f"reward {result.reward!r}",
@@ -91,6 +93,16 @@ class GoalConditionedChecker:
                 self._named(self.goal),
             )
         self._check_next_goal(int(result.observation[GOAL_KEY]), achieved, position)
+
+    def _check_task_reward(self, result: StepResult, position: RunPosition) -> None:
+        expected = float(result.info[TASK_REWARDS_KEY][self.goal])
+        if result.reward != expected:
+            raise position.error(
+                f"reward {expected}, that of the commanded task",
+                f"reward {result.reward!r}",
+                'return info["task_rewards"][goal_id] with the goal_id that was commanded before the step',
+                self._named(self.goal),
+            )
 
     def _check_success(self, info: Mapping[str, Any], position: RunPosition) -> None:
         got = info.get("is_success", "nothing")

@@ -40,7 +40,7 @@ def check_task_env(env: TaskWrapper, *, seed: int = 0, steps: int = 200, skip_sb
         >>> check_task_env(TaskWrapper(gym.make("leo/GridWorld-v0", map="S.."), tasks), steps=20)
     """
     check_instance("env", env, TaskWrapper, "wrap the environment with TaskWrapper and its tasks")
-    check_checker_arguments(steps=steps, seed=seed, skip_sb3_check=skip_sb3_check)
+    check_checker_arguments(oracle=None, steps=steps, seed=seed, skip_sb3_check=skip_sb3_check)
     position = RunPosition(
         action_source=f"The actions of this run are env.action_space.sample() after env.action_space.seed({seed})."
     )
@@ -112,7 +112,8 @@ def _batch(env: TaskWrapper, transitions: list[Transition]) -> Transition:
     """Stack transitions."""
 
     def stack(space: gym.Space[Any], values: list[Any]) -> Any:
-        return concatenate(space, values, create_empty_array(space, len(values)))  # type: ignore[arg-type]
+        empty: Any = create_empty_array(space, len(values))
+        return concatenate(space, values, empty)
 
     masks = [transition.goals_achieved for transition in transitions]
     return Transition(

@@ -41,7 +41,8 @@ def multi_objective_env(
         ('preference/0,1', 'preference/0.5,0.5', 'preference/1,0')
     """
     check_env(env)
-    shape = env.get_wrapper_attr("reward_space").shape if env.has_wrapper_attr("reward_space") else ()
+    has_space = env.has_wrapper_attr("reward_space")
+    shape: tuple[int, ...] = env.get_wrapper_attr("reward_space").shape if has_space else ()
     if len(shape) != 1:
         raise ValueError(
             "expected an environment with vector rewards and their reward_space, got one without; use TaskWrapper and "

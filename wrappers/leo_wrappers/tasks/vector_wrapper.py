@@ -41,8 +41,6 @@ class TaskVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
                [ 1., -1.]], dtype=float32)
     """
 
-    goal_points: npt.NDArray[np.float32] | None = None
-
     def __init__(self, env: VectorEnv[Any, Any, Any], tasks: TaskSet) -> None:
         check_env(env, (VectorEnv,))
         check_instance("tasks", tasks, TaskSet, "pass e.g. FunctionTasks([Task(name, reward)])")
@@ -54,6 +52,7 @@ class TaskVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
                 "autoreset_mode=gymnasium.vector.AutoresetMode.SAME_STEP"
             )
         self.task_set = self.goal_set = tasks
+        self.goal_points = None  # the goals of the wrapped environments are not those of this one
         self.goal_names = tasks.names
         self.task_discounts = tasks.discounts
         self.task_weights = tasks.weights
@@ -110,7 +109,8 @@ class TaskVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
         rows = list(iterate(self.observation_space, obs))
         for row in np.flatnonzero(dones):
             rows[row] = infos["final_obs"][row]
-        return concatenate(self.single_observation_space, rows, create_empty_array(self.single_observation_space, len(rows)))
+        empty: Any = create_empty_array(self.single_observation_space, len(rows))
+        return concatenate(self.single_observation_space, rows, empty)
 
 
 def _of_transitions(infos: dict[str, Any], final_info: dict[str, Any], dones: BoolArray) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 
 from leo_wrappers.keys import MASK_KEY, TASK_REWARDS_KEY
 from leo_wrappers.tasks.task_set import TaskSet, Transition
@@ -33,15 +32,13 @@ class TaskWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         array([ 1., -1.], dtype=float32)
     """
 
-    # The goals of the wrapped environment are not those of this one.
-    goal_points: npt.NDArray[np.float32] | None = None
-
     def __init__(self, env: gym.Env[Any, Any], tasks: TaskSet) -> None:
         check_env(env)
         check_instance("tasks", tasks, TaskSet, "pass e.g. FunctionTasks([Task(name, reward)])")
         gym.utils.RecordConstructorArgs.__init__(self, _disable_deepcopy=True, tasks=tasks)
         gym.Wrapper.__init__(self, env)
         self.task_set = self.goal_set = tasks
+        self.goal_points = None  # the goals of the wrapped environment are not those of this one
         self.goal_names = tasks.names
         self.task_discounts = tasks.discounts
         self.task_weights = tasks.weights

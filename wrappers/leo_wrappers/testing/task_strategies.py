@@ -87,5 +87,6 @@ def _task(name: str, goal: int, bonus: float, cost: float, ends: bool, discount:
 def _preferences(tasks: FunctionTasks, seed: int) -> PreferenceTasks:
     """Return random preferences among the rewards of tasks that do not end."""
     endless = FunctionTasks([Task(task.name, task.reward) for task in tasks.tasks])
-    weights = np.random.default_rng(seed).random((3, len(tasks))) + 0.01
+    count = 3 if len(tasks) > 1 else 1  # all preferences among one reward are the same
+    weights = np.random.default_rng(seed).random((count, len(tasks))) + 0.01
     return PreferenceTasks(endless, weights)
