@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import GymEnv, TensorDict
 
 from leo_agents.algorithms.env_wrapping import wrap_env
 from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
-from leo_agents.baselines.policies import GoalSequenceDQNPolicy
+from leo_agents.baselines.policies import BoundedDQNPolicy
 from leo_agents.baselines.sequence_replay_buffer import SequenceReplayBuffer, num_sequence_goals
 from leo_agents.networks.goal_descriptors import GoalInput, check_table, choose_descriptors
 from leo_agents.networks.state_network import default_extractor
@@ -111,5 +111,5 @@ def goal_sequence_dqn(
     descriptors = choose_descriptors(venv, goal_input, descriptors)
     policy_kwargs["features_extractor_kwargs"] = {"descriptors": descriptors, **extractor_kwargs}
     return GoalSequenceDQN(
-        GoalSequenceDQNPolicy, venv, policy_kwargs=policy_kwargs, replay_buffer_class=SequenceReplayBuffer, **dqn_kwargs
+        BoundedDQNPolicy, venv, policy_kwargs=policy_kwargs, replay_buffer_class=SequenceReplayBuffer, **dqn_kwargs
     )
