@@ -86,11 +86,12 @@ class Chained:
 
     def predict(self, observation: Any, deterministic: bool = True) -> tuple[Any, None]:
         """Return the action for the nearest goal."""
-        state = int(observation["program_state"])
+        observation = dict(observation)
+        state = int(observation.pop("program_state"))
         left = self.automaton.steps_left[self.automaton.after_goal[state]]
-        values = self.model.values(observation["observation"][None])[0]
+        values = self.model.values({key: np.asarray(value)[None] for key, value in observation.items()})[0]
         shorter = (left >= 0) & (left < self.automaton.steps_left[state])
-        return self.model.act(observation["observation"], int(np.where(shorter, values, -1.0).argmax())), None
+        return self.model.act(observation, int(np.where(shorter, values, -1.0).argmax())), None
 
 
 def random_program(rng: np.random.Generator, names: list[str], depth: int) -> Program:

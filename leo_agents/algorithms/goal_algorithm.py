@@ -147,7 +147,7 @@ class GoalAlgorithm(NormalizingAlgorithm):
 
     def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
         """
-        Get the deterministic action for a goal.
+        Get the deterministic action for a goal. For a program of goals, see :class:`~leo_agents.programs.ProgramPolicy`.
 
         :param observation: a single observation; a commanded goal in it is ignored
         :param goal: name or index; or the descriptor of any goal, such as its point, if the policy takes descriptors

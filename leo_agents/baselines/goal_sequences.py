@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import gymnasium as gym
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
@@ -15,6 +14,7 @@ from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
 from leo_agents.baselines.policies import BoundedDQNPolicy
 from leo_agents.baselines.sequence_replay_buffer import SequenceReplayBuffer, num_sequence_goals
 from leo_agents.networks.goal_descriptors import GoalInput, check_table, choose_descriptors
+from leo_agents.networks.policy_arguments import check_dict
 from leo_agents.networks.state_network import default_extractor
 from leo_agents.replay.buffer_arguments import check_buffer_names
 from leo_wrappers.keys import SEQUENCE_KEY
@@ -60,7 +60,7 @@ class GoalSequenceDQN(NormalizingOffPolicyAlgorithm, DQN):
 
 
 def goal_sequence_dqn(
-    env: GymEnv | str,
+    env: GymEnv,
     *,
     goal_input: GoalInput = "descriptor",
     descriptors: npt.ArrayLike | None = None,
@@ -98,14 +98,16 @@ def goal_sequence_dqn(
     conflicts = {"policy", "replay_buffer_class"} & set(dqn_kwargs)
     if conflicts:
         raise ValueError(f"expected no {sorted(conflicts)}, got some; leave them out, or use DQN directly")
-    venv = wrap_env(gym.make(env) if isinstance(env, str) else env)
+    venv = wrap_env(env)
     num_sequence_goals(venv.observation_space)
     check_buffer_names(SequenceReplayBuffer, dqn_kwargs.get("replay_buffer_kwargs") or {})
+    own_kwargs = dqn_kwargs.pop("policy_kwargs", None) or {}
+    check_dict("policy_kwargs", own_kwargs)
     policy_kwargs = {
         "squash": squash,
         "normalize_observations": normalize,
         "features_extractor_class": GoalSequenceExtractor,
-        **(dqn_kwargs.pop("policy_kwargs", None) or {}),
+        **own_kwargs,
     }
     extractor_kwargs = policy_kwargs.get("features_extractor_kwargs") or {}
     descriptors = choose_descriptors(venv, goal_input, descriptors)

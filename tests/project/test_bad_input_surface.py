@@ -33,7 +33,7 @@ TESTED_ELSEWHERE = {
     ),
     **dict.fromkeys(("plot_programs", "run_program"), "tests.agents.test_program_plots"),
     "GoalSequenceWrapper": "tests.wrappers.test_goal_sequence",
-    **dict.fromkeys(("SequenceReplayBuffer", "goal_sequence_dqn"), "tests.agents.test_goal_sequences"),
+    "goal_sequence_dqn": "tests.agents.test_goal_sequences",
     "distill": test_bad_input.test_distillation,
     "from_space": test_bad_input_evaluation.strategy,
     "naive_all_goals_loss": test_bad_input_policies.test_naive_losses,
