@@ -278,17 +278,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
     depths, width = sorted({int(row["depth"]) for row in rows}), 0.8 / len(METHODS)
     for number, (method, color) in enumerate(zip(METHODS, COLORS, strict=True)):
-        own = [row for row in rows if row["method"] == method]
-        good = [
-            np.mean(
-                [
-                    row["steps"] != "" and int(row["steps"]) <= 1.2 * int(row["optimum"])
-                    for row in own
-                    if int(row["depth"]) == d
-                ]
-            )
-            for d in depths
-        ]
+        own: dict[int, list[bool]] = {depth: [] for depth in depths}
+        for row in rows:
+            if row["method"] == method:
+                own[int(row["depth"])].append(row["steps"] != "" and int(row["steps"]) <= 1.2 * int(row["optimum"]))
+        good = [np.mean(own[depth]) if own[depth] else 0.0 for depth in depths]
         axes.bar(np.array(depths) + (number - (len(METHODS) - 1) / 2) * width, good, width, label=method, color=color)
     axes.set(xlabel="depth of the program", xticks=depths, title="completed within 1.2 times the optimum", ylim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)

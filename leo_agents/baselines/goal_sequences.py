@@ -51,7 +51,8 @@ class GoalSequenceExtractor(BaseFeaturesExtractor):
         :param observations: observations preprocessed by SB3, with the goals as one-hot
         :return: features ``[batch, features_dim]``
         """
-        goals = observations[SEQUENCE_KEY].unflatten(1, (-1, len(self.table))) @ self.table
+        one_hot = observations[SEQUENCE_KEY]
+        goals = one_hot.view(len(one_hot), -1, len(self.table)) @ self.table
         return th.cat([self.state_extractor(observations), goals.flatten(start_dim=1)], dim=1)
 
 
