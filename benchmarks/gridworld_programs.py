@@ -11,10 +11,14 @@ that of dynamic programming over pairs of a cell and a state of the automaton.
 - current values only: ProgramPolicy without distances between goals.
 - chained: the nearest goal that shortens the rest of the program, one after the other; what is to be avoided is ignored.
 - exact values: planned, with the exact values of the map in place of the agent's.
+- trained on the program: a DQN for each of the first ``--trained`` programs, in ``ProgramVectorWrapper``, which adds the state
+  of the program to its observation, and for each as many environment steps and gradient steps as LEODQN has for all programs.
+  It has LEODQN's settings; its values pass through a sigmoid, too.
 """
 
 import argparse
 import csv
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -22,18 +26,24 @@ from typing import Any
 import gymnasium as gym
 import matplotlib
 import numpy as np
+from gymnasium.vector import AutoresetMode
 from machine import describe
+from stable_baselines3 import DQN
 
 import leo_envs
 from leo_agents import LEODQN
-from leo_agents.programs import ProgramPolicy, evaluate_programs
-from leo_wrappers.programs import Program, ProgramAutomaton, ProgramWrapper, compile_program, goal
+from leo_agents.baselines import BoundedDQNPolicy, NormalizedDQN
+from leo_agents.programs import ProgramPolicy, evaluate_programs, plot_programs, run_program
+from leo_wrappers.programs import Program, ProgramAutomaton, ProgramVectorWrapper, compile_program, goal
+from leo_wrappers.sb3 import GymVecEnv
 
 matplotlib.use("Agg")
 gym.register_envs(leo_envs)
 
-METHODS = ("planned", "no limit of paths", "current values only", "chained", "exact values")
-MAX_STEPS = 300
+TRAINED = "trained on the program"
+METHODS = ("planned", "no limit of paths", "current values only", "chained", "exact values", TRAINED)
+COLORS = ("#0072B2", "#56B4E9", "#009E73", "#D55E00", "#999999", "#CC79A7")
+MAX_STEPS, NUM_ENVS = 300, 8
 EXAMPLE = "(cell/0,0 plus cell/15,14) then cell/15,0 avoiding cell/7,9 or cell/14,6"
 
 
@@ -76,11 +86,12 @@ class Chained:
 
     def predict(self, observation: Any, deterministic: bool = True) -> tuple[Any, None]:
         """Return the action for the nearest goal."""
-        state = int(observation["program_state"])
+        observation = dict(observation)
+        state = int(observation.pop("program_state"))
         left = self.automaton.steps_left[self.automaton.after_goal[state]]
-        values = self.model.values(observation["observation"][None])[0]
+        values = self.model.values({key: np.asarray(value)[None] for key, value in observation.items()})[0]
         shorter = (left >= 0) & (left < self.automaton.steps_left[state])
-        return self.model.act(observation["observation"], int(np.where(shorter, values, -1.0).argmax())), None
+        return self.model.act(observation, int(np.where(shorter, values, -1.0).argmax())), None
 
 
 def random_program(rng: np.random.Generator, names: list[str], depth: int) -> Program:
@@ -152,9 +163,35 @@ def draw_programs(env: Any, count: int, seed: int) -> list[tuple[Program, int, i
     return found
 
 
+def train_on(program: Program, seed: int, steps: int) -> DQN:
+    """
+    Train a DQN on a program, with the settings of LEODQN.
+
+    :param program: the program
+    :param seed: seed of the agent
+    :param steps: environment steps
+    :return: the agent
+    """
+    envs = gym.make_vec("leo/GridWorld-v0", num_envs=NUM_ENVS, autoreset_mode=AutoresetMode.DISABLED)
+    names = ("learning_rate", "learning_starts", "batch_size", "tau", "gamma", "gradient_steps", "max_grad_norm")
+    names += ("exploration_fraction", "exploration_initial_eps", "exploration_final_eps")
+    model = NormalizedDQN(
+        BoundedDQNPolicy,
+        GymVecEnv(ProgramVectorWrapper(envs, program)),
+        buffer_size=steps,
+        train_freq=1,
+        target_update_interval=NUM_ENVS,
+        policy_kwargs={"net_arch": [256, 256]},
+        seed=seed,
+        device="cpu",
+        **{name: inspect.signature(LEODQN).parameters[name].default for name in names},
+    )
+    return model.learn(steps)
+
+
 def make_policy(method: str, model: LEODQN, env: Any, automaton: ProgramAutomaton) -> Any:
     """
-    Create the policy of a method.
+    Create the policy of a method that does not train.
 
     :param method: one of :data:`METHODS`
     :param model: the agent
@@ -171,31 +208,30 @@ def make_policy(method: str, model: LEODQN, env: Any, automaton: ProgramAutomato
     return ProgramPolicy(agent, automaton, env.all_observations(), **limit)
 
 
-def run(seed: int, model: LEODQN, programs: list[tuple[Program, int, int]], methods: list[str]) -> list[dict[str, Any]]:
+def run(method: str, seed: int, model: LEODQN, programs: list[tuple[Program, int, int]], steps: int) -> list[dict[str, Any]]:
     """
-    Evaluate an agent.
+    Evaluate a method.
 
+    :param method: one of :data:`METHODS`
     :param seed: the seed of the agent
     :param model: the agent
     :param programs: from :func:`draw_programs`
-    :param methods: some of :data:`METHODS`
-    :return: a row per method and program
+    :param steps: environment steps of agents that are trained on a program
+    :return: a row per program
     """
     env: Any = gym.make("leo/GridWorld-v0")
     rows = []
-    for method in methods:
-        results = evaluate_programs(
-            model,
-            env,
-            [program for program, _, _ in programs],
-            seed=0,
-            max_steps=MAX_STEPS,
-            make_policy=lambda automaton, method=method: make_policy(method, model, env.unwrapped, automaton),
-        )
-        for number, (result, (_, depth, steps)) in enumerate(zip(results, programs, strict=True)):
-            taken = result.steps[0] if result.steps else ""
-            row = {"seed": seed, "method": method, "program": number, "depth": depth, "optimum": steps, "steps": taken}
-            rows.append({**row, "violated": result.violated})
+    for number, (program, depth, best) in enumerate(programs):
+
+        def policy(automaton: ProgramAutomaton, program: Program = program) -> Any:
+            if method == TRAINED:
+                return train_on(program, seed, steps)
+            return make_policy(method, model, env.unwrapped, automaton)
+
+        result = evaluate_programs(model, env, [program], seed=0, max_steps=MAX_STEPS, make_policy=policy)[0]
+        taken = result.steps[0] if result.steps else ""
+        row = {"seed": seed, "method": method, "program": number, "depth": depth, "optimum": best, "steps": taken}
+        rows.append({**row, "violated": result.violated})
     return rows
 
 
@@ -216,6 +252,7 @@ def summarize(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             own = [row for row in rows if row["method"] == method and int(row["seed"]) == seed]
             ratios = np.array([int(row["steps"]) / int(row["optimum"]) if row["steps"] != "" else np.inf for row in own])
             numbers = {
+                "programs": len(own),
                 "completed": np.isfinite(ratios).mean(),
                 "violated": np.mean([int(row["violated"]) for row in own]),
                 "within_1.2": (ratios <= 1.2).mean(),
@@ -229,65 +266,28 @@ def summarize(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
-def draw(rows: list[dict[str, Any]], model: LEODQN, path: Path) -> None:
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """
-    Plot the programs completed within 1.2 times the optimum by depth, and the path of an example.
+    Plot the programs completed within 1.2 times the optimum by depth.
 
     :param rows: rows of all seeds
-    :param model: the agent of the example
     :param path: the figure to write
     """
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.6), width_ratios=[1.5, 1], layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
     depths, width = sorted({int(row["depth"]) for row in rows}), 0.8 / len(METHODS)
-    for number, (method, color) in enumerate(
-        zip(METHODS, ("#0072B2", "#56B4E9", "#009E73", "#D55E00", "#999999"), strict=True)
-    ):
-        own = [row for row in rows if row["method"] == method]
-        good = [
-            np.mean(
-                [
-                    row["steps"] != "" and int(row["steps"]) <= 1.2 * int(row["optimum"])
-                    for row in own
-                    if int(row["depth"]) == d
-                ]
-            )
-            for d in depths
-        ]
-        left.bar(np.array(depths) + (number - (len(METHODS) - 1) / 2) * width, good, width, label=method, color=color)
-    left.set(xlabel="depth of the program", xticks=depths, title="completed within 1.2 times the optimum", ylim=(0, 1))
-    left.spines[["top", "right"]].set_visible(False)
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
-    draw_example(model, right)
+    for number, (method, color) in enumerate(zip(METHODS, COLORS, strict=True)):
+        own: dict[int, list[bool]] = {depth: [] for depth in depths}
+        for row in rows:
+            if row["method"] == method:
+                own[int(row["depth"])].append(row["steps"] != "" and int(row["steps"]) <= 1.2 * int(row["optimum"]))
+        good = [np.mean(own[depth]) if own[depth] else 0.0 for depth in depths]
+        axes.bar(np.array(depths) + (number - (len(METHODS) - 1) / 2) * width, good, width, label=method, color=color)
+    axes.set(xlabel="depth of the program", xticks=depths, title="completed within 1.2 times the optimum", ylim=(0, 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
     figure.savefig(path, dpi=110)
-
-
-def draw_example(model: LEODQN, axes: Any) -> None:
-    """
-    Plot the path of the planned policy on :data:`EXAMPLE`.
-
-    :param model: the agent
-    :param axes: where to plot
-    """
-    env = ProgramWrapper(gym.make("leo/GridWorld-v0"), EXAMPLE)
-    grid: Any = env.unwrapped
-    policy = ProgramPolicy(model, env.automaton, grid.all_observations())
-    obs, _ = env.reset(seed=0)
-    path, terminated = [grid.state], False
-    while not terminated and len(path) < MAX_STEPS:
-        obs, _, terminated, _, _ = env.step(int(policy.predict(obs)[0]))
-        path.append(grid.state)
-    cells = grid.mdp.grid.cells
-    axes.imshow(np.where(grid.mdp.grid.walls, 1.0, np.nan), cmap="gray", vmin=0, vmax=4)
-    jitter = np.linspace(-0.25, 0.25, len(path))
-    axes.plot(cells[path][:, 1] + jitter, cells[path][:, 0] + jitter, color="#0072B2", linewidth=1.6)
-    for name in ("cell/0,0", "cell/15,14", "cell/15,0"):
-        axes.plot(*cells[grid.goal_set.index(name)][::-1], marker="*", color="#009E73", markersize=14)
-    for name in ("cell/7,9", "cell/14,6"):
-        axes.plot(*cells[grid.goal_set.index(name)][::-1], marker="X", color="#D55E00", markersize=11)
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(EXAMPLE.replace(" avoiding", "\navoiding"), fontsize=9)
 
 
 def main() -> None:
@@ -295,22 +295,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="saved LEODQN of leo/GridWorld-v0; a new one is trained by default")
     parser.add_argument("--steps", type=int, default=25_000, help="environment steps to train for")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the agent; rows of other seeds are kept")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the agent; rows of other seeds and methods are kept")
     parser.add_argument("--programs", type=int, default=200, help="number of programs")
+    parser.add_argument("--trained", type=int, default=12, help="number of programs that an agent each is trained on")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gridworld_programs")
     options = parser.parse_args()
     if options.model is None:
-        envs = gym.make_vec("leo/GridWorld-v0", num_envs=8, autoreset_mode="SameStep")
+        envs = gym.make_vec("leo/GridWorld-v0", num_envs=NUM_ENVS, autoreset_mode="SameStep")
         model = LEODQN("MultiGoalPolicy", envs, train_freq=1, seed=options.seed, device="cpu").learn(options.steps)
     else:
         model = LEODQN.load(options.model, device="cpu")
     programs = draw_programs(gym.make("leo/GridWorld-v0").unwrapped, options.programs, seed=0)
-    rows = run(options.seed, model, programs, options.methods)
+    rows: list[dict[str, Any]] = []
+    for method in options.methods:
+        chosen = programs[: options.trained] if method == TRAINED else programs
+        rows += run(method, options.seed, model, chosen, options.steps)
     table_path = options.out.with_suffix(".csv")
     if table_path.exists():
+        new = {(row["seed"], row["method"]) for row in rows}
         with table_path.open() as file:
-            rows = [row for row in csv.DictReader(file) if int(row["seed"]) != options.seed] + rows
+            rows = [row for row in csv.DictReader(file) if (int(row["seed"]), row["method"]) not in new] + rows
     with table_path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -322,7 +327,10 @@ def main() -> None:
         "table": table,
     }
     options.out.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
-    draw(rows, model, options.out.with_suffix(".png"))
+    draw(rows, options.out.with_suffix(".png"))
+    env: Any = gym.make("leo/GridWorld-v0")
+    example = run_program(model, env, EXAMPLE, 0, goal_observations=env.unwrapped.all_observations(), max_steps=MAX_STEPS)
+    plot_programs([example], options.out.with_name(f"{options.out.name}_example.png"))
     for line in table:
         print({key: value for key, value in line.items()})
 

@@ -116,8 +116,10 @@ def record_programs(
     :return: an episode per program
     """
     env, limit = config.find_environment().make(), _max_steps(config, max_steps)
-    options = {"goal_observations": goal_observations(env), "max_steps": limit}
-    return [run_program(agent, env, program.name, seed, **options) for program in programs]
+    observations = goal_observations(env)
+    return [
+        run_program(agent, env, program.name, seed, goal_observations=observations, max_steps=limit) for program in programs
+    ]
 
 
 def _max_steps(config: RunConfig, max_steps: int | None) -> int:

@@ -155,7 +155,8 @@ class GoalAlgorithm(NormalizingAlgorithm):
         self, observation: Observation, goal: Goal | npt.ArrayLike | None = None, *, weights: npt.ArrayLike | None = None
     ) -> Any:
         """
-        Get the deterministic action for a goal or a task, or for a preference among rewards.
+        Get the deterministic action for a goal or a task, or for a preference among rewards. For a program of goals, see
+        :class:`~leo_agents.programs.ProgramPolicy`.
 
         :param observation: a single observation; a commanded goal in it is ignored
         :param goal: name or index; or the descriptor of any goal, such as its point, if the policy takes descriptors

@@ -20,6 +20,7 @@ from leo_agents.baselines.her_replay_buffer import MaskHerReplayBuffer
 from leo_agents.baselines.implicit_q_learning import GoalConditionedIQL, goal_conditioned_iql
 from leo_agents.baselines.naive_relabeling import naive_all_goals_loss, naive_goal_losses
 from leo_agents.baselines.policies import (
+    BoundedDQNPolicy,
     GoalEnvSACPolicy,
     GoalEnvTD3Policy,
     GoalEnvTQCPolicy,
@@ -28,13 +29,13 @@ from leo_agents.baselines.policies import (
     GoalInputSACPolicy,
     GoalInputTD3Policy,
     GoalInputTQCPolicy,
-    GoalSequenceDQNPolicy,
 )
 from leo_agents.baselines.sequence_replay_buffer import SequenceReplayBuffer
 from leo_agents.networks.goal_descriptors import GoalDescriptorExtractor
 
 __all__ = [
     "AllGoalsReplayBuffer",
+    "BoundedDQNPolicy",
     "GoalConditionedBC",
     "GoalConditionedIQL",
     "GoalDescriptorExtractor",
@@ -47,7 +48,6 @@ __all__ = [
     "GoalInputTD3Policy",
     "GoalInputTQCPolicy",
     "GoalSequenceDQN",
-    "GoalSequenceDQNPolicy",
     "GoalSequenceExtractor",
     "MaskHerReplayBuffer",
     "NormalizedDQN",

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import gymnasium as gym
 import numpy.typing as npt
 import torch as th
 from gymnasium import spaces
@@ -12,9 +11,10 @@ from stable_baselines3.common.type_aliases import GymEnv, TensorDict
 
 from leo_agents.algorithms.env_wrapping import wrap_env
 from leo_agents.algorithms.normalization import NormalizingOffPolicyAlgorithm
-from leo_agents.baselines.policies import GoalSequenceDQNPolicy
+from leo_agents.baselines.policies import BoundedDQNPolicy
 from leo_agents.baselines.sequence_replay_buffer import SequenceReplayBuffer, num_sequence_goals
 from leo_agents.networks.goal_descriptors import GoalInput, check_table, choose_descriptors
+from leo_agents.networks.policy_arguments import check_dict
 from leo_agents.networks.state_network import default_extractor
 from leo_agents.replay.buffer_arguments import check_buffer_names
 from leo_wrappers.keys import SEQUENCE_KEY
@@ -51,7 +51,8 @@ class GoalSequenceExtractor(BaseFeaturesExtractor):
         :param observations: observations preprocessed by SB3, with the goals as one-hot
         :return: features ``[batch, features_dim]``
         """
-        goals = observations[SEQUENCE_KEY].unflatten(1, (-1, len(self.table))) @ self.table
+        one_hot = observations[SEQUENCE_KEY]
+        goals = one_hot.view(len(one_hot), -1, len(self.table)) @ self.table
         return th.cat([self.state_extractor(observations), goals.flatten(start_dim=1)], dim=1)
 
 
@@ -60,7 +61,7 @@ class GoalSequenceDQN(NormalizingOffPolicyAlgorithm, DQN):
 
 
 def goal_sequence_dqn(
-    env: GymEnv | str,
+    env: GymEnv,
     *,
     goal_input: GoalInput = "descriptor",
     descriptors: npt.ArrayLike | None = None,
@@ -98,18 +99,20 @@ def goal_sequence_dqn(
     conflicts = {"policy", "replay_buffer_class"} & set(dqn_kwargs)
     if conflicts:
         raise ValueError(f"expected no {sorted(conflicts)}, got some; leave them out, or use DQN directly")
-    venv = wrap_env(gym.make(env) if isinstance(env, str) else env)
+    venv = wrap_env(env)
     num_sequence_goals(venv.observation_space)
     check_buffer_names(SequenceReplayBuffer, dqn_kwargs.get("replay_buffer_kwargs") or {})
+    own_kwargs = dqn_kwargs.pop("policy_kwargs", None) or {}
+    check_dict("policy_kwargs", own_kwargs)
     policy_kwargs = {
         "squash": squash,
         "normalize_observations": normalize,
         "features_extractor_class": GoalSequenceExtractor,
-        **(dqn_kwargs.pop("policy_kwargs", None) or {}),
+        **own_kwargs,
     }
     extractor_kwargs = policy_kwargs.get("features_extractor_kwargs") or {}
     descriptors = choose_descriptors(venv, goal_input, descriptors)
     policy_kwargs["features_extractor_kwargs"] = {"descriptors": descriptors, **extractor_kwargs}
     return GoalSequenceDQN(
-        GoalSequenceDQNPolicy, venv, policy_kwargs=policy_kwargs, replay_buffer_class=SequenceReplayBuffer, **dqn_kwargs
+        BoundedDQNPolicy, venv, policy_kwargs=policy_kwargs, replay_buffer_class=SequenceReplayBuffer, **dqn_kwargs
     )

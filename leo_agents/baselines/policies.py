@@ -188,8 +188,8 @@ class GoalInputDQNPolicy(SquashedValuesMixin, GoalInputPolicyMixin, DQNMultiInpu
         return self.q_net(obs).amax(dim=1, keepdim=True)  # type: ignore[no-any-return]
 
 
-class GoalSequenceDQNPolicy(SquashedValuesMixin, NormalizedInputMixin, DQNMultiInputPolicy):
-    """Policy of DQN for sequences of goals; the arguments are those of the base classes."""
+class BoundedDQNPolicy(SquashedValuesMixin, NormalizedInputMixin, DQNMultiInputPolicy):
+    """DQN's policy with values in ``[0, 1]`` and normalized inputs; the arguments are those of the base classes."""
 
 
 class GoalInputPPOPolicy(GoalInputPolicyMixin, MultiInputActorCriticPolicy):

@@ -173,4 +173,6 @@ def num_sequence_goals(observation_space: spaces.Space[Any]) -> int:
             f"expected observations with {SEQUENCE_KEY!r}, got {observation_space}; wrap the environment with "
             "GoalSequenceWrapper"
         )
+    if len(observation_space.spaces) == 1:  # type: ignore[attr-defined]
+        raise ValueError(f"expected observations of more than the goals, got {observation_space}; add the state")
     return int(space.nvec[0]) - 1

@@ -42,6 +42,7 @@ def plot_programs(runs: Sequence[ProgramRun], path: PathLike | None = None) -> "
 
         >>> import gymnasium as gym, leo_envs
         >>> from leo_agents import LEODQN
+        >>> from leo_agents.programs import run_program
         >>> env = gym.make("leo/GridWorld-v0", map="S..")
         >>> run = run_program(LEODQN("MultiGoalPolicy", env, seed=0), env, "cell/0,2 then cell/0,0", seed=0, max_steps=9)
         >>> figure = plot_programs([run])
@@ -80,7 +81,13 @@ def _draw_automaton(axes: "Axes", run: ProgramRun, colors: dict[int, str]) -> No
     if violating:
         below = places[automaton.violated] - [0.0, 1.6 * _RADIUS]
         axes.text(
-            *below, _label(automaton, violating, automaton.violated), fontsize=7.5, color=_VIOLATION, ha="center", va="top"
+            below[0],
+            below[1],
+            _label(automaton, violating, automaton.violated),
+            fontsize=7.5,
+            color=_VIOLATION,
+            ha="center",
+            va="top",
         )
     outcome = f"{run.num_steps} steps, {'complete' if run.completed else 'violated' if run.violated else 'out of time'}"
     total = automaton.num_states if violating else automaton.num_states - 1
@@ -133,7 +140,7 @@ def _draw_state(axes: "Axes", automaton: ProgramAutomaton, state: int, place: Fl
     if state == automaton.accepted:
         axes.add_patch(Circle(tuple(place), 1.2 * _RADIUS, fill=False, edgecolor=GRAY, linewidth=0.9, zorder=3))
     style: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 4, "color": "white" if visited else GRAY}
-    axes.text(*place, ends.get(state, str(state)), fontsize=7 if state in ends else 9, **style)
+    axes.text(place[0], place[1], ends.get(state, str(state)), fontsize=7 if state in ends else 9, **style)
 
 
 def _draw_arrow(axes: "Axes", start: FloatArray, end: FloatArray, label: str, violates: bool) -> None:
@@ -141,7 +148,14 @@ def _draw_arrow(axes: "Axes", start: FloatArray, end: FloatArray, label: str, vi
 
     color, distance = _VIOLATION if violates else GRAY, float(np.linalg.norm(end - start))
     bend = 0.1 if distance < 1.8 else 0.25
-    style = {"arrowstyle": "-|>", "mutation_scale": 10, "color": color, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    style: dict[str, Any] = {
+        "arrowstyle": "-|>",
+        "mutation_scale": 10,
+        "color": color,
+        "linewidth": 0.9,
+        "shrinkA": 0,
+        "shrinkB": 0,
+    }
     style |= {"linestyle": ":"} if violates else {}
     # In units of the data, so that arrows end at the circles whatever the size of the figure.
     direction = (end - start) / distance
@@ -150,7 +164,9 @@ def _draw_arrow(axes: "Axes", start: FloatArray, end: FloatArray, label: str, vi
     # The middle of a quadratic curve is half as far from the line as its control point.
     middle = (start + end) / 2 + 0.5 * bend * distance * np.array([-direction[1], direction[0]])
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
-    axes.text(*middle, label, fontsize=7.5, color=color, ha="center", va="center", bbox=box if label else None, zorder=2)
+    axes.text(
+        middle[0], middle[1], label, fontsize=7.5, color=color, ha="center", va="center", bbox=box if label else None, zorder=2
+    )
 
 
 def _label(automaton: ProgramAutomaton, states: set[int], following: int) -> str:
@@ -170,7 +186,7 @@ def _input_name(automaton: ProgramAutomaton, number: int) -> str:
 
 def _draw_path(axes: "Axes", run: ProgramRun, positions: FloatArray, colors: dict[int, str]) -> None:
     """Draw the positions of the goals that each step achieved; a little shift shows what is passed twice."""
-    axes.scatter(*positions.T, s=10, color=PALE, marker="s", linewidths=0)
+    axes.scatter(positions[:, 0], positions[:, 1], s=10, color=PALE, marker="s", linewidths=0)
     path = np.array([positions[mask].mean(axis=0) if mask.any() else [np.nan, np.nan] for mask in run.masks])
     path += np.linspace(-0.2, 0.2, len(path))[:, None] * _spacing(positions)
     for step in range(run.num_steps):

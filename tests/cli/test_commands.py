@@ -255,6 +255,14 @@ class TestPrograms:
         assert out.count(f"  {program}: ") == out.count("  cell/0,1: ") == 2 and out.count(" of 2 completed") == 4
         assert fingerprint(run) == before, "nothing is written"
 
+    def test_figures(self, run, tmp_path, leo):
+        path, programs = tmp_path / "program.png", ["--program", "cell/0,1 then cell/0,0", "--program", "cell/0,1"]
+        code, out, error = leo("eval", run, *programs, "--episodes", "1", "--max-steps", "6", "--out", path)
+        assert code == 0 and f"Wrote {path}" in out and Image.open(path).height > 1_000, error
+        code, out, error = leo("report", run, *programs, "--videos", "0", "--out", tmp_path / "report.html")
+        page = (tmp_path / "report.html").read_text()
+        assert code == 0 and 'id="programs"' in page and page.count("data:image/png;base64,") >= 1, error
+
     def test_video_and_play(self, run, tmp_path, leo):
         path = tmp_path / "program.gif"
         programs = ["--program", "cell/0,1 then cell/0,0", "--program", "cell/0,1"]
@@ -290,6 +298,9 @@ class TestPrograms:
         [
             (["eval", "--program", "cell/0,1 then cell/9,9"], "at column 15"),
             (["eval", "--program", "cell/0,1", "--goals", "cell/0,0"], "without --goals"),
+            (["eval", "--out", "a.png"], "--out with --program"),
+            (["eval", "--program", "cell/0,1", "--out", "nowhere/a.png"], "a missing folder"),
+            (["report", "--program", "cell/0,1 then cell/9,9"], "at column 15"),
             (["video", "--program", "not cell/0,1"], "something completes"),
             (["video"], "--goal or --program"),
             (["play", "--program", "cell/0,1 & cell/0,0"], "at column 10"),

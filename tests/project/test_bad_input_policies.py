@@ -16,6 +16,7 @@ from stable_baselines3 import DQN, TD3
 from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, PQN, DualLEOPPO, DualLEOPQN, ExactCheckpoints, resume
 from leo_agents.baselines import (
     AllGoalsReplayBuffer,
+    BoundedDQNPolicy,
     GoalDescriptorExtractor,
     GoalEnvSACPolicy,
     GoalEnvTD3Policy,
@@ -25,7 +26,9 @@ from leo_agents.baselines import (
     GoalInputSACPolicy,
     GoalInputTD3Policy,
     GoalInputTQCPolicy,
+    GoalSequenceExtractor,
     MaskHerReplayBuffer,
+    SequenceReplayBuffer,
     goal_env_actor_critic,
     naive_all_goals_loss,
     naive_goal_losses,
@@ -65,8 +68,10 @@ pytestmark = pytest.mark.timeout(60)
 
 POINT = spaces.Box(-1.0, 1.0, (2,), np.float32)
 SPACE = spaces.Dict({"observation": POINT, "goal_id": spaces.Discrete(2)})
+SEQUENCES = spaces.Dict({"observation": POINT, "goal_sequence": spaces.MultiDiscrete([3, 3])})
 GOAL_SPACE = spaces.Dict({"observation": POINT, "achieved_goal": POINT, "desired_goal": POINT})
 WITHOUT_GOAL = (3, None, "space", POINT, spaces.Dict({"observation": POINT}), spaces.Dict({"goal_id": spaces.Discrete(2)}))
+WITHOUT_SEQUENCE = (*WITHOUT_GOAL, SPACE, spaces.Dict({"goal_sequence": spaces.MultiDiscrete([3, 3])}))
 NET_ARCH = (3, "wide", [0], [-1], [1.5], ["a"], [nan], [True], [None])
 DEVICE = (3, "gpu", None, [])
 PATH = (3, None, True, [], {}, b"bytes")
@@ -114,6 +119,10 @@ POLICIES: Table = {
     LEOSACPolicy: (CONTINUOUS, {**ALL_GOALS, **CRITICS}),
     LEOTD3PointPolicy: (POINTS, {**ALL_GOALS, **CRITICS, "goal_names": (("a",),)}),
     LEOSACPointPolicy: (POINTS, {**ALL_GOALS, **CRITICS, "goal_names": (("a",),)}),
+    BoundedDQNPolicy: (
+        {name: value for name, value in DISCRETE.items() if name != "goal_names"},
+        {**POLICY_ARGUMENTS, "observation_space": (3, None, POINT), "squash": SWITCH},
+    ),
     GoalInputDQNPolicy: (DISCRETE, {**ONE_GOAL, "squash": SWITCH}),
     GoalInputPPOPolicy: (DISCRETE, ONE_GOAL),
     GoalInputTD3Policy: (CONTINUOUS, {**ONE_GOAL, "value_range": VALUE_RANGE}),
@@ -208,6 +217,14 @@ BUFFERS: Table = {
     MaskHerReplayBuffer: (
         {**BUFFER, "observation_space": SPACE},
         {**RELABEL, "n_sampled_goal": NATURAL_NUMBER, "goal_selection_strategy": CHOICE},
+    ),
+    SequenceReplayBuffer: (
+        {**BUFFER, "observation_space": SEQUENCES},
+        {**BUFFER_ARGUMENTS, "observation_space": WITHOUT_SEQUENCE, "n_sampled_goal": NATURAL_NUMBER},
+    ),
+    GoalSequenceExtractor: (
+        {"observation_space": SEQUENCES},
+        {"observation_space": WITHOUT_SEQUENCE, "descriptors": (3, "ab", [], [1.0], [[1.0]], [[nan], [1.0]])},
     ),
     GoalDescriptorExtractor: (
         {"observation_space": SPACE},
