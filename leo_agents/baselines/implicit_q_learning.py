@@ -135,7 +135,7 @@ class GoalConditionedIQL(GoalConditionedBC):
         value_logits = policy.value_logits(obs)
         values = th.sigmoid(value_logits).detach()
         value_loss = bce_goals_loss(value_logits, q_values, expectile_weights(values, q_values, self.expectile))
-        q_loss = sum(bce_goals_loss(logits, targets) for logits in policy.q_logits(obs, actions))
+        q_loss = th.stack([bce_goals_loss(logits, targets) for logits in policy.q_logits(obs, actions)]).sum()
         weights = (self.inverse_temperature * (q_values - values)).exp().clamp(max=MAX_WEIGHT).flatten()
         return value_loss + q_loss - (weights * policy.log_prob(obs, actions)).mean()
 

@@ -193,7 +193,8 @@ def expectile_weights(values: th.Tensor, targets: th.Tensor, expectile: float) -
     :param expectile: between 0 and 1
     :return: weights of the same shape, without gradient
     """
-    return th.where(targets > values.detach(), expectile, 1.0 - expectile)
+    is_above = (targets > values.detach()).to(values.dtype)
+    return is_above * expectile + (1.0 - is_above) * (1.0 - expectile)
 
 
 def check_expectile(expectile: float) -> None:

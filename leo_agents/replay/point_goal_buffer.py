@@ -158,7 +158,8 @@ class PointGoalReplayBuffer(NStepDictReplayBuffer):
         """
         super().read_dataset(dataset)
         achieved = self.next_observations[ACHIEVED_GOAL_KEY]
-        commanded = achieved[np.random.default_rng(0).integers(len(dataset), size=len(dataset))]
+        drawn = np.random.default_rng(0).integers(len(dataset), size=len(dataset))
+        commanded = achieved[drawn].astype(self.observation_space[DESIRED_GOAL_KEY].dtype)  # type: ignore[index]
         for observations in (self.observations, self.next_observations):
             observations[DESIRED_GOAL_KEY] = commanded
         self.episodes = EpisodeBounds.of_ends(dataset.ended)

@@ -88,7 +88,6 @@ def test_points_equal_updates_from_the_same_replay_buffer(name, tmp_path):
         infos = [{"TimeLimit.truncated": bool(dataset.truncated[row])}]
         online.replay_buffer.add(before, after, stored.actions[row], np.zeros(1), dataset.ended[[row]], infos)
     achieved = dataset.next_observations["achieved_goal"]
-    assert (stored.observations["desired_goal"] == achieved).all(axis=2).any(axis=1).mean() < 0.2
     assert all((achieved == goal).all(axis=1).any() for goal in stored.observations["desired_goal"][:, 0])
     online._setup_learn(12)
     online._update_normalizers({key: array[:, 0] for key, array in stored.observations.items()})
@@ -117,7 +116,7 @@ def test_points_need_achieved_goals_and_no_masks(datasets):
     assert model._n_updates == 2
     with pytest.raises(ValueError, match=r"expected a dataset with the observations \['achieved_goal', 'observation'\]"):
         model.learn_offline(datasets["leotd3"], 1)
-    with pytest.raises(ValueError, match="expected a dataset with the 125 goals of the model, got 0"):
+    with pytest.raises(ValueError, match=r"expected a dataset with the \d+ goals of the model, got 0"):
         points = collect_dataset(AnyGoalWrapper(env), 30)
         make_model("leotd3", env).learn_offline(points, 1)
 
@@ -141,7 +140,8 @@ def test_memory_maps_and_storage_on_a_device(datasets, tmp_path):
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_resumes_exactly(name, datasets, tmp_path):
     data = datasets[name]
-    whole = make_model(name, bc_weight=0.5) if name != "leodqn" else make_model(name, conservative_weight=0.1)
+    options = {"conservative_weight": 0.1} if name == "leodqn" else {"bc_weight": 0.5}
+    whole = make_model(name, expectile=0.8, **options)
     weights = []
     checkpoints = ExactCheckpoints(tmp_path, save_freq=10)
     whole.learn_offline(data, 25, [checkpoints, ConvertCallback(lambda *_: weights.append(parameters(whole)) or True)])
