@@ -12,7 +12,7 @@ that can be reached: exploration plays no role.
 - factored: computes the weights of a goal from its descriptor, the position of the cell or the center of the interval.
 - quasimetric: encodes an observation of the goal like a state.
 
-Networks have two hidden layers of 128; batches of 256 transitions, all goals of the training, learning rate 2e-3. For 400
+Networks have two hidden layers of 128; batches of 128 transitions, all goals of the training, learning rate 2e-3. For 200
 random states that can be reached and all goals: ``steps`` is the mean error of the learned number of steps, cut off at 200,
 where the goal can be reached; ``optimal`` is the fraction of greedy actions that are on a shortest path. Seconds are those of
 the process. Intervals are 95 % by Student's t over seeds.
@@ -50,12 +50,12 @@ from leo_wrappers import MultiGoalWrapper  # noqa: E402
 gym.register_envs(leo_envs)
 
 GAMMA, LONGEST = 0.99, 200
-TRANSITIONS, STATES = 20_000, 400
+TRANSITIONS, STATES = 20_000, 200
 HEADS = ("dense", "factored", "quasimetric")
 ENVIRONMENTS = ("maze", "mountain car")
 AGENTS = [f"{head}, {environment}" for environment in ENVIRONMENTS for head in HEADS]
 QUANTITIES = ("steps", "optimal", "unseen_steps", "unseen_optimal")
-SHARED: dict[str, Any] = {"learning_rate": 2e-3, "batch_size": 256, "gamma": GAMMA, "tau": 0.02, "device": "cpu"}
+SHARED: dict[str, Any] = {"learning_rate": 2e-3, "batch_size": 128, "gamma": GAMMA, "tau": 0.02, "device": "cpu"}
 
 
 class Task:

@@ -159,7 +159,7 @@ class QuasimetricHead(GoalHead):
 
     def _after_actions(self, features: th.Tensor, weight: th.Tensor, bias: th.Tensor) -> th.Tensor:
         """Compute the latent vectors of the states after some actions, ``[batch, actions, size]``."""
-        changes = nn.functional.linear(features, weight.flatten(0, 1), bias.flatten()).view(len(features), -1, self.size)
+        changes = nn.functional.linear(features, weight.flatten(0, 1), bias.flatten()).view(-1, weight.shape[0], self.size)
         return _float(self.latent(features).unsqueeze(1) + changes)
 
     def _goal_latents(self, goals: th.Tensor | None) -> th.Tensor:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from leo_cli.environments import Environment
     from leo_cli.run_config import RunConfig
 
+# Arguments of ``distill`` that --set cannot give.
+_WITH_OPTIONS = {"teacher", "student_kind", "env", "dataset", "steps", "student_kwargs"}
+
 
 @dataclass(frozen=True)
 class Distill:
@@ -62,17 +65,18 @@ class Distill:
         kind: Any = self.student or ("leodqn" if is_discrete else "leotd3")
         arguments = parse_assignments(self.set, "--set")
         if kind in ALGORITHMS:  # distill raises the error for others
-            own = inspect.signature(distill).parameters
+            own = inspect.signature(distill).parameters.keys() - _WITH_OPTIONS
             check_hyperparameters(kind, {key: value for key, value in arguments.items() if key not in own}, "--set")
-        teacher = load_agent(run, pick_seed(run, self.seed))
+        teacher, envs = load_agent(run, pick_seed(run, self.seed)), environment.make_vec(run.config.settings.num_envs)
         student = distill(
             teacher,
             kind,
-            environment.make_vec(run.config.settings.num_envs),
+            envs,
             dataset=None if self.dataset is None else GoalDataset.load(self.dataset),
             steps=self.steps,
             **merge({"seed": 0, "policy_kwargs": {"net_arch": [64]}}, arguments),
         )
+        envs.close()
         if out.suffix == ".zip":
             student.save(out)
         else:

@@ -114,7 +114,6 @@ def test_saved_loaded_exported_and_copied_models_have_the_same_values(algorithm,
     net = copy.deepcopy(model.policy).q_net
     assert net.head.encoder.__self__ is net
     loaded.learn(32)
-    assert not np.array_equal(loaded.q_values(states), expected)
     exported = model.policy.to_torchscript()(th.as_tensor(states), th.full((8,), 5))
     np.testing.assert_allclose(exported.detach().numpy(), expected[:, 5], atol=1e-6)
     exported = model.policy.to_torchscript("descriptor")(th.as_tensor(states), th.as_tensor(states[[5] * 8]))

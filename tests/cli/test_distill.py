@@ -47,6 +47,8 @@ def test_torchscript_and_states_of_a_dataset(run, leo, tmp_path):
         (["--student", "sac"], "expected student_kind to be one of"),
         (["--steps", "0"], "expected steps of at least 1"),
         (["--set", "net_arch=[8]"], "net_arch"),
+        (["--set", "steps=3"], "steps"),
+        (["--student", "ppo", "--out", "student.pt"], "for TorchScript, got ppo"),
         (["--dataset", "missing"], "missing"),
     ],
 )
