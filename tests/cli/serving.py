@@ -77,7 +77,7 @@ def receive(client: Any, kind: str) -> dict[str, Any]:
 
 
 def request(address: str, content: bytes, is_complete: bool = False) -> bytes:
-    """Send bytes, and no more unless the request is complete; return the answer, without what follows the opening handshake."""
+    """Send bytes, and say that no more follow unless the request is complete; return the answer."""
     host, _, port = address.removeprefix("http://").partition("/")[0].rpartition(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(content)
