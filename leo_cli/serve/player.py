@@ -40,7 +40,7 @@ class Player:
         limits = (max_steps, evaluation.max_steps, environment.spec.max_episode_steps, _MAX_STEPS)
         self.max_steps = next(limit for limit in limits if limit is not None)
         self.label, self.points, self.note = label, config.goal_points, ""
-        self._agent, self._epsilon = load_agent(run, seed), evaluation.epsilon
+        self.agent, self._epsilon = load_agent(run, seed), evaluation.epsilon
         self._environment = replace(environment, kwargs={**environment.kwargs, "max_episode_steps": -1})
         first = config.find_goal(config.goals[config.eval_goal_ids[0]])
         if "rgb_array" not in environment.make().metadata.get("render_modes", []):
@@ -58,18 +58,14 @@ class Player:
         :param goal: the goal
         :param position: its position in the chain
         """
-        self.position = position
+        self.goal, self.position = goal, position
         self.now = self.rollout.command(goal.target)
         self.outcome = "reached" if self.now.achieved else "going"
 
-    def reset(self, goal: NamedGoal) -> None:
-        """
-        Start a new episode and the goal again.
-
-        :param goal: the goal at the current position
-        """
+    def reset(self) -> None:
+        """Start a new episode, and the current goal again."""
         self.rollout.reset()
-        self.start(goal, self.position)
+        self.start(self.goal, self.position)
 
     def advance(self, chain: Sequence[NamedGoal]) -> bool:
         """
@@ -93,7 +89,7 @@ class Player:
         :param action: the action to take instead of the agent's, or None
         """
         if self.now.done:  # the user goes on with the keyboard
-            self.rollout.reset()
+            self.reset()
         self.now = self.rollout.step(action)
         if self.now.achieved:
             self.outcome = "reached"
@@ -115,10 +111,10 @@ class Player:
 
     def _distances(self) -> list[float | None] | None:
         """Return the expected number of steps to every goal, None for one that is never reached; None without values."""
-        values = goal_values(self._agent, self.now.observation, self.points)
-        if values is None or not 0.0 < self._agent.gamma < 1.0:
+        values = goal_values(self.agent, self.now.observation, self.points)
+        if values is None or not 0.0 < self.agent.gamma < 1.0:
             return None
-        steps = np.round(expected_steps(values, self._agent.gamma), 1)
+        steps = np.round(expected_steps(values, self.agent.gamma), 1)
         return [step if step <= _MAX_EXPECTED_STEPS else None for step in steps.tolist()]
 
     def _location(self) -> dict[str, Any]:
@@ -130,7 +126,7 @@ class Player:
 
     def _begin(self, render_mode: str | None, goal: NamedGoal) -> None:
         self.env = self._environment.make(render_mode)
-        self.rollout = make_rollout(self._agent, self.env, epsilon=self._epsilon)
+        self.rollout = make_rollout(self.agent, self.env, epsilon=self._epsilon)
         self.start(goal)
 
 
@@ -139,5 +135,5 @@ def _data_uri(frame: Any) -> str | None:
         return None
     target = io.BytesIO()
     # Of all formats the fastest to encode by far; without subsampling the edges of cells stay sharp.
-    Image.fromarray(frame).save(target, "jpeg", quality=88, subsampling=0)
+    Image.fromarray(frame).convert("RGB").save(target, "jpeg", quality=88, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(target.getvalue()).decode("ascii")

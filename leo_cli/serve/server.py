@@ -58,10 +58,17 @@ class Server:
 
         :param on_start: function that receives the address of the page
         """
-        options = {"max_size": _MAX_MESSAGE, "compression": None, "close_timeout": 1, "server_header": None}
         try:
             server = await serve(
-                self._converse, self.host, self.port, process_request=self._respond, logger=_LOGGER, **options
+                self._converse,
+                self.host,
+                self.port,
+                process_request=self._respond,
+                max_size=_MAX_MESSAGE,
+                compression=None,  # frames are compressed
+                close_timeout=1,
+                server_header=None,
+                logger=_LOGGER,
             )
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error

@@ -29,7 +29,7 @@ class Session:
 
     def __init__(self, config: RunConfig, players: Sequence[Player], fps: float) -> None:
         self.config, self.players, self.fps = config, list(players), fps
-        self.chain = [config.find_goal(config.goals[config.eval_goal_ids[0]])]
+        self.chain = [players[0].goal]
         self.is_playing = True
         self._actions = _actions(players[0].env)
         self._commands: dict[str, Callable[[Any], None]] = {
@@ -108,7 +108,7 @@ class Session:
 
     def _reset(self, _: Any) -> None:
         for player in self.players:
-            player.reset(self.chain[player.position])
+            player.reset()
 
     def _set_fps(self, fps: Any) -> None:
         if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0.0 < fps <= MAX_FPS:

@@ -11,7 +11,6 @@ from torch import nn
 
 from leo_agents.networks.batch_renorm import FusedBatchRenorm
 from leo_agents.networks.q_policy import AllGoalsQPolicy
-from leo_cli.models import load_agent
 from leo_cli.run_folder import RunFolder, SeedFolder
 from leo_cli.serve.player import Player
 from leo_cli.serve.session import Session
@@ -42,7 +41,7 @@ def export_agent(run: RunFolder, seed: SeedFolder) -> dict[str, Any]:
     :return: what ``grid_world.js`` reads
     """
     player = Player(run, seed, run.config.algorithm)
-    env, agent = player.env.unwrapped, load_agent(run, seed)
+    env, agent = player.env.unwrapped, player.agent
     if not isinstance(env, GridWorldEnv):
         raise ValueError(f"expected a run in a grid world, got {run.config.environment}; use leo serve")
     session = Session(run.config, [player], _FPS)
@@ -70,15 +69,15 @@ def network_layers(policy: Any) -> list[Layer]:
     """
     if not isinstance(policy, AllGoalsQPolicy):
         raise ValueError(f"expected an agent of leodqn or leopqn, got a {type(policy).__name__}; use leo serve")
-    network = policy.q_net
+    network = copy.deepcopy(policy.q_net).double()
+    network.set_training_mode(False)
     if type(network.features_extractor) is not FlattenExtractor:
         extractor = type(network.features_extractor).__name__
         raise ValueError(f"expected a network that reads observations as they are, got a {extractor} first; use leo serve")
-    head = copy.deepcopy(network.head).double()
     layers = [
         *(_layer(module) for module in network.trunk),
         # Every head is linear in the features, whatever it computes its weights from.
-        _linear(lambda features: head(features).transpose(1, 2).flatten(1), head.features_dim),
+        _linear(lambda features: network.head(features).transpose(1, 2).flatten(1), network.head.features_dim),
     ]
     if network.squash:
         layers.append({"kind": "sigmoid"})
@@ -99,7 +98,8 @@ def _layer(module: nn.Module) -> Layer:
     if isinstance(module, nn.Linear):
         return {"kind": "linear", "weight": _floats(module.weight), "bias": _floats(module.bias)}
     if isinstance(module, FusedBatchRenorm):
-        return _linear(copy.deepcopy(module).double(), module.ra_mean.numel())
+        assert isinstance(module.ra_mean, th.Tensor)
+        return _linear(module, len(module.ra_mean))
     raise ValueError(
         f"expected one of the activations {', '.join(kind.__name__ for kind in _ACTIVATIONS)}, got {type(module).__name__}; "
         "use leo serve"

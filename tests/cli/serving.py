@@ -1,11 +1,11 @@
 """Sessions of ``leo serve``, a server in a thread, and its clients."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def free_direction(session: Session) -> tuple[int, int]:
     return action, cells[action]
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(session: Session, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve in a thread; yields the address of the page."""
     from leo_cli.serve.server import Server
@@ -76,21 +76,20 @@ def receive(client: Any, kind: str) -> dict[str, Any]:
     return message
 
 
-def request(address: str, content: bytes) -> bytes:
-    """Send bytes and return the answer."""
+def request(address: str, content: bytes, is_complete: bool = False) -> bytes:
+    """Send bytes, and say that no more follow unless the request is complete; return the answer."""
     host, _, port = address.removeprefix("http://").partition("/")[0].rpartition(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(content)
-        connection.shutdown(socket.SHUT_WR)
-        parts = []
-        try:
-            while part := connection.recv(1 << 16):
-                parts.append(part)
-        except ConnectionResetError:
-            pass
-        return b"".join(parts)
+        if not is_complete:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while not answer.startswith(b"HTTP/1.1 101") and (part := connection.recv(1 << 16)):
+                answer += part
+        return answer
 
 
 def get(address: str, path: str, host: str = "localhost", *headers: str) -> bytes:
     lines = [f"GET {path} HTTP/1.1", f"Host: {host}", *headers]
-    return request(address, "\r\n".join([*lines, "", ""]).encode())
+    return request(address, "\r\n".join([*lines, "", ""]).encode(), is_complete=True)

@@ -24,6 +24,7 @@ from leo_cli.main import main
 from leo_cli.named_goals import find_named_goal
 from leo_cli.run_folder import RunFolder
 from tests.agents.plane_point import TOLERANCE, PlanePoint
+from tests.cli.serving import command, make_session
 
 ENV = "test/PlanePoint-v0"
 BRIEF = "num_envs: 2\nevaluation: {count: 2, final_episodes: 2, random_goals: 6}\n"
@@ -207,3 +208,19 @@ def test_named_points():
     assert find_named_goal(("goal/0.1235,0", "goal/1,1"), points, "goal/0.1235,0").target is not None
     assert find_named_goal(("goal/0.1235,0", "goal/1,1"), points, "goal/0.1235,0").target.tolist() == [0.123456789, 0.0]
     assert find_named_goal(("goal/0.1235,0", "goal/1,1"), points, " 2 , -1").name == "goal/2,-1"
+
+
+def test_in_the_browser_any_point_is_a_goal(plane):
+    session = make_session(plane)
+    description = session.description()
+    assert description["map"]["any_point"] and len(description["map"]["points"]) == len(description["goals"]) == 6
+    assert not description["actions"] and description["unreachable"] == []
+    for goal, name in (([0.25, -0.5], "goal/0.25,-0.5"), ("0.5,0.5", "goal/0.5,0.5"), (2, description["goals"][2])):
+        state = command(session, "go", goal)
+        assert state["chain"] == [name]
+    (player,) = command(session, "step")["players"]
+    assert player["frame"].startswith("data:image/jpeg;base64,") and player["steps"] == 1
+    assert player["point"] == pytest.approx(session.players[0].env.unwrapped.position.tolist(), abs=1e-4)
+    for wrong in ([1.0], [float("nan"), 0.0], [[0.0], 0.0], [1e9, 0.0], "x"):
+        with pytest.raises(ValueError, match="expected"):
+            command(session, "go", wrong)

@@ -14,6 +14,7 @@ from leo_cli.environments import Environment
 from leo_cli.html.colors import ramp
 from leo_cli.run_folder import RunFolder, create_run
 from leo_cli.serve.page import remote_page
+from leo_cli.serve.player import Player
 from leo_cli.serve.session import MAX_FPS, Session
 from tests.cli.serving import command, free_direction, make_session
 
@@ -71,11 +72,14 @@ class TestSession:
         assert not session.tick()
 
     def test_episodes_have_no_time_limit(self, run):
-        session = make_session(run, max_steps=100)
-        action, _ = free_direction(session)
-        for _ in range(40):  # the environment's own limit is 30
-            player = command(session, "act", action)["players"][0]
-        assert not session.players[0].now.done and player["steps"] == 40
+        folder = RunFolder(run)
+        folder.config = replace(folder.config, env_kwargs={"map": "maze", "size": 5})  # without time_limit
+        player = Player(folder, folder.seeds[0], "agent", max_steps=300)
+        assert player.env.spec.id == "leo/GridWorld-v0"
+        for _ in range(201):  # the registered limit is 200
+            player.take(0)
+            assert not player.now.done
+        assert player.now.number == 201
 
     def test_reset_starts_the_goal_again(self, session):
         start = session.state()["players"][0]["achieved"]
@@ -91,7 +95,7 @@ class TestSession:
 
     def test_distances_are_those_of_the_agent(self, session):
         player = session.players[0]
-        steps = player._agent.expected_steps(player.now.observation)[0]
+        steps = player.agent.expected_steps(player.now.observation)[0]
         assert session.state()["players"][0]["distances"] == pytest.approx(steps.round(1).tolist())
 
     def test_agents_side_by_side(self, run, baseline):

@@ -32,8 +32,9 @@ def make_policy(kind: str):
     algorithm, arguments = NETWORKS[kind]
     if arguments.get("activation_fn") == "tanh":
         arguments = {**arguments, "activation_fn": th.nn.Tanh}
+    loss = "bce" if arguments.get("squash", True) else "squared"
     env = GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=2, autoreset_mode="SameStep", **MAP))
-    policy = algorithm("MultiGoalPolicy", env, policy_kwargs=arguments, seed=0).policy
+    policy = algorithm("MultiGoalPolicy", env, loss=loss, policy_kwargs=arguments, seed=0).policy
     generator = th.Generator().manual_seed(1)
     with th.no_grad():
         for name, value in policy.q_net.state_dict().items():
@@ -110,6 +111,8 @@ def test_exported_agent_acts_as_in_python(run, tmp_path, leo):
 
 
 def test_agents_and_environments_that_cannot_be_exported(run, baseline, leo, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert "choose another --web" in leo("export", run, "--web", tmp_path / "file")[2]
     code, _, message = leo("export", baseline, "--web", tmp_path)
     assert code == 2 and "expected an agent of leodqn or leopqn" in message
     monkeypatch.setattr("leo_cli.serve.web_export.MAX_WEIGHTS", 10)
@@ -118,6 +121,4 @@ def test_agents_and_environments_that_cannot_be_exported(run, baseline, leo, tmp
     monkeypatch.setattr("leo_cli.serve.web_export.GridWorldEnv", type("Other", (), {}))
     code, _, message = leo("export", run, "--web", tmp_path)
     assert code == 2 and "expected a run in a grid world" in message
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "file").touch()
-    assert "choose another --web" in leo("export", run, "--web", tmp_path / "file")[2]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -85,8 +85,7 @@ class GoalMaps {
 
   /* Draw the nearness of each goal (null for an agent without values), a ring around a goal and a disc where the agent is. */
   draw(nearness, ring, agent) {
-    const none = css("--none"), [accent, white, red] = [css("--accent"), "#fff", "#b3261e"];
-    const layer = this.layerOf(agent);
+    const none = css("--none"), accent = css("--accent"), layer = this.layerOf(agent);
     this.map.layers.forEach(([, goals], number) => {
       const canvas = this.canvases[number], context = canvas.getContext("2d");
       context.clearRect(0, 0, canvas.width, canvas.height);
@@ -94,8 +93,11 @@ class GoalMaps {
         context.fillStyle = nearness ? COLORS[Math.round(nearness[goal] * (COLORS.length - 1))] : none;
         this.shape(context, this.map.points[goal]);
       }
-      if (goals.includes(ring)) this.disc(context, this.map.points[ring], 1.15, "#ffffff00", red);
-      if (agent && number === layer) this.disc(context, agent, 0.8, accent, white);
+      if (goals.includes(ring)) {  // red inside white is visible on every color
+        this.disc(context, this.map.points[ring], 1.15, "transparent", "#fff", 10);
+        this.disc(context, this.map.points[ring], 1.15, "transparent", "#b3261e", 5);
+      }
+      if (agent && number === layer) this.disc(context, agent, 0.8, accent, "#fff", 5);
     });
   }
 
@@ -117,14 +119,14 @@ class GoalMaps {
     }
   }
 
-  disc(context, point, size, fill, stroke) {
+  disc(context, point, size, fill, stroke, width) {
     const [x, y] = this.locate(point);
-    const radius = this.map.cell ? Math.min(Math.max((0.4 * Math.min(...this.map.cell) * this.scale), 8), 24) : this.radius;
+    const radius = this.map.cell ? Math.min(Math.max(0.4 * Math.min(...this.map.cell) * this.scale, 8), 24) : this.radius;
     context.beginPath();
     context.arc(x, y, size * radius, 0, 7);
     context.fillStyle = fill;
     context.fill();
-    context.lineWidth = 5;
+    context.lineWidth = width;
     context.strokeStyle = stroke;
     context.stroke();
   }

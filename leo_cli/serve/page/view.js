@@ -16,6 +16,7 @@ function stepsText(steps) {
 class AgentView {
   constructor(label, note, description, view) {
     this.description = description;
+    this.unreachable = new Set(description.unreachable);
     this.nearness = new Nearness();
     this.outcome = make("span", { className: "outcome" });
     this.canvas = make("canvas", { className: "frame" });
@@ -46,7 +47,8 @@ class AgentView {
     this.drawFrame(state.frame);
     this.outcome.textContent = this.outcomeText(state, chain[state.position]);
     this.outcome.dataset.outcome = state.outcome;
-    if (state.distances) this.nearness.update(state.distances);
+    // Values of goals that cannot be reached were never learned; they must not set the scale.
+    if (state.distances) this.nearness.update(state.distances.filter((_, goal) => !this.unreachable.has(goal)));
     if (this.maps) this.drawMaps(chain);
   }
 
