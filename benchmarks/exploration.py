@@ -12,7 +12,8 @@ maps:
 All agents are LEODQN with the same settings; ``seen`` is its default. ``explore``: after each success 20 steps of random
 actions, each repeated for 4 steps on average, before the next goal (``VecGoalSampler(explore_steps=20, explore_repeat=4)``);
 ``patience``: goals are given up after 50 steps in which their value has not risen (``patience=50``); ``spread``: exploration
-rates spread over the environments as in Ape-X (``exploration_spread=7``).
+rates spread over the environments as in Ape-X (``exploration_spread=7``); ``novelty``: ``NoveltyWrapper``, every fourth
+command is for its goal; ``all``: frontier and learning progress in turn, with ``explore``, ``patience`` and ``spread``.
 
 ``coverage`` is the fraction of the goals that are reachable from the start that were achieved during training. ``success`` is
 that of the greedy policy from the start within an episode, over all reachable goals that are not achieved there; it is
@@ -35,6 +36,7 @@ import gymnasium as gym  # noqa: E402
 import numpy as np  # noqa: E402
 import torch as th  # noqa: E402
 from curves import draw_curves  # noqa: E402
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv  # noqa: E402
 from training_runs import (  # noqa: E402
     PeriodicEval,
     Row,
@@ -49,6 +51,7 @@ from training_runs import (  # noqa: E402
 import leo_envs  # noqa: E402
 from leo_agents import LEODQN  # noqa: E402
 from leo_envs.gridworld import GridWorldEnv, maze_map  # noqa: E402
+from leo_wrappers import NoveltyWrapper  # noqa: E402
 from leo_wrappers.sb3 import GymVecEnv, VecGoalSampler  # noqa: E402
 
 gym.register_envs(leo_envs)
@@ -76,6 +79,7 @@ AGENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "seen, explore": ({"goal_selector": "seen", **EXPLORE}, {}),
     "frontier, explore": ({"goal_selector": "frontier", **EXPLORE}, {}),
     "frontier, explore, patience": ({"goal_selector": "frontier", **EXPLORE, **PATIENCE}, {}),
+    "seen, novelty": ({"goal_selector": {"seen": 3, "novelty": 1}}, {}),
     "all": (
         {"goal_selector": {"frontier": 0.5, "learning_progress": 0.5}, **EXPLORE, **PATIENCE},
         {"exploration_spread": 7.0},
@@ -92,6 +96,7 @@ COLORS = {
     "seen, explore": "#666666",
     "frontier, explore": "#22a062",
     "frontier, explore, patience": "#e07b39",
+    "seen, novelty": "#00a0a0",
     "all": "#d92626",
 }
 
@@ -144,25 +149,32 @@ class Task:
         optimal = self.env.optimal_q(GAMMA, goals=self.goals.tolist()).max(axis=2)
         self.optimal = optimal[self.states]
 
-    def make_envs(self, num_envs: int) -> GymVecEnv:
+    def make_envs(self, novelty: bool) -> VecEnv:
         """
         Create environments for training.
 
-        :param num_envs: number of environments
+        :param novelty: whether to add the goal "novelty", with counts that all environments share
         :return: the environments
         """
+        arguments: dict[str, Any] = {"map": str(self.env.grid), "max_episode_steps": self.max_steps}
+        if novelty:
+            counts = np.zeros(len(self.env.goal_names), dtype=np.int64)
+            return DummyVecEnv([lambda: NoveltyWrapper(gym.make("leo/GridWorld-v0", **arguments), counts)] * NUM_ENVS)
         mode = gym.vector.AutoresetMode.SAME_STEP
-        arguments = {"map": str(self.env.grid), "max_episode_steps": self.max_steps, "autoreset_mode": mode}
-        return GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=num_envs, **arguments))
+        return GymVecEnv(gym.make_vec("leo/GridWorld-v0", num_envs=NUM_ENVS, autoreset_mode=mode, **arguments))
 
-    def evaluate(self, model: LEODQN) -> Row:
+    def evaluate(self, model: Any) -> Row:
         """
         Evaluate an agent.
 
         :param model: the agent
         :return: the quantities of the table
         """
-        q_values = model.q_values(self.observations)[:, self.goals]
+        observations: Any = self.observations
+        if "goal_counts" in model.observation_space.spaces:
+            counts = model._last_obs["goal_counts"][-1:]
+            observations = {"observation": observations, "goal_counts": np.repeat(counts, len(observations), axis=0)}
+        q_values = model.q_values(observations)[:, self.goals]
         assert model.goal_sampler is not None
         success = self._success(q_values)
         return {
@@ -212,7 +224,7 @@ def run(agent: str, seed: int, name: str, steps: int, every: int) -> list[Row]:
     th.set_num_threads(1)
     task = make_task(name)
     sampler, arguments = AGENTS[agent]
-    envs = VecGoalSampler(task.make_envs(NUM_ENVS), seed=seed, **sampler)
+    envs = VecGoalSampler(task.make_envs("novelty" in agent), seed=seed, **sampler)
     callback = PeriodicEval(task.evaluate, every)
     LEODQN("MultiGoalPolicy", envs, seed=seed, buffer_size=steps, **SETTINGS, **arguments).learn(steps, callback=callback)
     return [{"algorithm": agent, "seed": seed, **row} for row in callback.rows]

@@ -86,6 +86,22 @@ def test_numbers_equal_those_of_the_csv_files(single, run):
     assert "map: maze" in page and "stable-baselines3" in page  # what was trained and with which versions
 
 
+def test_discoveries_are_those_of_the_training(single, double, run, baseline, tmp_path, leo):
+    for path, runs in ((single, [run]), (double, [run, baseline])):
+        page, results = path.read_text(), read_results(open_runs(list(map(str, runs))))
+        assert 'id="discovery"' in page
+        counts = [np.mean([len(one.order) for one in result.discoveries]) for result in results]
+        for result, count in zip(results, counts, strict=True):
+            assert f"{result.label}: {count:.3g} after {result.steps:,} steps" in page
+    (result,) = read_results(open_runs([str(run)]))
+    first = result.discoveries[0]
+    assert page.count("first seen after") == len(first.order) and (first.origins[first.order[1:]] >= 0).all()
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "seed-1" / "discoveries.csv").unlink()
+    assert leo("report", folder, "--videos", "0")[0] == 0
+    assert 'id="discovery"' not in (folder / "report.html").read_text()
+
+
 def test_run_stopped_before_its_first_evaluation(run, tmp_path, leo):
     folder = shutil.copytree(run, tmp_path / "run")
     for table in folder.glob("seed-*/evaluations.csv"):

@@ -85,7 +85,7 @@ def test_map_depends_on_seed(make: type[random_map]) -> None:
         ([], "at least one free cell, got empty text"),
         ("##\n##", "at least one free cell, got 2 rows of walls"),
         ("..\n...", "rows of equal length, got 2 cells in row 0 and 3 in row 1"),
-        ("..\n.x", r"only '#', '.' and 'S' on the map, got \['x'\] in row 1"),
+        ("..\n.x", r"only '#', '.', 'S', 'K', 'D' on the map, got \['x'\] in row 1"),
         ("." * 129, "at most 128 x 128 cells, got 1 x 129"),
         (["."] * 129, "at most 128 x 128 cells, got 129 x 1"),
     ],

@@ -39,6 +39,16 @@ def test_random_steps_between_a_success_and_the_next_goal():
     assert venv.goal_selector.attempts.tolist() == [0, 1, 0, 0, 1], "the other environment has reached 4"
 
 
+def test_the_schedule_is_saved(tmp_path):
+    VecGoalSampler(dummy(), "at/1", explore_steps=2, explore_repeat=3, patience=4).save(tmp_path / "sampler.pkl")
+    copy = VecGoalSampler.load(tmp_path / "sampler.pkl", dummy())
+    copy.reset()
+    step(copy, 1)
+    assert copy.explores and copy.explore(np.array([7])).tolist() != [7]
+    copy.set_goal("at/3")
+    assert copy.explore(np.array([7])).tolist() == [7], "a goal that the user commands is pursued"
+
+
 def test_the_end_of_an_episode_ends_the_exploration():
     venv = VecGoalSampler(dummy(1, horizon=2), in_order(1, 3, 2), seed=0, explore_steps=5)
     venv.reset()
@@ -68,7 +78,7 @@ def test_a_goal_is_given_up_after_the_patience():
 
 
 def test_success_is_about_the_first_goal_of_the_episode():
-    venv = VecGoalSampler(dummy(1, horizon=3), in_order(4, 1, 3, 2), seed=0, patience=1)
+    venv = VecGoalSampler(dummy(1, horizon=3), in_order(4, 1, 3, 2, 2), seed=0, patience=1)
     venv.reset()
     step(venv, 0)  # gives up 4
     _, (_, rewards, _, infos) = step(venv, 1)  # achieves 1
@@ -92,9 +102,8 @@ def test_a_resumed_training_explores_and_gives_up_as_an_uninterrupted_one(tmp_pa
     venv = VecGoalSampler(dummy(2), selector, seed=0, explore_steps=4, explore_repeat=2, patience=3)
     model = LEODQN("MultiGoalPolicy", venv, learning_starts=10, exploration_spread=3.0, seed=0).learn(42)
     model.save_checkpoint(tmp_path)
-    resumed = LEODQN.resume(tmp_path)
-    for one in (model, resumed):
-        one.learn(60, reset_num_timesteps=False)
+    model.learn(60, reset_num_timesteps=False)
+    resumed = LEODQN.resume(tmp_path).learn(60, reset_num_timesteps=False)
     for one, other in zip(model.policy.parameters(), resumed.policy.parameters(), strict=True):
         np.testing.assert_array_equal(one.detach(), other.detach())
     states = [str(one.goal_sampler.goal_selector.state_dict()) for one in (model, resumed)]

@@ -30,7 +30,8 @@ class NoveltyWrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructo
 
     The counts change during training, and with them the bonus. As in SOFE (https://arxiv.org/abs/2310.18144), the observation
     gets them, so that the bonus is a function of the observation: ``goal_counts``, 1 / sqrt(1 + n) of each goal, float32 in
-    (0, 1]. ``info["novelty_bonus"]`` is the bonus of the step.
+    (0, 1]. ``info["novelty_bonus"]`` is the bonus of the step. The checkers need ``training=False``, because
+    the counts survive resets, and ``observation_determines_mask=False``, because "novelty" is achieved by chance.
 
     :param env: a multi-goal environment
     :param counts: how often each goal was newly achieved, int64 ``[G]``; this array is updated, so that environments of one

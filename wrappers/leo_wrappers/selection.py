@@ -125,15 +125,11 @@ class MixtureGoals(GoalSelector):
         self.probabilities: FloatArray = weights / weights.sum()
         self.selectors: tuple[GoalSelector, ...] = ()
 
-    @property
-    def needs_values(self) -> bool:  # type: ignore[override]
-        """Whether one of the selectors needs the values of the agent."""
-        return any(selector.needs_values for selector in self.selectors)
-
     def bind(self, goal_names: Sequence[str]) -> Self:
         """Set the goals to choose from, also for all selectors."""
         super().bind(goal_names)
         self.selectors = self.selectors or tuple(make_goal_selector(spec, self.goal_names) for spec in self._specs)
+        self.needs_values = any(selector.needs_values for selector in self.selectors)
         return self
 
     def on_rollout_end(self) -> None:

@@ -180,6 +180,8 @@ class VecGoalSampler(VecEnvWrapper):
         """
         rows = np.array(list(self._get_indices(indices)), dtype=np.int64)
         self._tracker.start(rows, self._masks[rows], goal_index(self.goal_names, goal))
+        if self._schedule is not None:
+            self._schedule.start(rows, None)
         self._notify_envs(rows)
 
     def reset(self) -> VecEnvObs:
@@ -274,12 +276,13 @@ class VecGoalSampler(VecEnvWrapper):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """
-        Save the selector with its statistics, and ``on_success``; not the environments.
+        Save the selector with its statistics, and the other arguments; not the environments.
 
         :param path: the file to write
         """
+        saved = {"goal_selector": self.goal_selector, "on_success": self.on_success}
         with open(path, "wb") as file:
-            cloudpickle.dump({"goal_selector": self.goal_selector, "on_success": self.on_success}, file)
+            cloudpickle.dump(saved | ({} if self._schedule is None else self._schedule.arguments), file)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], venv: VecEnv) -> "VecGoalSampler":
@@ -291,8 +294,7 @@ class VecGoalSampler(VecEnvWrapper):
         :return: the sampler
         """
         with open(path, "rb") as file:
-            saved = cloudpickle.load(file)
-        return cls(venv, goal_selector=saved["goal_selector"], on_success=saved["on_success"])
+            return cls(venv, **cloudpickle.load(file))
 
     def _final_obs(self, step: ArrayStep, dones: BoolArray, goals: GoalIds) -> Observations:
         if has_tensors(step.final_obs) and np.array_equal(dones, step.dones):

@@ -35,6 +35,11 @@ class GoalSchedule:
         self._actions: npt.NDArray[Any] | None = None
 
     @property
+    def arguments(self) -> dict[str, int | None]:
+        """The arguments, without the number of environments."""
+        return {"explore_steps": self.explore_steps, "explore_repeat": self.explore_repeat, "patience": self.patience}
+
+    @property
     def exploring(self) -> BoolArray:
         """The environments whose next action is random, bool ``[N]``."""
         return self._explore_left > 0
