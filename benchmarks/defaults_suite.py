@@ -1,13 +1,13 @@
 """
-How well agents learn all goals of small environments with the same settings everywhere: the suite by which defaults are chosen.
+How well agents learn all goals of small environments with the same settings in all of them: a suite to choose defaults by.
 
 Run ``python benchmarks/defaults_suite.py``; table and runs are written to ``benchmarks/results/defaults_suite.*``. Each run
 is kept as it ends, and ``--keep`` only adds what is missing: ``--envs``, ``--agents`` and ``--seeds`` select what to add.
 
 Thirteen environments of Gymnasium and ours, goals by wrapper: cells of a grid over (a part of) the state, or discrete cells.
-Four parallel environments, episodes of at most 200 steps, 10,000 steps in all, two hidden layers of 64, and nothing depends on
-the environment. "LEODQN" and "LEOSAC" are as they come; the other rows change what their names say. DQN and SAC, with hindsight
-("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates, network and exploration, and normalized inputs.
+Four parallel environments, episodes of at most 200 steps, 10,000 steps in all, two hidden layers of 64: nothing depends on the
+environment. "LEODQN", "LEOSAC" and "LEOTD3" are as they come; the other rows change what their names say. DQN and SAC, with
+hindsight ("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates and network, and normalized inputs.
 "1/4" is the number of gradient steps per transition; it is that of DQN and SAC too.
 
 Success is that of the policy without noise over the goals that any state of any run of the environment has achieved, so that
@@ -58,7 +58,9 @@ def cells(count: int) -> GoalSet:
     :param count: number of values
     :return: the goals
     """
-    return GoalSet([f"cell/{number}" for number in range(count)], lambda signal: np.asarray(signal)[..., None] == np.arange(count))
+    return GoalSet(
+        [f"cell/{number}" for number in range(count)], lambda signal: np.asarray(signal)[..., None] == np.arange(count)
+    )
 
 
 def on_grid(
