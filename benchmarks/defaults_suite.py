@@ -1,14 +1,15 @@
 """
-How well agents learn all goals of small environments with the same settings everywhere: the suite by which defaults are chosen.
+How well agents learn all goals of small environments with the same settings in all of them: a suite to choose defaults by.
 
 Run ``python benchmarks/defaults_suite.py``; table and runs are written to ``benchmarks/results/defaults_suite.*``. Each run
 is kept as it ends, and ``--keep`` only adds what is missing: ``--envs``, ``--agents`` and ``--seeds`` select what to add.
 
 Thirteen environments of Gymnasium and ours, goals by wrapper: cells of a grid over (a part of) the state, or discrete cells.
-Four parallel environments, episodes of at most 200 steps, 10,000 steps in all, two hidden layers of 64, and nothing depends on
-the environment. "LEODQN" and "LEOSAC" are as they come; the other rows change what their names say. DQN and SAC, with hindsight
-("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates, network and exploration, and normalized inputs.
-"1/4" is the number of gradient steps per transition; it is that of DQN and SAC too.
+Four parallel environments, episodes of at most 200 steps, 10,000 steps in all, two hidden layers of 64: nothing depends on the
+environment. "LEODQN", "LEOSAC" and "LEOTD3" are as they come; the other rows change what their names say. DQN and SAC, with
+hindsight ("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates and network, and normalized inputs.
+"1/4" is the number of gradient steps per transition; it is that of DQN and SAC too. "5 steps" are n-step targets, "cut" their
+cut per goal (``cut_tolerance=0.0``).
 
 Success is that of the policy without noise over the goals that any state of any run of the environment has achieved, so that
 all agents are compared on the same goals; one episode per goal, more if there are fewer than 64 goals. Intervals are 95 % by
@@ -156,7 +157,8 @@ CONTINUOUS: dict[str, Callable[[], Env]] = {
 }
 ENVS = DISCRETE | CONTINUOUS
 
-QUARTER: dict[str, Any] = {"train_freq": 1, "gradient_steps": 1}  # one gradient step per NUM_ENVS transitions
+RATIO: dict[str, Any] = {"train_freq": 1, "replay_ratio": 0.25}
+QUARTER: dict[str, Any] = {"train_freq": 1, "gradient_steps": 1}  # the same, with NUM_ENVS environments
 # What LEODQN's and LEOSAC's defaults are, for the baselines.
 DQN_SHARED: dict[str, Any] = {
     **QUARTER,
@@ -184,13 +186,14 @@ BASELINES: dict[str, dict[str, Any]] = {
 LEO: dict[str, type[LEODQN | LEOSAC | LEOTD3]] = {"LEODQN": LEODQN, "LEOSAC": LEOSAC, "LEOTD3": LEOTD3}
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
-    "1/4": QUARTER,
-    "1/2": {"train_freq": 1, "gradient_steps": 2},
-    "1": {"train_freq": 1, "gradient_steps": 4},
-    "1/4, 3 steps": {**QUARTER, "n_steps": 3},
-    "1/4, 5 steps": {**QUARTER, "n_steps": 5},
+    "1/4": RATIO,
+    "1/2": {**RATIO, "replay_ratio": 0.5},
+    "1": {**RATIO, "replay_ratio": 1.0},
+    "1/4, 3 steps": {**RATIO, "n_steps": 3},
+    "1/4, 5 steps": {**RATIO, "n_steps": 5},
 }
-DISCRETE_AGENTS = [*(f"LEODQN, {name}".removesuffix(", ") for name in VARIANTS), "DQN + HER", "DQN (UVFA)"]
+CUTS = {"1/4, 5 steps, cut": {**RATIO, "n_steps": 5, "cut_tolerance": 0.0}}
+DISCRETE_AGENTS = [*(f"LEODQN, {name}".removesuffix(", ") for name in VARIANTS | CUTS), "DQN + HER", "DQN (UVFA)"]
 CONTINUOUS_AGENTS = [
     *(f"{algorithm}, {name}".removesuffix(", ") for algorithm in ("LEOSAC", "LEOTD3") for name in VARIANTS),
     "SAC + HER",
@@ -214,7 +217,7 @@ def make_model(env_name: str, agent: str, seed: int) -> OffPolicyAlgorithm:
     common: dict[str, Any] = {**NET, "gamma": 0.99, "seed": seed, "device": "cpu"}
     name, _, variant = agent.partition(", ")
     if name in LEO:
-        return LEO[name]("MultiGoalPolicy", venv, **VARIANTS[variant], **common)
+        return LEO[name]("MultiGoalPolicy", venv, **(VARIANTS | CUTS)[variant], **common)
     kwargs = {**common, **BASELINES["HER" if "HER" in agent else "UVFA"]}
     if agent.startswith("SAC"):
         return goal_conditioned_actor_critic(SAC, venv, **SAC_SHARED, **kwargs)

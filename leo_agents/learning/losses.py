@@ -77,7 +77,8 @@ def all_goals_lambda_targets(
     :param goals_achieved: masks as floats, or rewards of tasks, ``[steps, envs, goals]``
     :param next_values: V_g of the true next states in ``[0, 1]``, ``[steps, envs, goals]``
     :param terminated: 1 where an episode terminated, ``[steps, envs]``
-    :param cut: True where an episode ended (truncated or terminated) or the commanded goal changed, ``[steps, envs]``
+    :param cut: True where an episode ended (truncated or terminated) or the commanded goal changed, ``[steps, envs]``; or per
+        goal, ``[steps, envs, goals]``
     :param discount: gamma, or one for each environment and goal, ``[envs, goals]``
     :param q_lambda: lambda; 0 gives the targets of :func:`all_goals_targets`
     :param ended: whether each step ends each task, bool ``[steps, envs, goals]``; where the goal was achieved if None
@@ -88,15 +89,16 @@ def all_goals_lambda_targets(
             "expected goals_achieved and next_values of the same shape [steps, envs, goals], "
             f"got {tuple(goals_achieved.shape)} and {tuple(next_values.shape)}"
         )
-    if not terminated.shape == cut.shape == goals_achieved.shape[:2]:
+    if terminated.shape != goals_achieved.shape[:2] or cut.shape not in (goals_achieved.shape[:2], goals_achieved.shape):
         raise ValueError(
             f"expected terminated and cut of shape {tuple(goals_achieved.shape[:2])}, got {tuple(terminated.shape)} and "
             f"{tuple(cut.shape)}"
         )
+    cut = cut.reshape(*goals_achieved.shape[:2], -1)
     targets = th.empty_like(next_values)
     next_targets = next_values[-1]
     for step in reversed(range(len(targets))):
-        trace = q_lambda * (~cut[step] if step + 1 < len(targets) else th.zeros_like(cut[step])).unsqueeze(1)
+        trace = q_lambda * (~cut[step] if step + 1 < len(targets) else th.zeros_like(cut[step]))
         mixed_values = th.lerp(next_values[step], next_targets, trace.to(next_values.dtype))
         next_targets = targets[step] = all_goals_targets(
             goals_achieved[step], mixed_values, terminated[step], discount, None if ended is None else ended[step]

@@ -10,6 +10,7 @@ from leo_agents.learning.cuda_graph import GraphedFunction, check_cuda_graph
 from leo_agents.learning.finite_checks import FiniteChecks
 from leo_agents.learning.losses import (
     GoalReduction,
+    all_goals_lambda_targets,
     all_goals_targets,
     check_expectile,
     check_loss_options,
@@ -21,7 +22,11 @@ from leo_agents.learning.precision import bfloat16_autocast
 from leo_agents.networks.q_network import GoalQNetwork
 from leo_agents.networks.q_policy import AllGoalsQPolicy
 from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
+from leo_agents.replay.n_step_buffer import GoalWindow
 from leo_wrappers.validation import check_at_least, check_bool, check_fraction, check_instance, check_integer, check_positive
+
+# Values of the same action by two functions of the head differ by less.
+ROUNDING = 1e-6
 
 
 class AllGoalsQLearner:
@@ -41,6 +46,8 @@ class AllGoalsQLearner:
     :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
     :param max_grad_norm: maximum norm of the gradient
     :param double_q: choose a' by the online network instead of the target network
+    :param cut_tolerance: end the n-step window of each goal before an action that is not greedy for it, see
+        :meth:`window_targets`; None not to
     :param amp: compute in bfloat16 where that is safe
     :param cuda_graph: whether to run updates as CUDA graphs; None to do so if the optimizer can be captured. Only with CUDA
     :param conservative_weight: weight of :meth:`conservative_loss` in updates from data of other policies
@@ -71,6 +78,7 @@ class AllGoalsQLearner:
         goal_reduction: GoalReduction = "mean",
         max_grad_norm: float = 10.0,
         double_q: bool = False,
+        cut_tolerance: float | None = None,
         amp: bool = False,
         cuda_graph: bool | None = None,
         conservative_weight: float = 0.0,
@@ -88,6 +96,9 @@ class AllGoalsQLearner:
         self.goal_reduction: GoalReduction = goal_reduction
         self.max_grad_norm = max_grad_norm
         self.double_q = double_q
+        if cut_tolerance is not None:
+            check_fraction("cut_tolerance", cut_tolerance)
+        self.cut_tolerance = cut_tolerance
         check_cuda_graph(cuda_graph)
         check_at_least("conservative_weight", conservative_weight, 0)
         self.conservative_weight = conservative_weight
@@ -122,6 +133,8 @@ class AllGoalsQLearner:
         :param goals: goals to compute ``[K]``
         :return: ``[B, G]`` or ``[B, K]``
         """
+        if self.cut_tolerance is not None:
+            return self.window_targets(batch, goals)
         next_q_values = self.next_q_values(batch.next_observations, goals)
         discounts, ended = batch.discounts_of(goals, self.gamma), batch.ended_of(goals)
         return all_goals_targets(batch.returns_of(goals), next_q_values, batch.dones, discounts, ended)
@@ -134,14 +147,51 @@ class AllGoalsQLearner:
         :param goals: goals to compute ``[K]``
         :return: float32 ``[B, G]`` or ``[B, K]``
         """
+        with th.no_grad(), self.autocast():
+            return self._max_q_values(self.q_net_target.features(next_observations), next_observations, goals)
+
+    def _max_q_values(self, features: th.Tensor, observations: TensorDict, goals: th.Tensor | None) -> th.Tensor:
+        """Compute :meth:`next_q_values` from the features of the target network."""
+        target = self.q_net_target
+        if not self.double_q:
+            return target.values(target.head.max_over_actions(features, goals)).float()
+        _, next_actions = self.q_net.head.best_actions(self.q_net.features(observations), goals)
+        outputs = target.head(features) if goals is None else target.head(features)[:, goals]
+        return target.values(outputs.gather(2, next_actions.unsqueeze(2)).squeeze(2)).float()
+
+    def window_targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
+        """
+        Compute n-step targets in which the window of each goal g ends before the first action a_k, after the first one, with
+
+            Q_target,g(s_k, a_k) < (1 - cut_tolerance) * max_a Q_target,g(s_k, a),
+
+        as in Watkins's Q(lambda). Without this, targets of goal g are also returns of actions that other goals commanded or
+        chance chose, which are lower than those of the greedy policy.
+
+        :param batch: n-step windows, with all their steps
+        :param goals: goals to compute ``[K]``
+        :return: ``[B, G]`` or ``[B, K]``
+        """
+        if batch.window is None:
+            raise ValueError("expected a replay buffer with_windows=True for cut_tolerance, got one without; create a new one")
+        window = batch.window
+        last_values = self.next_q_values(batch.next_observations, goals)
+        values, is_greedy = (array.view(-1, *last_values.shape) for array in self._values_and_greedy(window, goals))
+        ends = window.ends.unsqueeze(2)
+        next_values = th.cat([th.where(ends[:-1], last_values, values), last_values.unsqueeze(0)])
+        cut = th.cat([ends[:-1] | ~is_greedy, ends[-1:].expand_as(next_values[-1:])])
+        goals_achieved = window.goals_achieved if goals is None else window.goals_achieved[:, :, goals]
+        return all_goals_lambda_targets(goals_achieved, next_values, window.terminated, cut, self.gamma, 1.0)[0]
+
+    def _values_and_greedy(self, window: GoalWindow, goals: th.Tensor | None) -> tuple[th.Tensor, th.Tensor]:
+        """Return max_a Q_target,g at the later steps, and whether the actions taken there are greedy, ``[M, K]``."""
         target = self.q_net_target
         with th.no_grad(), self.autocast():
-            features = target.features(next_observations)
-            if not self.double_q:
-                return target.values(target.head.max_over_actions(features, goals)).float()
-            _, next_actions = self.q_net.head.best_actions(self.q_net.features(next_observations), goals)
-            outputs = target.head(features) if goals is None else target.head(features)[:, goals]
-            return target.values(outputs.gather(2, next_actions.unsqueeze(2)).squeeze(2)).float()
+            features = target.features(window.observations)
+            values = self._max_q_values(features, window.observations, goals)
+            taken = target.values(target.head.taken(features, window.actions.long(), goals)).float()
+        assert self.cut_tolerance is not None
+        return values, taken >= (1.0 - self.cut_tolerance) * values - ROUNDING
 
     def loss(
         self, observations: TensorDict, actions: th.Tensor, targets: th.Tensor, goals: th.Tensor | None = None

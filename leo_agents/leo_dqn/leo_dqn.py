@@ -48,6 +48,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param n_steps: length of the n-step windows; for each goal the window ends where the goal is first achieved
     :param replay_ratio: number of gradient steps per transition, whatever the number of environments, in place of
         ``gradient_steps``
+    :param cut_tolerance: with ``n_steps > 1``, end the window of each goal before an action whose value for this goal is lower
+        than the best one's by more than this fraction, as in Watkins's Q(lambda); None not to
     :param target_update_freq: number of gradient steps between updates of the target network. DQN's
         ``target_update_interval`` counts environment steps instead
     :param exploration_fraction: fraction of training over which the exploration rate is annealed
@@ -123,6 +125,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         optimize_memory_usage: bool = False,
         n_steps: int = 1,
         replay_ratio: float | None = None,
+        cut_tolerance: float | None = None,
         target_update_freq: int = 1,
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float = 1.0,
@@ -161,7 +164,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             train_freq=train_freq,
             gradient_steps=gradient_steps,
             replay_buffer_class=replay_buffer_class,
-            replay_buffer_kwargs=replay_buffer_kwargs,
+            # The cut needs all steps of the windows.
+            replay_buffer_kwargs={**({} if cut_tolerance is None else {"with_windows": True}), **(replay_buffer_kwargs or {})},
             optimize_memory_usage=optimize_memory_usage,
             n_steps=n_steps,
             replay_ratio=replay_ratio,
@@ -187,6 +191,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
         )
         self.target_update_freq = target_update_freq
         self.double_q = double_q
+        self.cut_tolerance = cut_tolerance
         self.conservative_weight = conservative_weight
         self.expectile = expectile
         if expectile is not None:
@@ -203,6 +208,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
             goal_reduction=self.goal_reduction,
             max_grad_norm=self.max_grad_norm,
             double_q=self.double_q,
+            cut_tolerance=self.cut_tolerance,
             amp=self.amp,
             cuda_graph=self.cuda_graph,
             conservative_weight=self.conservative_weight,
@@ -218,6 +224,8 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     def _check_options(self) -> None:
         super()._check_options()
         check_integer("target_update_freq", self.target_update_freq, 1)
+        if self.cut_tolerance is not None and self.replay_buffer_kwargs["n_steps"] == 1:
+            raise ValueError(f"expected n_steps above 1 for cut_tolerance={self.cut_tolerance!r}, got 1; pass e.g. n_steps=5")
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """

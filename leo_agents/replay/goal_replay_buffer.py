@@ -13,10 +13,10 @@ from stable_baselines3.common.vec_env import VecNormalize
 from leo_agents.replay.buffer_arguments import check_buffer_arguments, check_device
 from leo_agents.replay.device_storage import DeviceArray, to_device, unpack_bits
 from leo_agents.replay.memory import check_fits_in_memory, check_fits_on_device, format_bytes
-from leo_agents.replay.n_step_buffer import NStepDictReplayBuffer
+from leo_agents.replay.n_step_buffer import GoalWindow, NStepDictReplayBuffer
 from leo_wrappers.infos import achieved_from_infos, task_rewards_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
-from leo_wrappers.validation import check_fraction, check_integer
+from leo_wrappers.validation import check_bool, check_fraction, check_integer
 
 if TYPE_CHECKING:
     from leo_agents.replay.goal_dataset import GoalDataset
@@ -46,6 +46,7 @@ class GoalReplayBufferSamples(NamedTuple):
     goals_achieved: th.Tensor
     goal_returns: th.Tensor
     ended: th.Tensor | None = None
+    window: GoalWindow | None = None
 
     def returns_of(self, goals: Any) -> th.Tensor:
         """Return the goal returns of some goals, ids ``[K]``, as ``[B, K]``; of all goals if None."""
@@ -80,6 +81,7 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
     :param num_goals: number of goals
     :param n_steps: length of the windows for n-step targets; for each goal the window ends where it is first achieved
     :param gamma: discount factor within the windows, for ``n_steps > 1``
+    :param with_windows: whether samples have all steps of the windows
     :param verbose: print the memory usage if at least 1
     :param storage_device: where observations and masks are stored, as ``"cuda"``: samples there need no copy from the host.
         The memory of the host if None. Not for environments with ``VecNormalize``, and not for tasks
@@ -100,6 +102,7 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         num_goals: int,
         n_steps: int = 1,
         gamma: float = 0.99,
+        with_windows: bool = False,
         verbose: int = 0,
         storage_device: th.device | str | None = None,
         task_discounts: Sequence[float] | None = None,
@@ -117,11 +120,15 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         check_integer("num_goals", num_goals, 1)
         check_integer("n_steps", n_steps, 1, max(buffer_size // n_envs, 1))
         check_fraction("gamma", gamma)
+        check_bool("with_windows", with_windows)
+        if with_windows and task_discounts is not None:
+            raise ValueError("expected no cut_tolerance for tasks, whose windows are not cut, got one; leave it out")
         self.num_goals = num_goals
         # Set by the algorithm, which compares them when it loads a buffer.
         self.goal_names: tuple[str, ...] = ()
         self.n_steps = n_steps
         self.gamma = gamma
+        self.with_windows = with_windows
         # The parent class would store the goal twice, as int64.
         stored_space = spaces.Dict({key: space for key, space in observation_space.items() if key != GOAL_KEY})
         if not stored_space.spaces:
@@ -246,6 +253,25 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
             goals_achieved=goals_achieved,
             goal_returns=goal_returns,
             ended=ended,
+            window=self._window(batch_inds, env_inds, lengths, env) if self.with_windows else None,
+        )
+
+    def _window(
+        self, batch_inds: np.ndarray, env_inds: np.ndarray, lengths: np.ndarray, env: VecNormalize | None
+    ) -> GoalWindow:
+        """Return all steps of windows, ``n_steps`` of each."""
+        steps = np.arange(self.n_steps)[:, None]
+        inds = ((batch_inds + np.minimum(steps, lengths - 1)) % self.buffer_size).flatten()
+        rows = np.tile(env_inds, self.n_steps)
+        later = inds[len(batch_inds) :], rows[len(batch_inds) :]
+        grid = (self.n_steps, len(batch_inds))
+        terminated = self.dones[inds, rows] * (1 - self.timeouts[inds, rows])
+        return GoalWindow(
+            observations=self._observations(self.observations, *self._rows(*later), env),
+            actions=self.to_torch(self.actions[later], copy=False),
+            goals_achieved=self.to_torch(self._unpack(inds, rows), copy=False).view(*grid, -1),
+            terminated=self.to_torch(terminated, copy=False).view(grid),
+            ends=self.to_torch(steps >= lengths - 1, copy=False),
         )
 
     def _rows(self, inds: np.ndarray, env_inds: np.ndarray) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """Base class of replay buffers that sample n-step windows of transitions."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch as th
@@ -14,6 +14,24 @@ from leo_agents.replay.device_storage import to_device
 
 if TYPE_CHECKING:
     from leo_agents.replay.goal_dataset import GoalDataset
+
+
+class GoalWindow(NamedTuple):
+    """
+    All steps of n-step windows, for targets that end the window of each goal at a step of its own.
+
+    - ``observations``, ``actions``: of the steps after the first one, in order of time, ``[(n - 1) * batch, ...]``; those of
+      the last step of a shorter window are repeated.
+    - ``goals_achieved``: masks of all steps, float32 ``[n, batch, goals]``.
+    - ``terminated``: whether the episode terminated, float32 ``[n, batch]``.
+    - ``ends``: True at the last step of the window and after it, bool ``[n, batch]``.
+    """
+
+    observations: TensorDict
+    actions: th.Tensor
+    goals_achieved: th.Tensor
+    terminated: th.Tensor
+    ends: th.Tensor
 
 
 class NStepDictReplayBuffer(DictReplayBuffer):

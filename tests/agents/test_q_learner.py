@@ -56,6 +56,53 @@ def test_targets(head: str, double_q: bool, n_steps: int, goals: list[int] | Non
 
 
 @pytest.mark.parametrize("head", ["dense", "factored"])
+@pytest.mark.parametrize("double_q", [False, True])
+@pytest.mark.parametrize("cut_tolerance", [0.0, 0.05, 1.0])
+def test_targets_with_cuts(head: str, double_q: bool, cut_tolerance: float) -> None:
+    model = make_model(head=head, double_q=double_q, n_steps=3, cut_tolerance=cut_tolerance)
+    batch = sample_batch(model)
+    window = batch.window
+    assert window is not None and window.ends[-1].all() and window.ends[0].any() and not window.ends[1].all()
+    with th.no_grad():
+        # [steps, rows, goals, actions], of the states after each step
+        later, last = model.q_net_target(window.observations).view(2, 40, 5, 2), model.q_net_target(batch.next_observations)
+        online = model.q_net(window.observations).view(2, 40, 5, 2), model.q_net(batch.next_observations)
+    num_cuts = 0
+
+    def target_of(step: int, row: int, goal: int) -> th.Tensor:
+        nonlocal num_cuts
+        if window.goals_achieved[step, row, goal]:
+            return th.tensor(1.0)
+        ends = bool(window.ends[step, row])
+        if ends and batch.dones[row]:
+            return th.tensor(0.0)
+        q_values = (last if ends else later[step])[row, goal]
+        chosen = ((online[1] if ends else online[0][step])[row, goal] if double_q else q_values).argmax()
+        if ends:
+            return GAMMA * q_values[chosen]
+        if q_values[window.actions.view(2, 40)[step, row].long()] < (1 - cut_tolerance) * q_values[chosen] - 1e-6:
+            num_cuts += 1
+            return GAMMA * q_values[chosen]
+        return GAMMA * target_of(step + 1, row, goal)
+
+    expected = th.stack([target_of(0, row, goal) for row, goal in np.ndindex(40, 5)]).view(40, 5)
+    assert (num_cuts > 0) == (cut_tolerance < 1.0)
+    th.testing.assert_close(model.learner.targets(batch), expected)
+    th.testing.assert_close(model.learner.targets(batch, th.tensor([3, 1])), expected[:, [3, 1]])
+    if cut_tolerance == 1.0:
+        model.learner.cut_tolerance = None
+        th.testing.assert_close(model.learner.targets(batch), expected)
+
+
+def test_cuts_need_windows() -> None:
+    with pytest.raises(ValueError, match=r"expected n_steps above 1 for cut_tolerance=0\.1, got 1"):
+        make_model(cut_tolerance=0.1)
+    model = make_model(n_steps=3, cut_tolerance=0.1)
+    with pytest.raises(ValueError, match="expected a replay buffer with_windows=True"):
+        model.learner.targets(sample_batch(make_model(n_steps=3)))
+
+
+@pytest.mark.parametrize("head", ["dense", "factored"])
 @pytest.mark.parametrize("loss", ["bce", "squared"])
 @pytest.mark.parametrize("goal_reduction", ["mean", "sum"])
 @pytest.mark.parametrize("goals", [None, [3, 1]])

@@ -170,7 +170,7 @@ def test_replay_ratio(kind, num_envs, train_freq):
 
 
 def test_replay_ratio_excludes_gradient_steps():
-    with pytest.raises(ValueError, match="expected gradient_steps or replay_ratio, got 2 and 0.5"):
+    with pytest.raises(ValueError, match=r"expected gradient_steps or replay_ratio, got 2 and 0\.5"):
         make_model(LEODQN, gradient_steps=2, replay_ratio=0.5)
 
 

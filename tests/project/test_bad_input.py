@@ -76,6 +76,7 @@ NOT_NUMBERS = ("many", None, [], {}, object())
 POSITIVE_INTEGER = (0, -1, 1.5, nan, inf, True, *NOT_NUMBERS)
 NATURAL_NUMBER = (-1, 1.5, nan, inf, True, *NOT_NUMBERS)
 FRACTION = (-0.1, 1.1, nan, inf, -inf, True, *NOT_NUMBERS)
+FRACTION_OR_NONE = tuple(value for value in FRACTION if value is not None)
 POSITIVE_FRACTION = (0.0, *FRACTION)
 EXPECTILE = (0.0, 1.0, *(value for value in FRACTION if value is not None))
 POSITIVE = (0.0, -1.0, nan, -inf, True, *NOT_NUMBERS)
@@ -353,6 +354,7 @@ ALGORITHMS: Table = {
             "target_update_freq": POSITIVE_INTEGER,
             "head": CHOICE,
             "double_q": FLAG,
+            "cut_tolerance": FRACTION_OR_NONE,
             "conservative_weight": NOT_NEGATIVE,
             "expectile": EXPECTILE,
         },
@@ -494,6 +496,7 @@ FUNCTIONS: Table = {
             "n_steps": (*POSITIVE_INTEGER, 10**9),
             "gamma": FRACTION,
             "optimize_memory_usage": (True,),
+            "with_windows": FLAG,
             "storage_device": ("disk", 3, []),
         },
     ),

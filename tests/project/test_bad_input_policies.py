@@ -52,6 +52,7 @@ from tests.project.test_bad_input import (
     ENV,
     FLAG,
     FRACTION,
+    FRACTION_OR_NONE,
     NAMES,
     NATURAL_NUMBER,
     NOT_CLASSES,
@@ -145,6 +146,7 @@ LEARNERS: Table = {
             "goal_reduction": CHOICE,
             "max_grad_norm": POSITIVE,
             "double_q": FLAG,
+            "cut_tolerance": FRACTION_OR_NONE,
             "amp": FLAG,
             "cuda_graph": (2, "yes"),
         },
@@ -208,7 +210,12 @@ BUFFERS: Table = {
     ),
     GoalReplayBuffer: (
         {**BUFFER, "observation_space": SPACE, "num_goals": 2},
-        {**N_STEP, "observation_space": (3, None, "space", POINT), "num_goals": POSITIVE_INTEGER},
+        {
+            **N_STEP,
+            "observation_space": (3, None, "space", POINT),
+            "num_goals": POSITIVE_INTEGER,
+            "with_windows": FLAG,
+        },
     ),
     AllGoalsReplayBuffer: (
         {**BUFFER, "observation_space": SPACE},
