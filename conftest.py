@@ -34,3 +34,11 @@ def restore_time_limit() -> Iterator[None]:
     yield
     for module, time_limit in zip(modules, originals, strict=True):
         module.TimeLimit = time_limit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def release_compiled_functions() -> Iterator[None]:
+    """Release JAX's compiled functions after each module: together they take gigabytes, and the cache on the disk has them."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()

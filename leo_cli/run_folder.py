@@ -27,6 +27,8 @@ from leo_cli.overrides import read_yaml
 from leo_cli.provenance import collect_provenance, command_line
 from leo_cli.run_config import COMMANDS_FILE, PROVENANCE_FILE, RUN_FILE, RunConfig, read_config, write_config, write_yaml
 
+HUB_PREFIX = "hub:"
+
 
 @dataclass(frozen=True)
 class SeedFolder:
@@ -117,13 +119,13 @@ class RunFolder:
     """
     Folder of an existing run.
 
-    :param path: the folder
+    :param path: the folder, or ``"hub:user/name"`` for a run on the Hugging Face Hub, which is downloaded
     :param trust: whether code that came with the run may be executed: pickles, and the module of its environment. Runs created
         by the same user on the same machine are trusted without it
     """
 
     def __init__(self, path: str | os.PathLike[str], trust: bool = False) -> None:
-        self.path, self.trust = Path(path), trust
+        self.path, self.trust = _find_run(path), trust
         self.config = read_config(self.path, trust)
 
     @property
@@ -268,6 +270,14 @@ def pick_seed(run: RunFolder, seed: int | None) -> SeedFolder:
     if seed is not None and seed not in started:
         raise ValueError(f"expected a seed that {run.path} was trained with, got {seed}; choose from: {sorted(started)}")
     return next(iter(started.values())) if seed is None else started[seed]
+
+
+def _find_run(path: str | os.PathLike[str]) -> Path:
+    if not str(path).startswith(HUB_PREFIX):
+        return Path(path)
+    from leo_cli.hub import pull_run
+
+    return pull_run(str(path).removeprefix(HUB_PREFIX))
 
 
 def _record_command(path: Path) -> None:

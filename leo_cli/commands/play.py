@@ -30,7 +30,7 @@ class Play:
     """
 
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN_OR_ENV", help_behavior_hint="")]
-    """A run's folder, or an environment."""
+    """A run's folder, hub:user/name for a run on the Hub, or an environment."""
     goal: RepeatedNames = ()
     """Goal to reach, a name or coordinates such as 1.3,0.7,0.5, instead of asking; repeat it for several in sequence."""
     program: Programs = ()
@@ -50,11 +50,11 @@ class Play:
         """Play the agent of a run, or an environment by keyboard; return the exit code."""
         from leo_cli.environments import find_environment
         from leo_cli.overrides import parse_assignments
-        from leo_cli.run_folder import RunFolder
+        from leo_cli.run_folder import HUB_PREFIX, RunFolder
 
         if self.fps <= 0:
             raise ValueError(f"expected --fps above 0, got {self.fps}; 8 is usual")
-        if os.path.isdir(self.target) or self.target.startswith(("runs/", "./", "../", os.sep)):
+        if os.path.isdir(self.target) or self.target.startswith(("runs/", "./", "../", os.sep, HUB_PREFIX)):
             self._play_agent(RunFolder(self.target, self.trust))
             return 0
         if self.goal or self.program:

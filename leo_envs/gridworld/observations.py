@@ -21,7 +21,7 @@ class Observation(ABC):
 
     def __init__(self, grid: GridMap, width: int) -> None:
         self.grid = grid
-        self.space: spaces.Box[np.float32] = spaces.Box(0.0, 1.0, (width,), np.float32)
+        self.space: spaces.Box = spaces.Box(0.0, 1.0, (width,), np.float32)
 
     @abstractmethod
     def encode(self, states: npt.ArrayLike) -> FloatArray:

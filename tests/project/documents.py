@@ -1,11 +1,12 @@
 """Parse the documentation pages: code blocks, commands, links and headings."""
 
+import json
 import re
 from pathlib import Path
 
 from tests.project.test_packaging import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("examples/*.ipynb")])
 
 _FENCED = re.compile(r"^(`{3,})(?P<language>[^\n]*)\n(?P<text>.*?)^\1[ ]*$", flags=re.DOTALL | re.MULTILINE)
 # Code on a page trains for a useful number of steps; tests reduce these numbers and change nothing else.
@@ -19,7 +20,10 @@ _SHORTER = (
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """Return the fenced blocks of one language."""
+    """Return the fenced blocks of one language; the code cells of a notebook are Python."""
+    if page.suffix == ".ipynb":
+        cells = json.loads(page.read_text())["cells"] if language == "python" else []
+        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     return [match["text"] for match in _FENCED.finditer(page.read_text()) if match["language"] == language]
 
 
