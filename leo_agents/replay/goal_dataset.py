@@ -189,6 +189,10 @@ class GoalDataset:
         """
         if not isinstance(buffer, PointGoalReplayBuffer):
             check_instance("buffer", buffer, GoalReplayBuffer, "pass model.replay_buffer of a LEODQN, LEOTD3 or LEOSAC")
+            if buffer.task_discounts is not None:
+                raise ValueError(
+                    "expected a replay buffer of goals, got one of tasks, whose rewards a dataset has not; use goals"
+                )
         if buffer.size() == 0:
             raise ValueError("expected at least one transition, got an empty replay buffer; train the model first")
         start, size = (buffer.pos, buffer.buffer_size) if buffer.full else (0, buffer.pos)

@@ -42,6 +42,14 @@ def test_targets_with_a_discount_per_row() -> None:
     th.testing.assert_close(targets, th.tensor([[0.45, 1.0], [0.405, 0.9]]))
 
 
+def test_targets_of_tasks_with_discounts_and_terminations() -> None:
+    """Task 0 ends with a reward of 0, task 1 does not end with a reward of 2; the second transition is terminated."""
+    rewards, next_values = th.tensor([[0.0, 2.0], [0.0, 2.0]]), th.tensor([[8.0, -5.0], [8.0, -5.0]])
+    ended, discounts = th.tensor([[True, False], [False, False]]), th.tensor([[0.9, 0.5], [0.9, 0.5]])
+    targets = all_goals_targets(rewards, next_values, th.tensor([0.0, 1.0]), discounts, ended)
+    th.testing.assert_close(targets, th.tensor([[0.0, -0.5], [0.0, 2.0]]))
+
+
 @pytest.mark.parametrize("loss_fn", [bce_goals_loss, squared_goals_loss])
 def test_goal_weights_and_reduction(loss_fn) -> None:
     outputs, targets = th.rand(4, 3), th.rand(4, 3)
@@ -176,7 +184,9 @@ def test_targets_reject_bad_shapes_and_types() -> None:
     with pytest.raises(ValueError, match="terminated of shape"):
         all_goals_targets(good, good, th.zeros(3), 0.9)
     with pytest.raises(ValueError, match="discount of shape"):
-        all_goals_targets(good, good, th.zeros(4), th.zeros(4, 3))
+        all_goals_targets(good, good, th.zeros(4), th.zeros(4, 2))
+    with pytest.raises(ValueError, match="goal_returns and ended of the same shape"):
+        all_goals_targets(good, good, th.zeros(4), 0.9, th.zeros(4, 1, dtype=th.bool))
     with pytest.raises(ValueError, match="as floats"):
         all_goals_targets(good > 0.5, good, th.zeros(4), 0.9)
 

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, DualLEOPQN
+from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, DualLEOPQN, GoalDataset
 from leo_agents.evaluation import evaluate_preferences, evaluate_tasks, hypervolume, pareto_front
 from leo_wrappers import FixedGoal, GoalSet, GridGoals, MultiGoalWrapper
 from leo_wrappers.sb3 import GymVecEnv
@@ -273,6 +273,11 @@ def test_tasks_have_no_bounds_steps_or_datasets():
         model.expected_steps(np.zeros((1, 1), dtype=np.float32))
     with pytest.raises(ValueError, match="storage_device"):
         make_model(env, replay_buffer_kwargs={"storage_device": "cpu"})
+    with pytest.raises(ValueError, match="got one of tasks"):
+        GoalDataset.from_replay_buffer(model.replay_buffer)
+    data = GoalDataset.from_replay_buffer(make_model(make_line()).learn(40).replay_buffer)
+    with pytest.raises(ValueError, match="expected goals, got tasks"):
+        model.learn_offline(data, 2)
     with pytest.raises(ValueError, match="tasks of the model"):
         model.set_env(MultiGoalWrapper(LineEnv(), GoalSet(TASKS.names, lambda s: np.repeat(s > 2, 3, axis=-1))))
 
