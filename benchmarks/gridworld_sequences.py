@@ -250,10 +250,10 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=40_000, help="environment steps of each run")
+    parser.add_argument("--steps", type=int, default=20_000, help="environment steps of each run")
     add_options(parser, "--algorithms", AGENTS, default=AGENTS, seeds=3)
     options = parser.parse_args()
-    options.every = options.every or max(options.steps // 2, 1)
+    options.every = options.every or options.steps
     options.out = options.out or Path(__file__).parent / "results" / "gridworld_sequences"
     print(format_table(train_all(run, (options.steps, options.every), options, AGENTS, write)))
     print(f"wrote {options.out}.json and .csv")

@@ -197,7 +197,6 @@ def _draw_path(axes: "Axes", run: ProgramRun, positions: FloatArray, colors: dic
     wrong = (after == run.automaton.violated).any(axis=0)
     right = (after != running[:, None]).any(axis=0) & ~wrong
     for chosen, marker, color in ((right, "*", "#009E73"), (wrong, "X", _VIOLATION)):
-        # Of large families only every other goal would be visible anyway.
         axes.plot(*positions[chosen].T, linestyle="none", marker=marker, color=color, markersize=11, markeredgecolor="white")
     axes.set(xlabel=run.axes[0], ylabel=run.axes[1], aspect="equal")
     if run.axes[1] == "row":
