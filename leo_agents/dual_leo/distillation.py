@@ -35,6 +35,7 @@ Teacher = PretrainedTeacher | LEOTD3 | LEOSAC | PolicyAgent
 Student = LEODQN | LEOTD3 | PQN | NormalizedPPO
 # Rows of a dataset that a gradient step adds to the statistics of the student's observations.
 _STATISTICS_ROWS = 64
+_POLICY_WEIGHT = 0.1
 _TEACHERS = {True: "a LEOPQN or a LEODQN", False: "a LEOTD3 or a LEOSAC of a finite goal set"}
 
 
@@ -60,11 +61,11 @@ def distill(
     The teacher acts in the environments, and each gradient step samples visited states, or states of a dataset. The student
     can be evaluated, saved and trained like any other model.
 
-    - ``"leodqn"``: a :class:`~leo_agents.LEODQN` fits the Q-values of all goals and actions of each state by its own loss;
-      e.g. ``policy_kwargs={"net_arch": [64]}``.
+    - ``"leodqn"``: a :class:`~leo_agents.LEODQN` fits the Q-values of all goals and actions of each state by its own loss, and
+      their order by the divergence of the policies that prefer fewer steps; e.g. ``policy_kwargs={"net_arch": [64]}``.
     - ``"leotd3"``: a :class:`~leo_agents.LEOTD3` fits the actions of all goals by the squared error, and their Q-values by its
       own loss.
-    - ``"pqn"``: a :class:`~leo_agents.PQN` fits the Q-values of a uniformly random goal per state by its own loss.
+    - ``"pqn"``: a :class:`~leo_agents.PQN` does so for a uniformly random goal per state.
     - ``"ppo"``: Stable-Baselines3's PPO fits the greedy action of a uniformly random goal per state by cross-entropy and the
       value by the squared error.
 
@@ -244,13 +245,13 @@ def _imitation_loss(teacher: Any, student: Student, obs: TensorDict) -> th.Tenso
         goals = student._sample_goals()
         with th.no_grad():
             q_values = teacher.q_net.values(teacher.q_net.head(teacher.q_net.features(obs), goals))
-        return _value_loss(student.loss, student.q_net, student.q_net.head(student.q_net.features(obs), goals), q_values)
+        return _q_loss(student, student.q_net.head(student.q_net.features(obs), goals), q_values)
     batch_size = len(next(iter(obs.values())))
     goal_ids = th.randint(len(teacher.goal_names), (batch_size,), device=teacher.device)
     with th.no_grad():
         q_values = teacher.q_net.values(teacher.q_net.goal_outputs(obs, goal_ids))
     if isinstance(student, PQN):
-        return _value_loss(student.loss, student.q_net, student.q_net.goal_outputs(obs, goal_ids), q_values)
+        return _q_loss(student, student.q_net.goal_outputs(obs, goal_ids), q_values)
     values, log_prob, _ = student.policy.evaluate_actions({**obs, GOAL_KEY: goal_ids.unsqueeze(1)}, q_values.argmax(dim=1))
     return F.mse_loss(values.flatten(), q_values.amax(dim=1)) - log_prob.mean()
 
@@ -266,6 +267,18 @@ def _actor_critic_loss(teacher: ContinuousGoalPolicy, student: LEOTD3, obs: Tens
     critic = student.critic
     losses = [_value_loss(student.loss, critic, outputs, q_values) for outputs in critic.taken(obs, taken, goals)]
     return F.mse_loss(student.actor.best(obs, goals), actions) + th.stack(losses).sum()
+
+
+def _q_loss(student: LEODQN | PQN, outputs: th.Tensor, q_values: th.Tensor) -> th.Tensor:
+    """Compute the loss of Q-values, with the actions in the last dimension."""
+    # Actions differ by a factor of gamma, too little for a small network to fit: their order is a loss of its own, the
+    # divergence between policies for which an action is e times as likely as one that needs a step more.
+    policies = [
+        F.log_softmax(values.clamp(1e-6, 1.0).log() / max(1.0 - student.gamma, 0.01), dim=-1)
+        for values in (student.q_net.values(outputs), q_values)
+    ]
+    divergence = F.kl_div(*policies, log_target=True, reduction="none").sum(dim=-1).mean()
+    return _value_loss(student.loss, student.q_net, outputs, q_values) + _POLICY_WEIGHT * divergence
 
 
 def _value_loss(loss: str, network: Any, outputs: th.Tensor, q_values: th.Tensor) -> th.Tensor:
