@@ -28,6 +28,7 @@ from leo_wrappers.validation import check_choice, check_fraction, check_integer,
 
 # Gradient steps after which an error that the device has recorded is raised, with CUDA.
 CHECK_FREQ = 100
+# More gradient steps per transition are a mistake.
 MAX_REPLAY_RATIO = 1_000
 
 
@@ -187,7 +188,7 @@ class GoalOffPolicyAlgorithm(GoalAlgorithm, OfflineLearning):
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
         """Collect transitions, see Stable-Baselines3, which takes as many gradient steps as the result has time steps."""
-        rollout = super().collect_rollouts(*args, **kwargs)  # type: ignore[safe-super]
+        rollout = super().collect_rollouts(*args, **kwargs)
         return rollout._replace(episode_timesteps=self.gradient_steps_of(rollout.episode_timesteps))
 
     def gradient_steps_of(self, num_transitions: int) -> int:

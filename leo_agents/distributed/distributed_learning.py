@@ -230,7 +230,7 @@ class DistributedLearning:
 
     def _gradient_steps_due(self, model: Any) -> int:
         if model.replay_ratio is not None:
-            return model.gradient_steps_of(self.steps_per_block * model.n_envs)  # type: ignore[no-any-return]
+            return model.gradient_steps_of(self.steps_per_block * model.n_envs)
         per_update = model.gradient_steps if model.gradient_steps >= 0 else model.train_freq.frequency * model.n_envs
         steps = model.num_timesteps // model.n_envs
         # Differences of a whole number per step, so that nothing is lost between blocks, or if training is resumed.

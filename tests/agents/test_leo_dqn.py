@@ -223,6 +223,7 @@ def test_seed():
         {"policy_kwargs": {"net_arch": [], "layer_norm": False}},
         {"train_freq": 1, "gradient_steps": -1},
         {"replay_ratio": 0.3},
+        {"n_steps": 3, "cut_tolerance": 0.1, "goals_per_update": 2},
     ],
     ids=str,
 )
