@@ -1,10 +1,13 @@
+from functools import partial
+
+import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from leo_agents import LEODQN, LEOPQN
-from leo_wrappers import GoalSelector
+from leo_agents import LEODQN, LEOPQN, LEOTD3
+from leo_wrappers import GoalSelector, GridGoals, MultiGoalWrapper
 from leo_wrappers.sb3 import VecGoalSampler
 from tests.line_env import make_line
 
@@ -121,6 +124,27 @@ def test_the_algorithms_provide_values_and_explore(kwargs):
     positions = buffer.observations["observation"][:40, :, 0]
     following = buffer.next_observations["observation"][:40, :, 0]
     np.testing.assert_array_equal(following, np.clip(positions + moves, 0, 4))
+
+
+class RecordingVecEnv(DummyVecEnv):
+    """Keeps the actions of all steps."""
+
+    def step_async(self, actions):
+        self.__dict__.setdefault("recorded", []).append(actions.copy())
+        super().step_async(actions)
+
+
+def test_continuous_actions_are_stored_as_they_are_taken():
+    """The actions of a pendulum are in [-2, 2], those of the replay buffer in [-1, 1]."""
+    goals = GridGoals([-1.0, -1.0], [1.0, 1.0], [3, 3])
+    make = partial(MultiGoalWrapper, goals=goals, signal=lambda obs, info: obs[..., :2])
+    envs = RecordingVecEnv([lambda: make(gym.make("Pendulum-v1"))] * 2)
+    venv = VecGoalSampler(envs, "seen", seed=0, explore_steps=6, explore_repeat=3)
+    model = LEOTD3("MultiGoalPolicy", venv, learning_starts=20, batch_size=16, seed=0).learn(160)
+    assert venv.goal_selector.successes.sum() > 3
+    actions = np.stack(envs.recorded)
+    np.testing.assert_allclose(actions, 2 * model.replay_buffer.actions[:80], rtol=1e-6)
+    assert np.abs(actions).max() > 1.5 and (np.diff(actions, axis=0) == 0).any(), "random ones are repeated"
 
 
 def test_rollouts_explore_too():
