@@ -64,6 +64,10 @@ class Serve:
             if self.open:
                 webbrowser.open(address)
 
-        with contextlib.suppress(KeyboardInterrupt):  # the usual end
-            asyncio.run(server.run(announce))
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # the usual end
+                asyncio.run(server.run(announce))
+        finally:
+            for player in players:
+                player.env.close()
         return 0

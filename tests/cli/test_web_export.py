@@ -1,6 +1,7 @@
 """``leo export --web``: agent and grid world in the browser equal those in Python."""
 
 import json
+import re
 
 import gymnasium as gym
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import leo_envs  # noqa: F401
 from leo_agents import LEODQN, LEOPQN
 from leo_cli.run_folder import RunFolder
+from leo_cli.serve.page import local_page
 from leo_cli.serve.web_export import MAX_WEIGHTS, export_agent, network_layers
 from leo_wrappers.sb3 import GymVecEnv
 from tests.cli import chromium
 from tests.cli.chromium import Page
+from tests.project.test_packaging import ROOT
 
 needs_browser = pytest.mark.skipif(chromium.FOUND is None, reason="no chromium")
 MAP = dict(map=["S..#", ".#..", "..S."], observation="row_column")
@@ -122,3 +125,11 @@ def test_agents_and_environments_that_cannot_be_exported(run, baseline, leo, tmp
     code, _, message = leo("export", run, "--web", tmp_path)
     assert code == 2 and "expected a run in a grid world" in message
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_front_page_of_the_documentation_has_the_current_scripts():
+    html = (ROOT / "docs" / "_static" / "agent" / "index.html").read_text()
+    (model,) = re.findall(r"new LocalSession\((\{.*\}), handler\)", html)
+    content = json.loads(model)
+    assert local_page(content["description"]["title"], content).html == html, "export it again, as docs/browser.md says"
+    assert len(html) < 300_000

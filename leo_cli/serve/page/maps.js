@@ -1,5 +1,5 @@
 /* Maps of the goals, colored by how near the agent expects them to be. */
-const SIZE = 720;  // pixels along the longer side of a map
+const SIZE = 720, LAYER_SIZE = 280;  // pixels along the longer side of a map
 
 function css(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -29,8 +29,9 @@ class GoalMaps {
     this.low = [Math.min(...xs) - padX, Math.min(...ys) - padY];
     this.high = [Math.max(...xs) + padX, Math.max(...ys) + padY];
     this.size = [0, 1].map((axis) => this.high[axis] - this.low[axis]);
-    this.scale = SIZE / Math.max(...this.size);
-    this.radius = Math.min(Math.max(SIZE / 3 / Math.sqrt(map.points.length), 6), 18);
+    const pixels = map.layers.length > 1 ? LAYER_SIZE : SIZE;
+    this.scale = pixels / Math.max(...this.size);
+    this.radius = Math.min(Math.max(pixels / 3 / Math.sqrt(map.points.length), 6), 18);
     this.element = document.createElement("div");
     this.element.className = map.layers.length > 1 ? "layers" : "layer";
     this.canvases = map.layers.map(([title, goals]) => this.addLayer(title, goals, pick, hover));

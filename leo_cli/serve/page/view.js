@@ -27,7 +27,7 @@ class AgentView {
     if (description.map) this.addMaps(view);
     this.element = make("figure", { className: "card agent" }, make("figcaption", {}, make("b", {}, label), this.outcome), this.views);
     if (description.map) this.element.append(this.readout);
-    this.frames = 0;
+    this.isDrawing = false;
   }
 
   addMaps(view) {
@@ -80,16 +80,21 @@ class AgentView {
     return `to ${goal}, ${count}`;
   }
 
-  /* Draw a frame: a data URI of an image, or a function that draws on the canvas. */
+  /* Draw a frame: a data URI of an image, or a function that draws on the canvas. Frames that arrive meanwhile are skipped but the last. */
   async drawFrame(frame) {
-    if (frame === null) return;
     if (typeof frame === "function") return frame(this.canvas);
-    const number = ++this.frames, image = new Image();
-    image.src = frame;
-    await image.decode();
-    if (number !== this.frames) return;  // a newer one has arrived
-    if (this.canvas.width !== image.width || this.canvas.height !== image.height) [this.canvas.width, this.canvas.height] = [image.width, image.height];
-    this.canvas.getContext("2d").drawImage(image, 0, 0);
+    this.next = frame;
+    if (this.isDrawing) return;
+    this.isDrawing = true;
+    while (this.next) {
+      const image = new Image();
+      [image.src, this.next] = [this.next, null];
+      await image.decode();
+      if (this.canvas.width !== image.width) this.canvas.width = image.width;
+      if (this.canvas.height !== image.height) this.canvas.height = image.height;
+      this.canvas.getContext("2d").drawImage(image, 0, 0);
+    }
+    this.isDrawing = false;
   }
 }
 
