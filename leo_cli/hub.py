@@ -5,6 +5,7 @@ sb3-team-hf-integration), downloads without running code of the repository.
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from dataclasses import replace
@@ -173,7 +174,7 @@ def export_run(
         env_id=config.environment,
         num_goals=len(config.goals),
         repo_id=repo_id,
-        goal=config.goals[config.eval_goal_ids[0]],
+        goal=shlex.quote(config.goals[config.eval_goal_ids[0]]),
         seed=source.seed,
         steps=source.steps_done,
         command=run.command,
@@ -201,7 +202,9 @@ def push_run(run_folder: str | os.PathLike[str], repo_id: str, *, seed: int | No
     with tempfile.TemporaryDirectory() as folder:
         export_run(run_folder, folder, repo_id, seed)
         api.create_repo(repo_id, exist_ok=True)
-        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=f"Run {Path(run_folder).name}"))
+        message = f"Run {Path(run_folder).name}"
+        # Deletes models uploaded before: commands use the one with the most steps.
+        return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message, delete_patterns="seed-*"))
 
 
 def pull_run(repo_id: str) -> Path:

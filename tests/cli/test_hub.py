@@ -35,7 +35,9 @@ def hub(tmp_path, monkeypatch):
         def upload_file(self, path_or_fileobj, path_in_repo, repo_id, commit_message):
             shutil.copy(path_or_fileobj, folder / repo_id / path_in_repo)
 
-        def upload_folder(self, repo_id, folder_path, commit_message):
+        def upload_folder(self, repo_id, folder_path, commit_message, delete_patterns):
+            for old in (folder / repo_id).glob(delete_patterns):
+                shutil.rmtree(old)
             return shutil.copytree(folder_path, folder / repo_id, dirs_exist_ok=True)
 
     def snapshot_download(repo_id, allow_patterns):
@@ -96,7 +98,9 @@ def test_a_run_is_played_from_the_hub(hub, run, leo):
 
 
 def test_a_downloaded_run_equals_the_uploaded_one(hub, run, tmp_path):
+    push_run(run, "me/maze", seed=1)
     push_run(run, "me/maze")
+    assert [path.name for path in (hub / "me/maze").iterdir() if path.is_dir()] == ["seed-0"]
     local, original = RunFolder("hub:me/maze"), RunFolder(run)
     assert local.path == tmp_path / "cache/leo/hub/me/maze/0a1b2c"
     assert [seed.seed for seed in local.started_seeds] == local.config.seeds == [original.seeds[0].seed]

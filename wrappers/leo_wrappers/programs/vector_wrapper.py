@@ -21,7 +21,7 @@ from leo_wrappers.validation import check_env
 Step = tuple[dict[str, Any], npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
 
 
-class ProgramVectorWrapper(VectorWrapper[Any, Any, Any, Any, Any]):
+class ProgramVectorWrapper(VectorWrapper):
     """
     Wrapper that rewards each of N multi-goal environments for completing a program.
 
