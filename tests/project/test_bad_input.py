@@ -653,6 +653,7 @@ def test_distillation() -> None:
         "learning_rate": (-1.0, nan, inf, True, *NOT_NUMBERS),
         "goal_input": CHOICE,
         "seed": SEED,
+        "dataset": (3, "data", []),
     }
     for name, values in bad.items():
         for value in values:
