@@ -273,11 +273,11 @@ def _q_loss(student: LEODQN | PQN, outputs: th.Tensor, q_values: th.Tensor) -> t
     """Compute the loss of Q-values, with the actions in the last dimension."""
     # Actions differ by a factor of gamma, too little for a small network to fit: their order is a loss of its own, the
     # divergence between policies for which an action is e times as likely as one that needs a step more.
-    policies = [
+    policy, teacher_policy = (
         F.log_softmax(values.clamp(1e-6, 1.0).log() / max(1.0 - student.gamma, 0.01), dim=-1)
         for values in (student.q_net.values(outputs), q_values)
-    ]
-    divergence = F.kl_div(*policies, log_target=True, reduction="none").sum(dim=-1).mean()
+    )
+    divergence = F.kl_div(policy, teacher_policy, log_target=True, reduction="none").sum(dim=-1).mean()
     return _value_loss(student.loss, student.q_net, outputs, q_values) + _POLICY_WEIGHT * divergence
 
 

@@ -56,7 +56,7 @@ def check_teacher_kind(teacher: Any) -> None:
 
 
 def check_teacher_fits(
-    teacher: PretrainedTeacher,
+    teacher: Any,
     goal_names: tuple[str, ...],
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],

@@ -80,7 +80,8 @@ class Distill:
         if out.suffix == ".zip":
             student.save(out)
         else:
-            student.policy.to_torchscript().save(str(out))
+            policy: Any = student.policy
+            policy.to_torchscript().save(str(out))
         for name, agent in (("agent", teacher), ("student", student)):
             success = evaluate_agent(agent, run.config, environment)
             print(f"{name:8s} {num_weights(agent.policy):12,d} weights, mean success {success:.3f}")
