@@ -49,7 +49,7 @@ class FiniteMDP(ABC):
         num_actions: int,
         goal_names: Sequence[str],
         starts: npt.ArrayLike,
-        observation_space: spaces.Box,
+        observation_space: "spaces.Box[np.float32]",
     ) -> None:
         self.num_states = num_states
         self.num_actions = num_actions

@@ -39,7 +39,9 @@ TESTED_ELSEWHERE = {
         ),
         "tests.wrappers.test_tasks",
     ),
-    **dict.fromkeys(("evaluate_preferences", "evaluate_tasks", "hypervolume", "pareto_front"), "tests.agents.test_task_learning"),
+    **dict.fromkeys(
+        ("evaluate_preferences", "evaluate_tasks", "hypervolume", "pareto_front"), "tests.agents.test_task_learning"
+    ),
     **dict.fromkeys(("task_sets", "transitions"), "tests.wrappers.test_tasks"),
     **dict.fromkeys(("plot_programs", "run_program"), "tests.agents.test_program_plots"),
     "GoalSequenceWrapper": "tests.wrappers.test_goal_sequence",
