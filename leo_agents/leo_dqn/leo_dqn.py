@@ -51,7 +51,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param exploration_initial_eps: initial probability of a random action
     :param exploration_final_eps: final probability of a random action
     :param max_grad_norm: maximum norm of the gradient. 10 as in DQN (LEOPQN has 1 as in the paper)
-    :param loss: ``"bce"``, or ``"squared"`` as in the paper
+    :param loss: ``"bce"``, or ``"squared"`` as in the paper; ``"squared"`` for :class:`tasks <leo_wrappers.tasks.TaskSet>`
     :param goals_per_update: number of goals drawn for each gradient step; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU

@@ -40,7 +40,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param exploration_initial_eps: initial probability of a random action; 1 if None (0.2 in paper mode)
     :param exploration_final_eps: final probability of a random action; 0.1 if None (0.01 in paper mode)
     :param max_grad_norm: maximum norm of the gradient. 1 as in the paper (LEODQN has 10 as DQN)
-    :param loss: ``"bce"`` or ``"squared"``; ``"bce"`` if None (``"squared"`` in paper mode)
+    :param loss: ``"bce"`` or ``"squared"``; ``"bce"`` if None (``"squared"`` in paper mode, and for
+        :class:`tasks <leo_wrappers.tasks.TaskSet>`)
     :param goals_per_update: number of goals drawn for each rollout; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU
