@@ -175,7 +175,8 @@ class GoalAlgorithm(NormalizingAlgorithm):
 
     def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """
-        Compute V_g(s), the discounted probability of reaching the goal, of all goals, or of any goals by descriptor.
+        Compute V_g(s), the discounted probability of reaching the goal, of all goals, or of any goals by descriptor. For
+        tasks it is the expected discounted return.
 
         :param observation: an observation, or a batch of them; a commanded goal in it is ignored unless ``goals`` are missing
             where all goals are points

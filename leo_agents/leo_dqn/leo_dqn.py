@@ -58,7 +58,7 @@ class LEODQN(DiscreteGoalAlgorithm, GoalOffPolicyAlgorithm, DQN):
     :param exploration_spread: spread of the exploration rate over the parallel environments, as in Ape-X: environment i of N
         has ``rate ** (1 + exploration_spread * i / (N - 1))``; 0 for the same rate everywhere
     :param max_grad_norm: maximum norm of the gradient. 10 as in DQN (LEOPQN has 1 as in the paper)
-    :param loss: ``"bce"``, or ``"squared"`` as in the paper
+    :param loss: ``"bce"``, or ``"squared"`` as in the paper; ``"squared"`` for :class:`tasks <leo_wrappers.tasks.TaskSet>`
     :param goals_per_update: number of goals drawn for each gradient step; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU

@@ -43,7 +43,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param exploration_spread: spread of the exploration rate over the parallel environments, as in Ape-X: environment i of N
         has ``rate ** (1 + exploration_spread * i / (N - 1))``; 0 for the same rate everywhere
     :param max_grad_norm: maximum norm of the gradient. 1 as in the paper (LEODQN has 10 as DQN)
-    :param loss: ``"bce"`` or ``"squared"``; ``"bce"`` if None (``"squared"`` in paper mode)
+    :param loss: ``"bce"`` or ``"squared"``; ``"bce"`` if None (``"squared"`` in paper mode, and for
+        :class:`tasks <leo_wrappers.tasks.TaskSet>`)
     :param goals_per_update: number of goals drawn for each rollout; all goals if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
     :param amp: automatic mixed precision, bfloat16. Only processors with bfloat16 matrix products profit on the CPU

@@ -71,7 +71,7 @@ class LEOTD3(ContinuousGoalAlgorithm, TD3):
     :param random_action_repeat: mean number of steps for which each random action is repeated: independent per-step noise
         barely moves a point mass
     :param max_grad_norm: maximum norm of the gradient, of actor and critic each
-    :param loss: ``"bce"`` or ``"squared"``
+    :param loss: ``"bce"`` or ``"squared"``; ``"squared"`` for :class:`tasks <leo_wrappers.tasks.TaskSet>`
     :param goals_per_update: number of goals drawn for each gradient step; all goals if None. If the goals are points, the
         number that all rows of a batch have in common, 16 if None
     :param goal_reduction: ``"mean"`` or ``"sum"`` of the loss over the goals
