@@ -49,13 +49,13 @@ class FiniteMDP(ABC):
         num_actions: int,
         goal_names: Sequence[str],
         starts: npt.ArrayLike,
-        observation_space: "spaces.Box[np.float32]",
+        observation_space: spaces.Box,
     ) -> None:
         self.num_states = num_states
         self.num_actions = num_actions
         self.goal_names = tuple(goal_names)
         self.starts: IntArray = np.asarray(starts, dtype=np.intp)
-        self.observation_space = observation_space
+        self.observation_space: Any = observation_space
 
     @abstractmethod
     def next_states(self, states: npt.ArrayLike, actions: npt.ArrayLike) -> IntArray:
