@@ -13,7 +13,7 @@ from typing import IO, Any
 import leo_wrappers
 from leo_agents.learning.ownership import is_signed, sign
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout of a checkpoint, increased whenever checkpoints written before can no longer be resumed."""
 MANIFEST = "checkpoint.json"
 """Written last. Lists format, version, step and the SHA-256 of each file, followed by the user's mark and its own SHA-256."""
