@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 # Set before NumPy and PyTorch are imported: the tests already run one process per core.
@@ -22,6 +23,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 # The key that marks checkpoints as the user's own stays out of their configuration.
 os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir()) / f"leo-tests-{os.getuid() if hasattr(os, 'getuid') else ''}")
+
+# Modules that import an optional library at once have doctests only with it.
+collect_ignore = [] if find_spec("minigrid") else ["leo_envs/minigrid"]
 
 import gymnasium  # noqa: E402
 import gymnasium.wrappers.common  # noqa: E402

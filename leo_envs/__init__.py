@@ -48,3 +48,12 @@ register(
     entry_point="leo_envs.mountain_car:MountainCarContinuousEnv",
     max_episode_steps=100,
 )
+for name, level in (
+    ("MiniGrid", "MiniGrid-Empty-8x8-v0"),
+    *((level.removesuffix("-v0"), level) for level in ("MiniGrid-Empty-8x8-v0", "MiniGrid-DoorKey-6x6-v0")),
+    *(
+        (level.removesuffix("-v0"), level)
+        for level in ("BabyAI-GoToLocal-v0", "BabyAI-PickupDist-v0", "BabyAI-UnlockLocal-v0")
+    ),
+):
+    register(id=f"leo/{name}-v0", entry_point="leo_envs.minigrid:MiniGridEnv", kwargs={"level": level})

@@ -1,0 +1,185 @@
+"""MiniGrid and BabyAI as multi-goal environments."""
+
+import contextlib
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import gymnasium as gym
+import minigrid
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import Error, ResetNeeded
+from minigrid.minigrid_env import MiniGridEnv as Simulation
+
+from leo_envs.common.caption import with_caption
+from leo_envs.common.mdp import Frame
+from leo_envs.common.window import Window, warn_no_render_mode
+from leo_envs.minigrid.goals import MiniGridGoals
+from leo_envs.minigrid.observations import BinaryArray, observe
+from leo_wrappers.goal_set import BoolArray
+from leo_wrappers.validation import check_action, check_bool, check_choice
+
+gym.register_envs(minigrid)
+
+
+class MiniGridEnv(gym.Env[BinaryArray, Any]):
+    """
+    Any level of MiniGrid or BabyAI as a multi-goal environment. With the same seed and actions, states are those of the
+    original.
+
+    - **Actions**: those of the level, usually ``Discrete(7)``: left, right, forward, pickup, drop, toggle, done.
+    - **Observation**: the whole grid, the carried object and the agent's direction as a binary vector, uint8. The original's
+      view of 7x7 cells is not used.
+    - **Goals**: see :class:`MiniGridGoals`. ``goal_set.instructions`` has a text for each of them.
+    - **Info**: "instruction": the mission of the episode, such as "go to the red ball".
+    - **Reward**: that of the level, above 0 if the mission is complete.
+    - **Termination**: by lava and other failures. The mission's success does not end an episode, so that all other goals stay
+      within reach, unless ``mission_ends_episode``. Truncation is that of the level, after ``max_steps`` steps.
+
+    :param level: id of a registered MiniGrid or BabyAI environment
+    :param goals: names of goals, or patterns such as "cell/*" and "*/yellow key"; all of them when None
+    :param mission_ends_episode: whether the mission's success terminates the episode, as in the original
+    :param render_mode: "rgb_array", "human" or None
+
+    Example::
+
+        >>> import gymnasium as gym
+        >>> import leo_envs
+        >>> env = gym.make("leo/BabyAI-GoToLocal-v0")
+        >>> obs, info = env.reset(seed=0)
+        >>> mission = env.unwrapped.goal_set.index_of_instruction(info["instruction"])
+        >>> env.unwrapped.goal_set.instructions[mission] == info["instruction"]
+        True
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(
+        self,
+        level: str = "MiniGrid-Empty-8x8-v0",
+        *,
+        goals: Iterable[str] | None = None,
+        mission_ends_episode: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        check_bool("mission_ends_episode", mission_ends_episode)
+        self.simulation = _make_simulation(level)
+        all_goals = MiniGridGoals(self.simulation.width, self.simulation.height)
+        self.goal_set = all_goals if goals is None else all_goals.matching(goals)
+        self.goal_names = self.goal_set.names
+        self.observation_space = spaces.Box(0, 1, self.goal_set.signal_shape, np.uint8)
+        self.action_space = self.simulation.action_space
+        self.mission_ends_episode = mission_ends_episode
+        self.render_mode = render_mode
+        self.commanded_goal: int | None = None
+        self._achieved: BoolArray | None = None
+        self._window = Window(level, self.metadata["render_fps"])
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the actions."""
+        return tuple(action.name for action in self.simulation.actions)[: self.action_space.n]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[BinaryArray, dict[str, Any]]:
+        """
+        Start a new episode.
+
+        :param seed: seed of the level's random generator
+        :param options: unused
+        :return: observation and info with ``goals_achieved`` and ``instruction``
+        """
+        super().reset(seed=seed)
+        # BabyAI prints every level that it rejects.
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.simulation.reset(seed=seed)
+        return self._observe()
+
+    def step(self, action: Any) -> tuple[BinaryArray, float, bool, bool, dict[str, Any]]:
+        """
+        Take one step.
+
+        :param action: the action, an integer
+        :return: observation, the level's own reward, terminated, truncated, and info with ``goals_achieved`` and
+            ``instruction``
+        """
+        self._check_running()
+        _, reward, terminated, truncated, _ = self.simulation.step(check_action(action, int(self.action_space.n)))
+        observation, info = self._observe()
+        terminated = terminated and (self.mission_ends_episode or reward <= 0)
+        return observation, float(reward), bool(terminated), bool(truncated), info
+
+    def goal_signal(self, observation: BinaryArray, info: dict[str, Any]) -> BinaryArray:
+        """
+        Return the signal of ``goal_set``.
+
+        :param observation: an observation, or a batch
+        :param info: unused
+        :return: the observation
+        """
+        return observation
+
+    def set_commanded_goal(self, goal_id: int | None) -> None:
+        """
+        Set the goal that :meth:`render` writes below the frame; nothing else depends on it.
+
+        :param goal_id: the goal, or None for no caption
+        """
+        self.commanded_goal = None if goal_id is None else self.goal_set.index(goal_id)
+
+    def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
+        """
+        Return the key bindings for ``gymnasium.utils.play``.
+
+        :return: mapping of keys to actions
+        """
+        return dict(zip((("a",), ("d",), ("w",), ("e",), ("q",), (" ",), ("r",)), range(self.action_space.n), strict=False))
+
+    def render(self) -> Frame | None:  # type: ignore[override]
+        """
+        Render the current state.
+
+        :return: RGB array in mode "rgb_array"; None in mode "human", which shows a window
+        """
+        if self.render_mode is None:
+            warn_no_render_mode()
+            return None
+        achieved = self._check_running()
+        frame = self.simulation.get_frame(highlight=False, tile_size=self.simulation.tile_size)
+        if self.commanded_goal is not None:
+            goal = self.commanded_goal
+            frame = with_caption(frame, self.goal_set.instructions[goal], bool(achieved[goal]))
+        if self.render_mode == "rgb_array":
+            return frame
+        self._window.show(frame)
+        return None
+
+    def close(self) -> None:
+        """Close the window, if one is open."""
+        self._window.close()
+
+    def _observe(self) -> tuple[BinaryArray, dict[str, Any]]:
+        observation = observe(self.simulation)
+        self._achieved = self.goal_set.achieved(observation)
+        if self.render_mode == "human":
+            self.render()
+        return observation, {"goals_achieved": self._achieved.copy(), "instruction": self.simulation.mission}
+
+    def _check_running(self) -> BoolArray:
+        if self._achieved is None:
+            raise ResetNeeded("expected a running episode, got an environment before its first reset; call reset() first")
+        return self._achieved
+
+
+def _make_simulation(level: str) -> Any:
+    expected = "expected the id of a registered MiniGrid or BabyAI environment such as 'BabyAI-GoToLocal-v0'"
+    if not isinstance(level, str):
+        raise TypeError(f"{expected}, got {level!r}; pass a string")
+    try:
+        simulation = gym.make(level, disable_env_checker=True).unwrapped
+    except Error as error:
+        raise ValueError(f"{expected}, got {level!r} ({error}); choose one of gymnasium.registry") from error
+    if not isinstance(simulation, Simulation):
+        raise ValueError(f"{expected}, got {level!r}, which is another kind of environment; wrap that with MultiGoalWrapper")
+    return simulation
