@@ -14,4 +14,7 @@ def message_suffices(error: Exception) -> bool:
     :param error: the exception
     :return: False for an exception that points to a bug, or when ``LEO_TRACEBACK`` is set
     """
-    return isinstance(error, _EXPECTED) and not os.environ.get("LEO_TRACEBACK")
+    # Imported only now: the commands that need no environment start faster.
+    from gymnasium.error import DependencyNotInstalled
+
+    return isinstance(error, (*_EXPECTED, DependencyNotInstalled)) and not os.environ.get("LEO_TRACEBACK")

@@ -48,12 +48,14 @@ register(
     entry_point="leo_envs.mountain_car:MountainCarContinuousEnv",
     max_episode_steps=100,
 )
-for name, level in (
-    ("MiniGrid", "MiniGrid-Empty-8x8-v0"),
-    *((level.removesuffix("-v0"), level) for level in ("MiniGrid-Empty-8x8-v0", "MiniGrid-DoorKey-6x6-v0")),
-    *(
-        (level.removesuffix("-v0"), level)
-        for level in ("BabyAI-GoToLocal-v0", "BabyAI-PickupDist-v0", "BabyAI-UnlockLocal-v0")
-    ),
+# Only goals of things that occur; leo/MiniGrid-v0 has all goals of any level.
+register(id="leo/MiniGrid-v0", entry_point="leo_envs.minigrid:MiniGridEnv")
+for level, goals in (
+    ("MiniGrid-Empty-8x8-v0", ("at/goal",)),
+    ("MiniGrid-DoorKey-6x6-v0", ("at/goal", "*/yellow key", "*/yellow door")),
+    ("BabyAI-GoToLocal-v0", ("facing/* key", "facing/* ball", "facing/* box", "carrying/* *")),
+    ("BabyAI-PickupDist-v0", ("facing/* key", "facing/* ball", "facing/* box", "carrying/*")),
+    ("BabyAI-UnlockLocal-v0", ("*/*key", "*/*door")),
 ):
-    register(id=f"leo/{name}-v0", entry_point="leo_envs.minigrid:MiniGridEnv", kwargs={"level": level})
+    arguments = {"level": level, "goals": ("cell/*", *goals)}
+    register(id=f"leo/{level}", entry_point="leo_envs.minigrid:MiniGridEnv", kwargs=arguments)

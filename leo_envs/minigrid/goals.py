@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import numpy as np
+import numpy.typing as npt
 
 from leo_envs.minigrid.instructions import goal_name_of, instruction_descriptors, instruction_of
 from leo_envs.minigrid.observations import CARRIED, COLORS, NUM_PLANES, PLANE, TYPES, BinaryArray, observation_size
@@ -50,6 +51,8 @@ class MiniGridGoals(GoalSet):
         if unknown:
             raise ValueError(f"expected names of goals of a grid of {width}x{height}, got {unknown[:5]}; see MiniGridGoals")
         self._columns = np.array([ids[name] for name in self.names])
+        self._front = _cells_in_front(width, height)
+        self._inner = np.arange(width * height).reshape(height, width)[1:-1, 1:-1].reshape(-1)
         self.instructions = tuple(instruction_of(name) for name in self.names)
         """The text of each goal."""
         # Overrides the cached property, whose default is one-hot.
@@ -90,30 +93,23 @@ class MiniGridGoals(GoalSet):
         return MiniGridGoals(self.width, self.height, [self.names[goal] for goal in self._indices(goals)])
 
     def _test(self, signal: BinaryArray) -> BoolArray:
-        batch = signal.shape[:-1]
+        flat = signal.reshape(-1, signal.shape[-1]).astype(np.bool_)
         grid_size = self.width * self.height * NUM_PLANES
-        cells = signal[..., :grid_size].reshape(*batch, self.height, self.width, NUM_PLANES).astype(np.bool_)
-        carried = signal[..., grid_size : grid_size + len(CARRIED)].astype(np.bool_)
-        agent = cells[..., PLANE["agent"]]
-        position = agent.reshape(*batch, -1).argmax(axis=-1)
-        rows, columns = np.divmod(position, self.width)
-        offsets = _FRONT[signal[..., -4:].argmax(axis=-1)]
-        # An agent in a door of the outer wall may look out of the grid.
-        front_rows = np.clip(rows + offsets[..., 0], 0, self.height - 1)
-        front_columns = np.clip(columns + offsets[..., 1], 0, self.width - 1)
-        things = cells.reshape(*batch, -1, NUM_PLANES)
-        front = _at(things, front_rows * self.width + front_columns)
-        doors = things[..., PLANE["open"], None] & things[..., _COLORS]
-        open_doors = doors.any(axis=-2)
+        things = flat[:, :grid_size].reshape(len(flat), -1, NUM_PLANES)
+        carried = flat[:, grid_size : grid_size + len(CARRIED)]
+        agent = things[..., PLANE["agent"]]
+        row, position = np.arange(len(flat)), agent.argmax(axis=1)
+        front = things[row, self._front[flat[:, -4:].argmax(axis=1), position]]
+        open_doors = (things[..., PLANE["open"], None] & things[..., _COLORS]).any(axis=1)
         parts = [
-            agent[..., 1:-1, 1:-1].reshape(*batch, -1),
-            _at(things, position)[..., PLANE["goal"], None],
-            _by_kind(front[..., _TYPES], front[..., _COLORS]),
-            _by_kind(carried[..., :3], carried[..., 3:]),
+            agent[:, self._inner],
+            things[row, position, PLANE["goal"], None],
+            *_by_kind(front[:, _TYPES], front[:, _COLORS]),
+            *_by_kind(carried[:, :3], carried[:, 3:]),
             open_doors,
-            open_doors.any(axis=-1, keepdims=True),
+            open_doors.any(axis=1, keepdims=True),
         ]
-        return np.concatenate(parts, axis=-1)[..., self._columns]
+        return np.concatenate(parts, axis=1)[:, self._columns].reshape(*signal.shape[:-1], len(self))
 
 
 _TYPES = slice(PLANE[TYPES[0]], PLANE[TYPES[-1]] + 1)
@@ -129,11 +125,14 @@ def _all_names(width: int, height: int) -> list[str]:
     return [*names, *(f"open/{color} door" for color in COLORS), "open/door"]
 
 
-def _by_kind(types: BoolArray, colors: BoolArray) -> BoolArray:
+def _by_kind(types: BoolArray, colors: BoolArray) -> list[BoolArray]:
     """Return for one object per row whether it is of each type and color, each type, and each color."""
-    both = (types[..., :, None] & colors[..., None, :]).reshape(*types.shape[:-1], -1)
-    return np.concatenate([both, types, colors], axis=-1)
+    return [(types[:, :, None] & colors[:, None, :]).reshape(len(types), -1), types, colors]
 
 
-def _at(things: BoolArray, position: "np.ndarray") -> BoolArray:
-    return np.take_along_axis(things, position[..., None, None], axis=-2)[..., 0, :]
+def _cells_in_front(width: int, height: int) -> npt.NDArray[np.intp]:
+    """Return the number of the cell in front of an agent by its direction and its own cell, ``[4, cells]``."""
+    rows, columns = np.divmod(np.arange(width * height), width)
+    # An agent in a door of the outer wall may look out of the grid.
+    front_rows = np.clip(rows + _FRONT[:, :1], 0, height - 1)
+    return np.asarray(front_rows * width + np.clip(columns + _FRONT[:, 1:], 0, width - 1))

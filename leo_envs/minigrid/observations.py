@@ -37,8 +37,7 @@ def observe(simulation: Any) -> BinaryArray:
     :return: binary uint8: ``height * width`` cells in rows of :data:`NUM_PLANES` entries, the carried object, the direction
     """
     # One gather for all cells: a Python loop over planes would cost more than MiniGrid's own step.
-    codes = [_EMPTY if thing is None else thing.encode() for thing in simulation.grid.grid]
-    cells = _PLANES_OF[tuple(np.array(codes).T)]
+    cells = _PLANES_OF[[_EMPTY if thing is None else _code(*thing.encode()) for thing in simulation.grid.grid]]
     column, row = simulation.agent_pos
     cells[row * simulation.width + column, PLANE["agent"]] = 1
     tail = np.zeros(len(CARRIED) + 4, dtype=np.uint8)
@@ -48,11 +47,15 @@ def observe(simulation: Any) -> BinaryArray:
     return np.concatenate([cells.reshape(-1), tail])
 
 
-_EMPTY = (1, 0, 0)
+def _code(kind: int, color: int, state: int) -> int:
+    return (kind * len(COLORS) + color) * 3 + state
+
+
+_EMPTY = _code(1, 0, 0)
 
 
 def _planes_of_codes() -> BinaryArray:
-    """Return the planes of each type, color and state of MiniGrid's encoding, ``[11, 6, 3, planes]``."""
+    """Return the planes of each type, color and state of MiniGrid's encoding, ``[11 * 6 * 3, planes]``."""
     table = np.zeros((11, len(COLORS), 3, NUM_PLANES), dtype=np.uint8)
     numbers = {"wall": 2, "floor": 3, "door": 4, "key": 5, "ball": 6, "box": 7, "goal": 8, "lava": 9}
     for name, number in numbers.items():
@@ -62,7 +65,7 @@ def _planes_of_codes() -> BinaryArray:
                 table[number, index, :, PLANE[color]] = 1
     table[numbers["door"], :, 0, PLANE["open"]] = 1
     table[numbers["door"], :, 2, PLANE["locked"]] = 1
-    return table
+    return table.reshape(-1, NUM_PLANES)
 
 
 _PLANES_OF = _planes_of_codes()
