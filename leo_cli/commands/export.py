@@ -17,7 +17,7 @@ class Export:
 
     For LEODQN and LEOPQN in grid worlds, with small networks. The page is that of `leo serve`.
 
-    Example: `leo export runs/leodqn-GridWorld-v0 --web site`.
+    Examples: `leo export runs/leodqn-GridWorld-v0 --web site`.
     """
 
     run_folder: Run

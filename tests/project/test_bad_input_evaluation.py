@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from leo_agents import LEODQN, LEOSAC
 from leo_agents.evaluation import (
+    GoalDiagnosticsCallback,
     GoalEvalCallback,
     GoalReport,
     LearningCurve,
@@ -161,6 +162,7 @@ EVALUATION: Table = {
         {"model": None, "env": make_line()},
         {"model": (None, 3, "model", LEODQN), "deterministic": FLAG, "progress_bar": FLAG},
     ),
+    GoalDiagnosticsCallback: ({}, {"verbose": (-1, 3, 1.5, "loud", None)}),
     GoalEvalCallback: (
         {"eval_env": make_line()},
         {

@@ -58,6 +58,7 @@ EXCEPTIONS = {
     "Transition": "a record that environments create",
     "ContractError": "an error",
     "FunctionalEnv": "abstract",
+    "GoalDiagnostics": "a record that GoalDiagnosticsCallback creates",
     "ProgramRun": "a record that run_program creates",
     "GoalSequenceDQN": "created by goal_sequence_dqn",
     "ProgramResult": "a record that evaluate_programs creates",

@@ -29,8 +29,8 @@ def transitions(
         >>> from gymnasium import spaces
         >>> from hypothesis import find
         >>> found = find(transitions(spaces.Box(-1, 1, (1,)), spaces.Discrete(2), 2, (3,)), lambda t: t.terminated.any())
-        >>> found.terminated
-        array([False, False,  True])
+        >>> found.terminated.shape, found.goals_achieved.shape
+        ((3,), (3, 2))
     """
     check_integer("num_goals", num_goals, 1)
     check_iterable("axes of batch_shape", batch_shape)
