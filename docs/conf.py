@@ -1,5 +1,7 @@
 """Sphinx configuration: ``make docs``."""
 
+from importlib.util import find_spec
+
 import leo_wrappers
 
 project = "LEO"
@@ -23,3 +25,5 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
+# Documented without the package too.
+autodoc_mock_imports = [] if find_spec("minigrid") else ["minigrid"]

@@ -174,6 +174,16 @@ def builtin_environments() -> list[str]:
     return sorted(name for name, spec in gym.registry.items() if spec.namespace == "leo")
 
 
+def builtin_extra(env_id: str) -> str:
+    """
+    Return the extra that a built-in environment needs, "" for none.
+
+    :param env_id: a full id
+    """
+    family = str(gym.spec(env_id).entry_point).split(":")[0].removeprefix("leo_envs.")
+    return {"craftax": "craftax", "minigrid": "minigrid", "panda": "robotics", "robotics": "robotics"}.get(family, "")
+
+
 def is_builtin(name: str) -> bool:
     """
     Return whether an id is that of an environment of ``leo_envs``, which runs no other code.

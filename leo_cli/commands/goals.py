@@ -99,11 +99,16 @@ class Goals:
 def _list_environments(console: Any) -> None:
     from rich.text import Text
 
-    from leo_cli.environments import builtin_environments
+    from leo_cli.environments import builtin_environments, builtin_extra
 
     console.print(Text.assemble(("Environments", "bold"), ": list the goals of one with leo goals ENV"))
+    by_extra: dict[str, list[str]] = {}
     for name in builtin_environments():
-        console.print(f"  {name}")
+        by_extra.setdefault(builtin_extra(name), []).append(name)
+    for extra, names in sorted(by_extra.items()):
+        console.print(f'With pip install "leo-rl[{extra}]":' if extra else "Without an extra:")
+        for name in names:
+            console.print(f"  {name}")
 
 
 def _descriptors(environment: "Environment") -> Any:

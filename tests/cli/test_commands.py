@@ -67,6 +67,25 @@ class TestHelp:
 
 
 class TestGoals:
+    def test_environments_are_listed_by_extra(self, leo):
+        lines = [line.strip() for line in leo("goals")[1].splitlines()]
+        titles = [
+            "Without an extra:",
+            *(f'With pip install "leo-rl[{name}]":' for name in ("craftax", "minigrid", "robotics")),
+        ]
+        assert [line for line in lines if line.endswith(":")] == titles
+        for title, env_id in zip(titles, ("GridWorld", "Craftax", "BabyAI-GoToLocal", "PandaReach"), strict=True):
+            part = lines[lines.index(title) + 1 :]
+            part = part[: next((index for index, line in enumerate(part) if line.endswith(":")), len(part))]
+            assert f"leo/{env_id}-v0" in part
+
+    def test_a_missing_extra_is_named_without_a_traceback(self, leo, monkeypatch):
+        for name in [name for name in sys.modules if name.startswith("leo_envs.minigrid")]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "minigrid", None)
+        code, _, error = leo("goals", "MiniGrid")
+        assert code == 2 and error.startswith("leo goals: ") and 'pip install "leo-rl[minigrid]"' in error
+
     def test_names_families_and_descriptors(self, leo):
         code, out, _ = leo("goals", "BitFlip", "--env-set", "n_bits=3")
         assert code == 0 and "8 goals" in out

@@ -66,6 +66,12 @@ ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
     "leo/PointMaze_UMaze-v0": {"robot": TEXTS, "maze": (*MAZES, "Nowhere"), "reset_target": FLAG, **ROBOTS},
     "leo/AntMaze_UMaze-v0": {"contact_forces": FLAG},
     "leo/HandReach-v0": ROBOTS,
+    "leo/MiniGrid-v0": {
+        "level": (*TEXTS, "CartPole-v1", ""),
+        "goals": (3, "abc", [], [-1], [nan], [None], ["nowhere"], [[]], [""]),
+        "mission_ends_episode": FLAG,
+        "render_mode": RENDER_MODE,
+    },
     "leo/FrankaKitchen-v0": {
         "tasks": (3, "kettle", [], [""], [1], [None], ["kettle", "kettle"], ["nowhere"]),
         "tolerance": TOLERANCE,
@@ -77,6 +83,11 @@ VECTOR_ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
     **dict.fromkeys(("leo/GridWorld-v0", "leo/BitFlip-v0", "leo/MountainCar-v0"), VECTOR_ENV),
     "leo/CraftaxClassic-v0": {**CRAFTAX, **VECTOR_ENV},
 }
+
+
+def library(env_id: str) -> str:
+    """The optional library that an environment needs."""
+    return next((name for name in ("craftax", "minigrid") if name in env_id.lower()), "mujoco")
 
 
 @cache
@@ -98,17 +109,24 @@ CASES = [
 @pytest.mark.parametrize(("env_id", "vectorized", "name", "values"), CASES)
 def test_arguments(env_id, vectorized, name, values):
     if env_id not in ("leo/GridWorld-v0", "leo/BitFlip-v0", "leo/MountainCar-v0"):
-        pytest.importorskip("craftax" if "Craftax" in env_id else "mujoco")
+        pytest.importorskip(library(env_id))
     for value in values:
         call = partial(constructor(env_id, bool(vectorized)), **{name: value})
         assert_rejected(call, f"{env_id}({name}={value!r})")
 
 
 @pytest.mark.parametrize(
-    "env_id", ["leo/CraftaxClassic-v0", "leo/PandaReach-v0", "leo/PointMaze_UMaze-v0", "leo/MountainCarContinuous-v0"]
+    "env_id",
+    [
+        "leo/CraftaxClassic-v0",
+        "leo/MiniGrid-v0",
+        "leo/PandaReach-v0",
+        "leo/PointMaze_UMaze-v0",
+        "leo/MountainCarContinuous-v0",
+    ],
 )
 def test_methods(env_id):
-    pytest.importorskip("craftax" if "Craftax" in env_id else "mujoco")
+    pytest.importorskip(library(env_id))
     env = gym.make(env_id).unwrapped
     env.reset(seed=0)
     for goal in (*(goal for goal in GOAL if goal != 99), 10**6):

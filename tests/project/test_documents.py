@@ -20,6 +20,9 @@ NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
 WITH_CODE = [name for name, page in NAMES.items() if blocks(page, "python")]
 README = NAMES["README.md"]
 
+OPTIONAL = {"docs/distributed.md": "ray", "docs/minigrid.md": "minigrid"}
+"""The library that the code on a page needs, if it may be missing."""
+
 # Options added to a command so that it ends soon and needs no keyboard input.
 SHORT_RUN = {
     "train": ["--steps", "300", "--evaluations", "1"],
@@ -32,8 +35,8 @@ SHORT_RUN = {
 def test_code_on_a_page_runs(name, tmp_path, monkeypatch):
     """All blocks of a page run in order in one namespace, with less training."""
     monkeypatch.chdir(tmp_path)
-    if name == "docs/distributed.md":
-        pytest.importorskip("ray")
+    if name in OPTIONAL:
+        pytest.importorskip(OPTIONAL[name])
     code = shortened("\n".join(blocks(NAMES[name], "python")))
     assert not re.search(r"\.learn\((?!200\))", code)
     exec(compile(code, name, "exec"), {"__name__": "page"})
@@ -76,6 +79,8 @@ def all_commands(start: str) -> list[str]:
 @pytest.mark.parametrize("line", [line for line in all_commands("leo train") if line not in commands(README)])
 def test_training_commands_run(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "MiniGrid" in line:
+        pytest.importorskip("minigrid")
     run_leo(line)
 
 
