@@ -23,7 +23,7 @@ class GoalDiagnostics:
     """
     State of learning at one moment, computed from a batch of transitions.
 
-    :param values: largest |Q_g(s, a)| of each goal, ``[G]``
+    :param values: largest ``|Q_g(s, a)|`` of each goal, ``[G]``
     :param td_errors: mean distance of Q_g(s, a) to its target, ``[G]``
     :param spreads: standard deviation of Q_g(s, a) over the batch, ``[G]``
     :param gradient_norm: norm of the gradient of the loss, before it is clipped
@@ -61,7 +61,7 @@ class GoalDiagnosticsCallback(BaseCallback):
     """
     Callback that logs, at regular intervals, what goes wrong first when learning does:
 
-    - ``diagnostics/q_value_max``: largest |Q_g(s, a)|; values are probabilities, so that above 1 they diverge;
+    - ``diagnostics/q_value_max``: largest ``|Q_g(s, a)|``; values are probabilities, so that above 1 they diverge;
     - ``diagnostics/td_error_mean``, ``diagnostics/td_error_worst``: distance of Q_g(s, a) to its target, mean over all goals
       and over the worst tenth of them;
     - ``diagnostics/gradient_norm``: norm of the gradient before it is clipped;
