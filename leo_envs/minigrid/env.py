@@ -71,6 +71,7 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
         self.goal_names = self.goal_set.names
         self.observation_space = spaces.Box(0, 1, self.goal_set.signal_shape, np.uint8)
         self.action_space = self.simulation.action_space
+        self._num_actions = int(self.simulation.action_space.n)
         self.mission_ends_episode = mission_ends_episode
         self.render_mode = render_mode
         self.commanded_goal: int | None = None
@@ -80,7 +81,7 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
     @property
     def action_names(self) -> tuple[str, ...]:
         """Names of the actions."""
-        return tuple(action.name for action in self.simulation.actions)[: self.action_space.n]
+        return tuple(action.name for action in self.simulation.actions)[: self._num_actions]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[BinaryArray, dict[str, Any]]:
         """
@@ -105,7 +106,7 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
             ``instruction``
         """
         self._check_running()
-        _, reward, terminated, truncated, _ = self.simulation.step(check_action(action, int(self.action_space.n)))
+        _, reward, terminated, truncated, _ = self.simulation.step(check_action(action, self._num_actions))
         observation, info = self._observe()
         terminated = terminated and (self.mission_ends_episode or reward <= 0)
         return observation, float(reward), bool(terminated), bool(truncated), info
@@ -134,7 +135,7 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
 
         :return: mapping of keys to actions
         """
-        return dict(zip((("a",), ("d",), ("w",), ("e",), ("q",), (" ",), ("r",)), range(self.action_space.n), strict=False))
+        return dict(zip((("a",), ("d",), ("w",), ("e",), ("q",), (" ",), ("r",)), range(self._num_actions), strict=False))
 
     def render(self) -> Frame | None:  # type: ignore[override]
         """

@@ -107,7 +107,7 @@ class MiniGridGoals(GoalSet):
             *_by_kind(front[:, _TYPES], front[:, _COLORS]),
             *_by_kind(carried[:, :3], carried[:, 3:]),
             open_doors,
-            open_doors.any(axis=1, keepdims=True),
+            np.any(open_doors, axis=1, keepdims=True),
         ]
         return np.concatenate(parts, axis=1)[:, self._columns].reshape(*signal.shape[:-1], len(self))
 
