@@ -4,9 +4,9 @@ Whether LEODQN reaches all goals of the 16 x 16 gridworld in fewer steps of the 
 Run ``python benchmarks/offline_then_online.py``; table and curves are written to ``benchmarks/results/offline_then_online.*``.
 
 "after 10k" has made 2,000 gradient steps on the first 10,000 random transitions of ``benchmarks/offline_gridworld.py``, which
-do not reach all goals, before its first step. It then explores with probability 0.1 and trains at once; its replay buffer
-starts empty, so the data are not used again. "from nothing" explores as in ``benchmarks/gridworld_learning.py``. Both make a
-gradient step on 256 transitions for every eight steps.
+do not reach all goals, before its first step. It then explores with probability 0.1 and trains at once, from a replay buffer
+that starts empty, or with the data ("with the data"). "from nothing" explores as in ``benchmarks/gridworld_learning.py``. All
+make a gradient step on 256 transitions for every eight steps.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from training_runs import (
 
 from leo_agents import LEODQN
 
-AGENTS = ("from nothing", "after 10k")
+AGENTS = ("from nothing", "after 10k", "after 10k, with the data")
 GRADIENT_STEPS = 2_000
 LEVELS = (0.9, 0.95, 0.99)
 
@@ -49,12 +49,22 @@ def run(agent: str, seed: int, steps: int, every: int) -> list[Row]:
     th.set_num_threads(1)
     is_offline = agent != AGENTS[0]
     exploration = {"exploration_initial_eps": 0.1, "learning_starts": NUM_ENVS} if is_offline else {}
-    settings: dict[str, Any] = {**SHARED, **TARGETS, **exploration, "buffer_size": steps, "train_freq": 1, "seed": seed}
+    settings: dict[str, Any] = {
+        **SHARED,
+        **TARGETS,
+        **exploration,
+        "buffer_size": steps + SIZES["10k"],
+        "train_freq": 1,
+        "seed": seed,
+    }
     model = LEODQN("MultiGoalPolicy", make_envs(NUM_ENVS), exploration_final_eps=0.1, **settings)
     if is_offline:
+        dataset = make_dataset(seed, SIZES["10k"])
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="never achieved in the data")
-            model.learn_offline(make_dataset(seed, SIZES["10k"]), GRADIENT_STEPS)
+            model.learn_offline(dataset, GRADIENT_STEPS)
+        if agent == AGENTS[2]:
+            model.replay_buffer.extend(dataset)  # type: ignore[union-attr]
     gridworld = GridworldEval()
     first = {"steps": 0, "seconds": 0.0, "success": gridworld.success(model)}
     callback = PeriodicEval(lambda model: {"success": gridworld.success(model)}, every)

@@ -10,11 +10,12 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecNormalize
 
+from leo_agents.replay.action_scaling import scale_actions
 from leo_agents.replay.buffer_arguments import check_buffer_arguments, check_device
 from leo_agents.replay.device_storage import DeviceArray, to_device, unpack_bits
 from leo_agents.replay.memory import check_fits_in_memory, check_fits_on_device, format_bytes
 from leo_agents.replay.n_step_buffer import GoalWindow, NStepDictReplayBuffer
-from leo_wrappers.infos import achieved_from_infos, task_rewards_from_infos
+from leo_wrappers.infos import InfoList, achieved_from_infos, task_rewards_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.validation import check_bool, check_fraction, check_integer
 
@@ -177,6 +178,35 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         super().read_dataset(dataset)
         self.packed_masks = self._stored(dataset.packed_masks[:, None])
         self.goal_ids = np.random.default_rng(0).integers(self.num_goals, size=(len(dataset), 1), dtype=np.int32)
+
+    def extend(self, dataset: "GoalDataset") -> None:
+        """
+        Add the transitions of a dataset, the last ones if not all fit, so that training online goes on from them.
+
+        They are split into as many parts as there are environments, and n-step windows end with their part. The commanded
+        goals, which a dataset has not, are drawn uniformly.
+
+        :param dataset: the dataset, of the spaces and goals of the buffer
+        """
+        assert isinstance(self.observation_space, spaces.Dict)
+        dataset.check_matches(self.observation_space, self.action_space, self.goal_names)
+        num_steps = min(len(dataset) // self.n_envs, self.buffer_size)
+        first = len(dataset) - num_steps * self.n_envs
+        parts = first + np.arange(num_steps * self.n_envs).reshape(self.n_envs, num_steps)
+        goal_ids = np.random.default_rng(0).integers(self.num_goals, size=parts.shape)
+        for step, rows in enumerate(parts.T):
+            terminated, is_last = dataset.terminated[rows], step == num_steps - 1
+            ended = dataset.ended[rows] | is_last
+            masks = np.unpackbits(dataset.packed_masks[rows], axis=1, count=self.num_goals).view(bool)
+            infos = InfoList([{"TimeLimit.truncated": bool(flag)} for flag in ended & ~terminated], masks)
+            self.add(
+                {key: array[rows] for key, array in dataset.observations.items()} | {GOAL_KEY: goal_ids[:, step]},
+                {key: array[rows] for key, array in dataset.next_observations.items()},
+                scale_actions(dataset.actions[rows], self.action_space),
+                np.zeros(self.n_envs, dtype=np.float32),
+                ended,
+                infos,
+            )
 
     def _stored(self, array: np.ndarray) -> Any:
         """Return an array on the device where the buffer stores observations and masks."""

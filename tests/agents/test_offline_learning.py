@@ -7,6 +7,7 @@ import torch as th
 from stable_baselines3 import TD3
 from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 import leo_envs
 from leo_agents import LEODQN, LEOSAC, LEOTD3, ExactCheckpoints, GoalDataset, collect_dataset
@@ -360,3 +361,32 @@ def test_statistics_of_observations_are_those_of_the_data(monkeypatch):
         np.testing.assert_allclose(normalizer.mean[columns], points.mean(axis=0), rtol=1e-6)
         model.learn_offline(collect_dataset(env, 4, seed=1), 1)
         np.testing.assert_allclose(normalizer.mean[columns], points.mean(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_extending_a_replay_buffer_adds_the_dataset(name, datasets):
+    dataset = datasets[name]
+    model = make_model(name)
+    model.replay_buffer.extend(dataset)
+    copy = GoalDataset.from_replay_buffer(model.replay_buffer)
+    np.testing.assert_array_equal(copy.packed_masks, dataset.packed_masks)
+    np.testing.assert_array_equal(copy.observations["observation"], dataset.observations["observation"])
+    np.testing.assert_array_equal(copy.next_observations["observation"], dataset.next_observations["observation"])
+    np.testing.assert_allclose(copy.actions, dataset.actions, atol=1e-6)
+    np.testing.assert_array_equal(copy.terminated, dataset.terminated)
+    np.testing.assert_array_equal(copy.ended[:-1], dataset.ended[:-1])
+    assert copy.ended[-1]
+
+
+def test_extending_splits_a_dataset_over_the_environments_and_keeps_the_newest(datasets):
+    dataset = datasets["leodqn"]
+    model = make_model("leodqn", DummyVecEnv([make_line] * 2), buffer_size=100, n_steps=3)
+    model.replay_buffer.extend(dataset)
+    buffer, newest = model.replay_buffer, dataset.observations["observation"][-100:]
+    assert buffer.full and buffer.pos == 0
+    np.testing.assert_array_equal(buffer.observations["observation"], np.stack([newest[:50], newest[50:]], axis=1))
+    # The parts end like truncated episodes, over which no window extends.
+    assert buffer.dones[-1].all()
+    np.testing.assert_array_equal(buffer.timeouts[-1], ~dataset.terminated[[-51, -1]])
+    with pytest.raises(ValueError, match="goals"):
+        make_model("leotd3").replay_buffer.extend(dataset)
