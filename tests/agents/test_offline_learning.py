@@ -380,13 +380,14 @@ def test_extending_a_replay_buffer_adds_the_dataset(name, datasets):
 
 def test_extending_splits_a_dataset_over_the_environments_and_keeps_the_newest(datasets):
     dataset = datasets["leodqn"]
-    model = make_model("leodqn", DummyVecEnv([make_line] * 2), buffer_size=100, n_steps=3)
+    assert not dataset.ended[-54]  # else the end of the first part would show nothing
+    model = make_model("leodqn", DummyVecEnv([make_line] * 2), buffer_size=106, n_steps=3)
     model.replay_buffer.extend(dataset)
-    buffer, newest = model.replay_buffer, dataset.observations["observation"][-100:]
+    buffer, newest = model.replay_buffer, dataset.observations["observation"][-106:]
     assert buffer.full and buffer.pos == 0
-    np.testing.assert_array_equal(buffer.observations["observation"], np.stack([newest[:50], newest[50:]], axis=1))
+    np.testing.assert_array_equal(buffer.observations["observation"], np.stack([newest[:53], newest[53:]], axis=1))
     # The parts end like truncated episodes, over which no window extends.
     assert buffer.dones[-1].all()
-    np.testing.assert_array_equal(buffer.timeouts[-1], ~dataset.terminated[[-51, -1]])
+    np.testing.assert_array_equal(buffer.timeouts[-1], ~dataset.terminated[[-54, -1]])
     with pytest.raises(ValueError, match="goals"):
         make_model("leotd3").replay_buffer.extend(dataset)
