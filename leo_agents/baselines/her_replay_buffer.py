@@ -1,6 +1,6 @@
 """Hindsight Experience Replay (HER) for finite goal sets with masks."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,16 +9,17 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
+from leo_agents.baselines.episode_replay_buffer import EpisodeReplayBuffer
 from leo_agents.baselines.relabeling import RelabelingReplayBuffer
-from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episode
+from leo_agents.replay.episode_bounds import EpisodeBounds, Ids
 from leo_agents.replay.goal_dataset import GoalDataset
-from leo_wrappers.keys import DESIRED_GOAL_KEY, ENDED_BY_GOAL_KEY
+from leo_wrappers.keys import DESIRED_GOAL_KEY
 from leo_wrappers.validation import check_choice, check_integer
 
 HindsightStrategy = Literal["final", "future", "episode", "random"]
 
 
-class MaskHerReplayBuffer(RelabelingReplayBuffer):
+class MaskHerReplayBuffer(EpisodeReplayBuffer, RelabelingReplayBuffer):
     """
     Replay buffer for Hindsight Experience Replay (https://arxiv.org/abs/1707.01495): a fraction ``k / (k + 1)`` of the sampled
     rows is relabeled with an achieved goal.
@@ -55,6 +56,8 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         tensor([4, 4, 4, 4, 9])
     """
 
+    command_key = DESIRED_GOAL_KEY
+
     def __init__(
         self,
         buffer_size: int,
@@ -88,11 +91,6 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         self.goal_selection_strategy = goal_selection_strategy
         self.episodes = EpisodeBounds(self.buffer_size, n_envs)
 
-    def reset(self) -> None:
-        """Empty the buffer."""
-        super().reset()
-        self.episodes = EpisodeBounds(self.buffer_size, self.n_envs)
-
     def read_dataset(self, dataset: GoalDataset) -> None:
         """
         Replace the transitions by those of a dataset, see :class:`~leo_agents.replay.goal_replay_buffer.GoalReplayBuffer`.
@@ -101,31 +99,6 @@ class MaskHerReplayBuffer(RelabelingReplayBuffer):
         """
         super().read_dataset(dataset)
         self.episodes = EpisodeBounds.of_ends(dataset.ended)
-
-    def add(  # type: ignore[override]
-        self,
-        obs: dict[str, np.ndarray],
-        next_obs: dict[str, np.ndarray],
-        action: np.ndarray,
-        reward: np.ndarray,
-        done: np.ndarray,
-        infos: list[dict[str, Any]],
-    ) -> None:
-        """
-        Store one transition per environment.
-
-        :param obs: observations before the step
-        :param next_obs: observations after the step and before any reset
-        :param action: actions
-        :param reward: rewards; not used for sampling, where rewards are computed from the masks
-        :param done: whether the episodes ended
-        :param infos: infos of the step, with ``goals_achieved``
-        """
-        position = self.pos
-        super().add(obs, next_obs, action, reward, done, infos)
-        continues = continues_episode(self.observations, self.next_observations, position, DESIRED_GOAL_KEY)
-        ended_by_goal = np.array([bool(info.get(ENDED_BY_GOAL_KEY)) for info in infos])
-        self.episodes.add(continues, np.asarray(done, dtype=bool) & ~ended_by_goal)
 
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]
         env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))

@@ -9,16 +9,16 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, TensorDict
 from stable_baselines3.common.vec_env import VecNormalize
 
-from leo_agents.replay.episode_bounds import EpisodeBounds, Ids, continues_episode
-from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
+from leo_agents.baselines.episode_replay_buffer import EpisodeReplayBuffer
+from leo_agents.replay.episode_bounds import EpisodeBounds, Ids
 from leo_wrappers.goal_sequence import next_sequences
-from leo_wrappers.keys import ENDED_BY_GOAL_KEY, SEQUENCE_KEY
+from leo_wrappers.keys import SEQUENCE_KEY
 from leo_wrappers.validation import check_integer
 
 IntArray = npt.NDArray[np.int64]
 
 
-class SequenceReplayBuffer(GoalReplayBuffer):
+class SequenceReplayBuffer(EpisodeReplayBuffer):
     """
     Replay buffer for sequences of goals, in the format of SB3's ``DictReplayBuffer``: a fraction ``k / (k + 1)`` of the
     sampled rows is relabeled with goals that the rest of the episode achieved, in this order (as the instructions of AMAGO,
@@ -52,6 +52,8 @@ class SequenceReplayBuffer(GoalReplayBuffer):
         [(0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)]
     """
 
+    command_key = SEQUENCE_KEY
+
     def __init__(
         self,
         buffer_size: int,
@@ -80,36 +82,6 @@ class SequenceReplayBuffer(GoalReplayBuffer):
         self.n_sampled_goal = n_sampled_goal
         self.her_ratio = n_sampled_goal / (n_sampled_goal + 1)
         self.episodes = EpisodeBounds(self.buffer_size, n_envs)
-
-    def reset(self) -> None:
-        """Empty the buffer."""
-        super().reset()
-        self.episodes = EpisodeBounds(self.buffer_size, self.n_envs)
-
-    def add(  # type: ignore[override]
-        self,
-        obs: dict[str, np.ndarray],
-        next_obs: dict[str, np.ndarray],
-        action: np.ndarray,
-        reward: np.ndarray,
-        done: np.ndarray,
-        infos: list[dict[str, Any]],
-    ) -> None:
-        """
-        Store one transition per environment.
-
-        :param obs: observations before the step
-        :param next_obs: observations after the step and before any reset
-        :param action: actions
-        :param reward: rewards; not used for sampling, where rewards are computed from the masks
-        :param done: whether the episodes ended
-        :param infos: infos of the step, with ``goals_achieved``
-        """
-        position = self.pos
-        super().add(obs, next_obs, action, reward, done, infos)
-        continues = continues_episode(self.observations, self.next_observations, position, SEQUENCE_KEY)
-        ended_by_goal = np.array([bool(info.get(ENDED_BY_GOAL_KEY)) for info in infos])
-        self.episodes.add(continues, np.asarray(done, dtype=bool) & ~ended_by_goal)
 
     def _get_samples(self, batch_inds: np.ndarray, env: VecNormalize | None = None) -> DictReplayBufferSamples:  # type: ignore[override]
         env_inds = np.random.randint(0, self.n_envs, size=len(batch_inds))
