@@ -15,6 +15,7 @@ from torch import nn
 from leo_agents.networks.goal_descriptors import Descriptors, check_descriptors, descriptor_error
 from leo_agents.networks.policies import GoalPolicy, Observation
 from leo_agents.networks.q_network import GoalQNetwork
+from leo_agents.networks.quasimetric_head import QuasimetricHead
 from leo_wrappers.goal_set import Goal, GoalSet
 from leo_wrappers.keys import GOAL_KEY
 from leo_wrappers.validation import check_choice, check_instance
@@ -217,7 +218,12 @@ class AllGoalsQPolicy(GoalQPolicy):
     def _checked_descriptors(self, goals: Any, ndim: int) -> Descriptors:
         if self.descriptors is None:
             raise descriptor_error(goals, self.goal_names, None)
-        return check_descriptors(goals, ndim, self.descriptors)
+        known, space = self.descriptors, self.q_net.observation_space
+        if isinstance(self.q_net.head, QuasimetricHead) and isinstance(space, spaces.Box):
+            # Goals are observations, all of which the network has learned to encode, not only those of its own goals.
+            bounds = np.stack([space.low, space.high])
+            known = np.concatenate([known, np.where(np.isfinite(bounds), bounds, known[:1])])
+        return check_descriptors(goals, ndim, known)
 
     def to_torchscript(self, goals: Literal["goal_id", "descriptor"] = "goal_id") -> th.jit.ScriptModule:
         """

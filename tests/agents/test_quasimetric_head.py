@@ -126,6 +126,16 @@ def test_a_policy_for_other_goals(model):
     np.testing.assert_allclose(model.policy.with_goal_set(goals).values(states), model.values(states)[:, [6, 2]], atol=1e-6)
 
 
+def test_goals_may_be_any_observations_of_the_space(model):
+    states = observations()
+    # One-hot vectors: an entry that is 0 in all goals of a policy, and 1 in another state.
+    goals = GoalSet(["a", "b"], lambda signal: np.equal.outer(signal, [6, 2]), descriptors=states[[6, 2]], signal_shape=())
+    policy = model.policy.with_goal_set(goals)
+    np.testing.assert_allclose(policy.values(states, states[[4]]), model.values(states)[:, [4]], atol=1e-6)
+    with pytest.raises(ValueError, match="use the units of the goal set"):
+        policy.values(states, 9.0 * states[[4]])
+
+
 def test_bfloat16_is_used_for_the_layers_only(model):
     states = th.as_tensor(observations())
     with th.no_grad(), th.autocast("cpu", th.bfloat16):
