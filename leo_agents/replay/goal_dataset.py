@@ -14,8 +14,9 @@ from leo_agents.algorithms.env_wrapping import check_same_goals
 from leo_agents.replay.action_scaling import unscale_actions
 from leo_agents.replay.array_files import read_arrays, write_arrays
 from leo_agents.replay.device_storage import DeviceArray
-from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer, packed_width
+from leo_agents.replay.goal_replay_buffer import GoalReplayBuffer
 from leo_agents.replay.point_goal_buffer import PointGoalReplayBuffer
+from leo_agents.replay.replay_size import packed_width
 from leo_wrappers.goal_set import GoalSet, check_goal_names
 from leo_wrappers.keys import ACHIEVED_GOAL_KEY, GOAL_INPUT_KEYS
 from leo_wrappers.validation import check_instance, check_path

@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 from leo_agents.replay.action_scaling import scale_actions
 from leo_agents.replay.buffer_arguments import check_buffer_arguments, check_device
 from leo_agents.replay.device_storage import DeviceArray, to_device, unpack_bits
-from leo_agents.replay.memory import check_fits_in_memory, check_fits_on_device, format_bytes
 from leo_agents.replay.n_step_buffer import GoalWindow, NStepDictReplayBuffer
+from leo_agents.replay.replay_size import check_replay_memory, packed_width, replay_nbytes
 from leo_wrappers.infos import InfoList, achieved_from_infos, task_rewards_from_infos
 from leo_wrappers.keys import ENDED_BY_GOAL_KEY, GOAL_KEY
 from leo_wrappers.validation import check_bool, check_fraction, check_integer
@@ -142,7 +142,7 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         sizes = replay_nbytes(
             max(buffer_size // n_envs, 1), stored_space, action_space, n_envs, num_goals, task_discounts is not None
         )
-        _check_memory(buffer_size, sizes, verbose, storage_device)
+        check_replay_memory(buffer_size, sizes, verbose, storage_device)
         super().__init__(
             buffer_size,
             stored_space,
@@ -346,57 +346,3 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         if isinstance(packed, th.Tensor):
             return unpack_bits(packed, self.num_goals)
         return np.unpackbits(packed, axis=1, count=self.num_goals).astype(np.float32)
-
-
-def _check_memory(buffer_size: int, sizes: dict[str, int], verbose: int, storage_device: th.device | None) -> None:
-    """Raise a ``MemoryError`` before allocating a buffer that does not fit into memory, of the host and of the device."""
-    if verbose >= 1:
-        parts = ", ".join(f"{name} {format_bytes(size)}" for name, size in sizes.items())
-        print(f"Replay buffer of {buffer_size} transitions: {format_bytes(sum(sizes.values()))} ({parts})")
-    advice = "use a smaller buffer_size or smaller observations"
-    if storage_device is not None:
-        on_device = {name: sizes.pop(name) for name in ("observations", "goal masks")}
-        check_fits_on_device("the replay buffer", on_device, storage_device, f"{advice}, or leave out storage_device")
-    check_fits_in_memory("the replay buffer", sizes, advice)
-
-
-def packed_width(num_goals: int) -> int:
-    """
-    Return the number of bytes of a packed mask.
-
-    :param num_goals: number of goals
-    :return: number of bytes, one for eight goals
-    """
-    return (num_goals + 7) // 8
-
-
-def replay_nbytes(
-    num_steps: int,
-    observation_space: spaces.Dict,
-    action_space: spaces.Space,
-    n_envs: int,
-    num_goals: int,
-    has_tasks: bool = False,
-) -> dict[str, int]:
-    """
-    Return the memory usage of a :class:`GoalReplayBuffer` without allocating it.
-
-    :param num_steps: stored steps per environment
-    :param observation_space: of the stored observations, without the goal
-    :param action_space: the action space
-    :param n_envs: number of parallel environments
-    :param num_goals: number of goals
-    :param has_tasks: whether the goals are tasks, with rewards
-    :return: number of bytes by part of the buffer
-    """
-    num_transitions = num_steps * n_envs
-    obs_nbytes = sum(
-        int(np.prod(space.shape or (1,))) * np.dtype(space.dtype).itemsize for space in observation_space.values()
-    )
-    action_nbytes = int(np.prod(action_space.shape or (1,))) * np.dtype(action_space.dtype).itemsize
-    # Rewards, dones and timeouts are float32, goal ids int32.
-    return {
-        "observations": 2 * obs_nbytes * num_transitions,
-        "goal masks": packed_width(num_goals) * num_transitions,
-        "actions, rewards and flags": (action_nbytes + 4 * 4 + 4 * num_goals * has_tasks) * num_transitions,
-    }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from leo_agents import GoalReplayBuffer
 from leo_agents.learning.losses import all_goals_targets
 from leo_agents.replay import goal_replay_buffer, memory
-from leo_agents.replay.goal_replay_buffer import replay_nbytes
+from leo_agents.replay.replay_size import replay_nbytes
 from leo_wrappers import InfoList
 from tests.devices import DEVICES
 
