@@ -13,8 +13,8 @@ that can be reached: exploration plays no role.
 - quasimetric: encodes an observation of the goal like a state.
 
 Networks have two hidden layers of 128; batches of 128 transitions, all goals of the training, learning rate 2e-3. For 200
-random states that can be reached and all goals: ``steps`` is the mean error of the learned number of steps, cut off at 200,
-where the goal can be reached; ``optimal`` is the fraction of greedy actions that are on a shortest path. Seconds are those of
+random states that can be reached and all goals: ``step_error`` is the mean error of the learned number of steps, cut off at
+200, where the goal can be reached; ``optimal`` is the fraction of greedy actions that are on a shortest path. Seconds are those of
 the process. Intervals are 95 % by Student's t over seeds.
 """
 
@@ -54,7 +54,7 @@ TRANSITIONS, STATES = 20_000, 200
 HEADS = ("dense", "factored", "quasimetric")
 ENVIRONMENTS = ("maze", "mountain car")
 AGENTS = [f"{head}, {environment}" for environment in ENVIRONMENTS for head in HEADS]
-QUANTITIES = ("steps", "optimal", "unseen_steps", "unseen_optimal")
+QUANTITIES = ("step_error", "optimal", "unseen_step_error", "unseen_optimal")
 SHARED: dict[str, Any] = {"learning_rate": 2e-3, "batch_size": 128, "gamma": GAMMA, "tau": 0.02, "device": "cpu"}
 
 
@@ -123,7 +123,7 @@ class Task:
             values, optimal = q_values.max(axis=2), optimal_q.max(axis=2)
             chosen = np.take_along_axis(optimal_q, q_values.argmax(axis=2)[..., None], axis=2)[..., 0]
             can_reach, prefix = optimal > 0, "" if kind == "trained" else "unseen_"
-            row[f"{prefix}steps"] = float(np.abs(_steps(values) - _steps(optimal))[can_reach].mean())
+            row[f"{prefix}step_error"] = float(np.abs(_steps(values) - _steps(optimal))[can_reach].mean())
             row[f"{prefix}optimal"] = float((chosen > optimal - 1e-9)[can_reach].mean())
         return row
 
@@ -210,7 +210,7 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1_500, help="gradient steps of each run")
+    parser.add_argument("--steps", type=int, default=6_000, help="gradient steps of each run")
     add_options(parser, "--algorithms", AGENTS, default=AGENTS, seeds=3)
     options = parser.parse_args()
     options.every = options.every or max(options.steps // 3, 1)
