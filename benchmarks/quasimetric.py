@@ -14,8 +14,8 @@ that can be reached: exploration plays no role.
 
 Networks have two hidden layers of 128; batches of 128 transitions, all goals of the training, learning rate 2e-3. For 200
 random states that can be reached and all goals: ``step_error`` is the mean error of the learned number of steps, cut off at
-200, where the goal can be reached; ``optimal`` is the fraction of greedy actions that are on a shortest path. Seconds are those of
-the process. Intervals are 95 % by Student's t over seeds.
+200, where the goal can be reached; ``optimal`` is the fraction of greedy actions that are on a shortest path. Seconds are
+those of the process. Intervals are 95 % by Student's t over seeds.
 """
 
 import os

@@ -76,7 +76,8 @@ def test_training_for_a_given_time(gpu_speed: ModuleType, monkeypatch: pytest.Mo
     result = json.loads((tmp_path / "results.json").read_text())
     speed, halfway, trained, evaluation = result["rows"]
     assert speed["steps_per_second"] > 0 and 0 < evaluation["success"] <= 1 and evaluation["position"] == evaluation["success"]
-    assert 0 < halfway["steps"] < trained["steps"] == evaluation["steps"]
+    # Equal on a machine so slow that a single rollout is planned.
+    assert 0 < halfway["steps"] <= trained["steps"] == evaluation["steps"]
     assert trained["seen"] == 8 and trained["gradient_steps"] > 0
     steps = [point["steps"] for point in result["curve"]]
     assert 0 < steps[0] and steps == sorted(steps) and steps[-1] <= trained["steps"] <= trained["steps_planned"] + 256
