@@ -13,6 +13,10 @@ Eight tasks are learned from the same transitions, of episodes of 50 steps from 
 - ``effort``: -1 for every step that moves; discount 0.9; the best is to push against a wall.
 - ``avoid``: -1 in the swamp; discount 1 and ends at the first step there.
 
+LEOPQN has 64 environments and ten times as many steps. "5 steps", "lambda": n-step targets with n = 5, Q(lambda) targets with
+lambda = 0.9, along actions of which half are random ones; "cut": ``cut_tolerance=0.0``, which ends a window or a trace before
+an action that is not greedy for the task. All other agents have one-step targets.
+
 ``error`` is the mean of ``|Q - optimal Q|`` over all cells and actions, divided by the range of the task's optimal values, as
 a mean over the tasks; ``worst`` is that of the worst task. ``optimal actions`` is the fraction of cells and tasks in which the
 greedy action is an optimal one.
@@ -51,12 +55,17 @@ gym.register_envs(leo_envs)
 
 MAP = ".......\n.......\n.##.##.\n.......\n.##.##.\n.......\n......."
 SWAMP, CORNER, POST = ["cell/3,2", "cell/3,3", "cell/3,4"], "cell/6,6", "cell/1,1"
-AGENTS = ["LEODQN", "LEOPQN"]
-NUM_ENVS = {"LEODQN": 4, "LEOPQN": 64}
 NETWORK = {"net_arch": [256, 256]}
-SETTINGS: dict[str, dict[str, Any]] = {
-    "LEODQN": {"buffer_size": 50_000, "exploration_final_eps": 0.5, "learning_rate": 1e-3, "train_freq": 1},
-    "LEOPQN": {"exploration_final_eps": 0.5},
+DQN_SETTINGS = {"buffer_size": 50_000, "exploration_final_eps": 0.5, "learning_rate": 1e-3, "train_freq": 1}
+PQN_SETTINGS = {"exploration_final_eps": 0.5}
+CUT = {"cut_tolerance": 0.0}
+AGENTS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "LEODQN": (LEODQN, DQN_SETTINGS),
+    "LEODQN, 5 steps": (LEODQN, {**DQN_SETTINGS, "n_steps": 5}),
+    "LEODQN, 5 steps, cut": (LEODQN, {**DQN_SETTINGS, "n_steps": 5, **CUT}),
+    "LEOPQN": (LEOPQN, PQN_SETTINGS),
+    "LEOPQN, lambda": (LEOPQN, {**PQN_SETTINGS, "q_lambda": 0.9}),
+    "LEOPQN, lambda, cut": (LEOPQN, {**PQN_SETTINGS, "q_lambda": 0.9, **CUT}),
 }
 
 
@@ -144,13 +153,15 @@ def run(agent: str, seed: int, steps: int, every: int) -> list[Row]:
     :return: a row per evaluation
     """
     th.set_num_threads(1)
-    envs = make_envs(NUM_ENVS[agent])
+    algorithm, settings = AGENTS[agent]
+    envs = make_envs(64 if algorithm is LEOPQN else 4)
     mdp, tasks = envs.unwrapped.mdp, make_tasks(tuple(envs.unwrapped.goal_names))
     expected = optimal_q(tasks, mdp)
     scale = np.ptp(expected, axis=(0, 2))
     observations = mdp.observe(np.arange(mdp.num_states))
-    venv, algorithm = GymVecEnv(TaskVectorWrapper(envs, tasks)), {"LEODQN": LEODQN, "LEOPQN": LEOPQN}[agent]
-    model = algorithm("MultiGoalPolicy", venv, seed=seed, device="cpu", policy_kwargs=dict(NETWORK), **SETTINGS[agent])
+    venv = GymVecEnv(TaskVectorWrapper(envs, tasks))
+    model = algorithm("MultiGoalPolicy", venv, seed=seed, device="cpu", policy_kwargs=dict(NETWORK), **settings)
+    steps, every = (10 * steps, 10 * every) if algorithm is LEOPQN else (steps, every)
 
     def evaluate(_: Any) -> Row:
         q = model.q_values(observations)
@@ -181,7 +192,11 @@ def write(rows: list[Row], options: argparse.Namespace) -> list[Row]:
         for key in keys:
             line |= mean_and_half_width(key, [curve[-1][key] for curve in curves.values()])
         table.append(line)
-    about = {"what": (__doc__ or "").strip(), "settings": {"network": NETWORK, **SETTINGS}, "table": table}
+    about = {
+        "what": (__doc__ or "").strip(),
+        "settings": {"network": NETWORK, "LEODQN": DQN_SETTINGS, "LEOPQN": PQN_SETTINGS},
+        "table": table,
+    }
     write_results(options, about, rows, "gymnasium", "numpy", "stable-baselines3", "torch")
     return table
 
@@ -193,11 +208,11 @@ def format_table(table: list[Row]) -> str:
     :param table: from :func:`write`
     :return: text
     """
-    lines = [f"{'':8s} {'error':>18s} {'worst':>18s} {'optimal actions':>18s} {'seconds':>14s}"]
+    lines = [f"{'':20s} {'error':>18s} {'worst':>18s} {'optimal actions':>18s} {'seconds':>14s}"]
     for line in table:
         error, worst, optimal = (format_quantity(line, key, "{:.3f}".format) for key in ("error", "worst", "optimal actions"))
         seconds = format_quantity(line, "seconds", "{:.0f}".format)
-        lines.append(f"{line['algorithm']:8s} {error:>18s} {worst:>18s} {optimal:>18s} {seconds:>14s}")
+        lines.append(f"{line['algorithm']:20s} {error:>18s} {worst:>18s} {optimal:>18s} {seconds:>14s}")
     return "\n".join(lines)
 
 
@@ -205,11 +220,11 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=40_000, help="environment steps of each run")
-    add_options(parser, "--algorithms", AGENTS, default=AGENTS, seeds=3)
+    add_options(parser, "--algorithms", list(AGENTS), default=list(AGENTS), seeds=3)
     options = parser.parse_args()
     options.every = options.every or max(options.steps // 2, 1)
     options.out = options.out or Path(__file__).parent / "results" / "task_values"
-    print(format_table(train_all(run, (options.steps, options.every), options, AGENTS, write)))
+    print(format_table(train_all(run, (options.steps, options.every), options, list(AGENTS), write)))
     print(f"wrote {options.out}.json and .csv")
 
 

@@ -25,8 +25,8 @@ from leo_agents.replay.goal_replay_buffer import GoalReplayBufferSamples
 from leo_agents.replay.n_step_buffer import GoalWindow
 from leo_wrappers.validation import check_at_least, check_bool, check_fraction, check_instance, check_integer, check_positive
 
-# Values of the same action by two functions of the head differ by less.
-ROUNDING = 1e-6
+# Values of the same action by two functions of the head differ by less, relative to their size plus 1: in float32, bfloat16.
+ROUNDING = {False: 1e-6, True: 2.0**-7}
 
 
 class AllGoalsQLearner:
@@ -46,7 +46,7 @@ class AllGoalsQLearner:
     :param goal_reduction: ``"mean"`` or ``"sum"`` over the goals
     :param max_grad_norm: maximum norm of the gradient
     :param double_q: choose a' by the online network instead of the target network
-    :param cut_tolerance: end the n-step window of each goal before an action that is not greedy for it, see
+    :param cut_tolerance: end the n-step window or the trace of each goal before an action that is not greedy for it, see
         :meth:`window_targets`; None not to
     :param amp: compute in bfloat16 where that is safe
     :param cuda_graph: whether to run updates as CUDA graphs; None to do so if the optimizer can be captured. Only with CUDA
@@ -163,10 +163,11 @@ class AllGoalsQLearner:
         """
         Compute n-step targets in which the window of each goal g ends before the first action a_k, after the first one, with
 
-            Q_target,g(s_k, a_k) < (1 - cut_tolerance) * max_a Q_target,g(s_k, a),
+            Q_target,g(s_k, a_k) < max_a Q_target,g(s_k, a) - cut_tolerance * |max_a Q_target,g(s_k, a)|,
 
-        as in Watkins's Q(lambda). Without this, targets of goal g are also returns of actions that other goals commanded or
-        chance chose, which are lower than those of the greedy policy.
+        as in Watkins's Q(lambda); these are also the traces of Retrace for a greedy policy. Without this, targets of goal g
+        are also returns of actions that other goals commanded or chance chose, which are lower than those of the greedy
+        policy.
 
         :param batch: n-step windows, with all their steps
         :param goals: goals to compute ``[K]``
@@ -180,8 +181,12 @@ class AllGoalsQLearner:
         ends = window.ends.unsqueeze(2)
         next_values = th.cat([th.where(ends[:-1], last_values, values), last_values.unsqueeze(0)])
         cut = th.cat([ends[:-1] | ~is_greedy, ends[-1:].expand_as(next_values[-1:])])
-        goals_achieved = window.goals_achieved if goals is None else window.goals_achieved[:, :, goals]
-        return all_goals_lambda_targets(goals_achieved, next_values, window.terminated, cut, self.gamma, 1.0)[0]
+        rewards, ended, discounts = window.rewards, window.goals_achieved > 0, window.discounts
+        if goals is not None:
+            rewards, ended = rewards[:, :, goals], ended[:, :, goals]
+            discounts = None if discounts is None else discounts[goals]
+        discount = self.gamma if discounts is None else discounts.expand_as(last_values)
+        return all_goals_lambda_targets(rewards, next_values, window.terminated, cut, discount, 1.0, ended)[0]
 
     def _values_and_greedy(self, window: GoalWindow, goals: th.Tensor | None) -> tuple[th.Tensor, th.Tensor]:
         """Return max_a Q_target,g at the later steps, and whether the actions taken there are greedy, ``[M, K]``."""
@@ -190,8 +195,19 @@ class AllGoalsQLearner:
             features = target.features(window.observations)
             values = self._max_q_values(features, window.observations, goals)
             taken = target.values(target.head.taken(features, window.actions.long(), goals)).float()
+        return values, self.is_greedy(taken, values)
+
+    def is_greedy(self, taken: th.Tensor, best: th.Tensor) -> th.Tensor:
+        """
+        Return whether taken actions are as good as the best ones, up to ``cut_tolerance``.
+
+        :param taken: values of the taken actions
+        :param best: values of the best actions, of the same shape
+        :return: bool, of the same shape
+        """
         assert self.cut_tolerance is not None
-        return values, taken >= (1.0 - self.cut_tolerance) * values - ROUNDING
+        scale = best.abs()
+        return taken >= best - self.cut_tolerance * scale - ROUNDING[self.amp] * (1.0 + scale)
 
     def loss(
         self, observations: TensorDict, actions: th.Tensor, targets: th.Tensor, goals: th.Tensor | None = None

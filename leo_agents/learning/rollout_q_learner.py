@@ -98,15 +98,28 @@ class RolloutQLearner(AllGoalsQLearner):
         if self.q_lambda == 0.0:
             return all_goals_targets(rewards, next_values, rollout.terminated.flatten(), discount, ended)
         grid = (rollout.n_steps, rollout.n_envs, -1)
+        next_values = next_values.view(grid)
         return all_goals_lambda_targets(
             rewards.view(grid),
-            next_values.view(grid),
+            next_values,
             rollout.terminated,
-            rollout.dones,
+            rollout.dones if self.cut_tolerance is None else self._cut(rollout, next_values, goals),
             discount[: rollout.n_envs] if isinstance(discount, th.Tensor) else discount,
             self.q_lambda,
             ended.view(grid),
         ).flatten(0, 1)
+
+    def _cut(self, rollout: GoalRolloutBuffer, next_values: th.Tensor, goals: th.Tensor | None) -> th.Tensor:
+        """Return where the next row does not continue a transition, or with an action that is not greedy, ``[T, N, K]``."""
+        network = self.q_net
+        with th.no_grad(), self.autocast():
+            taken = [
+                network.values(network.head.taken(features, actions.long(), goals).float())
+                for features, actions in zip(self.features[1:], rollout.actions[1:], strict=True)
+            ]
+        cut = rollout.dones.unsqueeze(2).expand_as(next_values).clone()
+        cut[:-1] |= ~self.is_greedy(th.stack(taken), next_values[:-1])
+        return cut
 
     def _rewards(self, rollout: GoalRolloutBuffer, goals: th.Tensor | None) -> tuple[th.Tensor, th.Tensor, float | th.Tensor]:
         """Return rewards ``[T * N, K]``, whether the goals or tasks ended, and the discount or one for each reward."""

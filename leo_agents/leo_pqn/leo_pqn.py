@@ -37,6 +37,8 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     :param n_epochs: number of epochs per rollout; 4 if None (2 in paper mode)
     :param gamma: discount factor
     :param q_lambda: lambda of the Q(lambda) targets; 0 for one-step targets
+    :param cut_tolerance: with ``q_lambda > 0``, end the trace of each goal before an action whose value for this goal is lower
+        than the best one's by more than this fraction, as in Watkins's Q(lambda); None not to
     :param exploration_fraction: fraction of training over which the exploration rate is annealed
     :param exploration_initial_eps: initial probability of a random action; 1 if None (0.2 in paper mode)
     :param exploration_final_eps: final probability of a random action; 0.1 if None (0.01 in paper mode)
@@ -100,6 +102,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
         n_epochs: int | None = None,
         gamma: float = 0.99,
         q_lambda: float = 0.0,
+        cut_tolerance: float | None = None,
         exploration_fraction: float = 0.2,
         exploration_initial_eps: float | None = None,
         exploration_final_eps: float | None = None,
@@ -151,6 +154,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
             seed=seed,
             device=device,
         )
+        self.cut_tolerance = cut_tolerance
         self.goals_per_update = goals_per_update
         self.goal_reduction: GoalReduction = goal_reduction
         if _init_setup_model:
@@ -168,6 +172,7 @@ class LEOPQN(GoalOnPolicyAlgorithm):
             n_epochs=self.n_epochs,
             batch_size=self.minibatch_size,
             q_lambda=self.q_lambda,
+            cut_tolerance=self.cut_tolerance,
             goals_per_update=self.goals_per_update,
             gamma=self.gamma,
             loss=self.loss,
@@ -187,6 +192,10 @@ class LEOPQN(GoalOnPolicyAlgorithm):
     def _check_options(self) -> None:
         super()._check_options()
         check_loss_options(self.loss, self.policy_kwargs.get("squash", True), self.goal_reduction)
+        if self.cut_tolerance is not None and self.q_lambda == 0.0:
+            raise ValueError(
+                f"expected q_lambda above 0 for cut_tolerance={self.cut_tolerance!r}, got 0; pass e.g. q_lambda=0.9"
+            )
 
     def _start_rollout(self) -> None:
         self.learner.start_rollout()

@@ -122,8 +122,6 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         check_integer("n_steps", n_steps, 1, max(buffer_size // n_envs, 1))
         check_fraction("gamma", gamma)
         check_bool("with_windows", with_windows)
-        if with_windows and task_discounts is not None:
-            raise ValueError("expected no cut_tolerance for tasks, whose windows are not cut, got one; leave it out")
         self.num_goals = num_goals
         # Set by the algorithm, which compares them when it loads a buffer.
         self.goal_names: tuple[str, ...] = ()
@@ -296,10 +294,17 @@ class GoalReplayBuffer(NStepDictReplayBuffer):
         later = inds[len(batch_inds) :], rows[len(batch_inds) :]
         grid = (self.n_steps, len(batch_inds))
         terminated = self.dones[inds, rows] * (1 - self.timeouts[inds, rows])
+        rewards = goals_achieved = self.to_torch(self._unpack(inds, rows), copy=False).view(*grid, -1)
+        discounts = None
+        if self.task_discounts is not None:
+            rewards = self.to_torch(self.task_rewards[inds, rows], copy=False).view(*grid, -1)
+            discounts = self.to_torch(self.task_discounts.astype(np.float32))
         return GoalWindow(
             observations=self._observations(self.observations, *self._rows(*later), env),
             actions=self.to_torch(self.actions[later], copy=False),
-            goals_achieved=self.to_torch(self._unpack(inds, rows), copy=False).view(*grid, -1),
+            goals_achieved=goals_achieved,
+            rewards=rewards,
+            discounts=discounts,
             terminated=self.to_torch(terminated, copy=False).view(grid),
             ends=self.to_torch(steps >= lengths - 1, copy=False),
         )

@@ -22,7 +22,9 @@ class GoalWindow(NamedTuple):
 
     - ``observations``, ``actions``: of the steps after the first one, in order of time, ``[(n - 1) * batch, ...]``; those of
       the last step of a shorter window are repeated.
-    - ``goals_achieved``: masks of all steps, float32 ``[n, batch, goals]``.
+    - ``goals_achieved``: masks of all steps, float32 ``[n, batch, goals]``; of tasks, which of them each step ends.
+    - ``rewards``: of tasks, like ``goals_achieved``; the same tensor for goals.
+    - ``discounts``: discount factor of each task, ``[goals]``; None for goals.
     - ``terminated``: whether the episode terminated, float32 ``[n, batch]``.
     - ``ends``: True at the last step of the window and after it, bool ``[n, batch]``.
     """
@@ -30,6 +32,8 @@ class GoalWindow(NamedTuple):
     observations: TensorDict
     actions: th.Tensor
     goals_achieved: th.Tensor
+    rewards: th.Tensor
+    discounts: th.Tensor | None
     terminated: th.Tensor
     ends: th.Tensor
 

@@ -116,18 +116,22 @@ def test_the_rollouts_contain_all_kinds_of_episode_ends(kind):
     assert any(step["infos"][row].get("ended_by_goal", False) for step, row in ends) == (kind == "ended by goals")
 
 
-@pytest.mark.parametrize("q_lambda", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize(("q_lambda", "cut_tolerance"), [(0.0, None), (0.6, None), (1.0, None), (0.6, 0.0), (1.0, 0.05)])
 @pytest.mark.parametrize("kind", EPISODE_ENDS)
-def test_targets_of_all_goals(kind, q_lambda):
-    model = make_model(EPISODE_ENDS[kind](), q_lambda=q_lambda, learning_rate=0.05)
+def test_targets_of_all_goals(kind, q_lambda, cut_tolerance):
+    model = make_model(EPISODE_ENDS[kind](), q_lambda=q_lambda, cut_tolerance=cut_tolerance, learning_rate=0.05)
     steps = collect(model, rollouts=2)
+    continues = np.ones((model.n_steps, model.n_envs, len(model.goal_names)), dtype=bool)
+    if cut_tolerance is not None:
+        continues = np.stack([greedy_for(step, model, cut_tolerance) for step in steps])
+        assert 0 < np.mean(continues) < 1
     targets = model.learner.rollout_targets(model.rollout_buffer).view(model.n_steps, model.n_envs, -1).numpy()
     for row, goal in np.ndindex(model.n_envs, targets.shape[2]):
         next_target = None  # target of the next step
         for number in reversed(range(model.n_steps)):
             step = steps[number]
             next_value = model.values(true_next(step, row))[0, goal]
-            if next_target is not None and not step["dones"][row]:
+            if next_target is not None and not step["dones"][row] and continues[number + 1][row, goal]:
                 next_value = (1 - q_lambda) * next_value + q_lambda * next_target
             if step["infos"][row]["goals_achieved"][goal]:
                 next_target = 1.0
@@ -136,6 +140,13 @@ def test_targets_of_all_goals(kind, q_lambda):
             np.testing.assert_allclose(targets[number, row, goal], next_target, atol=1e-5)
     some = model.learner.rollout_targets(model.rollout_buffer, th.tensor([3, 1])).numpy()
     np.testing.assert_allclose(some, targets.reshape(-1, targets.shape[2])[:, [3, 1]], rtol=1e-6)
+
+
+def greedy_for(step, model, tolerance):
+    """Return for each environment and goal whether the taken action is greedy, up to a tolerance."""
+    q_values = np.stack([model.q_values(obs)[0] for obs in step["obs"]])
+    taken = np.take_along_axis(q_values, np.asarray(step["actions"])[:, None, None], axis=2)[:, :, 0]
+    return taken >= (1 - tolerance) * q_values.max(axis=2) - 1e-6
 
 
 @pytest.mark.parametrize("options", [{}, {"goals_per_update": 2}, {"loss": "squared"}, {"head": "factored"}], ids=str)
@@ -499,6 +510,10 @@ def multi_goal(env):
         (lambda: make_model(gym.make_vec("leo/GridWorld-v0", num_envs=2)), "autoreset_mode SAME_STEP"),
         (lambda: make_model(gamma=1.2), "gamma between 0 and 1, got 1.2"),
         (lambda: make_model(q_lambda=-0.1), "q_lambda between 0 and 1"),
+        (
+            lambda: make_model(cut_tolerance=0.1),
+            r"expected q_lambda above 0 for cut_tolerance=0\.1, got 0; pass e\.g\. q_lambda",
+        ),
         (lambda: make_model(exploration_final_eps=2.0), "exploration_final_eps between 0 and 1"),
         (lambda: make_model(exploration_fraction=float("nan")), "exploration_fraction between 0 and 1"),
         (lambda: make_model(n_epochs=0), "n_epochs of at least 1"),

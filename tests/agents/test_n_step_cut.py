@@ -60,6 +60,8 @@ def make_batch(windows: list[Path]) -> GoalReplayBufferSamples:
             observations={"observation": th.tensor(states[taken[1:], columns].reshape(-1, 1))},
             actions=th.tensor(actions[1:].reshape(-1, 1)),
             goals_achieved=th.tensor(achieved),
+            rewards=th.tensor(achieved),
+            discounts=None,
             terminated=th.tensor(terminated).float(),
             ends=th.tensor(ends),
         ),

@@ -81,10 +81,11 @@ def test_goals_as_tasks_equal_goals_in_rollouts(q_lambda):
     assert th.equal(weights_of(models[0]), weights_of(models[1]))
 
 
-@pytest.mark.parametrize("n_steps", [1, 3])
-def test_targets_equal_sums_over_the_episodes(n_steps):
+@pytest.mark.parametrize(("n_steps", "cut_tolerance"), [(1, None), (3, None), (3, 0.0)])
+def test_targets_equal_sums_over_the_episodes(n_steps, cut_tolerance):
     """Compare the targets of all stored windows with loops over the rewards."""
-    model = make_model(TaskWrapper(make_line(trap=4, horizon=6), TASKS), n_steps=n_steps).learn(100)
+    env = TaskWrapper(make_line(trap=4, horizon=6), TASKS)
+    model = make_model(env, n_steps=n_steps, cut_tolerance=cut_tolerance).learn(100)
     buffer, discounts = model.replay_buffer, np.array(model.task_discounts)
     assert discounts.tolist() == [0.9, 0.5, 0.8]
     rewards, masks = buffer.task_rewards[:100, 0], np.unpackbits(buffer.packed_masks[:100, 0], axis=1, count=3)
@@ -92,21 +93,26 @@ def test_targets_equal_sums_over_the_episodes(n_steps):
     inds = np.arange(100)
     batch = buffer._get_samples(inds)
     targets = model.learner.targets(batch).numpy()
-    values = model.learner.next_q_values(batch.next_observations).numpy()
+    after = {key: th.tensor(array[:100, 0]) for key, array in buffer.next_observations.items()}
+    q_values = model.q_net_target(after).detach().numpy()  # of the state after each step
     assert masks[:, 0].any() and not masks[:, 1:].any() and timeouts.any() and (dones > timeouts).any()
+    num_cuts = 0
     for start, task in itertools.product(range(100), range(3)):
-        expected, factor, bootstraps, step = 0.0, 1.0, True, start
+        expected, factor = 0.0, 1.0
         for step in range(start, min(start + n_steps, 100)):
             expected += factor * rewards[step, task]
             factor *= discounts[task]
-            bootstraps = not masks[step, task] and not (dones[step] and not timeouts[step])
-            if not bootstraps or dones[step]:
+            if masks[step, task] or (dones[step] and not timeouts[step]):
+                factor = 0.0
+            if factor == 0.0 or dones[step] or step == 99:
                 break
-        if masks[start : step + 1, task].any():
-            bootstraps = False
-        if bootstraps:
-            expected += factor * values[start, task]
+            later = q_values[step, task]
+            if cut_tolerance is not None and later[buffer.actions[step + 1, 0, 0]] < later.max() - 1e-6:
+                num_cuts += step + 1 < start + n_steps
+                break
+        expected += factor * q_values[step, task].max()
         assert targets[start, task] == pytest.approx(expected, rel=1e-4, abs=1e-5), (start, task)
+    assert (num_cuts > 0) == (cut_tolerance is not None)
 
 
 def line_values(tasks, length, iterations=300):

@@ -382,7 +382,13 @@ ALGORITHMS: Table = {
     ),
     LEOPQN: (
         {"env": envs()},
-        {**ON_POLICY, "goals_per_update": (0, -1, 99, 1.5, nan, True, "all"), "goal_reduction": CHOICE, "head": CHOICE},
+        {
+            **ON_POLICY,
+            "cut_tolerance": FRACTION_OR_NONE,
+            "goals_per_update": (0, -1, 99, 1.5, nan, True, "all"),
+            "goal_reduction": CHOICE,
+            "head": CHOICE,
+        },
     ),
     PQN: ({"env": envs()}, {**ON_POLICY, "her_ratio": FRACTION}),
     DualLEOPQN: (

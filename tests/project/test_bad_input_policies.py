@@ -157,6 +157,7 @@ LEARNERS: Table = {
             "n_epochs": POSITIVE_INTEGER,
             "batch_size": POSITIVE_INTEGER,
             "q_lambda": FRACTION,
+            "cut_tolerance": FRACTION_OR_NONE,
             "goals_per_update": (0, -1, 99, 1.5, nan, True, "all"),
             "gamma": FRACTION,
         },
