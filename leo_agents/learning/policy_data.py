@@ -7,7 +7,7 @@ import json
 import pickle
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any
@@ -21,8 +21,8 @@ from stable_baselines3.common.utils import get_device
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from leo_agents.learning.archive_size import check_archive_size
-from leo_agents.networks.policies import GoalPolicyMixin, Observation, expected_steps
-from leo_wrappers.goal_set import Goal
+from leo_agents.learning.goal_agent import GoalAgent
+from leo_agents.networks.policies import GoalPolicyMixin, Observation
 from leo_wrappers.validation import check_fraction, check_instance, check_path
 
 FORMAT = 1
@@ -67,18 +67,22 @@ _DAMAGE = (
 )
 # Arguments that only training needs.
 _TRAINING_ARGUMENTS = ("lr_schedule", "optimizer_class", "optimizer_kwargs")
+# Attributes of models and agents, None for those that were trained on goals.
+_TASK_ATTRIBUTES = ("task_discounts", "task_weights")
 
 
 class PickledPolicyError(ValueError):
     """A policy cannot be loaded as data, because its file only contains it as a pickle."""
 
 
-class PolicyAgent:
+class PolicyAgent(GoalAgent):
     """
     A trained policy with its discount factor: everything that evaluation needs, without training.
 
     :param policy: the policy
     :param gamma: discount factor of its values
+    :param task_discounts: discount factor of each task, if it was trained on tasks
+    :param task_weights: preference of each task ``[G, d]``, if it was trained with preferences
 
     Example::
 
@@ -92,10 +96,18 @@ class PolicyAgent:
         (1, 180)
     """
 
-    def __init__(self, policy: GoalPolicyMixin, gamma: float) -> None:
+    def __init__(
+        self,
+        policy: GoalPolicyMixin,
+        gamma: float,
+        task_discounts: Sequence[float] | None = None,
+        task_weights: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         check_instance("policy", policy, GoalPolicyMixin, "pass model.policy")
         check_fraction("gamma", gamma)
         self.policy, self.gamma = policy, gamma
+        self.task_discounts = None if task_discounts is None else tuple(task_discounts)
+        self.task_weights = task_weights
         self.goal_names = policy.goal_names
         self.observation_space, self.action_space = policy.observation_space, policy.action_space
 
@@ -123,36 +135,6 @@ class PolicyAgent:
         """
         return self.policy.predict(observation, state, episode_start, deterministic)
 
-    def act(self, observation: Observation, goal: Goal | npt.ArrayLike) -> Any:
-        """
-        Get the deterministic action for a goal.
-
-        :param observation: a single observation; a commanded goal in it is ignored
-        :param goal: name or index; or the descriptor of any goal, such as its point, if the policy takes descriptors
-        :return: the action, an int for discrete actions
-        """
-        return self.policy.act(observation, goal)
-
-    def values(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
-        """
-        Compute V_g(s) of all goals, or of any goals by descriptor.
-
-        :param observation: an observation, or a batch of them
-        :param goals: descriptors ``[K, d]``, such as points, if the policy takes them
-        :return: ``[B, G]`` or ``[B, K]``
-        """
-        return self.policy.values(observation, goals)
-
-    def expected_steps(self, observation: Observation, goals: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
-        """
-        Convert the values to numbers of steps.
-
-        :param observation: an observation, or a batch of them
-        :param goals: see :meth:`values`
-        :return: ``[B, G]`` or ``[B, K]``, infinite where the value is 0
-        """
-        return expected_steps(self.values(observation, goals), self.gamma)
-
 
 def attach_policy_data(model: BaseAlgorithm) -> None:
     """
@@ -166,6 +148,7 @@ def attach_policy_data(model: BaseAlgorithm) -> None:
         described = {name: _encode(value, name) for name, value in arguments.items() if name not in _TRAINING_ARGUMENTS}
         name = _class_name(type(policy), _POLICIES, "policy")
         description = {"policy": name, "arguments": described, "gamma": float(getattr(model, "gamma", 1.0))}
+        description |= {name: _encode(getattr(model, name, None), name) for name in _TASK_ATTRIBUTES}
     except PickledPolicyError as error:
         description = {"pickled": str(error)}
     # Text: Stable-Baselines3 saves attributes as indented JSON.
@@ -217,7 +200,8 @@ def _load_policy(path: str | PathLike[str], device: th.device | str) -> PolicyAg
         policy = policy_class(**arguments)
     policy.load_state_dict(weights)
     policy.set_training_mode(False)
-    return PolicyAgent(policy.to(get_device(device)), float(description["gamma"]))
+    tasks = {name: _decode(description.get(name)) for name in _TASK_ATTRIBUTES}
+    return PolicyAgent(policy.to(get_device(device)), float(description["gamma"]), **tasks)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from leo_agents import LEODQN, LEOPQN, LEOSAC, LEOTD3, DualLEOPQN, GoalDataset
 from leo_agents.evaluation import evaluate_preferences, evaluate_tasks, hypervolume, pareto_front
+from leo_agents.learning.policy_data import load_policy
 from leo_wrappers import FixedGoal, GoalSet, GridGoals, MultiGoalWrapper
 from leo_wrappers.sb3 import GymVecEnv
 from leo_wrappers.tasks import (
@@ -183,6 +184,10 @@ def test_preferences_choose_the_nearest_task(tmp_path):
     assert loaded.act(obs, weights=[1, 3]) == actions[0] and tuple(loaded.task_discounts) == (0.5,) * 5
     loaded.set_env(two_ends(preferences=4, discount=0.5))
     loaded.learn(40)
+    agent = load_policy(tmp_path / "model.zip")
+    assert [agent.act(np.ones(1), weights=weights) for weights in ([1, 3], [0.2, 0.8], [0.49, 0.51], [70, 1])] == actions
+    with pytest.raises(ValueError, match="expected goals, whose values have a number of steps, got tasks"):
+        agent.expected_steps(np.ones(1))
 
 
 def test_factored_head_takes_any_preference():
