@@ -12,7 +12,8 @@ cells: standing at water stands for drinking, and nothing stands for sleeping.
 - random actions.
 
 Each quest is attempted in ``--episodes`` new maps, with at most ``--max-steps`` steps. Intervals are 95 % Wilson intervals
-over the episodes. The policies are greedy.
+over the episodes. All methods take a random action with the probability of the run's evaluation (``epsilon``, 0.05), because a
+greedy policy can get stuck at obstacles.
 """
 
 import argparse
@@ -76,7 +77,7 @@ def run(agent: Any, env: Any, programs: list[str], options: argparse.Namespace) 
     }
     lines = []
     for method in METHODS:
-        limits = {"max_steps": options.max_steps, "make_policy": policies[method]}
+        limits = {"max_steps": options.max_steps, "epsilon": options.epsilon, "make_policy": policies[method]}
         for result in evaluate_programs(agent, env, programs, options.episodes, 1_000, **limits):
             low, high = (float(bound[0]) for bound in wilson_interval([len(result.steps)], [result.episodes]))
             steps = round(float(np.mean(result.steps)), 1) if result.steps else None
@@ -99,7 +100,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "craftax_quests")
     options = parser.parse_args()
     folder = RunFolder(options.run)
-    seed = folder.started_seeds[0]
+    seed, options.epsilon = folder.started_seeds[0], folder.config.settings.evaluation.epsilon
     programs = [program.name for program in check_programs(folder.config, options.programs)]
     lines = run(load_agent(folder, seed), folder.config.find_environment().make(), programs, options)
     about = {

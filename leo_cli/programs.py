@@ -99,7 +99,8 @@ def evaluate_agent(
     """
     env, limit = config.find_environment().make(), _max_steps(config, max_steps)
     names, observations = [program.name for program in programs], goal_observations(env)
-    return evaluate_programs(agent, env, names, episodes, seed, goal_observations=observations, max_steps=limit)
+    options: dict[str, Any] = {"max_steps": limit, "epsilon": config.settings.evaluation.epsilon}
+    return evaluate_programs(agent, env, names, episodes, seed, goal_observations=observations, **options)
 
 
 def record_programs(
@@ -116,10 +117,12 @@ def record_programs(
     :return: an episode per program
     """
     env, limit = config.find_environment().make(), _max_steps(config, max_steps)
-    observations = goal_observations(env)
-    return [
-        run_program(agent, env, program.name, seed, goal_observations=observations, max_steps=limit) for program in programs
-    ]
+    options: dict[str, Any] = {
+        "max_steps": limit,
+        "epsilon": config.settings.evaluation.epsilon,
+        "goal_observations": goal_observations(env),
+    }
+    return [run_program(agent, env, program.name, seed, **options) for program in programs]
 
 
 def _max_steps(config: RunConfig, max_steps: int | None) -> int:

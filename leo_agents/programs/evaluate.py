@@ -1,5 +1,6 @@
 """Evaluation of policies on programs."""
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from leo_agents.evaluation.evaluate import goal_positions
+from leo_agents.evaluation.evaluate import check_epsilon, goal_positions
 from leo_agents.evaluation.goal_report import FloatArray
 from leo_agents.networks.policies import Observation
 from leo_agents.programs.policy import ProgramPolicy
@@ -82,6 +83,7 @@ def evaluate_programs(
     *,
     goal_observations: Observation | None = None,
     max_steps: int = 1_000,
+    epsilon: float = 0.0,
     make_policy: MakePolicy | None = None,
 ) -> list[ProgramResult]:
     """
@@ -94,6 +96,7 @@ def evaluate_programs(
     :param seed: seed of the first episode of each program; episode i has ``seed + i``. None leaves them unseeded
     :param goal_observations: see :class:`~leo_agents.programs.ProgramPolicy`
     :param max_steps: number of steps after which an episode ends without success
+    :param epsilon: probability of a uniformly random action
     :param make_policy: creates another policy for the automaton of a program, to compare it; a
         :class:`~leo_agents.programs.ProgramPolicy` of the model if None
     :return: a result per program
@@ -111,6 +114,7 @@ def evaluate_programs(
     check_iterable("programs", programs)
     check_integer("episodes", episodes, 1)
     check_integer("max_steps", max_steps, 1)
+    check_epsilon(epsilon)
     check_seed(seed)
     if make_policy is not None:
         check_callable("make_policy", make_policy)
@@ -121,9 +125,8 @@ def evaluate_programs(
             policy: PolicyPredictor = ProgramPolicy(model, wrapped.automaton, goal_observations)
         else:
             policy = make_policy(wrapped.automaton)
-        runs = [
-            _run_episode(policy, wrapped, None if seed is None else seed + number, max_steps)[0] for number in range(episodes)
-        ]
+        seeds = [None if seed is None else seed + number for number in range(episodes)]
+        runs = [_run_episode(policy, wrapped, episode_seed, max_steps, epsilon)[0] for episode_seed in seeds]
         steps = tuple(len(states) - 1 for states in runs if states[-1] == wrapped.automaton.accepted)
         violated = sum(states[-1] == wrapped.automaton.violated for states in runs)
         results.append(ProgramResult(wrapped.automaton.program, episodes, steps, violated))
@@ -138,6 +141,7 @@ def run_program(
     *,
     goal_observations: Observation | None = None,
     max_steps: int = 1_000,
+    epsilon: float = 0.0,
 ) -> ProgramRun:
     """
     Run one episode of a program and record it, for :func:`~leo_agents.programs.plot_programs`.
@@ -148,6 +152,7 @@ def run_program(
     :param seed: seed of the episode
     :param goal_observations: see :class:`~leo_agents.programs.ProgramPolicy`
     :param max_steps: number of steps after which the episode ends
+    :param epsilon: probability of a uniformly random action
     :return: states of the program and masks
 
     Example::
@@ -160,22 +165,26 @@ def run_program(
     """
     check_env(env)
     check_integer("max_steps", max_steps, 1)
+    check_epsilon(epsilon)
     check_seed(seed)
     wrapped = ProgramWrapper(env, program)
     policy = ProgramPolicy(model, wrapped.automaton, goal_observations)
-    states, masks = _run_episode(policy, wrapped, seed, max_steps)
+    states, masks = _run_episode(policy, wrapped, seed, max_steps, epsilon)
     positions, axes = goal_positions(DummyVecEnv([lambda: env]), wrapped.automaton.goal_names) or (None, ("x", "y"))
     return ProgramRun(wrapped.automaton, tuple(states), np.stack(masks), positions, axes)
 
 
 def _run_episode(
-    policy: PolicyPredictor, env: ProgramWrapper, seed: int | None, max_steps: int
+    policy: PolicyPredictor, env: ProgramWrapper, seed: int | None, max_steps: int, epsilon: float
 ) -> tuple[list[int], list[BoolArray]]:
     """Run an episode; return states of the program and masks, from those of the reset on."""
+    actions = copy.deepcopy(env.action_space)
+    actions.seed(seed)
     obs, info = env.reset(seed=seed)
     states, masks, done = [env.program_state], [info[MASK_KEY]], False
     while not done and len(states) <= max_steps:
-        action, _ = policy.predict(obs, deterministic=True)
+        is_random = actions.np_random.random() < epsilon
+        action = actions.sample() if is_random else policy.predict(obs, deterministic=True)[0]
         obs, _, terminated, truncated, info = env.step(np.asarray(action)[()])
         states.append(env.program_state)
         masks.append(info[MASK_KEY].copy())

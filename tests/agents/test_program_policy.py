@@ -189,6 +189,22 @@ def test_episodes_have_consecutive_seeds():
     assert seeds[6:] == [None, None]
 
 
+def test_random_actions_of_epsilon():
+    """An agent that always pushes against the left wall arrives at the right by random actions only."""
+    env = gym.make("leo/GridWorld-v0", map="S..")
+    model = LEODQN("MultiGoalPolicy", env, seed=0, policy_kwargs={"net_arch": [8]})
+
+    class Left:
+        def predict(self, observation, deterministic=True):
+            return np.array(3), None  # left
+
+    options = {"episodes": 2, "seed": 0, "max_steps": 200, "make_policy": lambda automaton: Left()}
+    assert evaluate_programs(model, env, ["cell/0,2"], **options)[0].completed == 0
+    results = [evaluate_programs(model, env, ["cell/0,2"], epsilon=0.8, **options)[0] for _ in range(2)]
+    assert results[0].completed == 1 and results[0].steps[0] != results[0].steps[1]
+    assert results[0] == results[1]
+
+
 def test_a_model_of_any_goal_has_no_programs():
     model = LEOTD3("MultiGoalPolicy", PlanePoint(), seed=0, policy_kwargs={"net_arch": [8]})
     with pytest.raises(ValueError, match="expected a model with a finite goal set"):
@@ -211,6 +227,7 @@ def test_a_model_of_any_goal_has_no_programs():
         (lambda model: collect_goal_observations(model, None, 3), "expected an environment"),
         (lambda model: collect_goal_observations(model, gym.make("leo/GridWorld-v0"), 0), "steps of at least 1"),
         (lambda model: evaluate_programs(model, None, ["cell/0,1"]), "expected an environment"),
+        (lambda model: evaluate_programs(model, gym.make("leo/GridWorld-v0"), [], epsilon=1.0), "epsilon in [0, 1)"),
         (lambda model: evaluate_programs(model, model.env, "cell/0,1"), "expected an environment"),
         (lambda model: evaluate_programs(model, gym.make("leo/GridWorld-v0"), "cell/0,1"), "expected a sequence of programs"),
         (lambda model: evaluate_programs(model, gym.make("leo/GridWorld-v0"), [], episodes=0), "episodes of at least 1"),
