@@ -9,6 +9,7 @@ one, and from its first 10,000 transitions ("10k"). All have two hidden layers o
 rate 2e-3, and the number of gradient steps of ``--steps``.
 
 - LEODQN: all 180 goals of each transition. "expectile": in-sample values of expectile 0.9 instead of the best action's.
+  "inferred": only the first 10,000 transitions have actions, from which an ``InverseModel`` infers those of the others.
 - DQN + HER: four of five rows with a goal achieved later in the episode, the others with a uniformly drawn goal; values pass
   through a sigmoid; goals are read as the observation at the goal's cell.
 - IQL: rows and inputs of DQN + HER; in-sample values of expectile 0.9 and a policy weighted by exp(300 * advantage).
@@ -29,6 +30,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import argparse  # noqa: E402
 import time  # noqa: E402
 import warnings  # noqa: E402
+from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -47,14 +49,15 @@ from training_runs import (  # noqa: E402
     write_results,
 )
 
-from leo_agents import LEODQN, GoalDataset, collect_dataset  # noqa: E402
+from leo_agents import LEODQN, GoalDataset, InverseModel, collect_dataset  # noqa: E402
 from leo_agents.baselines import goal_conditioned_bc, goal_conditioned_dqn, goal_conditioned_iql  # noqa: E402
 from leo_wrappers.sb3 import GymVecEnv  # noqa: E402
 
 NUM_ENVS = 10  # for the collection; the first transitions are those of the first environment
 SIZES = {"50k": 50_000, "10k": 10_000}
 METHODS = ("LEODQN", "LEODQN expectile", "DQN + HER", "IQL", "GCSL", "GCSL stitched", "BC final")
-AGENTS = [f"{method}, {size}" for size in SIZES for method in METHODS]
+INFERRED = "LEODQN inferred"
+AGENTS = [f"{method}, {size}" for size in SIZES for method in METHODS] + [f"{INFERRED}, 50k"]
 SHARED: dict[str, Any] = {
     "learning_rate": 2e-3,
     "batch_size": 256,
@@ -99,11 +102,26 @@ def make_dataset(seed: int, size: int) -> GoalDataset:
     )
 
 
+def infer_actions(dataset: GoalDataset, seed: int) -> GoalDataset:
+    """
+    Replace all actions but the first 10,000 by inferred ones.
+
+    :param dataset: the dataset
+    :param seed: seed of the inverse model
+    :return: the dataset with other actions
+    """
+    known = SIZES["10k"]
+    model = InverseModel(make_envs(1), seed=seed, device="cpu").learn(make_dataset(seed, known), gradient_steps=2_000)
+    later = ({key: array[known:] for key, array in part.items()} for part in (dataset.observations, dataset.next_observations))
+    actions = np.concatenate([dataset.actions[:known], model.actions(*later)])
+    return replace(dataset, actions=actions)
+
+
 def make_model(method: str, seed: int) -> Any:
     """
     Create an agent.
 
-    :param method: one of :data:`METHODS`
+    :param method: one of :data:`METHODS`, or :data:`INFERRED`
     :param seed: seed of the agent
     :return: the untrained model
     """
@@ -134,6 +152,8 @@ def run(agent: str, seed: int, steps: int, every: int) -> list[Row]:
     th.set_num_threads(1)
     method, _, size = agent.partition(", ")
     dataset, gridworld = make_dataset(seed, SIZES[size]), GridworldEval()
+    if method == INFERRED:
+        dataset = infer_actions(dataset, seed)
     start = int(gridworld.envs.unwrapped.mdp.starts[0])
     covered = dataset.achieved_counts()[np.setdiff1d(gridworld.reachable, start)] > 0
 

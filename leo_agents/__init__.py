@@ -8,6 +8,7 @@ except ImportError as error:
 from leo_agents.baselines.pqn import PQN
 from leo_agents.dual_leo import DualLEOPPO, DualLEOPQN, JumpStart, distill
 from leo_agents.learning.checkpoints import ExactCheckpoints, resume
+from leo_agents.learning.inverse_model import InverseModel
 from leo_agents.leo_dqn import LEODQN
 from leo_agents.leo_pqn import LEOPQN
 from leo_agents.leo_sac import LEOSAC
@@ -28,6 +29,7 @@ __all__ = [
     "ExactCheckpoints",
     "GoalDataset",
     "GoalReplayBuffer",
+    "InverseModel",
     "JumpStart",
     "collect_dataset",
     "distill",

@@ -74,7 +74,7 @@ class ObservationNormalizer(nn.Module):
                 self.shapes[key], self.columns[key] = shape, (start, num_columns)
             self.groups.append((start, num_columns, keys))
             masks.append(mask)
-        self.is_standardized = np.concatenate(masks)
+        self.is_standardized = np.concatenate([np.zeros(0, dtype=bool), *masks])
         for name in _STATISTICS:
             self.register_buffer(name, th.zeros(num_columns, dtype=th.float64))
         # Lower bound, upper bound, mean and inverse standard deviation that forward uses.
