@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The environment is updated when the dependencies change.
 READY := $(VENV)/.ready
+# Agents of a release, as algorithm-environment.
+AGENTS := leodqn-GridWorld leosac-FetchReach leopqn-CraftaxClassic
 
-.PHONY: demo docs test test-expensive check format clean
+.PHONY: demo docs pretrained test test-expensive check format clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +26,12 @@ test: $(READY)  ## the quick tests, on all cores
 
 test-expensive: $(READY)  ## tests that take minutes
 	$(BIN)/python -m pytest -m expensive
+
+pretrained: $(AGENTS:%=build/pretrained/%)  ## train the agents of a release into build/pretrained/
+
+build/pretrained/%: | $(READY)
+	$(BIN)/leo train $(subst -, ,$*) --folder runs/pretrained/$*
+	$(BIN)/leo export runs/pretrained/$* --hub $@ --repo leo-rl/$*
 
 docs: $(READY)  ## the documentation site in build/docs/
 	$(BIN)/python -m sphinx -q -W --keep-going docs build/docs

@@ -157,6 +157,7 @@ def export_run(
     :param seed: the seed; by default the first
     :return: ``folder``
     """
+    _check_repository(repo_id)
     run, target = RunFolder(run_folder), Path(folder)
     source = pick_seed(run, seed)
     checkpoint, report = source.checkpoint, source.report()
@@ -214,8 +215,7 @@ def pull_run(repo_id: str) -> Path:
     :param repo_id: the repository, ``"user/name"``
     :return: the run folder, in the user's cache folder; a folder per version of the repository
     """
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repo_id):
-        raise ValueError(f"expected a repository of the Hub as hub:user/name, got hub:{repo_id}; correct the name")
+    _check_repository(repo_id)
     client = _client()
     try:
         snapshot = Path(client.snapshot_download(repo_id, allow_patterns=[CARD, RUN_FILE, "seed-*"]))
@@ -231,6 +231,11 @@ def pull_run(repo_id: str) -> Path:
     # Files of a snapshot are links, through which commands do not write.
     shutil.copytree(snapshot, folder, dirs_exist_ok=True)
     return folder
+
+
+def _check_repository(repo_id: str) -> None:
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repo_id):
+        raise ValueError(f"expected a repository of the Hub as user/name, got {repo_id}; correct the name")
 
 
 def _client() -> Any:

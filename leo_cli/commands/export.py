@@ -13,23 +13,37 @@ PAGE_FILE = "index.html"
 @dataclass(frozen=True)
 class Export:
     """
-    Write a page in which the agent of a run acts in the browser, without a server and without Python.
+    Write the agent of a run for others: as a page in which it acts in the browser, or as a folder with its model card.
 
-    For LEODQN and LEOPQN in grid worlds, with small networks. The page is that of `leo serve`.
+    The page needs neither a server nor Python; it is that of `leo serve`, for LEODQN and LEOPQN in grid worlds with small
+    networks. The folder has the layout of a repository of the Hugging Face Hub and is a run without replay buffers.
 
-    Examples: `leo export runs/leodqn-GridWorld-v0 --web site`.
+    Examples: `leo export runs/leodqn-GridWorld-v0 --web site`; `leo export runs/leodqn-GridWorld-v0 --hub agents/gridworld`.
     """
 
     run_folder: Run
     """The run's folder."""
-    web: Annotated[str, tyro.conf.arg(metavar="FOLDER")]
+    web: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """The folder to write index.html to."""
+    hub: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """A new folder for settings, model, success rates and model card."""
+    repo: Annotated[str, tyro.conf.arg(metavar="USER/NAME")] = "user/name"
+    """The repository that the model card names."""
     seed: Seed = None
     """Seed of the run to export."""
     trust: Trust = False
 
     def run(self) -> int:
-        """Write the page; return the exit code."""
+        """Write page and folder; return the exit code."""
+        if self.web is None and self.hub is None:
+            raise ValueError("expected --web FOLDER or --hub FOLDER, got neither; pass one of them")
+        if self.web is not None:
+            self._write_page(self.web)
+        if self.hub is not None:
+            self._write_repository(self.hub)
+        return 0
+
+    def _write_page(self, folder: str) -> None:
         from pathlib import Path
 
         from leo_cli.outputs import check_output, make_output_folder
@@ -39,7 +53,12 @@ class Export:
 
         run = RunFolder(self.run_folder, self.trust)
         model = export_agent(run, pick_seed(run, self.seed))
-        path = check_output(make_output_folder(Path(self.web), "--web") / PAGE_FILE)
+        path = check_output(make_output_folder(Path(folder), "--web") / PAGE_FILE)
         path.write_text(local_page(model["description"]["title"], model).html, encoding="utf-8")
         print(f"Wrote {path} ({path.stat().st_size / 1e3:.0f} kB); open it in a browser")
-        return 0
+
+    def _write_repository(self, folder: str) -> None:
+        from leo_cli.hub import CARD, export_run
+
+        path = export_run(self.run_folder, folder, self.repo, self.seed)
+        print(f"Wrote {path} with {CARD}; try it with: leo play {path}")

@@ -112,7 +112,18 @@ def test_a_downloaded_run_equals_the_uploaded_one(hub, run, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "maze", "me/maze/seed-0", "../maze", "me/..", "/me/maze", "me/ma ze"])
 def test_names_of_repositories_are_checked(hub, leo, name):
-    assert "expected a repository of the Hub as hub:user/name" in leo("play", f"hub:{name}")[2]
+    assert "expected a repository of the Hub as user/name" in leo("play", f"hub:{name}")[2]
+
+
+def test_a_run_is_exported_by_the_command(run, leo, tmp_path):
+    code, output, _ = leo("export", run, "--hub", tmp_path / "agent", "--repo", "me/maze")
+    assert code == 0 and "leo play" in output
+    assert "leo play hub:me/maze" in (tmp_path / "agent" / "README.md").read_text()
+    assert RunFolder(tmp_path / "agent").config.goals == RunFolder(run).config.goals
+    assert "expected an empty folder" in leo("export", run, "--hub", tmp_path / "agent")[2]
+    assert "as user/name, got maze" in leo("export", run, "--hub", tmp_path / "other", "--repo", "maze")[2]
+    assert not (tmp_path / "other").exists()
+    assert "expected --web FOLDER or --hub FOLDER, got neither" in leo("export", run)[2]
 
 
 def test_errors_of_downloads_name_the_repository(hub, leo, trained):
