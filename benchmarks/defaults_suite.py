@@ -6,7 +6,8 @@ is kept as it ends, and ``--keep`` only adds what is missing: ``--envs``, ``--ag
 
 Thirteen environments of Gymnasium and ours, goals by wrapper: cells of a grid over (a part of) the state, or discrete cells.
 Four parallel environments, episodes of at most 200 steps, 10,000 steps in all, two hidden layers of 64: nothing depends on the
-environment. "LEODQN", "LEOSAC" and "LEOTD3" are as they come; the other rows change what their names say. DQN and SAC, with
+environment. Not part of the suite, but can be selected by ``--envs DoorKey XLand --steps 40000 --out FILE``: a level each of
+MiniGrid and XLand-MiniGrid (need the extras ``minigrid`` and ``xland``). "LEODQN", "LEOSAC" and "LEOTD3" are as they come; the other rows change what their names say. DQN and SAC, with
 hindsight ("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates and network, and normalized inputs.
 "1/4" is the number of gradient steps per transition; it is that of DQN and SAC too. "5 steps" are n-step targets, "cut" their
 cut per goal (``cut_tolerance=0.0``).
@@ -155,7 +156,11 @@ CONTINUOUS: dict[str, Callable[[], Env]] = {
     "Reacher": lambda: on_grid("Reacher-v5", [-0.21] * 2, [0.21] * 2, [8, 8], lambda obs: obs[4:6] + obs[8:10]),
     "PointMaze": lambda: gym.make("leo/PointMaze_UMaze-v0", max_episode_steps=TIME_LIMIT),
 }
-ENVS = DISCRETE | CONTINUOUS
+OTHERS: dict[str, Callable[[], Env]] = {
+    "DoorKey": lambda: gym.make("leo/MiniGrid-DoorKey-6x6-v0", max_episode_steps=TIME_LIMIT),
+    "XLand": lambda: gym.make("leo/XLand-R4-13x13-v0", max_episode_steps=TIME_LIMIT),
+}
+ENVS = DISCRETE | CONTINUOUS | OTHERS
 
 RATIO: dict[str, Any] = {"train_freq": 1, "replay_ratio": 0.25}
 QUARTER: dict[str, Any] = {"train_freq": 1, "gradient_steps": 1}  # the same, with NUM_ENVS environments
@@ -199,7 +204,7 @@ CONTINUOUS_AGENTS = [
     "SAC + HER",
     "SAC (UVFA)",
 ]
-RUNS = [f"{env}: {agent}" for env in DISCRETE for agent in DISCRETE_AGENTS] + [
+RUNS = [f"{env}: {agent}" for env in DISCRETE | OTHERS for agent in DISCRETE_AGENTS] + [
     f"{env}: {agent}" for env in CONTINUOUS for agent in CONTINUOUS_AGENTS
 ]
 
@@ -345,7 +350,7 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000, help="environment steps of each run")
-    parser.add_argument("--envs", nargs="+", choices=list(ENVS), default=list(ENVS), metavar="NAME")
+    parser.add_argument("--envs", nargs="+", choices=list(ENVS), default=list(DISCRETE | CONTINUOUS), metavar="NAME")
     agents = [*DISCRETE_AGENTS, *CONTINUOUS_AGENTS]
     default = ["LEODQN", "LEOSAC", "LEOTD3", "DQN + HER", "DQN (UVFA)", "SAC + HER", "SAC (UVFA)"]
     parser.add_argument("--agents", nargs="+", choices=agents, default=default, metavar="NAME")
