@@ -6,11 +6,13 @@ is kept as it ends, and ``--keep`` only adds what is missing: ``--envs``, ``--ag
 
 Thirteen environments of Gymnasium and ours, goals by wrapper: cells of a grid over (a part of) the state, or discrete cells.
 Four parallel environments, episodes of at most 200 steps, 10,000 steps in all, two hidden layers of 64: nothing depends on the
-environment. Not part of the suite, but can be selected by ``--envs DoorKey XLand --steps 40000 --out FILE``: a level each of
-MiniGrid and XLand-MiniGrid (need the extras ``minigrid`` and ``xland``). "LEODQN", "LEOSAC" and "LEOTD3" are as they come; the other rows change what their names say. DQN and SAC, with
-hindsight ("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates and network, and normalized inputs.
-"1/4" is the number of gradient steps per transition; it is that of DQN and SAC too. "5 steps" are n-step targets, "cut" their
-cut per goal (``cut_tolerance=0.0``).
+environment. Not part of the suite, but selected by ``--envs DoorKey XLand --steps 40000 --out FILE``: a level each of MiniGrid
+and XLand-MiniGrid (need the extras ``minigrid`` and ``xland``).
+
+"LEODQN", "LEOSAC" and "LEOTD3" are as they come; the other rows change what their names say. DQN and SAC, with hindsight
+("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates and network, and normalized inputs. "1/4" is the
+number of gradient steps per transition; it is that of DQN and SAC too. "5 steps" are n-step targets, "cut" their cut per goal
+(``cut_tolerance=0.0``).
 
 Success is that of the policy without noise over the goals that any state of any run of the environment has achieved, so that
 all agents are compared on the same goals; one episode per goal, more if there are fewer than 64 goals. Intervals are 95 % by
