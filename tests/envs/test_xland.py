@@ -51,10 +51,12 @@ def number_of(name):
 
 
 def random_states(count, seed=0):
-    """Grids, agents and carried tiles; any cell may have any tile, and the agent may be anywhere."""
+    """Grids, agents and carried tiles; any cell inside the walls may have any tile, and the agent may be on any of them."""
     generator = np.random.default_rng(seed)
     tiles = np.array([number_of(name) for name in TILES], dtype=np.uint8)
     grids = tiles[generator.choice(len(tiles), size=(count, SIZE, SIZE), p=[0.05] * 3 + [0.08] * 3 + [0.1, 0.51])]
+    for wall in (np.s_[:, [0, -1]], np.s_[:, :, [0, -1]]):
+        grids[wall] = number_of("grey wall")
     pockets = np.array([(0, 0), *tiles[3:6]], dtype=np.uint8)[generator.integers(4, size=count)]
     agent = AgentState(
         position=jnp.asarray(generator.integers(1, SIZE - 1, size=(count, 2))),
@@ -94,40 +96,43 @@ def original_goals(name):
     return [*(goals.AgentHoldGoal(tile=tile) for (tile,) in colored), *everywhere]
 
 
-@jax.jit
-def original_mask(encodings, grid, agent):
+# The original's goals are events, each tested after the action that can achieve it only.
+EVENTS = {goals.AgentHoldGoal: PICK_UP, goals.TileNearGoal: PUT_DOWN}
+
+
+def original_masks(theirs, grids, agents):
     """
-    The original's own tests, one after another.
+    The original's own tests of its goals, one by one, bool ``[N, goals]``.
 
-    Its goals are events: each is tested after the action that can achieve it, and "adjacent" at every cell of the grid, of
-    which the original tests the one where the agent has just put something down.
+    Two tiles are adjacent if the original's test, which is for the cell where something was just put down, holds at any cell.
     """
-    action = jnp.array([0, 3, 0, 0, 4, 0, 0])
-    positions = jnp.array(list(product(range(SIZE), repeat=2)))
+    masks = np.zeros((len(grids), len(theirs)), dtype=bool)
+    for cls in {type(goal) for goal in theirs}:
+        ids = [number for number, goal in enumerate(theirs) if type(goal) is cls]
+        positions = jnp.array(list(product(range(SIZE), repeat=2)) if cls is goals.TileNearGoal else [(0, 0)])
 
-    def test(encoding):
-        check = jax.vmap(lambda position: goals.check_goal(encoding, grid, agent, action[encoding[0]], position))
-        return check(positions).any()
+        def holds(encoding, grid, agent, cls=cls, positions=positions):
+            test = cls.decode(encoding)
+            return jax.vmap(lambda position: test(grid, agent, EVENTS.get(cls, FORWARD), position))(positions).any()
 
-    return jax.lax.map(test, encodings)
+        every = jax.vmap(jax.vmap(holds, in_axes=(0, None, None)), in_axes=(None, 0, 0))
+        masks[:, ids] = jax.jit(every)(jnp.stack([theirs[number].encode() for number in ids]), grids, agents)
+    return masks
 
 
 def test_masks_of_random_states_are_those_of_the_original_goals():
     names = all_goal_names()
-    originals = [original_goals(name) for name in names]
-    encodings = jnp.stack([goal.encode() for group in originals for goal in group])
-    groups = np.repeat(np.arange(len(names)), [len(group) for group in originals])
-    grids, agents = random_states(100)
+    theirs = [original_goals(name) for name in names]
+    grids, agents = random_states(200)
+    single = original_masks([goal for group in theirs for goal in group], grids, agents)
+    # A goal of any color is one of the original's, and one that a tile exists is one at any cell, or that it is carried.
+    expected = np.logical_or.reduceat(single, np.cumsum([0, *map(len, theirs[:-1])]), axis=1)
     goal_set = XLandGoals(SIZE, SIZE, names)
-    observations = jax.vmap(lambda grid, agent: observe(grid, agent))(grids, agents)
+    observations = jax.vmap(observe)(grids, agents)
     masks = goal_set.achieved(observations)
-    for number in range(100):
-        agent = jax.tree.map(lambda leaf, number=number: leaf[number], agents)
-        achieved = np.asarray(original_mask(encodings, grids[number], agent))
-        expected = np.bincount(groups, achieved, minlength=len(names)) > 0
-        np.testing.assert_array_equal(masks[number], expected)
-    fixed = {f"carrying/{tile}" for tile in (*TILES[:3], "open door")}
-    assert {name for name, column in zip(names, masks.T, strict=True) if not column.any()} == fixed
+    np.testing.assert_array_equal(masks, expected)
+    never = {name for name, column in zip(names, masks.T, strict=True) if not column.any()}
+    assert never == {f"carrying/{tile}" for tile in (*TILES[:3], "open door")}
     one = jax.tree.map(lambda leaf: leaf[7], observations)
     np.testing.assert_array_equal(goal_set.achieved(one), masks[7])
     some = goal_set.subset([names[-1], 3, "near/ball"])
