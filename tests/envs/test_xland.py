@@ -27,7 +27,7 @@ from leo_envs.xland.tiles import ANY_COLOR, COLORS, KINDS, parse_tile
 from leo_wrappers import GoalConditionedWrapper, achieved_from_infos, check_multigoal_env
 from leo_wrappers.jax_envs import BatchedEnv
 from leo_wrappers.sb3 import JaxVecEnv
-from leo_wrappers.testing import run_state_machine
+from leo_wrappers.testing import multigoal_env_tests
 from tests.envs.vector_equivalence import assert_same, compare_rollouts
 
 # Most of the time is compilation, which is slow on a busy machine.
@@ -326,9 +326,9 @@ def test_contract(env_id):
         check_multigoal_env(GoalConditionedWrapper(env), steps=20)
 
 
-def test_state_machine():
-    run_state_machine(lambda: gym.make("leo/XLand-v0", max_steps=SHORT), max_examples=2, reuse_env=True)
-
+TestContractByHypothesis = multigoal_env_tests(
+    lambda: gym.make("leo/XLand-v0", max_steps=SHORT), steps=15, max_examples=2, reuse_env=True
+)
 
 tile_names = st.builds(lambda color, kind: f"{color} {kind}", st.sampled_from(COLORS[1:]), st.sampled_from(KINDS[3:]))
 
