@@ -135,7 +135,8 @@ def plot_episode(env_id: str, goals: Sequence[str], path: Path, num_envs: int) -
         waiting -= new
         if new:
             states.append((step, env.render(), mask))
-    figure = Figure(figsize=(3.1 * len(states), 4.1), layout="constrained")
+    most = max(int(mask.sum()) for _, _, mask in states)
+    figure = Figure(figsize=(3.1 * len(states), 3.5 + 0.18 * most), layout="constrained")
     for axes, (step, frame, mask) in zip(np.atleast_1d(figure.subplots(1, len(states))), states, strict=True):
         axes.imshow(frame)
         axes.set(xticks=[], yticks=[], title=f"step {step}" if step else "reset")
