@@ -58,8 +58,8 @@ def step_functions(env: Any, num_envs: int, random_steps: int) -> dict[str, Step
         batch, transition = core.step(batch, on_device[number % NUM_ACTION_SETS])
         batch, _ = core.reset(batch, transition.dones, transition.observed)
     bare_states, keys = _copy(batch.states), core.keys(list(range(num_envs)))
-    rules, params = env._rules, env._params
-    bare_step = jax.jit(jax.vmap(lambda key, state, action: rules.step_env(key, state, action, params)[:4]))
+    original, params = env._original, env._params
+    bare_step = jax.jit(jax.vmap(lambda key, state, action: original.step_env(key, state, action, params)[:4]))
     vector_env = JaxVectorEnv(env, num_envs, autoreset_mode="SameStep")
     vector_env._batch = _copy(batch)
     venv = JaxVecEnv(env, num_envs)

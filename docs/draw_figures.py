@@ -1,9 +1,10 @@
 """
 Draw the figures of the README and the documentation with a new agent or a saved one:
-``python docs/draw_figures.py [--model runs/quick_start/model.zip]``.
+``python docs/draw_figures.py [--model runs/quick_start/model.zip]``, or those of MiniGrid and XLand-MiniGrid: ``--levels``.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import gymnasium as gym
@@ -21,6 +22,8 @@ gym.register_envs(leo_envs)
 
 FOLDER = Path(__file__).parent / "figures"
 TOUR = ["cell/0,0", "cell/15,14", "cell/15,0", "cell/3,15"]
+DOOR_KEY = ["carrying/yellow key", "open/yellow door"]
+CRAFTS = ["exists/pink hex", "exists/purple key", "exists/green star"]
 BLUE, GREEN, ORANGE, PALE, WALL = "#0072B2", "#009E73", "#D55E00", "#d9d9d9", "#3e4454"
 
 
@@ -97,13 +100,66 @@ def plot_values(model: LEODQN, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def find_episode(env_id: str, goals: Sequence[str], num_envs: int) -> tuple[int, list[int]]:
+    """Take random actions until an episode has achieved all of some goals; return its seed and actions."""
+    envs = gym.make_vec(env_id, num_envs=num_envs)
+    names = gym.make(env_id).unwrapped.goal_names
+    ids = [names.index(goal) for goal in goals]
+    for seed in range(0, 100 * num_envs, num_envs):
+        envs.action_space.seed(seed)
+        _, infos = envs.reset(seed=seed)
+        reached, running, actions = infos["goals_achieved"][:, ids], np.ones(num_envs, dtype=bool), []
+        while running.any():
+            actions.append(envs.action_space.sample())
+            _, _, terminated, truncated, infos = envs.step(actions[-1])
+            reached[running] |= infos["goals_achieved"][running][:, ids]
+            if (running & reached.all(axis=1)).any():
+                row = int(np.flatnonzero(running & reached.all(axis=1))[0])
+                return seed + row, [int(step[row]) for step in actions]
+            running &= ~(terminated | truncated)
+    raise RuntimeError(f"no random episode of {env_id} achieved {goals}")
+
+
+def plot_episode(env_id: str, goals: Sequence[str], path: Path, num_envs: int) -> None:
+    """Plot the states of an episode in which each of some goals is first achieved, and all goals that they achieve."""
+    env = gym.make(env_id, render_mode="rgb_array")
+    names = env.unwrapped.goal_names
+    labels = getattr(env.unwrapped.goal_set, "instructions", names)
+    seed, actions = find_episode(env_id, goals, num_envs)
+    _, info = env.reset(seed=seed)
+    states = [(0, env.render(), info["goals_achieved"])]
+    waiting = set(goals)
+    for step, action in enumerate(actions, start=1):
+        mask = env.step(action)[4]["goals_achieved"]
+        new = {goal for goal in waiting if mask[names.index(goal)]}
+        waiting -= new
+        if new:
+            states.append((step, env.render(), mask))
+    most = max(int(mask.sum()) for _, _, mask in states)
+    figure = Figure(figsize=(3.1 * len(states), 3.5 + 0.18 * most), layout="constrained")
+    for axes, (step, frame, mask) in zip(np.atleast_1d(figure.subplots(1, len(states))), states, strict=True):
+        axes.imshow(frame)
+        axes.set(xticks=[], yticks=[], title=f"step {step}" if step else "reset")
+        axes.set_xlabel("\n".join(labels[goal] for goal in np.flatnonzero(mask)), fontsize=9, loc="left")
+    figure.savefig(path, dpi=100)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, help="saved LEODQN of leo/GridWorld-v0; a new one is trained by default")
     parser.add_argument("--steps", type=int, default=20_000, help="environment steps to train for")
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--levels", action="store_true", help="draw the figures of MiniGrid and XLand-MiniGrid only")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    if options.levels:
+        doors, crafts = (
+            ("carrying/yellow key", "open/yellow door"),
+            ("exists/pink hex", "exists/purple key", "exists/green star"),
+        )
+        plot_episode("leo/MiniGrid-DoorKey-6x6-v0", doors, options.folder / "minigrid.png", num_envs=8)
+        plot_episode("leo/XLand-v0", crafts, options.folder / "xland.png", num_envs=256)
+        return
     if options.model is None:
         model = LEODQN("MultiGoalPolicy", gym.make("leo/GridWorld-v0"), seed=0).learn(options.steps, progress_bar=True)
     else:

@@ -181,7 +181,7 @@ def builtin_extra(env_id: str) -> str:
     :param env_id: a full id
     """
     family = str(gym.spec(env_id).entry_point).split(":")[0].removeprefix("leo_envs.")
-    return {"craftax": "craftax", "minigrid": "minigrid", "panda": "robotics", "robotics": "robotics"}.get(family, "")
+    return {"panda": "robotics"}.get(family, family if family in ("craftax", "minigrid", "robotics", "xland") else "")
 
 
 def is_builtin(name: str) -> bool:

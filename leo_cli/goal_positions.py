@@ -1,5 +1,7 @@
 """Positions of goals in 2D or 3D."""
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ from leo_agents.evaluation.evaluate import goal_positions
 from leo_agents.evaluation.goal_report import FloatArray, GoalReport, IntArray
 
 _MAX_LAYERS = 6
+_CELL = re.compile(r"cell/(\d+),(\d+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,10 @@ def locate_goals(
         if (report.goal_ids >= len(points)).any():
             report = report.subset(report.goal_ids < len(points))
     positions = find_goal_positions(report, env, points)
-    return None if positions is None else (report, positions)
+    if positions is not None:
+        return report, positions
+    cells = cells_among(report.goal_names)
+    return (report.subset(list(cells)), _cell_positions(cells)) if points is None and cells else None
 
 
 def goal_coordinates(env: gym.Env[Any, Any], points: FloatArray | None = None) -> GoalPositions | None:
@@ -110,12 +116,36 @@ def goal_coordinates(env: gym.Env[Any, Any], points: FloatArray | None = None) -
         points = np.asarray(env.get_wrapper_attr("achieved_goal_points"), dtype=np.float64)
     points = goal_points(env) if points is None else points
     if points is None:
-        located = goal_positions(DummyVecEnv([lambda: env]), env.get_wrapper_attr("goal_names"))
-        return None if located is None else GoalPositions(*located)
+        names = env.get_wrapper_attr("goal_names")
+        located = goal_positions(DummyVecEnv([lambda: env]), names)
+        if located is not None:
+            return GoalPositions(*located)
+        cells = cells_among(names)
+        return _cell_positions(cells) if cells and list(cells) == list(range(len(cells))) else None
     if points.shape[1] not in (2, 3):
         return None
     is_flat = points.shape[1] == 2 or np.ptp(points[:, 2]) < 1e-6
     return GoalPositions(points[:, :2], ("x", "y"), None if is_flat else points[:, 2])
+
+
+def cells_among(goal_names: Sequence[str]) -> dict[int, tuple[int, int]]:
+    """
+    Find the goals that are cells.
+
+    :param goal_names: names of goals
+    :return: row and column of each goal "cell/row,column", by its index
+
+    Example::
+
+        >>> cells_among(["near/red ball", "cell/3,4"])
+        {1: (3, 4)}
+    """
+    matches = {index: _CELL.fullmatch(name) for index, name in enumerate(goal_names)}
+    return {index: (int(match[1]), int(match[2])) for index, match in matches.items() if match}
+
+
+def _cell_positions(cells: Mapping[int, tuple[int, int]]) -> GoalPositions:
+    return GoalPositions(np.array([(column, row) for row, column in cells.values()], dtype=np.float64), ("column", "row"))
 
 
 def goal_points(env: gym.Env[Any, Any]) -> FloatArray | None:

@@ -59,3 +59,17 @@ for level, goals in (
 ):
     arguments = {"level": level, "goals": ("cell/*", *goals)}
     register(id=f"leo/{level}", entry_point="leo_envs.minigrid:MiniGridEnv", kwargs=arguments)
+# Here too: leo/XLand-v0 has the default goals of any level.
+register("leo/XLand-v0", "leo_envs.xland:XLandEnv", vector_entry_point="leo_envs.xland:XLandVectorEnv")
+for name, level, xland_goals in (
+    ("XLand-R4-13x13", "XLand-MiniGrid-R4-13x13", None),
+    ("XMiniGrid-FourRooms", "MiniGrid-FourRooms", ("cell/*", "on/goal")),
+    ("XMiniGrid-DoorKey-8x8", "MiniGrid-DoorKey-8x8", ("cell/*", "on/*", "*/key", "near/locked door", "exists/*")),
+    ("XMiniGrid-Unlock", "MiniGrid-Unlock", ("cell/*", "on/open door", "*/key", "near/locked door", "exists/*")),
+):
+    register(
+        id=f"leo/{name}-v0",
+        entry_point="leo_envs.xland:XLandEnv",
+        vector_entry_point="leo_envs.xland:XLandVectorEnv",
+        kwargs={"level": level, "goals": xland_goals},
+    )

@@ -12,6 +12,7 @@ from leo_cli.keyboard import key_bindings
 from leo_cli.named_goals import NamedGoal
 from leo_cli.run_config import RunConfig
 from leo_cli.serve.player import Player
+from leo_cli.value_maps import CellEnv
 
 MAX_FPS = 60.0
 _MAX_CHAIN = 100
@@ -171,8 +172,8 @@ def _map(player: Player, config: RunConfig) -> dict[str, Any] | None:
         "down": located.axes[1] == "row",
         # Width and height of the cells, if the goals are cells.
         "cell": None if lattice is None else lattice.step.tolist(),
-        # Frames of grid worlds show the same cells, and can be clicked too.
-        "on_frame": located.axes == ("column", "row"),
+        # Frames of grid worlds show the same cells, and can be clicked too; those of others also show outer walls.
+        "on_frame": isinstance(player.env.unwrapped, CellEnv),
         "any_point": config.points is not None,
     }
 

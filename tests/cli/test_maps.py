@@ -15,7 +15,7 @@ from leo_agents import LEODQN, LEOTD3
 from leo_agents.baselines import goal_conditioned_actor_critic
 from leo_agents.evaluation import GoalReport
 from leo_cli.agent_rollout import AgentRollout
-from leo_cli.goal_positions import GoalPositions, find_goal_positions, locate_goals
+from leo_cli.goal_positions import GoalPositions, find_goal_positions, goal_coordinates, locate_goals
 from leo_cli.html.goal_map import goal_map, state_map
 from leo_cli.main import main
 from leo_cli.value_maps import goal_values, probe_states, state_values
@@ -51,6 +51,20 @@ def boxes(markup: str) -> dict[str, tuple[float, float, float]]:
 
 
 class TestGoalPositions:
+    def test_cells_among_other_goals(self):
+        class NamedEnv(gym.Env):
+            goal_names = ("cell/0,1", "cell/2,3", "near/ball")
+            observation_space, action_space = gym.spaces.Box(0, 1), gym.spaces.Discrete(2)
+
+        report = GoalReport(("near/ball", "cell/2,3", "cell/0,1"), [2, 1, 0], [1] * 3, [0] * 3, ([], [], []))
+        cells, positions = locate_goals(report, NamedEnv())
+        assert cells.goal_names == ("cell/2,3", "cell/0,1")
+        assert positions.positions.tolist() == [[3, 2], [1, 0]] and positions.axes == ("column", "row")
+        assert goal_coordinates(NamedEnv()).positions.tolist() == [[1, 0], [3, 2]]
+        # The page numbers goals by their positions, so these must come first.
+        NamedEnv.goal_names = ("near/ball", "cell/0,1")
+        assert goal_coordinates(NamedEnv()) is None
+
     def test_3d_positions_come_from_the_environment(self):
         points = [[0, 0, 1], [1, 0, 1], [0, 0, 2], [1, 0, 2]]
         positions = find_goal_positions(report_on([1, 2, 3]), GoalPointsEnv(points))

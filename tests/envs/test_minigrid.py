@@ -13,6 +13,8 @@ pytest.importorskip("minigrid")
 
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from minigrid.core import constants, world_object
 from stable_baselines3.common.env_checker import check_env as check_sb3_env
 
@@ -20,6 +22,7 @@ import leo_envs  # noqa: F401
 from leo_envs.minigrid import MiniGridEnv, MiniGridGoals, instruction_descriptors
 from leo_envs.minigrid.observations import COLORS, observe
 from leo_wrappers import GoalConditionedWrapper, check_multigoal_env
+from leo_wrappers.testing import multigoal_env_tests
 
 IDS = ["MiniGrid", "MiniGrid-Empty-8x8", "MiniGrid-DoorKey-6x6", "BabyAI-GoToLocal", "BabyAI-PickupDist", "BabyAI-UnlockLocal"]
 LEVELS = sorted(
@@ -240,6 +243,21 @@ def test_contract(env_id):
     check_env(env.unwrapped, skip_render_check=True)
     check_sb3_env(env.unwrapped)
     check_multigoal_env(GoalConditionedWrapper(env), steps=20)
+
+
+TestContractByHypothesis = multigoal_env_tests("leo/BabyAI-UnlockLocal-v0", steps=60, max_examples=5)
+
+
+@given(st.lists(st.sampled_from(MiniGridGoals(6, 6).instructions), max_size=8), st.text(max_size=8))
+@settings(deadline=None, max_examples=50)
+def test_any_text_has_a_descriptor(instructions, text):
+    """A descriptor depends on its own text only; a text that is no instruction names no goal."""
+    together = instruction_descriptors([*instructions, text])
+    alone = [instruction_descriptors([one])[0] for one in (*instructions, text)]
+    np.testing.assert_array_equal(together, np.reshape(alone, (-1, 128)))
+    goals = MiniGridGoals(6, 6)
+    assert [goals.instructions[goals.index_of_instruction(one)] for one in instructions] == instructions
+    assert goals.index_of_instruction(text) is None
 
 
 def test_instructions_are_understood_again():

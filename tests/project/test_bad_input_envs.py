@@ -38,6 +38,14 @@ CRAFTAX = {
     "time_limit": TIME_LIMIT,
     "render_mode": RENDER_MODE,
 }
+XLAND = {
+    "level": (*TEXTS, "CartPole-v1", ""),
+    "ruleset": (3, "abc", [], {}, {"objects": 3}, {"objects": [3]}, {"objects": ["red ball"], "rules": [3]}, {"mission": "x"}),
+    "goals": (3, "abc", [], [-1], [nan], [None], ["nowhere"], [[]], [""], ["cell/9,9"], ["near/"]),
+    "max_steps": TIME_LIMIT,
+    "mission_ends_episode": FLAG,
+    "render_mode": RENDER_MODE,
+}
 PANDA = {
     **dict.fromkeys(("start", "goal_center", "goal_range", "object_size"), VECTOR),
     **dict.fromkeys(("object_center", "object_range"), (nan, "ab", [], [0.1], [nan, 0.1], 0.1, {}, object())),
@@ -72,6 +80,7 @@ ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
         "mission_ends_episode": FLAG,
         "render_mode": RENDER_MODE,
     },
+    "leo/XLand-v0": XLAND,
     "leo/FrankaKitchen-v0": {
         "tasks": (3, "kettle", [], [""], [1], [None], ["kettle", "kettle"], ["nowhere"]),
         "tolerance": TOLERANCE,
@@ -82,12 +91,14 @@ ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
 VECTOR_ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
     **dict.fromkeys(("leo/GridWorld-v0", "leo/BitFlip-v0", "leo/MountainCar-v0"), VECTOR_ENV),
     "leo/CraftaxClassic-v0": {**CRAFTAX, **VECTOR_ENV},
+    "leo/XLand-v0": {**XLAND, **{name: values for name, values in VECTOR_ENV.items() if name != "time_limit"}},
 }
 
 
 def library(env_id: str) -> str:
     """The optional library that an environment needs."""
-    return next((name for name in ("craftax", "minigrid") if name in env_id.lower()), "mujoco")
+    libraries = {"Craftax": "craftax", "MiniGrid": "minigrid", "XLand": "xminigrid"}
+    return next((library for family, library in libraries.items() if family in env_id), "mujoco")
 
 
 @cache
@@ -120,6 +131,7 @@ def test_arguments(env_id, vectorized, name, values):
     [
         "leo/CraftaxClassic-v0",
         "leo/MiniGrid-v0",
+        "leo/XLand-v0",
         "leo/PandaReach-v0",
         "leo/PointMaze_UMaze-v0",
         "leo/MountainCarContinuous-v0",
