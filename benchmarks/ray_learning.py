@@ -6,7 +6,8 @@ evaluations to ``results/ray_learning.csv``, and to ``ray_learning_fetchreach`` 
 paper's 16 x 16 map, with a gradient step for every eight environment steps, or LEOTD3 FetchReach, with one for every four:
 
 - one process: four environments, every action with the newest weights;
-- actors: ``DistributedLearning`` with two actors of two environments, whose weights lag behind.
+- actors: ``DistributedLearning`` with two actors of two environments, whose weights lag behind;
+- actors, blocks of 8 steps: the same with longer blocks than the default, for which the policy stays the same.
 
 Success is that of the policy without noise, from the initial state of the map within 200 steps, over all reachable goals that
 are not achieved there, or over all cells of FetchReach's grid. The value error is the mean of |max_a Q - optimal value| over
@@ -46,7 +47,7 @@ from leo_agents import LEODQN, LEOTD3  # noqa: E402
 from leo_agents.distributed import DistributedLearning  # noqa: E402
 from leo_agents.evaluation import evaluate_goals  # noqa: E402
 
-ONE_PROCESS, ACTORS = AGENTS = ("one process", "actors")
+ONE_PROCESS, ACTORS, LONG_BLOCKS = AGENTS = ("one process", "actors", "actors, blocks of 8 steps")
 NUM_ENVS, NUM_ACTORS = 4, 2
 ENVS: dict[str, tuple[str, Any, int, int]] = {
     "gridworld": ("leo_envs:leo/GridWorld-v0", LEODQN, 8, 20_000),
@@ -91,17 +92,18 @@ def run(agent: str, seed: int, env_name: str, steps: int, every: int) -> list[Ro
         return {"gradient_steps": model._n_updates, "lag": lag, **evaluate_agent(model)}
 
     callback = PeriodicEval(evaluate, every, clock=time.perf_counter)
-    num_actors = NUM_ACTORS if agent == ACTORS else 1
+    num_actors = 1 if agent == ONE_PROCESS else NUM_ACTORS
     n_envs = NUM_ENVS // num_actors
     make_env = partial(make_vec_env, env_id, n_envs=n_envs)
     options: dict[str, Any] = {"buffer_size": steps, "learning_starts": 200, "seed": seed, "device": "cpu"}
     model = algorithm("MultiGoalPolicy", make_env(), train_freq=steps_per_gradient_step // n_envs, **options)
-    if agent == ACTORS:
-        with DistributedLearning(model, make_env, num_actors, num_cpus=0.1) as distributed:
+    if agent == ONE_PROCESS:
+        model.learn(steps, callback)
+    else:
+        steps_per_block = 8 if agent == LONG_BLOCKS else None
+        with DistributedLearning(model, make_env, num_actors, num_cpus=0.1, steps_per_block=steps_per_block) as distributed:
             # Nothing is logged before the end, so that the logged lag is the mean of the whole training.
             distributed.learn(steps, callback, log_interval=steps)
-    else:
-        model.learn(steps, callback)
     return [{"algorithm": agent, "seed": seed, **row} for row in callback.rows]
 
 

@@ -20,7 +20,9 @@ from leo_wrappers.validation import check_at_least, check_instance, check_intege
 
 # Blocks that an actor collects or has collected while the learner is busy.
 _BLOCKS_AHEAD = 2
-# Steps per block for each step of an n-step window: below an eighth of the windows end early with their block.
+# Steps per block. An actor explores less if its policy stays the same for many steps.
+_STEPS_PER_BLOCK = 2
+# The same for each step of an n-step window: below an eighth of the windows end early with their block.
 _STEPS_PER_WINDOW_STEP = 8
 
 
@@ -33,8 +35,9 @@ class DistributedLearning:
     steps. Each request for a block comes with the newest weights. Actors are at most two blocks ahead, so that no transitions
     are dropped; they wait if the learner is slower. The order in which blocks arrive is random, and so are the results.
 
-    An actor keeps its policy for a block, and up to ``2 * num_actors`` blocks are trained on before the block itself, which
-    slows down learning if it is a large part of the training; short blocks cost messages.
+    An actor keeps its policy for a block, and up to ``2 * num_actors`` blocks are trained on before the block itself. A policy
+    that stays the same for several steps explores less than one that changes at every step, so that short blocks learn better;
+    they cost messages.
 
     The end of a block is stored like a truncation: with ``n_steps > 1``, windows do not extend over it. Each actor chooses the
     goals of its environments, with the model's ``goal_selector`` and the statistics of all actors, which are in the selector
@@ -52,7 +55,7 @@ class DistributedLearning:
     :param make_env: creates the environments of an actor, see :class:`~leo_agents.distributed.RayVecEnv`
     :param num_actors: number of actors; with a list of functions, its length
     :param num_cpus: processor cores that Ray reserves for each actor, also a fraction
-    :param steps_per_block: (vectorized) steps per block; by default 8 times the ``n_steps`` of the model
+    :param steps_per_block: (vectorized) steps per block; by default 2, or ``8 * n_steps`` with n-step windows
     :param address: address of the cluster, see :class:`~leo_agents.distributed.RayVecEnv`
     """
 
@@ -67,7 +70,8 @@ class DistributedLearning:
     ) -> None:
         _check_model(model)
         if steps_per_block is None:
-            steps_per_block = _STEPS_PER_WINDOW_STEP * model.replay_buffer_kwargs["n_steps"]
+            n_steps = model.replay_buffer_kwargs["n_steps"]
+            steps_per_block = _STEPS_PER_BLOCK if n_steps == 1 else _STEPS_PER_WINDOW_STEP * n_steps
         check_integer("steps_per_block", steps_per_block, 1)
         factories = make_factories(make_env, num_actors)
         self.model, self.steps_per_block = model, steps_per_block
