@@ -25,7 +25,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir()) / f"leo-tests-{os.getuid() if hasattr(os, 'getuid') else ''}")
 
 # Modules that import an optional library at once have doctests only with it.
-collect_ignore = [] if find_spec("minigrid") else ["leo_envs/minigrid"]
+_LIBRARIES = {"atari": "ale_py", "minigrid": "minigrid"}
+collect_ignore = [f"leo_envs/{family}" for family, library in _LIBRARIES.items() if not find_spec(library)]
 
 import gymnasium  # noqa: E402
 import gymnasium.wrappers.common  # noqa: E402

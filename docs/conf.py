@@ -25,5 +25,5 @@ myst_heading_anchors = 3
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
-# Documented without the package too.
-autodoc_mock_imports = [] if find_spec("minigrid") else ["minigrid"]
+# Documented without the packages too.
+autodoc_mock_imports = [name for name in ("ale_py", "minigrid") if not find_spec(name)]

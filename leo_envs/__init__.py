@@ -63,8 +63,8 @@ for level, goals in (
 register(id="leo/Atari-v0", entry_point="leo_envs.atari:AtariEnv")
 for name, game, patterns in (
     ("MontezumaRevenge", "montezuma_revenge", ("room/*", "item/*", "cell/[012]/*")),
-    ("MsPacman", "ms_pacman", None),
+    ("MsPacman", "ms_pacman", ("*",)),
     ("Pitfall", "pitfall", ("room/*", "treasure/*", "cell/0/*", "cell/[+-][123]/*")),
 ):
-    arguments = {"game": game, "goals": patterns}
-    register(id=f"leo/{name}-v0", entry_point="leo_envs.atari:AtariEnv", max_episode_steps=2000, kwargs=arguments)
+    kwargs = {"game": game, "goals": patterns}
+    register(id=f"leo/{name}-v0", entry_point="leo_envs.atari:AtariEnv", max_episode_steps=2000, kwargs=kwargs)

@@ -24,8 +24,8 @@ MAX_FRAMES = 108_000
 
 class AtariEnv(gym.Env[FloatArray, Any]):
     """
-    An Atari game as a multi-goal environment: the goals are read from the console's memory. Frames per step, sticky actions and
-    actions are those of ale-py's ``ALE/...-v5`` environments.
+    An Atari game as a multi-goal environment: the goals are read from the console's memory. The frames per step, the
+    sticky actions and the action set are those of ale-py's ``ALE/...-v5`` environments.
 
     - **Actions**: the game's minimal set, ``Discrete(18)``, in Ms. Pac-Man ``Discrete(9)``; see ``action_names``.
     - **Observation**: the 128 bytes of the memory, float32 from 0 to 255. Agents of this library standardize it.
@@ -109,9 +109,9 @@ class AtariEnv(gym.Env[FloatArray, Any]):
         :return: observation, reward, terminated, truncated, and info with ``goals_achieved`` and ``lives``
         """
         self._check_running()
-        action = check_action(action, int(self.action_space.n))
         ale, lives, reward = self.simulation.ale, self._lives, 0
         actions = ale.getMinimalActionSet()
+        action = check_action(action, len(actions))
         for _ in range(self.frameskip):
             # As in ale-py, whose own generator can only be seeded by loading the game anew, which takes longer than 100 steps.
             if self.np_random.random() >= self.repeat_action_probability:

@@ -1,6 +1,7 @@
 """Goals of Atari games, tested on the console's memory."""
 
 import re
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -40,19 +41,18 @@ class AtariGoals(GoalSet):
     def __init__(self, game: str) -> None:
         check_choice("game", game, tuple(GAMES))
         self.game = game
-        names = GAMES[game].names
-        super().__init__(names, descriptors=_descriptors(names), signal_shape=(RAM_SIZE,))
+        super().__init__(GAMES[game].names, signal_shape=(RAM_SIZE,))
+
+    @cached_property
+    def descriptors(self) -> npt.NDArray[np.float32]:
+        """One entry for each value of each part of the names, float32 ``[G, d]``; families share rows, columns and rooms."""
+        parts = [list(enumerate(re.split("[/,]", name))) for name in self.names]
+        columns = {part: column for column, part in enumerate(dict.fromkeys(part for row in parts for part in row))}
+        result = np.zeros((len(self), len(columns)), dtype=np.float32)
+        for row, row_parts in zip(result, parts, strict=True):
+            row[[columns[part] for part in row_parts]] = 1.0
+        return result
 
     def _test(self, signal: npt.NDArray[np.number]) -> BoolArray:
         ram = signal.reshape(-1, RAM_SIZE).astype(np.int64)
         return GAMES[self.game].test(ram).reshape(*signal.shape[:-1], len(self))
-
-
-def _descriptors(names: tuple[str, ...]) -> npt.NDArray[np.float32]:
-    """Return one entry for each value of each part of the names; rows and columns of all families share theirs."""
-    parts = [list(enumerate(re.split("[/,]", name))) for name in names]
-    columns = {part: column for column, part in enumerate(dict.fromkeys(part for row in parts for part in row))}
-    result = np.zeros((len(names), len(columns)), dtype=np.float32)
-    for row, row_parts in zip(result, parts, strict=True):
-        row[[columns[part] for part in row_parts]] = 1.0
-    return result

@@ -72,6 +72,14 @@ ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
         "mission_ends_episode": FLAG,
         "render_mode": RENDER_MODE,
     },
+    "leo/Atari-v0": {
+        "game": (*TEXTS, "Pong", "pong", ""),
+        "goals": (3, "abc", [], [-1], [nan], [None], ["nowhere"], [[]], [""]),
+        "frameskip": (0, -1, 1.5, nan, True, "4", (2, 5)),
+        "repeat_action_probability": (-0.1, 1.1, nan, True, "0", None),
+        "life_loss_ends_episode": FLAG,
+        "render_mode": RENDER_MODE,
+    },
     "leo/FrankaKitchen-v0": {
         "tasks": (3, "kettle", [], [""], [1], [None], ["kettle", "kettle"], ["nowhere"]),
         "tolerance": TOLERANCE,
@@ -87,7 +95,8 @@ VECTOR_ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 def library(env_id: str) -> str:
     """The optional library that an environment needs."""
-    return next((name for name in ("craftax", "minigrid") if name in env_id.lower()), "mujoco")
+    libraries = {"Atari": "ale_py", "Craftax": "craftax", "MiniGrid": "minigrid"}
+    return next((library for name, library in libraries.items() if name in env_id), "mujoco")
 
 
 @cache
@@ -118,6 +127,7 @@ def test_arguments(env_id, vectorized, name, values):
 @pytest.mark.parametrize(
     "env_id",
     [
+        "leo/Atari-v0",
         "leo/CraftaxClassic-v0",
         "leo/MiniGrid-v0",
         "leo/PandaReach-v0",
