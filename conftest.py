@@ -25,7 +25,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ["XDG_CONFIG_HOME"] = str(Path(tempfile.gettempdir()) / f"leo-tests-{os.getuid() if hasattr(os, 'getuid') else ''}")
 
 # Modules that import an optional library at once have doctests only with it.
-OPTIONAL = {"leo_envs/minigrid": "minigrid", "leo_envs/xland": "xminigrid"}
+OPTIONAL = {"leo_envs/atari": "ale_py", "leo_envs/minigrid": "minigrid", "leo_envs/xland": "xminigrid"}
 collect_ignore = [folder for folder, library in OPTIONAL.items() if not find_spec(library)]
 
 import gymnasium  # noqa: E402

@@ -26,4 +26,4 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 # Documented without the packages too.
-autodoc_mock_imports = [name for name in ("minigrid", "xminigrid") if not find_spec(name)]
+autodoc_mock_imports = [name for name in ("ale_py", "minigrid", "xminigrid") if not find_spec(name)]

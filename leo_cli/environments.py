@@ -181,7 +181,8 @@ def builtin_extra(env_id: str) -> str:
     :param env_id: a full id
     """
     family = str(gym.spec(env_id).entry_point).split(":")[0].removeprefix("leo_envs.")
-    return {"panda": "robotics"}.get(family, family if family in ("craftax", "minigrid", "robotics", "xland") else "")
+    extra = "robotics" if family == "panda" else family
+    return extra if extra in ("atari", "craftax", "minigrid", "robotics", "xland") else ""
 
 
 def is_builtin(name: str) -> bool:

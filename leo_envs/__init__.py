@@ -73,3 +73,12 @@ for name, level, xland_goals in (
         vector_entry_point="leo_envs.xland:XLandVectorEnv",
         kwargs={"level": level, "goals": xland_goals},
     )
+# Enough for several rooms; leo/Atari-v0 has all goals of a game, and no limit but that of the emulator, 27,000 steps.
+register(id="leo/Atari-v0", entry_point="leo_envs.atari:AtariEnv")
+for name, game, patterns in (
+    ("MontezumaRevenge", "montezuma_revenge", ("room/*", "item/*", "cell/[012]/*")),
+    ("MsPacman", "ms_pacman", ("*",)),
+    ("Pitfall", "pitfall", ("room/*", "treasure/*", "cell/0/*", "cell/[+-][123]/*")),
+):
+    kwargs = {"game": game, "goals": patterns}
+    register(id=f"leo/{name}-v0", entry_point="leo_envs.atari:AtariEnv", max_episode_steps=2000, kwargs=kwargs)

@@ -1,16 +1,16 @@
 """Goals of MiniGrid and BabyAI, tested on observations of the whole grid."""
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 import numpy as np
 import numpy.typing as npt
 
+from leo_envs.common.goal_patterns import matching_names
 from leo_envs.minigrid.instructions import goal_name_of, instruction_descriptors, instruction_of
 from leo_envs.minigrid.observations import CARRIED, COLORS, NUM_PLANES, PLANE, TYPES, BinaryArray, observation_size
 from leo_wrappers import GoalSet
 from leo_wrappers.goal_set import BoolArray, Goal
-from leo_wrappers.validation import check_integer, check_iterable
+from leo_wrappers.validation import check_integer
 
 _FRONT = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])
 """Row and column of the cell in front of the agent, relative to its own, by direction: right, down, left, up."""
@@ -74,14 +74,7 @@ class MiniGridGoals(GoalSet):
         :param patterns: patterns with wildcards, such as "cell/*" or "*/yellow key"
         :return: the goals in the order of this set
         """
-        check_iterable("patterns of goals", patterns)
-        found: set[str] = set()
-        for pattern in patterns:
-            matches = [name for name in self.names if isinstance(pattern, str) and fnmatchcase(name, pattern)]
-            if not matches:
-                raise ValueError(f"expected a name or pattern of goals such as 'cell/*', got {pattern!r}; see MiniGridGoals")
-            found.update(matches)
-        return MiniGridGoals(self.width, self.height, [name for name in self.names if name in found])
+        return MiniGridGoals(self.width, self.height, matching_names(self.names, patterns))
 
     def subset(self, goals: Iterable[Goal]) -> "MiniGridGoals":
         """

@@ -71,10 +71,11 @@ class TestGoals:
         lines = [line.strip() for line in leo("goals")[1].splitlines()]
         titles = [
             "Without an extra:",
-            *(f'With pip install "leo-rl[{name}]":' for name in ("craftax", "minigrid", "robotics", "xland")),
+            *(f'With pip install "leo-rl[{name}]":' for name in ("atari", "craftax", "minigrid", "robotics", "xland")),
         ]
         assert [line for line in lines if line.endswith(":")] == titles
-        for title, env_id in zip(titles, ("GridWorld", "Craftax", "BabyAI-GoToLocal", "PandaReach", "XLand"), strict=True):
+        names = ("GridWorld", "Pitfall", "Craftax", "BabyAI-GoToLocal", "PandaReach", "XLand")
+        for title, env_id in zip(titles, names, strict=True):
             part = lines[lines.index(title) + 1 :]
             part = part[: next((index for index, line in enumerate(part) if line.endswith(":")), len(part))]
             assert f"leo/{env_id}-v0" in part

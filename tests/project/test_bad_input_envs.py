@@ -81,6 +81,14 @@ ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
         "render_mode": RENDER_MODE,
     },
     "leo/XLand-v0": XLAND,
+    "leo/Atari-v0": {
+        "game": (*TEXTS, "Pong", "pong", ""),
+        "goals": (3, "abc", [], [-1], [nan], [None], ["nowhere"], [[]], [""]),
+        "frameskip": (0, -1, 1.5, nan, True, "4", (2, 5)),
+        "repeat_action_probability": (-0.1, 1.1, nan, True, "0", None),
+        "life_loss_ends_episode": FLAG,
+        "render_mode": RENDER_MODE,
+    },
     "leo/FrankaKitchen-v0": {
         "tasks": (3, "kettle", [], [""], [1], [None], ["kettle", "kettle"], ["nowhere"]),
         "tolerance": TOLERANCE,
@@ -97,7 +105,7 @@ VECTOR_ENVIRONMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
 
 def library(env_id: str) -> str:
     """The optional library that an environment needs."""
-    libraries = {"Craftax": "craftax", "MiniGrid": "minigrid", "XLand": "xminigrid"}
+    libraries = {"Atari": "ale_py", "Craftax": "craftax", "MiniGrid": "minigrid", "XLand": "xminigrid"}
     return next((library for family, library in libraries.items() if family in env_id), "mujoco")
 
 
@@ -129,6 +137,7 @@ def test_arguments(env_id, vectorized, name, values):
 @pytest.mark.parametrize(
     "env_id",
     [
+        "leo/Atari-v0",
         "leo/CraftaxClassic-v0",
         "leo/MiniGrid-v0",
         "leo/XLand-v0",

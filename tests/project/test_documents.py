@@ -20,7 +20,12 @@ NAMES = {str(page.relative_to(ROOT)): page for page in PAGES}
 WITH_CODE = [name for name, page in NAMES.items() if blocks(page, "python")]
 README = NAMES["README.md"]
 
-OPTIONAL = {"docs/distributed.md": "ray", "docs/minigrid.md": "minigrid", "docs/xland.md": "xminigrid"}
+OPTIONAL = {
+    "docs/atari.md": "ale_py",
+    "docs/distributed.md": "ray",
+    "docs/minigrid.md": "minigrid",
+    "docs/xland.md": "xminigrid",
+}
 """The library that the code on a page needs, if it may be missing."""
 
 # Options added to a command so that it ends soon and needs no keyboard input.
@@ -79,7 +84,7 @@ def all_commands(start: str) -> list[str]:
 @pytest.mark.parametrize("line", [line for line in all_commands("leo train") if line not in commands(README)])
 def test_training_commands_run(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for word, library in (("XLand", "xminigrid"), ("MiniGrid", "minigrid")):
+    for word, library in (("XLand", "xminigrid"), ("MiniGrid", "minigrid"), ("MsPacman", "ale_py")):
         if word in line:
             pytest.importorskip(library)
     run_leo(line)
