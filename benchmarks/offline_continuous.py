@@ -13,8 +13,8 @@ transitions with hidden layers of 256, normalized inputs and a learning rate of 
 - LEOSAC: all goals of the environment's grid. "any goal": points as goals, 16 that the batch has in common and one of each
   row's own (``AnyGoalWrapper``). "expectile": in-sample values of expectile 0.9 instead of those of the actor's actions.
 - LEOTD3 + BC: LEOTD3 with a behavior cloning term of weight 0.1.
-- SAC + HER, IQL: four of five rows with a goal achieved later in the episode, the others with a uniformly drawn one. "clipped":
-  the values of the target critics are clipped to the range of possible returns.
+- SAC + HER, IQL: four of five rows with a goal achieved later in the episode, the others with a uniformly drawn one.
+  "clipped": the values of the target critics are clipped to the range of possible returns.
 - GCSL: the taken action is the label, for a goal achieved later in the episode.
 
 Success is that of the policy without noise over all goals of the grid, one episode each, and excludes goals achieved at the
