@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xminigrid
 from gymnasium import spaces
 from xminigrid.core.constants import NUM_ACTIONS
+from xminigrid.registration import make, registered_environments
 from xminigrid.types import StepType, TimeStep
 
 from leo_envs.xland.goals import XLandGoals, cell_goals, goals_of_any_color, matching
@@ -100,7 +100,8 @@ class XLand(FunctionalEnv):
         self, key: jax.Array, state: Tree, action: jax.Array
     ) -> tuple[Tree, Tree, jax.Array, jax.Array, jax.Array, jax.Array]:
         # XLA eliminates the computation of the unused original observation.
-        before = TimeStep(state=state, step_type=StepType.MID, reward=None, discount=None, observation=None)
+        unused: dict[str, Any] = {"step_type": StepType.MID, "reward": None, "discount": None, "observation": None}
+        before = TimeStep(state=state, **unused)
         after = self._original.step(self.params, before, action)
         state, reward = _without_weak_types(after.state), jnp.asarray(after.reward, dtype=jnp.float32)
         terminated = after.discount == 0
@@ -116,11 +117,11 @@ class XLand(FunctionalEnv):
         changes: dict[str, Any] = {} if self.max_steps is None else {"max_steps": int(self.max_steps)}
         if isinstance(self.ruleset, Ruleset):
             changes["ruleset"] = self.ruleset.encode()
-        return xminigrid.make(self.level)[1].replace(**changes)
+        return make(self.level)[1].replace(**changes)
 
     @cached_property
     def _original(self) -> Any:
-        return xminigrid.make(self.level)[0]
+        return make(self.level)[0]
 
     @cached_property
     def _default_goals(self) -> list[str]:
@@ -132,13 +133,13 @@ def _check_level(level: Any) -> None:
     expected = "expected the id of a level of XLand-MiniGrid such as 'XLand-MiniGrid-R1-9x9'"
     if not isinstance(level, str):
         raise TypeError(f"{expected}, got {level!r}; pass a string")
-    if level not in xminigrid.registered_environments():
+    if level not in registered_environments():
         raise ValueError(f"{expected}, got {level!r}; choose one of xminigrid.registered_environments()")
 
 
 def _checked_ruleset(level: str, ruleset: Any) -> Ruleset | None:
     """Return the ruleset of a level, None for a level without one."""
-    params = xminigrid.make(level)[1]
+    params = make(level)[1]
     if not hasattr(params, "ruleset"):
         if ruleset is not None:
             raise ValueError(f"expected no ruleset for {level}, which has none, got {ruleset!r}; leave it out")
