@@ -17,7 +17,8 @@ what a gradient step updates:
   (``leo_agents.baselines.goal_env_actor_critic``), on the environment with its own random goals, points anywhere in its goal
   space; hindsight with 4 "future" goals per transition. TD3 explores with normal noise of 0.1, as LEOTD3 does. Learning rate
   and target updates are LEO's, which are faster than Stable-Baselines3's defaults. "clipped": the target critics' values are
-  clipped to the range of possible returns, as in the HER paper. "raw": without normalized inputs.
+  clipped to the range of possible returns, as in the HER paper. "entropy 0.02": SAC's entropy coefficient is learned from 0.02
+  on, as LEOSAC's, instead of 1. "raw": without normalized inputs.
 - TQC + HER (Zoo): the settings of RL Zoo for Fetch, three hidden layers of 512, batches of 2,048, gamma .95 and a gradient
   step after every environment step.
 
@@ -85,6 +86,7 @@ COLORS = {
     "TD3 + HER, clipped": "#f2b48a",
     "SAC + HER, clipped": "#c9a6e3",
     "TQC + HER, clipped": "#e38fb0",
+    "SAC + HER, entropy 0.02": "#5a9a8f",
     "TD3 + HER, raw": "#8a5a34",
     "SAC + HER, raw": "#553278",
     "TQC + HER (Zoo)": "#3d3d3d",
@@ -102,7 +104,12 @@ ZOO_NAME = "TQC + HER (Zoo)"
 DEFAULT = ("LEOTD3", "LEOSAC", "TD3 + HER", "SAC + HER")
 SHARED: dict[str, Any] = {"learning_starts": 1_000, "batch_size": 256, "device": "cpu"}
 BASELINES = {"TD3 + HER": TD3, "SAC + HER": SAC, "TQC + HER": TQC}
-BASELINE_VARIANTS: dict[str, dict[str, Any]] = {"": {}, "clipped": {"clip_targets": True}, "raw": {"normalize": False}}
+BASELINE_VARIANTS: dict[str, dict[str, Any]] = {
+    "": {},
+    "clipped": {"clip_targets": True},
+    "entropy 0.02": {"ent_coef": "auto_0.02"},
+    "raw": {"normalize": False},
+}
 HINDSIGHT: dict[str, Any] = {
     "replay_buffer_kwargs": {"n_sampled_goal": 4, "goal_selection_strategy": "future"},
     "policy_kwargs": {"net_arch": [256, 256]},

@@ -14,7 +14,8 @@ transitions with hidden layers of 256, normalized inputs and a learning rate of 
   row's own (``AnyGoalWrapper``). "expectile": in-sample values of expectile 0.9 instead of those of the actor's actions.
 - LEOTD3 + BC: LEOTD3 with a behavior cloning term of weight 0.1.
 - SAC + HER, IQL: four of five rows with a goal achieved later in the episode, the others with a uniformly drawn one.
-  "clipped": the values of the target critics are clipped to the range of possible returns.
+  "entropy 0.02": SAC's entropy coefficient is learned from 0.02 on, as LEOSAC's. With 1, Stable-Baselines3's default, the
+  entropy of a long episode is worth more than a goal, which ends it: the agent avoids goals.
 - GCSL: the taken action is the label, for a goal achieved later in the episode.
 
 Success is that of the policy without noise over all goals of the grid, one episode each, and excludes goals achieved at the
@@ -69,8 +70,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "LEOSAC, expectile": lambda env, **kwargs: LEOSAC("MultiGoalPolicy", env, expectile=0.9, **TARGETS, **kwargs),
     "LEOTD3 + BC": lambda env, **kwargs: LEOTD3("MultiGoalPolicy", env, bc_weight=0.1, **TARGETS, **kwargs),
     "SAC + HER": lambda env, **kwargs: goal_conditioned_actor_critic(SAC, env, buffer="her", **TARGETS, **HIDDEN, **kwargs),
-    "SAC + HER, clipped": lambda env, **kwargs: goal_conditioned_actor_critic(
-        SAC, env, buffer="her", clip_targets=True, **TARGETS, **HIDDEN, **kwargs
+    "SAC + HER, entropy 0.02": lambda env, **kwargs: goal_conditioned_actor_critic(
+        SAC, env, buffer="her", ent_coef="auto_0.02", **TARGETS, **HIDDEN, **kwargs
     ),
     "IQL": lambda env, **kwargs: goal_conditioned_iql(env, **TARGETS, **HIDDEN, **kwargs),
     "GCSL": lambda env, **kwargs: goal_conditioned_bc(env, **HIDDEN, **kwargs),
