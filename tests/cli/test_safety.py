@@ -423,6 +423,15 @@ class TestSizes:
         with pytest.raises(ValueError, match="as large as their file"):
             load_policy(model_file)
 
+    def test_networks_may_share_the_statistics_of_many_observations(self, tmp_path):
+        space = spaces.Box(-100.0, 100.0, (3000,))
+        env = gym.wrappers.TransformObservation(gym.make("leo/GridWorld-v0"), lambda obs: np.resize(obs, 3000), space)
+        model = LEODQN("MultiGoalPolicy", env, policy_kwargs={"net_arch": [1]})
+        model.save(tmp_path / "model.zip")
+        shared = load_policy(tmp_path / "model.zip").policy.state_dict()
+        for name, tensor in model.policy.state_dict().items():
+            np.testing.assert_array_equal(shared[name], tensor)
+
     @pytest.mark.parametrize("net_arch", [[30_000, 30_000], [2_000] * 200])
     def test_settings_of_huge_networks(self, model_file, net_arch):
         change_description(model_file, net_arch=net_arch)
