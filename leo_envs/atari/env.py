@@ -145,7 +145,7 @@ class AtariEnv(gym.Env[FloatArray, Any]):
 
         :return: mapping of keys to actions
         """
-        return self.simulation.get_keys_to_action()
+        return {keys: int(action) for keys, action in self.simulation.get_keys_to_action().items()}
 
     def render(self) -> Frame | None:  # type: ignore[override]
         """
