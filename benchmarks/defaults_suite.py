@@ -6,8 +6,8 @@ is kept as it ends, and ``--keep`` only adds what is missing: ``--envs``, ``--ag
 
 Thirteen environments of Gymnasium and ours, goals by wrapper: cells of a grid over (a part of) the state, or discrete cells.
 Four parallel environments, episodes of at most 200 steps, 10,000 steps in all, two hidden layers of 64: nothing depends on the
-environment. Not part of the suite, but selected by ``--envs DoorKey XLand --steps 40000 --out FILE``: a level each of MiniGrid
-and XLand-MiniGrid (need the extras ``minigrid`` and ``xland``).
+environment. Not part of the suite, but selected by ``--envs DoorKey --steps 40000 --out FILE``: a level of MiniGrid (needs the
+extra ``minigrid``).
 
 "LEODQN", "LEOSAC" and "LEOTD3" are as they come; the other rows change what their names say. DQN and SAC, with hindsight
 ("HER") or without ("UVFA"), have LEO's learning rate, batch, target updates and network, and normalized inputs. "1/4" is the
@@ -160,7 +160,6 @@ CONTINUOUS: dict[str, Callable[[], Env]] = {
 }
 OTHERS: dict[str, Callable[[], Env]] = {
     "DoorKey": lambda: gym.make("leo/MiniGrid-DoorKey-6x6-v0", max_episode_steps=TIME_LIMIT),
-    "XLand": lambda: gym.make("leo/XLand-R4-13x13-v0", max_episode_steps=TIME_LIMIT),
 }
 ENVS = DISCRETE | CONTINUOUS | OTHERS
 
