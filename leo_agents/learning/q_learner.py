@@ -161,7 +161,7 @@ class AllGoalsQLearner:
 
     def window_targets(self, batch: GoalReplayBufferSamples, goals: th.Tensor | None = None) -> th.Tensor:
         """
-        Compute n-step targets in which the window of each goal g ends before the first action a_k, after the first one, with
+        Compute n-step targets in which the window of each goal g ends before the first action a_k, after the first one, with::
 
             Q_target,g(s_k, a_k) < max_a Q_target,g(s_k, a) - cut_tolerance * |max_a Q_target,g(s_k, a)|,
 

@@ -28,7 +28,7 @@ class XLandEnv(RenderedJaxEnv):
     :param level: id of one of ``xminigrid.registered_environments()``
     :param ruleset: objects, rules and mission of the levels ``XLand-MiniGrid-...``, a :class:`Ruleset` or its arguments; a
         default one when None
-    :param goals: names of goals, or patterns of the default goals such as "cell/*"; those when None
+    :param goals: names of goals, or patterns of the default goals such as ``"cell/*"``; those when None
     :param max_steps: truncate after this many steps; the number of the level when None
     :param mission_ends_episode: whether the mission's success terminates the episode, as in the original
     :param render_mode: "rgb_array", "human" or None
