@@ -40,7 +40,7 @@ class XLandEnv(RenderedJaxEnv):
         >>> env = gym.make("leo/XLand-v0")
         >>> obs, info = env.reset(seed=0)
         >>> obs["tiles"].shape, info["goals_achieved"].shape
-        ((9, 9), (93,))
+        ((9, 9), (83,))
     """
 
     functional_env: XLand

@@ -14,7 +14,7 @@ from leo_envs.xland.predicates import FAMILIES, Predicate, parse_predicate
 from leo_envs.xland.tiles import ANY_COLOR, KINDS, PICKABLE, Tile
 from leo_wrappers import GoalSet
 from leo_wrappers.goal_set import BoolArray, Goal
-from leo_wrappers.validation import check_iterable
+from leo_wrappers.validation import check_instance, check_iterable
 
 
 class XLandGoals(GoalSet):
@@ -144,8 +144,9 @@ def matching(names: Sequence[str], patterns: Iterable[str]) -> list[str]:
     check_iterable("goals", patterns)
     found: list[str] = []
     for pattern in patterns:
-        matches = [name for name in names if isinstance(pattern, str) and fnmatchcase(name, pattern)]
-        if isinstance(pattern, str) and "*" in pattern and not matches:
+        check_instance("a goal", pattern, str, "pass names and patterns")
+        matches = [name for name in names if fnmatchcase(name, pattern)]
+        if "*" in pattern and not matches:
             raise ValueError(f"expected a pattern of goals such as 'cell/*', got {pattern!r}; see XLandGoals")
         # Other names are checked by XLandGoals.
         found += matches or [pattern]

@@ -24,6 +24,7 @@ TESTED_ELSEWHERE = {
     **dict.fromkeys(("DistributedLearning", "RayVecEnv"), "tests of leo_agents.distributed, which need Ray"),
     **dict.fromkeys(("from_minari", "to_minari"), "tests of GoalDataset, which need Minari"),
     "FixedGoal": test_bad_input_evaluation.fixed_goal,
+    "InverseModel": "tests.agents.test_inverse_model",
     **dict.fromkeys(
         ("compile_program", "first_completion", "goal", "parse_program", "repeat"), "tests.wrappers.test_programs"
     ),
