@@ -3,26 +3,22 @@
 from collections.abc import Iterable
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from ale_py import ALEInterface, LoggerMode
 from ale_py.env import AtariEnv as Simulation
 from gymnasium import spaces
-from gymnasium.error import ResetNeeded
 
 from leo_envs.atari.goals import RAM_SIZE, AtariGoals
-from leo_envs.common.caption import with_caption
 from leo_envs.common.goal_patterns import matching_names
 from leo_envs.common.mdp import FloatArray, Frame
-from leo_envs.common.window import Window, warn_no_render_mode
-from leo_wrappers.goal_set import BoolArray, GoalSet
-from leo_wrappers.validation import check_action, check_bool, check_choice, check_fraction, check_integer
+from leo_envs.common.simulation_env import SimulationEnv
+from leo_wrappers.validation import check_action, check_bool, check_fraction, check_integer
 
 MAX_FRAMES = 108_000
 """Frames of an episode: half an hour of play, as in the environments of ale-py."""
 
 
-class AtariEnv(gym.Env[FloatArray, Any]):
+class AtariEnv(SimulationEnv):
     """
     An Atari game as a multi-goal environment: the goals are read from the console's memory. The frames per step, the
     sticky actions and the action set are those of ale-py's ``ALE/...-v5`` environments.
@@ -64,12 +60,12 @@ class AtariEnv(gym.Env[FloatArray, Any]):
         life_loss_ends_episode: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        super().__init__(game, render_mode)
         check_bool("life_loss_ends_episode", life_loss_ends_episode)
         check_integer("frameskip", frameskip, 1, MAX_FRAMES)
         check_fraction("repeat_action_probability", repeat_action_probability)
         all_goals = AtariGoals(game)
-        self.goal_set: GoalSet = all_goals if goals is None else all_goals.subset(matching_names(all_goals.names, goals))
+        self.goal_set = all_goals if goals is None else all_goals.subset(matching_names(all_goals.names, goals))
         self.goal_names = self.goal_set.names
         self.game, self.frameskip = game, frameskip
         self.repeat_action_probability = repeat_action_probability
@@ -77,11 +73,7 @@ class AtariEnv(gym.Env[FloatArray, Any]):
         self.observation_space = spaces.Box(0, 255, (RAM_SIZE,), np.float32)
         self.action_space = spaces.Discrete(len(self.action_names))
         self.life_loss_ends_episode = life_loss_ends_episode
-        self.render_mode = render_mode
-        self.commanded_goal: int | None = None
-        self._achieved: BoolArray | None = None
         self._lives = self._last_action = 0
-        self._window = Window(game, self.metadata["render_fps"])
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -121,24 +113,6 @@ class AtariEnv(gym.Env[FloatArray, Any]):
         terminated = ale.game_over(with_truncation=False) or (self.life_loss_ends_episode and self._lives < lives)
         return observation, float(reward), terminated, ale.game_truncated(), info
 
-    def goal_signal(self, observation: FloatArray, info: dict[str, Any]) -> FloatArray:
-        """
-        Return the signal of ``goal_set``.
-
-        :param observation: an observation, or a batch
-        :param info: unused
-        :return: the observation
-        """
-        return observation
-
-    def set_commanded_goal(self, goal_id: int | None) -> None:
-        """
-        Set the goal that :meth:`render` writes below the frame; nothing else depends on it.
-
-        :param goal_id: the goal, or None for no caption
-        """
-        self.commanded_goal = None if goal_id is None else self.goal_set.index(goal_id)
-
     def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
         """
         Return the key bindings for ``gymnasium.utils.play``.
@@ -147,29 +121,10 @@ class AtariEnv(gym.Env[FloatArray, Any]):
         """
         return {keys: int(action) for keys, action in self.simulation.get_keys_to_action().items()}
 
-    def render(self) -> Frame | None:  # type: ignore[override]
-        """
-        Render the current state.
-
-        :return: RGB array in mode "rgb_array"; None in mode "human", which shows a window
-        """
-        if self.render_mode is None:
-            warn_no_render_mode()
-            return None
-        achieved = self._check_running()
+    def _frame(self) -> Frame:
         # The console's pixels are wider than high.
         frame: Frame = self.simulation.ale.getScreenRGB().repeat(2, axis=0).repeat(3, axis=1)
-        if self.commanded_goal is not None:
-            goal = self.commanded_goal
-            frame = with_caption(frame, self.goal_names[goal], bool(achieved[goal]))
-        if self.render_mode == "rgb_array":
-            return frame
-        self._window.show(frame)
-        return None
-
-    def close(self) -> None:
-        """Close the window, if one is open."""
-        self._window.close()
+        return frame
 
     def __getstate__(self) -> dict[str, Any]:
         # The emulator itself cannot be copied, its state can.
@@ -182,15 +137,8 @@ class AtariEnv(gym.Env[FloatArray, Any]):
 
     def _observe(self) -> tuple[FloatArray, dict[str, Any]]:
         observation = self.simulation.ale.getRAM().astype(np.float32)
-        self._achieved, self._lives = self.goal_set.achieved(observation), self.simulation.ale.lives()
-        if self.render_mode == "human":
-            self.render()
-        return observation, {"goals_achieved": self._achieved.copy(), "lives": self._lives}
-
-    def _check_running(self) -> BoolArray:
-        if self._achieved is None:
-            raise ResetNeeded("expected a running episode, got an environment before its first reset; call reset() first")
-        return self._achieved
+        self._lives = self.simulation.ale.lives()
+        return observation, {"goals_achieved": self._record(self.goal_set.achieved(observation)), "lives": self._lives}
 
 
 def _make_simulation(game: str) -> Simulation:

@@ -2,28 +2,26 @@
 
 import contextlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import minigrid
 import numpy as np
 from gymnasium import spaces
-from gymnasium.error import Error, ResetNeeded
+from gymnasium.error import Error
 from minigrid.minigrid_env import MiniGridEnv as Simulation
 
-from leo_envs.common.caption import with_caption
 from leo_envs.common.mdp import Frame
-from leo_envs.common.window import Window, warn_no_render_mode
+from leo_envs.common.simulation_env import SimulationEnv
 from leo_envs.minigrid.goals import MiniGridGoals
 from leo_envs.minigrid.observations import BinaryArray, observe
-from leo_wrappers.goal_set import BoolArray
-from leo_wrappers.validation import check_action, check_bool, check_choice
+from leo_wrappers.validation import check_action, check_bool
 
 gym.register_envs(minigrid)
 
 
-class MiniGridEnv(gym.Env[BinaryArray, Any]):
+class MiniGridEnv(SimulationEnv):
     """
     Any level of MiniGrid or BabyAI as a multi-goal environment. With the same seed and actions, states are those of the
     original.
@@ -53,7 +51,7 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
         True
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array", "human"], "render_fps": 10}  # noqa: RUF012
+    goal_set: MiniGridGoals
 
     def __init__(
         self,
@@ -63,7 +61,7 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
         mission_ends_episode: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        super().__init__(level, render_mode)
         check_bool("mission_ends_episode", mission_ends_episode)
         self.simulation = _make_simulation(level)
         all_goals = MiniGridGoals(self.simulation.width, self.simulation.height)
@@ -73,10 +71,6 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
         self.action_space = self.simulation.action_space
         self._num_actions = int(self.simulation.action_space.n)
         self.mission_ends_episode = mission_ends_episode
-        self.render_mode = render_mode
-        self.commanded_goal: int | None = None
-        self._achieved: BoolArray | None = None
-        self._window = Window(level, self.metadata["render_fps"])
 
     @property
     def action_names(self) -> tuple[str, ...]:
@@ -111,24 +105,6 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
         terminated = terminated and (self.mission_ends_episode or reward <= 0)
         return observation, float(reward), bool(terminated), bool(truncated), info
 
-    def goal_signal(self, observation: BinaryArray, info: dict[str, Any]) -> BinaryArray:
-        """
-        Return the signal of ``goal_set``.
-
-        :param observation: an observation, or a batch
-        :param info: unused
-        :return: the observation
-        """
-        return observation
-
-    def set_commanded_goal(self, goal_id: int | None) -> None:
-        """
-        Set the goal that :meth:`render` writes below the frame; nothing else depends on it.
-
-        :param goal_id: the goal, or None for no caption
-        """
-        self.commanded_goal = None if goal_id is None else self.goal_set.index(goal_id)
-
     def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
         """
         Return the key bindings for ``gymnasium.utils.play``.
@@ -137,40 +113,17 @@ class MiniGridEnv(gym.Env[BinaryArray, Any]):
         """
         return dict(zip((("a",), ("d",), ("w",), ("e",), ("q",), (" ",), ("r",)), range(self._num_actions), strict=False))
 
-    def render(self) -> Frame | None:  # type: ignore[override]
-        """
-        Render the current state.
+    def _frame(self) -> Frame:
+        frame: Frame = self.simulation.get_frame(highlight=False, tile_size=self.simulation.tile_size)
+        return frame
 
-        :return: RGB array in mode "rgb_array"; None in mode "human", which shows a window
-        """
-        if self.render_mode is None:
-            warn_no_render_mode()
-            return None
-        achieved = self._check_running()
-        frame = self.simulation.get_frame(highlight=False, tile_size=self.simulation.tile_size)
-        if self.commanded_goal is not None:
-            goal = self.commanded_goal
-            frame = with_caption(frame, self.goal_set.instructions[goal], bool(achieved[goal]))
-        if self.render_mode == "rgb_array":
-            return frame
-        self._window.show(frame)
-        return None
-
-    def close(self) -> None:
-        """Close the window, if one is open."""
-        self._window.close()
+    def _captions(self) -> Sequence[str]:
+        return self.goal_set.instructions
 
     def _observe(self) -> tuple[BinaryArray, dict[str, Any]]:
         observation = observe(self.simulation)
-        self._achieved = self.goal_set.achieved(observation)
-        if self.render_mode == "human":
-            self.render()
-        return observation, {"goals_achieved": self._achieved.copy(), "instruction": self.simulation.mission}
-
-    def _check_running(self) -> BoolArray:
-        if self._achieved is None:
-            raise ResetNeeded("expected a running episode, got an environment before its first reset; call reset() first")
-        return self._achieved
+        achieved = self._record(self.goal_set.achieved(observation))
+        return observation, {"goals_achieved": achieved, "instruction": self.simulation.mission}
 
 
 def _make_simulation(level: str) -> Any:
